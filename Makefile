@@ -1,0 +1,59 @@
+# Two commands matter: `make run` and `make test`. Each sets up all that it needs.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+SAM := .tools/sam/bin/sam
+TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
+# SAM and its builders find uv here; nothing of the caller's Python leaks in.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export SAM_CLI_TELEMETRY := 0
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: run test lint format lock events invoke stop clean
+
+run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
+	@$(BIN)/handoff run
+
+test: $(TOOLS) ## everything but the benchmarks
+	$(BIN)/pytest
+
+lint: .venv/.ready .tools/sam/.ready ## ruff, mypy, sam validate
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(SAM) validate --lint --region us-east-1
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+invoke: $(TOOLS) ## one function on the local stack: make invoke FUNCTION=emails EVENT=events/emails.json
+	@$(BIN)/handoff invoke "$(FUNCTION)" "$(EVENT)"
+
+events: .venv/.ready ## write events/ anew from the contract models
+	$(BIN)/handoff events write
+
+lock: .venv/.ready ## resolve all requirements anew
+	cd requirements && for name in uv sam ministack dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd layers/dependencies && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt
+
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+
+clean: ## remove the environments and everything built
+	rm -rf .venv .tools .aws-sam .local
+
+# --- environments: the project's own, SAM's and the local AWS's, apart because each pins what it uses -----------------
+.venv/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@echo "Setting up the environment in .venv"
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --require-hashes -r requirements/uv.txt; }
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv requirements/uv.txt requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .venv --editable .
+	@touch $@
+
+.tools/%/.ready: requirements/%.txt .venv/.ready
+	@echo "Setting up .tools/$*"
+	@test -x .tools/$*/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .tools/$*
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .tools/$* requirements/$*.txt
+	@touch $@

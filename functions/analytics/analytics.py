@@ -1,0 +1,70 @@
+"""Analytics: orders, units and revenue per day and product, each event counted exactly once."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handoff import aws, consumer, order_store, settings
+from handoff.aws import Contended
+from handoff.consumer import NotYet
+from handoff.events import DetailType, Envelope
+from handoff.model import Order
+from handoff.telemetry import logger
+from sales import Sale, SalesStore
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_dynamodb = boto3.client("dynamodb", config=aws.config())
+_orders = order_store.connect(_dynamodb, settings.load())
+_sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
+_consumer = consumer.connect("analytics")
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+    """Consume a batch of the analytics queue: counted together, answered for one by one."""
+    batch = Batch()
+    return _consumer.run(event, context, batch.check, batch.count)
+
+
+class Batch:
+    """The events of one batch, and what became of each."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, Exception] = {}
+
+    def count(self, envelopes: list[Envelope]) -> None:
+        """Count all events whose orders are there, in as few transactions as possible."""
+        try:
+            orders = _orders.get_many(envelope.detail.data.order_id for envelope in envelopes)
+        except (BotoCoreError, ClientError) as error:
+            self._errors = {envelope.detail.metadata.event_id: error for envelope in envelopes}
+            return
+        sales = {}
+        for envelope in envelopes:
+            metadata, order = envelope.detail.metadata, orders.get(envelope.detail.data.order_id)
+            if order is None or order.placed_at is None or order.sequence < metadata.sequence:
+                self._errors[metadata.event_id] = NotYet("the order is not as far as its event")
+            else:
+                sales[metadata.event_id] = sale(envelope, order, order.placed_at)
+        for group in _sales.groups(list(sales.values())):
+            try:
+                _sales.record(group)
+            except (BotoCoreError, ClientError, Contended) as error:
+                logger.warning("Some sales were not counted", events=len(group), exc_info=error)
+                self._errors |= {missed.event_id: error for missed in group}
+
+    def check(self, envelope: Envelope) -> None:
+        """Raise what kept this event from being counted, if anything did."""
+        error = self._errors.get(envelope.detail.metadata.event_id)
+        if error:
+            raise error
+
+
+def sale(envelope: Envelope, order: Order, placed_at: str) -> Sale:
+    """What an event adds to the sales of the UTC day on which its order was placed; a cancellation takes it away."""
+    sign = -1 if envelope.detail_type is DetailType.ORDER_CANCELLED else 1
+    return Sale(event_id=envelope.detail.metadata.event_id, day=placed_at[:10], order=order, sign=sign)

@@ -1,0 +1,75 @@
+"""The texts of the mails, as plain text and as HTML. Whatever a customer has typed is escaped."""
+
+from html import escape
+from typing import TypedDict
+
+from handoff.model import Customer, Order
+
+_WITHOUT_MINOR_UNITS = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}  # ISO 4217
+
+
+class Mail(TypedDict):
+    """One mail's content."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def confirmation(order: Order, customer: Customer) -> Mail:
+    """The order stands."""
+    return _mail(order, customer, "Your order is confirmed", "Thank you for your order. We are packing it.")
+
+
+def cancellation(order: Order, customer: Customer) -> Mail:
+    """The order is cancelled."""
+    news = "Your order is cancelled, as you asked. Nothing was charged; the amount held is released."
+    return _mail(order, customer, "Your order is cancelled", news)
+
+
+def on_its_way(order: Order, customer: Customer) -> Mail:
+    """The shipment is packed."""
+    return _mail(order, customer, "Your order is on its way", "Your order is packed and on its way to you.")
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount of minor units as people write it: ``1234`` EUR is ``12.34 EUR``."""
+    if currency in _WITHOUT_MINOR_UNITS:
+        return f"{amount} {currency}"
+    return f"{amount // 100}.{amount % 100:02d} {currency}"
+
+
+def _mail(order: Order, customer: Customer, title: str, news: str) -> Mail:
+    rows = [
+        (f"{line.quantity} x {line.name}", money(line.quantity * line.unit_price, order.currency))
+        for line in order.lines
+    ]
+    total = money(order.total, order.currency)
+    to = order.shipping_address
+    address = [to.name, to.street, f"{to.postal_code} {to.city}", to.country]
+    text = "\n".join(
+        [
+            f"Hello {customer.name},",
+            "",
+            news,
+            "",
+            *(f"  {what}: {price}" for what, price in rows),
+            f"  Total: {total}",
+            "",
+            "Ship to:",
+            *(f"  {line}" for line in address),
+            "",
+            f"Order {order.order_id}",
+            "",
+        ]
+    )
+    cells = "".join(
+        f"<tr><td>{escape(what)}</td><td align='right'>{escape(price)}</td></tr>"
+        for what, price in [*rows, ("Total", total)]
+    )
+    html = (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title></head><body>"
+        f"<p>Hello {escape(customer.name)},</p><p>{escape(news)}</p><table>{cells}</table>"
+        f"<p>Ship to:<br>{'<br>'.join(map(escape, address))}</p><p>Order {escape(order.order_id)}</p></body></html>"
+    )
+    return Mail(subject=title, text=text, html=html)

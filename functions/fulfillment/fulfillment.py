@@ -1,0 +1,63 @@
+"""Fulfillment: ships what was placed, has it paid once it is packed, and gives back the money of what was cancelled."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from handoff import aws, bus, consumer, order_store, payments, settings, transitions
+from handoff.clock import Deadline, now_ms
+from handoff.consumer import NotYet
+from handoff.events import DetailType, Envelope
+from handoff.model import Order, PaymentState
+from handoff.outbox import announce
+from handoff.settlement import settle
+from handoff.telemetry import MetricUnit, logger, metrics
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_SECONDS_FOR_ONE = 15.0
+
+_settings = settings.load()
+_orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
+_payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
+_bus = bus.connect(_settings.bus_name)
+_consumer = consumer.connect("fulfillment")
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+    """Consume a batch of the fulfillment queue."""
+    return _consumer.run(event, context, fulfill)
+
+
+def fulfill(envelope: Envelope) -> None:
+    """One side effect per event. The order's state decides whether it is still to be done."""
+    order_id = envelope.detail.data.order_id
+    order = _orders.get(order_id)
+    if order is None or order.sequence < envelope.detail.metadata.sequence:
+        raise NotYet(f"order {order_id} is not as far as its event")
+    if envelope.detail_type is DetailType.ORDER_PLACED:
+        prepare(order)
+    else:
+        settle_payment(order)
+
+
+def prepare(order: Order) -> None:
+    """Write the shipment and announce it; a cancelled or prepared order is left as it is."""
+    try:
+        step = transitions.prepared(order, now_ms())
+    except transitions.NotPossible as overtaken:
+        metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
+        logger.info("Overtaken", status=overtaken.order.status)
+        return
+    announce(_orders, _bus, _orders.transition(step, Deadline(_SECONDS_FOR_ONE)))
+
+
+def settle_payment(order: Order) -> None:
+    """Capture the payment of what is prepared, void that of what is cancelled."""
+    settled = settle(_orders, _payments, order, Deadline(_SECONDS_FOR_ONE))
+    if settled.payment.state is PaymentState.FAILED:
+        metrics.add_metric("PaymentsFailed", MetricUnit.Count, 1)
+        logger.error("The provider refused to settle a payment", reason=settled.payment.reason)

@@ -1,0 +1,117 @@
+"""The HTTP API: each route parses the request, calls the shop, and answers."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+import problems
+import requests_in
+import views
+from handoff import aws, bus, order_store, payments, settings
+from handoff.aws import Contended
+from handoff.cancelling import cancel_order, own_order
+from handoff.catalogue import Catalogue
+from handoff.clock import Deadline
+from handoff.errors import OrderError, UnknownProducts
+from handoff.placing import DEADLINE, Shop, place_order
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from views import Response
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_settings = settings.load()
+_dynamodb = boto3.client("dynamodb", config=aws.config())
+shop = Shop(
+    catalogue=Catalogue(_dynamodb, _settings.products_table),
+    orders=order_store.connect(_dynamodb, _settings),
+    payments=payments.connect(_settings.payment_provider, _settings.sandbox_table),
+    bus=bus.connect(_settings.bus_name),
+    currency=_settings.currency,
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
+    """Answer one request of the HTTP API (payload format 2.0)."""
+    correlation_id = requests_in.correlation_id(event)
+    logger.append_keys(correlation_id=correlation_id)
+    response = _answer(event)
+    response["headers"]["x-correlation-id"] = correlation_id
+    logger.info("Answered", route=event["routeKey"], status=response["statusCode"])
+    flush_metrics()
+    return response
+
+
+def _answer(event: dict[str, Any]) -> Response:
+    """The gateway has matched the route already: its key is all the routing that is left."""
+    try:
+        return ROUTES.get(event["routeKey"], _no_route)(event)
+    except problems.Problem as problem:
+        return problems.answer(problem)
+    except OrderError as error:
+        return problems.answer(problems.of(error))
+    except (BotoCoreError, ClientError, Contended) as error:
+        logger.exception("A call to AWS failed", exc_info=error)
+        return problems.answer(problems.unavailable())
+    except Exception as error:  # noqa: BLE001  # the client gets a problem document, the log the rest
+        logger.exception("Unexpected error", exc_info=error)
+        return problems.answer(problems.internal())
+
+
+def post_order(event: dict[str, Any]) -> Response:
+    """Place an order: 201, and the same again for the same key."""
+    deadline = Deadline(DEADLINE)
+    placement = requests_in.placement(event)
+    logger.append_keys(order_id=placement.order_id)
+    try:
+        order = place_order(shop, placement, deadline)
+    except UnknownProducts as error:
+        raise problems.invalid(requests_in.fields_of(event, error.skus), str(error)) from error
+    finally:
+        metrics.add_metric("OrderRequests", MetricUnit.Count, 1)
+    return views.placed(order)
+
+
+def get_order(event: dict[str, Any]) -> Response:
+    """One order of the caller's, as it stands now."""
+    return views.order(own_order(shop, requests_in.order_id(event), requests_in.user_id(event)))
+
+
+def list_orders(event: dict[str, Any]) -> Response:
+    """The caller's orders, newest first."""
+    page = requests_in.page(event)
+    orders, following = shop.orders.list_of(requests_in.user_id(event), page.limit, page.after)
+    return views.orders(orders, following)
+
+
+def cancel(event: dict[str, Any]) -> Response:
+    """Cancel an order of the caller's that has not been prepared yet."""
+    deadline = Deadline(DEADLINE)
+    return views.order(cancel_order(shop, requests_in.order_id(event), requests_in.user_id(event), deadline))
+
+
+def get_catalog(event: dict[str, Any]) -> Response:
+    """What is on sale."""
+    return views.catalog(shop.catalogue.listed(), shop.currency)
+
+
+def get_health(event: dict[str, Any]) -> Response:
+    """The function runs; nothing behind it is asked."""
+    return views.health(_settings.payment_provider)
+
+
+def _no_route(event: dict[str, Any]) -> Response:
+    raise problems.no_route(event["rawPath"])
+
+
+ROUTES: dict[str, Callable[[dict[str, Any]], Response]] = {
+    "POST /orders": post_order,
+    "GET /orders": list_orders,
+    "GET /orders/{orderId}": get_order,
+    "POST /orders/{orderId}/cancel": cancel,
+    "GET /catalog": get_catalog,
+    "GET /health": get_health,
+}

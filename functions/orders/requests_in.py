@@ -1,0 +1,203 @@
+"""What clients send: parsed and checked before anything else sees it."""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+import problems
+from handoff import ids
+from handoff.model import MAX_LINES, MAX_QUANTITY, Address
+from handoff.placing import Placement
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_PAGE = 50
+
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_ORDER_ID = re.compile(r"ord_[a-z2-7]{26}")
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,64}")
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"  # no line breaks: these texts end up in mails and on labels
+
+Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _text(longest: int) -> Any:
+    return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest, pattern=_PRINTABLE)
+
+
+class Body(BaseModel):
+    """Part of a request's body: camelCase, of the exact types, and nothing unknown in it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+class LineIn(Body):
+    """A product and how many of it. Lines with the same product are merged."""
+
+    sku: Sku
+    quantity: int = Field(ge=1, le=MAX_QUANTITY)
+
+
+class AddressIn(Body):
+    """Where the order goes; ``country`` as ISO 3166-1 alpha-2."""
+
+    name: Annotated[str, _text(100)]
+    street: Annotated[str, _text(200)]
+    city: Annotated[str, _text(100)]
+    postal_code: Annotated[str, _text(20)]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class OrderIn(Body):
+    """The body of ``POST /orders``. ``expectedTotal`` in minor units: if given, the order is placed at it or not."""
+
+    lines: list[LineIn] = Field(min_length=1, max_length=MAX_LINES)
+    shipping_address: AddressIn
+    payment_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+    expected_total: int | None = Field(default=None, ge=0, le=10**12)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is wanted."""
+
+    limit: int
+    after: dict[str, str] | None
+
+
+def placement(event: dict[str, Any]) -> Placement:
+    """The order that a client wants to place.
+
+    Raises
+    ------
+    problems.Problem
+        Naming the fields that are wrong.
+    """
+    user = user_id(event)
+    key = event["headers"].get("idempotency-key", "")
+    if not _KEY.fullmatch(key):
+        detail = "Send an Idempotency-Key header of 1 to 128 visible ASCII characters, a new one for each new order."
+        raise problems.invalid({"Idempotency-Key": "missing, empty, too long, or not visible ASCII"}, detail)
+    order = _order(event)
+    return Placement(
+        user_id=user,
+        idempotency_key=key,
+        quantities=_merged(order.lines),
+        shipping_address=Address.model_validate(order.shipping_address.model_dump()),
+        payment_token=order.payment_token,
+        expected_total=order.expected_total,
+        request_hash=hashlib.sha256(order.model_dump_json().encode()).hexdigest(),
+        correlation_id=correlation_id(event),
+    )
+
+
+def fields_of(event: dict[str, Any], skus: list[str]) -> dict[str, str]:
+    """Where in the body these products stand."""
+    lines = enumerate(_order(event).lines)
+    return {f"lines.{n}.sku": f"{line.sku} is not on sale" for n, line in lines if line.sku in skus}
+
+
+def user_id(event: dict[str, Any]) -> str:
+    """Who asks: the token's ``sub``, which the gateway has verified.
+
+    Raises
+    ------
+    problems.Problem
+        If the token names nobody.
+    """
+    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    subject = claims.get("sub", "")
+    if not 1 <= len(subject) <= 128:
+        raise problems.unauthenticated("The token's claim sub must name the user, in 1 to 128 characters.")
+    return str(subject)
+
+
+def order_id(event: dict[str, Any]) -> str:
+    """The order's id in the path.
+
+    Raises
+    ------
+    problems.Problem
+        If it can't be one: there is no such order.
+    """
+    given = str(event["pathParameters"]["orderId"])
+    if not _ORDER_ID.fullmatch(given):
+        raise problems.no_order()
+    return given
+
+
+def page(event: dict[str, Any]) -> Page:
+    """The part of the list that is asked for.
+
+    Raises
+    ------
+    problems.Problem
+        Naming the parameter that is wrong.
+    """
+    query = event.get("queryStringParameters") or {}
+    limit = query.get("limit", "20")
+    if not re.fullmatch(r"[1-9]\d?", limit) or int(limit) > MAX_PAGE:
+        raise problems.invalid({"limit": f"must be a whole number from 1 to {MAX_PAGE}"})
+    cursor = query.get("cursor")
+    return Page(int(limit), _after(cursor) if cursor else None)
+
+
+def correlation_id(event: dict[str, Any]) -> str:
+    """The client's X-Correlation-Id if it is a usable one, otherwise the gateway's request id, otherwise a new one."""
+    for candidate in (event["headers"].get("x-correlation-id"), event["requestContext"].get("requestId")):
+        if candidate and _CORRELATION_ID.fullmatch(candidate):
+            return str(candidate)
+    return ids.unique()
+
+
+def _order(event: dict[str, Any]) -> OrderIn:
+    media_type = event["headers"].get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise problems.not_json(media_type)
+    try:
+        return OrderIn.model_validate_json(_body(event))
+    except ValidationError as error:
+        fields = {
+            ".".join(map(str, problem["loc"])) or "body": problem["msg"]
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        }
+        raise problems.invalid(fields) from error
+
+
+def _body(event: dict[str, Any]) -> bytes:
+    text = event.get("body") or ""
+    try:
+        body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise problems.invalid({"body": "not UTF-8 text"}) from error
+    if len(body) > MAX_BODY_BYTES:
+        raise problems.too_large(MAX_BODY_BYTES)
+    return body
+
+
+def _merged(lines: list[LineIn]) -> dict[str, int]:
+    quantities: dict[str, int] = {}
+    for n, line in enumerate(lines):
+        quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
+        if quantities[line.sku] > MAX_QUANTITY:
+            raise problems.invalid({f"lines.{n}.quantity": f"more than {MAX_QUANTITY} of {line.sku} in all"})
+    return quantities
+
+
+def _after(cursor: str) -> dict[str, str]:
+    wrong = problems.invalid({"cursor": "not one that this API gave out"})
+    try:
+        after = json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(after, dict) or set(after) != {"orderId", "placedAt"}:
+        raise wrong
+    if not all(isinstance(value, str) and 0 < len(value) <= 64 for value in after.values()):
+        raise wrong
+    return after

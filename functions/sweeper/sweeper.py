@@ -1,0 +1,33 @@
+"""The sweeper: each minute, it finishes whatever a crash, a dead bus or a silent provider left half done."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from handoff import aws, bus, order_store, payments, settings
+from handoff.sweeping import Sweep
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_settings = settings.load()
+_orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
+_payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
+_bus = bus.connect(_settings.bus_name)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
+    """Look at every shard once; returns what was done."""
+    try:
+        sweep = Sweep(_orders, _payments, _bus)
+        sweep.run(range(_settings.unfinished_shards))
+        report = sweep.report()
+        for name, count in report.items():
+            metrics.add_metric(name, MetricUnit.Count, count)
+        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)
+        logger.info("Swept", extra=report)
+        return report
+    finally:
+        flush_metrics()

@@ -1,0 +1,130 @@
+"""How the functions talk to AWS: time-outs, tries, and DynamoDB's notation for plain values."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from handoff.clock import Deadline
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+Item = Mapping[str, "AttributeValueTypeDef"]
+
+# The longest that one call can take with `config()`: two tries of 1 s + 2 s, and botocore's pause of up to 1 s.
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+LONGEST_CALL = 7.0
+
+_CONFLICT_TRIES = 8
+_FAILED = "ConditionalCheckFailed"
+# Reasons for which a transaction is cancelled and that pass by themselves. Source:
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_PASSING = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+_serializer = TypeSerializer()
+
+
+def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: int = 2) -> Config:
+    """Client settings that keep a request's worst case inside its deadline; times in seconds."""
+    return Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": tries},
+        tcp_keepalive=True,
+    )
+
+
+class _IntDeserializer(TypeDeserializer):
+    """Numbers come back as int: every number that Handoff stores is one."""
+
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)
+
+
+_deserializer = _IntDeserializer()
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
+    """Plain values in DynamoDB's notation."""
+    return {name: _serializer.serialize(value) for name, value in values.items()}
+
+
+def from_item(item: Item) -> dict[str, Any]:
+    """DynamoDB's notation as plain values."""
+    return {name: _deserializer.deserialize(value) for name, value in item.items()}
+
+
+def conflict_pauses(deadline: Deadline) -> Iterator[None]:
+    """One turn per try of a write that others contend for, with full jitter between them, inside the deadline.
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    for attempt in range(_CONFLICT_TRIES):
+        yield
+        pause = random.uniform(0, min(0.4, 0.02 * 2**attempt))
+        if deadline.remaining() - pause < LONGEST_CALL:
+            return
+        time.sleep(pause)
+
+
+def image(error: ClientError) -> dict[str, Any]:
+    """The item that failed a condition, as it stands; empty if there is none, or the write did not ask for it."""
+    response: Mapping[str, Any] = error.response
+    return from_item(response.get("Item", {}))
+
+
+class Contended(Exception):
+    """Others kept writing the same items until the deadline. Nothing was changed; a later try may succeed."""
+
+
+class ConditionFailed(Exception):
+    """A conditional write did not happen: the items whose condition failed, by position, as they stand.
+
+    An item that does not exist, or whose write did not ask for its image, is empty.
+    """
+
+    def __init__(self, images: Mapping[int, dict[str, Any]]) -> None:
+        super().__init__(f"the condition of item {', '.join(map(str, images))} failed")
+        self.images = images
+
+
+def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]", deadline: Deadline) -> None:
+    """Write all or nothing: one update by itself, several items as one transaction.
+
+    botocore gives each call a request token of its own, which its retries share. A conflict with another writer is
+    tried again, a failed condition is not.
+
+    Raises
+    ------
+    ConditionFailed
+        If a condition does not hold. An earlier try of this very write may be why: compare the image.
+    Contended
+        If others kept writing the same items.
+    """
+    for _ in conflict_pauses(deadline):
+        try:
+            if len(writes) == 1 and "Update" in writes[0]:
+                client.update_item(**writes[0]["Update"])
+            else:
+                client.transact_write_items(TransactItems=writes)
+            return
+        except client.exceptions.ConditionalCheckFailedException as error:
+            raise ConditionFailed({0: image(error)}) from error
+        except client.exceptions.TransactionCanceledException as error:
+            reasons: Sequence[Mapping[str, Any]] = error.response["CancellationReasons"]
+            failed = {
+                n: from_item(reason.get("Item", {})) for n, reason in enumerate(reasons) if reason["Code"] == _FAILED
+            }
+            if failed:
+                raise ConditionFailed(failed) from error
+            if not all(reason["Code"] in _PASSING for reason in reasons):
+                raise
+        except client.exceptions.TransactionConflictException:
+            continue
+    raise Contended("others kept writing the same items; nothing was changed")

@@ -1,0 +1,73 @@
+"""The event bus, and the only place that knows EventBridge."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handoff import aws
+from handoff.model import OutboxEntry
+from handoff.telemetry import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.client import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+ENTRIES_PER_CALL = 10  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+LONGEST_PUBLISH = 1.0  # seconds: one try, 0.3 to connect and 0.7 to answer
+_PAUSE_AFTER_FAILURE = 30.0
+
+
+class Bus:
+    """Publishes events, once each try: what fails is still in its outbox, and the sweeper's."""
+
+    def __init__(self, client: "EventBridgeClient", name: str) -> None:
+        self._client = client
+        self._name = name
+        self._paused_until = 0.0
+
+    def publish(self, entries: Sequence[OutboxEntry]) -> list[bool]:
+        """Publish up to ten events; for each, whether the bus took it.
+
+        After a failure this instance does not try for 30 s, so that a dead bus costs no request its time.
+        """
+        if time.monotonic() < self._paused_until:
+            return [False] * len(entries)
+        try:
+            response = self._client.put_events(Entries=[self._entry(entry) for entry in entries])
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("The bus took no events; the sweeper will publish them", exc_info=error)
+            self._pause()
+            return [False] * len(entries)
+        # HTTP 200 can hold failed entries: each one is checked.
+        taken = ["ErrorCode" not in result for result in response["Entries"]]
+        if not all(taken):
+            codes = sorted({result["ErrorCode"] for result in response["Entries"] if "ErrorCode" in result})
+            logger.warning("The bus refused some events; the sweeper will publish them", errors=codes)
+            if not any(taken):
+                self._pause()
+        return taken
+
+    def _pause(self) -> None:
+        self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE
+
+    def _entry(self, entry: OutboxEntry) -> "PutEventsRequestEntryTypeDef":
+        put: PutEventsRequestEntryTypeDef = {
+            "EventBusName": self._name,
+            "Source": entry.source,
+            "DetailType": entry.detail_type,
+            "Detail": entry.detail,
+        }
+        trace = os.environ.get("_X_AMZN_TRACE_ID")
+        if trace:
+            put["TraceHeader"] = trace
+        return put
+
+
+def connect(name: str) -> Bus:
+    """The bus of this deployment."""
+    quick = aws.config(connect_timeout=0.3, read_timeout=0.7, tries=1)
+    return Bus(boto3.client("events", config=quick), name)

@@ -1,0 +1,50 @@
+"""Cancelling an order, as long as it has not been prepared."""
+
+from math import ceil
+
+from handoff import errors, transitions
+from handoff.aws import Contended
+from handoff.clock import Deadline, now_ms
+from handoff.model import Order, Status
+from handoff.order_store import Overtaken
+from handoff.outbox import announce
+from handoff.placing import Shop
+
+
+def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
+    """Cancel a user's order: its stock goes back at once, its payment is voided soon. Cancelling twice is cancelling.
+
+    Raises
+    ------
+    errors.OrderError
+        `NoSuchOrder`, `NotCancellable`, `InProgress` or `TryLater`.
+    """
+    order = own_order(shop, order_id, user_id)
+    if order.status is Status.CANCELLED:
+        return order
+    try:
+        order = shop.orders.transition(transitions.cancelled(order, now_ms()), deadline)
+    except transitions.NotPossible as error:
+        raise _refusal(order) from error
+    except Overtaken as overtaken:
+        if overtaken.order and overtaken.order.status is Status.CANCELLED:
+            return overtaken.order
+        raise _refusal(overtaken.order or order) from overtaken
+    except Contended as error:
+        raise errors.TryLater(order_id, "Many orders for the same products at once.") from error
+    announce(shop.orders, shop.bus, order)
+    return order
+
+
+def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
+    """A user's order; somebody else's is as good as none."""
+    order = shop.orders.get(order_id)
+    if order is None or order.user_id != user_id:
+        raise errors.NoSuchOrder()
+    return order
+
+
+def _refusal(order: Order) -> errors.OrderError:
+    if order.status is Status.PENDING:
+        return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+    return errors.NotCancellable(order.order_id, order.status)

@@ -1,0 +1,218 @@
+"""What every consumer of a queue does around its own business.
+
+Each message is tried by itself and only what failed comes back (partial batch responses). Errors that may pass are
+tried again later and later; what no retry can mend, and what fails on its last receive, goes to the dead-letter queue
+with its reason. A letter that SQS moved there by itself, without a reason, means that the function crashed each time.
+"""
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+
+from handoff import aws, settings
+from handoff.clock import from_iso, now_ms
+from handoff.events import Envelope
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.base import FailureResponse, SuccessResponse
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_sqs.client import SQSClient
+
+# Seconds until the next try after the first, second, ... receive: six receives outlast 2 h 36 min.
+BACKOFF = (10, 300, 1800, 3600, 3600)
+
+Handle = Callable[[Envelope], None]
+
+
+class Permanent(Exception):
+    """No retry can mend this; the text becomes the dead letter's reason, so it holds no personal data."""
+
+
+class NotYet(Exception):
+    """What the event is about is not to be seen yet; a later try will find it."""
+
+
+class Consumer:
+    """One queue's consumer: ``run`` is its Lambda handler's body."""
+
+    def __init__(
+        self, name: str, client: "SQSClient", *, queue_url: str, dead_letter_url: str, max_receives: int
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._queue_url = queue_url
+        self._dead_letter_url = dead_letter_url
+        self._max_receives = max_receives
+        self._received_at = 0
+
+    def run(
+        self,
+        event: dict[str, Any],
+        context: "LambdaContext",
+        handle: Handle,
+        together: Callable[[list[Envelope]], None] | None = None,
+    ) -> "PartialItemFailureResponse":
+        """Handle each record of a batch; raises if all of them failed.
+
+        ``together`` sees all events of the batch first, for what is done better at once; ``handle`` then says for each
+        whether it is done.
+        """
+        metrics.set_default_dimensions(consumer=self.name)
+        self._received_at = now_ms()
+        try:
+            if together:
+                together(_readable(event))
+            return process_partial_response(
+                event=event,
+                record_handler=lambda record: self._handle(record, handle),
+                processor=_Processor(self),
+                context=context,
+            )
+        finally:
+            logger.remove_keys(["event_id", "order_id", "correlation_id"])
+            flush_metrics()
+
+    def _handle(self, record: SQSRecord, handle: Handle) -> None:
+        envelope = parse(record.body)
+        metadata = envelope.detail.metadata
+        logger.append_keys(
+            event_id=metadata.event_id,
+            order_id=envelope.detail.data.order_id,
+            correlation_id=metadata.correlation_id,
+        )
+        happened = from_iso(metadata.timestamp)
+        metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, max(0, self._received_at - happened))
+        handle(envelope)
+        metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, max(0, now_ms() - happened))
+        logger.info("Done", event=envelope.detail_type)
+
+    def done(self, record: SQSRecord) -> None:
+        """A message that came back once is deleted right away, so that a crashing neighbour can't take it along."""
+        if _receives(record) > 1:
+            self._quietly(
+                lambda: self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle)
+            )
+
+    def failed(self, record: SQSRecord, error: BaseException) -> bool:
+        """Deal with a message that failed; returns whether it is dealt with for good, in the dead-letter queue."""
+        receives = _receives(record)
+        if isinstance(error, Permanent) or receives >= self._max_receives:
+            metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
+            logger.error("Failed for good", receives=receives, exc_info=error)
+            return self._bury(record, _reason(error))
+        metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
+        logger.warning("Failed, and will be tried again", receives=receives, exc_info=error)
+        pause = round(BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0))
+        self._quietly(
+            lambda: self._client.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=pause
+            )
+        )
+        return False
+
+    def _bury(self, record: SQSRecord, reason: str) -> bool:
+        attributes = {"reason": reason, "consumer": self.name, "eventId": event_id(record.body)}
+        buried = self._quietly(
+            lambda: self._client.send_message(
+                QueueUrl=self._dead_letter_url,
+                MessageBody=record.body,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                },
+            )
+        )
+        if buried:
+            self.done(record)
+        return buried
+
+    def _quietly(self, call: Callable[[], object]) -> bool:
+        """A call to SQS that may fail: the message is still in its queue then, and comes back."""
+        try:
+            call()
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("SQS did not take a request; the message comes back", exc_info=error)
+            return False
+        return True
+
+
+class _Processor(BatchProcessor):
+    """Powertools' batch processor, with our way of dealing with success and failure."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        super().__init__(event_type=EventType.SQS)
+        self._consumer = consumer
+
+    def success_handler(self, record: Any, result: Any) -> "SuccessResponse":
+        self._consumer.done(SQSRecord(record))
+        return super().success_handler(record, result)
+
+    def failure_handler(self, record: Any, exception: Any) -> "FailureResponse":
+        error = exception[1]
+        if error is not None and self._consumer.failed(record, error):
+            return super().success_handler(record, None)
+        return super().failure_handler(record, exception)
+
+
+def parse(body: str) -> Envelope:
+    """The event in a message.
+
+    Raises
+    ------
+    Permanent
+        If it is none of ours; the text names the fields, not their values.
+    """
+    try:
+        return Envelope.model_validate_json(body)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
+        raise Permanent(f"not an event: {', '.join(fields)[:200]}") from error
+
+
+def _readable(event: dict[str, Any]) -> list[Envelope]:
+    """The events of a batch; what is none is left for `Consumer.run` to bury."""
+    envelopes = []
+    for record in event["Records"]:
+        with suppress(Permanent):
+            envelopes.append(parse(record["body"]))
+    return envelopes
+
+
+def event_id(body: str) -> str:
+    """The id of the event in a message, ``unknown`` if it has none that can be read."""
+    try:
+        return Envelope.model_validate_json(body).detail.metadata.event_id
+    except ValidationError:
+        return "unknown"
+
+
+def _receives(record: SQSRecord) -> int:
+    return int(record.attributes.approximate_receive_count)
+
+
+def _reason(error: BaseException) -> str:
+    """Why it failed, in words that hold no data of the message."""
+    if isinstance(error, (Permanent, NotYet)):
+        return str(error)
+    if isinstance(error, ClientError):
+        return f"{error.operation_name}: {error.response['Error']['Code']}"
+    return type(error).__name__
+
+
+def connect(name: str) -> Consumer:
+    """The consumer of this function's queue."""
+    return Consumer(
+        name,
+        boto3.client("sqs", config=aws.config()),
+        queue_url=settings.text("QUEUE_URL"),
+        dead_letter_url=settings.text("DEAD_LETTER_QUEUE_URL"),
+        max_receives=int(settings.number("MAX_RECEIVES")),
+    )

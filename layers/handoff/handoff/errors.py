@@ -1,0 +1,87 @@
+"""How a request about an order can end other than well. Each says what was wrong and what to do."""
+
+
+class OrderError(Exception):
+    """A request that can't be met; the text is for the client."""
+
+
+class NoSuchOrder(OrderError):
+    """There is no such order, or it is somebody else's: the two are not told apart."""
+
+    def __init__(self) -> None:
+        super().__init__("You have no order with this id.")
+
+
+class UnknownProducts(OrderError):
+    """Some products are not on sale."""
+
+    def __init__(self, skus: list[str]) -> None:
+        super().__init__(f"Not on sale: {', '.join(skus)}. GET /catalog lists what is.")
+        self.skus = skus
+
+
+class OutOfStock(OrderError):
+    """Some products are not available in the quantity wanted. Nothing was reserved, and the key stays free."""
+
+    def __init__(self, available: dict[str, int]) -> None:
+        left = ", ".join(f"{sku} ({count} left)" for sku, count in available.items())
+        super().__init__(f"Not enough in stock: {left}. Order less, or try again later.")
+        self.available = available
+
+
+class TotalChanged(OrderError):
+    """The total is not the one that the client expected."""
+
+    def __init__(self, total: int, currency: str) -> None:
+        super().__init__(f"The total is now {total} (minor units of {currency}). Order again with this expectedTotal.")
+        self.total = total
+
+
+class KeyReused(OrderError):
+    """The key belongs to another request."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used with another body. Use a new key for a new order.")
+
+
+class InProgress(OrderError):
+    """An earlier request with this key is still being worked on; ``retry_after`` in seconds."""
+
+    def __init__(self, order_id: str, retry_after: int) -> None:
+        super().__init__(f"The order is still being placed. Send the same request again in {retry_after} s.")
+        self.order_id = order_id
+        self.retry_after = retry_after
+
+
+class PaymentDeclined(OrderError):
+    """The provider said no, for good. The stock was given back."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__("The payment was declined. Use another payment method, and a new Idempotency-Key.")
+        self.order_id = order_id
+
+
+class OrderExpired(OrderError):
+    """The order was not finished in time. The stock was given back, and a hold is voided."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__("This order was not finished in time and has expired. Order again with a new Idempotency-Key.")
+        self.order_id = order_id
+
+
+class TryLater(OrderError):
+    """It could not be finished now. The same request with the same key goes on where this one stopped."""
+
+    retry_after = 2
+
+    def __init__(self, order_id: str, reason: str) -> None:
+        super().__init__(f"{reason} Send the same request with the same Idempotency-Key again.")
+        self.order_id = order_id
+
+
+class NotCancellable(OrderError):
+    """The order is past the point where it can be cancelled."""
+
+    def __init__(self, order_id: str, status: str) -> None:
+        super().__init__(f"The order is {status} and can't be cancelled any more.")
+        self.order_id = order_id

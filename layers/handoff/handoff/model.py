@@ -1,0 +1,171 @@
+"""The business: orders, what they consist of, and the states they go through. No AWS in here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
+MAX_QUANTITY = 999
+
+
+class Model(BaseModel):
+    """A value that is stored and shown in camelCase; it ignores fields that a newer version may have added."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True)
+
+
+class Status(StrEnum):
+    """Where an order stands."""
+
+    PENDING = "PENDING"
+    PLACED = "PLACED"
+    PREPARED = "PREPARED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+
+
+class PaymentState(StrEnum):
+    """Where an order's payment stands."""
+
+    NONE = "none"
+    AUTHORISED = "authorised"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    FAILED = "failed"
+
+
+class Line(Model):
+    """One product of an order; the price is the one the customer agreed to, in minor units."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+class Address(Model):
+    """Where an order goes."""
+
+    name: str
+    street: str
+    city: str
+    postal_code: str
+    country: str
+
+
+class Payment(Model):
+    """What is known of an order's payment."""
+
+    state: PaymentState = PaymentState.NONE
+    reference: str | None = None
+    reason: str | None = None
+
+
+class PaymentDue(Model):
+    """What the payment provider still has to be told, and since when (epoch milliseconds)."""
+
+    action: Literal["capture", "void"]
+    since: int
+
+
+class HistoryEntry(Model):
+    """One step that an aggregate took. The transition's id tells a repeated write from a stranger's."""
+
+    sequence: int
+    status: str
+    at: str
+    transition_id: str
+    reason: str | None = None
+
+
+class OutboxEntry(Model):
+    """An event that was decided on and may not have reached the bus yet; ``detail`` is its JSON text."""
+
+    source: str
+    detail_type: str
+    detail: str
+
+
+class Aggregate(Model):
+    """Something that changes in steps and announces them: the item and its unpublished events are one.
+
+    While anything is unfinished it carries the keys of the sparse index ``unfinished``: a shard, ``due_at`` (when the
+    sweeper looks at it) and ``unfinished_since`` (from which its age is measured), both in epoch milliseconds.
+    """
+
+    sequence: int
+    history: tuple[HistoryEntry, ...] = ()
+    outbox: Mapping[str, OutboxEntry] = {}
+    unfinished: int | None = None
+    due_at: int | None = None
+    unfinished_since: int | None = None
+
+    def took(self, transition_id: str) -> bool:
+        """Whether this transition is already part of the history."""
+        return any(entry.transition_id == transition_id for entry in self.history)
+
+
+class Order(Aggregate):
+    """An order. Amounts are in minor units of its currency.
+
+    ``attempt_id`` names the request that works on a PENDING order, ``lease_until`` the time until which nobody else
+    may, and ``expires_at`` the time after which it is given up (both in epoch milliseconds).
+    """
+
+    order_id: str
+    user_id: str
+    status: Status
+    lines: tuple[Line, ...]
+    shipping_address: Address
+    total: int
+    currency: str
+    payment: Payment = Payment()
+    payment_due: PaymentDue | None = None
+    payment_token: str | None = None
+    placed_at: str | None = None
+    request_hash: str
+    correlation_id: str
+    attempt_id: str
+    lease_until: int
+    expires_at: int
+
+
+class Shipment(Model):
+    """What the warehouse packs; it may leave the house once it is ``released``, that is, paid."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+    address: Address
+    state: Literal["prepared", "released"] = "prepared"
+    prepared_at: str
+
+
+class Product(Model):
+    """A product of the catalogue. ``available`` is what is left to sell; a delisted one is kept, not deleted."""
+
+    sku: str
+    name: str
+    unit_price: int
+    available: int
+    listed: bool = True
+
+
+class Customer(Model):
+    """A customer, as far as the mails need one."""
+
+    user_id: str
+    name: str
+    email: str | None = None
+
+
+class OrderSummary(Model):
+    """An order as the list of a customer's orders shows it."""
+
+    order_id: str
+    status: Status
+    total: int
+    currency: str
+    placed_at: str

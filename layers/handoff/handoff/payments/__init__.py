@@ -1,0 +1,88 @@
+"""The port to the payment provider. Each adapter alone knows its provider.
+
+Every call is idempotent by its key: the same call again, however late, gives the same answer and moves no money twice.
+Three ways of not getting the money are told apart: declined is a definite no, `Unavailable` means that nothing was
+done, and after `Unknown` it may have been done; only asking again with the same key tells.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+LONGEST_CALL = 4.0  # seconds, connecting included
+
+
+@dataclass(frozen=True, slots=True)
+class Authorised:
+    """The amount is held; ``reference`` is the provider's name for the hold."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A definite no: nothing is held, and nothing will be under this key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The held amount was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """The hold is gone, and nothing was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A definite no to a capture or a void."""
+
+    reason: str
+
+
+class ProviderError(Exception):
+    """The provider gave no definite answer."""
+
+
+class Unavailable(ProviderError):
+    """The provider did not take the request: nothing was done."""
+
+
+class Unknown(ProviderError):
+    """The provider may or may not have done it: ask again with the same key."""
+
+
+class Payments(Protocol):
+    """What Handoff wants of a payment provider. Amounts are in minor units.
+
+    Every method raises `Unavailable` or `Unknown` when there is no definite answer within `LONGEST_CALL`.
+    """
+
+    def authorise(self, key: str, *, order_id: str, amount: int, currency: str, token: str) -> Authorised | Declined:
+        """Hold an amount."""
+        ...
+
+    def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
+        """Take a held amount."""
+        ...
+
+    def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:
+        """Let go of a held amount."""
+        ...
+
+
+def connect(provider: str, sandbox_table: str) -> Payments:
+    """The provider that the deployment chose; it is imported only then.
+
+    Raises
+    ------
+    ValueError
+        If there is no such provider.
+    """
+    if provider == "sandbox":
+        from handoff.payments import sandbox  # noqa: PLC0415  # only the chosen provider is paid for
+
+        return sandbox.connect(sandbox_table)
+    raise ValueError(f"PAYMENT_PROVIDER is {provider!r}; known: sandbox")

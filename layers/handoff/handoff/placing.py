@@ -1,0 +1,241 @@
+"""The critical path: what a customer waits for when placing an order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import NoReturn
+
+from handoff import errors, ids, payments, transitions
+from handoff.aws import LONGEST_CALL, Contended
+from handoff.bus import LONGEST_PUBLISH, Bus
+from handoff.catalogue import Catalogue
+from handoff.clock import Deadline, now_ms, to_iso
+from handoff.model import Address, HistoryEntry, Line, Order, Payment, Product, Status
+from handoff.order_store import FIRST_LOOK_AFTER, OrderStore, Overtaken, Refused, Repeated
+from handoff.outbox import announce
+from handoff.payments import Authorised, Declined, Payments, ProviderError
+from handoff.telemetry import logger
+
+DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
+LEASE = 25_000  # ms: no attempt outlives its function's timeout
+GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
+_PRICING_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What placing and cancelling an order needs."""
+
+    catalogue: Catalogue
+    orders: OrderStore
+    payments: Payments
+    bus: Bus
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A customer's wish, validated. ``quantities`` by sku; ``expected_total`` in minor units."""
+
+    user_id: str
+    idempotency_key: str
+    quantities: dict[str, int]
+    shipping_address: Address
+    payment_token: str
+    expected_total: int | None
+    request_hash: str
+    correlation_id: str
+
+    @property
+    def order_id(self) -> str:
+        """The id of the order that comes of it."""
+        return ids.order_id(self.user_id, self.idempotency_key)
+
+
+def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+    """Place an order, or find the one that the same key has placed before.
+
+    Raises
+    ------
+    errors.OrderError
+        One of its subclasses, for every other outcome.
+    """
+    order = reserve(shop, placement, deadline)
+    if order.status is not Status.PENDING:
+        return order  # a repeat of a request that was answered, or could have been
+    hold = authorise(shop, order, deadline)
+    order = commit(shop, order, hold, deadline)
+    publish(shop, order, deadline)
+    return order
+
+
+def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+    """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
+    for _ in range(_PRICING_TRIES):
+        try:
+            order = price(shop, placement)
+        except (errors.UnknownProducts, errors.TotalChanged):
+            earlier = shop.orders.get(placement.order_id)
+            if earlier is None:
+                raise
+            return resume(shop, earlier, placement, deadline)
+        try:
+            shop.orders.reserve(order, deadline)
+            return order
+        except Repeated as repeat:
+            return resume(shop, repeat.order, placement, deadline)
+        except Refused as refused:
+            _name_shortages(order, refused.products)
+            shop.catalogue.refresh()  # the price or the listing has changed since our copy was made
+        except Contended as error:
+            raise errors.TryLater(placement.order_id, "Many orders for the same products at once.") from error
+    raise errors.TryLater(placement.order_id, "The prices keep changing.")
+
+
+def price(shop: Shop, placement: Placement) -> Order:
+    """The order at today's prices, not stored yet."""
+    products = {sku: shop.catalogue.product(sku) for sku in placement.quantities}
+    unknown = [sku for sku, product in products.items() if product is None]
+    if unknown:
+        raise errors.UnknownProducts(unknown)
+    lines = tuple(
+        Line(sku=product.sku, name=product.name, quantity=placement.quantities[sku], unit_price=product.unit_price)
+        for sku, product in products.items()
+        if product
+    )
+    total = sum(line.quantity * line.unit_price for line in lines)
+    if placement.expected_total not in (None, total):
+        raise errors.TotalChanged(total, shop.currency)
+    return _pending(placement, lines, total, shop.currency)
+
+
+def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline) -> Order:
+    """The outcome that a key has had, or its unfinished order, now ours to finish."""
+    if earlier.request_hash != placement.request_hash:
+        raise errors.KeyReused()
+    now = now_ms()
+    if earlier.status is not Status.PENDING or earlier.lease_until > now:
+        return outcome(earlier)
+    try:
+        return shop.orders.take_over(
+            earlier,
+            ids.unique(),
+            lease_until=now + LEASE,
+            expires_at=now + GIVEN_UP_AFTER,
+            due_at=now + FIRST_LOOK_AFTER,
+            deadline=deadline,
+        )
+    except Overtaken as overtaken:
+        return _overtaken_by(overtaken, earlier)
+
+
+def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
+    """Have the total held. Only while there is time left to commit: a hold must not outlive its order's chance."""
+    try:
+        if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
+            raise payments.Unavailable("no time left to ask")
+        answer = shop.payments.authorise(
+            ids.payment_key(order.order_id, "authorise"),
+            order_id=order.order_id,
+            amount=order.total,
+            currency=order.currency,
+            token=order.payment_token or "",
+        )
+    except ProviderError as error:
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error
+    if isinstance(answer, Declined):
+        reject(shop, order, answer, deadline)
+    return answer
+
+
+def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
+    """The order ends here, and its stock goes back."""
+    try:
+        shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
+    except Overtaken as overtaken:
+        _overtaken_by(overtaken, order)
+    except Contended as error:
+        raise errors.TryLater(order.order_id, "Many orders for the same products at once.") from error
+    raise errors.PaymentDeclined(order.order_id)
+
+
+def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Order:
+    """The order stands from here on, and its event is kept with it."""
+    try:
+        return shop.orders.transition(transitions.placed(order, hold.reference, now_ms()), deadline)
+    except Overtaken as overtaken:
+        return _overtaken_by(overtaken, order)
+    except Contended as error:
+        raise errors.TryLater(order.order_id, "The order is being worked on elsewhere.") from error
+
+
+def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
+    """Tell the others, if there is time; what is not told now is told by the sweeper."""
+    if deadline.remaining() > LONGEST_PUBLISH:
+        announce(shop.orders, shop.bus, order)
+
+
+def outcome(order: Order) -> Order:
+    """What an order's key answers: the order, or the error that ended it."""
+    if order.status is Status.PENDING:
+        raise errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+    if order.status is Status.REJECTED:
+        reason = order.history[-1].reason
+        raise (
+            errors.OrderExpired(order.order_id)
+            if reason == transitions.EXPIRED
+            else errors.PaymentDeclined(order.order_id)
+        )
+    return order
+
+
+def _overtaken_by(overtaken: Overtaken, order: Order) -> Order:
+    if overtaken.order is None:
+        raise errors.TryLater(order.order_id, "The order has gone.") from overtaken
+    return outcome(overtaken.order)
+
+
+def _give_back(shop: Shop, order: Order, deadline: Deadline) -> None:
+    try:
+        shop.orders.give_back(order, deadline)
+    except (Overtaken, Contended) as error:
+        logger.info("The lease ends by itself", order_id=order.order_id, exc_info=error)
+
+
+def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None:
+    """Raise `OutOfStock` if that is why products were refused, and not an outdated price or listing."""
+    wanted = {line.sku: line.quantity for line in order.lines}
+    short = {
+        sku: product.available
+        for sku, product in refused.items()
+        if product and product.listed and product.available < wanted[sku]
+    }
+    if short:
+        raise errors.OutOfStock(short)
+
+
+def _pending(placement: Placement, lines: tuple[Line, ...], total: int, currency: str) -> Order:
+    now = now_ms()
+    attempt_id = ids.unique()
+    start = HistoryEntry(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
+    return Order(
+        order_id=placement.order_id,
+        user_id=placement.user_id,
+        status=Status.PENDING,
+        sequence=0,
+        history=(start,),
+        lines=lines,
+        shipping_address=placement.shipping_address,
+        total=total,
+        currency=currency,
+        payment=Payment(),
+        payment_token=placement.payment_token,
+        request_hash=placement.request_hash,
+        correlation_id=placement.correlation_id,
+        attempt_id=attempt_id,
+        lease_until=now + LEASE,
+        expires_at=now + GIVEN_UP_AFTER,
+        due_at=now + FIRST_LOOK_AFTER,
+        unfinished_since=now,
+    )

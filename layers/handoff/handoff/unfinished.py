@@ -1,0 +1,136 @@
+"""Aggregates that have something unfinished: finding them, and taking off what is done.
+
+The sparse index ``unfinished`` is a hint for the sweeper. An item carries its keys while its outbox holds an event, a
+payment is due or a reservation is open; whoever finishes the last of these removes the keys in the same write.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handoff import aws
+from handoff.telemetry import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+INDEX = "unfinished"
+INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One entry of the index; times in epoch milliseconds."""
+
+    key: str
+    due_at: int
+    unfinished_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What of an aggregate was seen to be unfinished, so that a write can insist on it."""
+
+    events: frozenset[str]
+    payment_due: bool
+
+    @classmethod
+    def of_item(cls, item: Mapping[str, Any]) -> "Remains":
+        """What an item as read from the table has unfinished."""
+        return cls(frozenset(item.get("outbox", ())), "paymentDue" in item)
+
+    @property
+    def condition(self) -> str:
+        """Still so; ``:events`` is to hold the number of events."""
+        exists = "attribute_exists" if self.payment_due else "attribute_not_exists"
+        return f"size(outbox) = :events AND {exists}(paymentDue)"
+
+
+class UnfinishedStore:
+    """The outbox and the index of one table of aggregates."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, key_name: str) -> None:
+        self._client = client
+        self._table = table
+        self._key_name = key_name
+
+    def hints(self, shard: int) -> Iterator[list[Hint]]:
+        """The entries of one shard, soonest due first, page by page."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=INDEX,
+            KeyConditionExpression="unfinished = :shard",
+            ExpressionAttributeValues=aws.to_item({":shard": shard}),
+        )
+        for page in pages:
+            items = [aws.from_item(item) for item in page["Items"]]
+            yield [Hint(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
+
+    def postpone(self, key: str, due_at: int) -> None:
+        """Have the sweeper look again at ``due_at`` (epoch milliseconds), if anything is unfinished by then."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({self._key_name: key}),
+                UpdateExpression="SET dueAt = :dueAt",
+                ConditionExpression="attribute_exists(unfinished)",
+                ExpressionAttributeValues=aws.to_item({":dueAt": due_at}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            logger.debug("Finished meanwhile", aggregate=key)
+
+    def clear(self, key: str, seen: "Remains", published: Collection[str]) -> bool:
+        """Take published events out of an aggregate's outbox, given what was last seen of it.
+
+        Best effort: a failure costs a duplicate event, never a lost one. Returns whether the events are out.
+        """
+        for _ in range(_TRIES):
+            gone = sorted(seen.events.intersection(published))
+            if not gone:
+                return True
+            try:
+                self._client.update_item(**self._clearing(key, seen, gone))
+                return True
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                seen = Remains.of_item(aws.image(error))
+            except (BotoCoreError, ClientError) as error:
+                logger.warning("Published events stay in the outbox", aggregate=key, exc_info=error)
+                return False
+        return False
+
+    def _clearing(self, key: str, seen: "Remains", gone: list[str]) -> dict[str, Any]:
+        """The write that takes these events out, if what is unfinished is what was seen.
+
+        With nothing else left it removes the index keys too.
+        """
+        names = {f"#event{n}": sequence for n, sequence in enumerate(gone)}
+        there = [f"attribute_exists(outbox.{name})" for name in names]
+        removed = [f"outbox.{name}" for name in names]
+        if len(gone) == len(seen.events) and not seen.payment_due:
+            removed += INDEX_KEYS
+        return {
+            "TableName": self._table,
+            "Key": aws.to_item({self._key_name: key}),
+            "UpdateExpression": "REMOVE " + ", ".join(removed),
+            "ConditionExpression": " AND ".join([*there, seen.condition]),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": aws.to_item({":events": len(seen.events)}),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def forget(self, key: str) -> None:
+        """Take an item out of the index if nothing of it is unfinished."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({self._key_name: key}),
+                UpdateExpression="REMOVE " + ", ".join(INDEX_KEYS),
+                ConditionExpression=Remains(frozenset(), payment_due=False).condition + " AND #status <> :pending",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=aws.to_item({":events": 0, ":pending": "PENDING"}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            logger.debug("Something is unfinished again", aggregate=key)

@@ -1,0 +1,1 @@
+"""The developers and operators side of Handoff: the `handoff` command."""
