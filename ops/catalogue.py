@@ -1,0 +1,139 @@
+"""Loading products: new ones, and restocking, repricing and delisting what is there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from handoff import aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Strict(BaseModel):
+    """Part of a catalogue file: exact types, and nothing unknown in it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+class Delivery(Strict):
+    """Units that arrived; its id keeps the same delivery from being counted twice."""
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    units: int = Field(ge=1, le=10**9)
+
+
+class Entry(Strict):
+    """What a catalogue file says of a product; ``unit_price`` in minor units.
+
+    ``available`` is the stock that a new product starts with. That of a known one belongs to the shop: it is changed
+    by orders, and by a ``delivery``.
+    """
+
+    sku: Sku
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    unit_price: int = Field(ge=0, le=10**9)
+    available: int = Field(default=0, ge=0, le=10**9)
+    listed: bool = True
+    delivery: Delivery | None = None
+
+
+class BadCatalogue(Exception):
+    """The file is not a catalogue; the text names what is wrong. Nothing was loaded."""
+
+
+@dataclass
+class Loaded:
+    """What a load has changed, in products."""
+
+    added: int = 0
+    updated: int = 0
+    restocked: int = 0
+
+
+def read(file: Path) -> list[Entry]:
+    """The entries of a catalogue file: a JSON list of objects.
+
+    Raises
+    ------
+    BadCatalogue
+        If it is none.
+    """
+    try:
+        entries = TypeAdapter(list[Entry]).validate_json(file.read_bytes())
+    except OSError as error:
+        raise BadCatalogue(f"{file}: {error.strerror}") from error
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
+        raise BadCatalogue(f"{file} is not a catalogue; nothing was loaded.\n" + "\n".join(problems[:20])) from error
+    skus = [entry.sku for entry in entries]
+    doubled = sorted({sku for sku in skus if skus.count(sku) > 1})
+    if doubled:
+        raise BadCatalogue(f"{file} names a product twice: {', '.join(doubled)}. Nothing was loaded.")
+    return entries
+
+
+def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Loaded:
+    """Write the entries; products that they do not name stay as they are. Loading the same file twice is harmless."""
+    loaded = Loaded()
+    for entry in entries:
+        if _add(client, table, entry):
+            loaded.added += 1
+        else:
+            _update(client, table, entry)
+            loaded.updated += 1
+        if entry.delivery and _restock(client, table, entry.sku, entry.delivery):
+            loaded.restocked += 1
+    return loaded
+
+
+def _if_condition_holds(write: Callable[[], object]) -> bool:
+    try:
+        write()
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+def _add(client: "DynamoDBClient", table: str, entry: Entry) -> bool:
+    item = entry.model_dump(by_alias=True, exclude={"delivery"})
+    return _if_condition_holds(
+        lambda: client.put_item(
+            TableName=table, Item=aws.to_item(item), ConditionExpression="attribute_not_exists(sku)"
+        )
+    )
+
+
+def _update(client: "DynamoDBClient", table: str, entry: Entry) -> None:
+    client.update_item(
+        TableName=table,
+        Key=aws.to_item({"sku": entry.sku}),
+        UpdateExpression="SET #name = :name, unitPrice = :price, listed = :listed",
+        ExpressionAttributeNames={"#name": "name"},
+        ExpressionAttributeValues=aws.to_item(
+            {":name": entry.name, ":price": entry.unit_price, ":listed": entry.listed}
+        ),
+    )
+
+
+def _restock(client: "DynamoDBClient", table: str, sku: str, delivery: Delivery) -> bool:
+    return _if_condition_holds(
+        lambda: client.update_item(
+            TableName=table,
+            Key=aws.to_item({"sku": sku}),
+            UpdateExpression="ADD available :units, deliveries :ids",
+            ConditionExpression="NOT contains(deliveries, :id)",
+            ExpressionAttributeValues=aws.to_item(
+                {":units": delivery.units, ":ids": {delivery.id}, ":id": delivery.id}
+            ),
+        )
+    )

@@ -1,0 +1,163 @@
+"""The `handoff` command."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import boto3
+import click
+from rich.console import Console
+
+from ops import catalogue, demo, report, samples
+from ops.deployment import CONSUMERS, Deployment, NoSuchStack
+from ops.local import DEFAULT_PORT, LocalStack, LocalStackError, running
+from ops.shop_client import Account, ShopClient
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Handoff: run it locally, load its catalogue, invoke its functions."""
+
+
+@main.command()
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Where the local stack listens.")
+@click.option("--once", is_flag=True, envvar="ONCE", help="End after the summary; the default without a terminal.")
+def run(port: int, once: bool) -> None:
+    """Start the local stack, place the sample orders, and show what happened."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        _end_on(signum)
+    try:
+        status = _run(port, once=once or not sys.stdin.isatty())
+    except LocalStackError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        console.print("\nEnded; the local stack is gone.")
+        status = 130
+    sys.exit(status)
+
+
+@main.group(name="catalog")
+def catalog() -> None:
+    """The products."""
+
+
+@catalog.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--stack", default="handoff", show_default=True, help="The stack's name.")
+@click.option("--local", "port", flag_value=DEFAULT_PORT, type=int, help="The local stack instead of AWS.")
+def load(file: Path, stack: str, port: int | None) -> None:
+    """Load FILE: add products; rename, reprice, list and delist known ones; count deliveries in.
+
+    FILE is a JSON list like events/catalogue.json. A known product's stock changes by a delivery only:
+    {"sku": ..., "delivery": {"id": "2026-11-23-a", "units": 20}}; the same id counts once.
+    """
+    deployment = _deployment(stack, port)
+    try:
+        loaded = catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), catalogue.read(file))
+    except (catalogue.BadCatalogue, NoSuchStack) as error:
+        raise click.ClickException(str(error)) from error
+    console.print(f"{loaded.added} added, {loaded.updated} updated, {loaded.restocked} deliveries counted in")
+
+
+@main.command()
+@click.argument("function", type=click.Choice(["orders", *CONSUMERS, "sweeper"]))
+@click.argument("event", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True)
+def invoke(function: str, event: Path, port: int) -> None:
+    """Invoke FUNCTION of the running local stack with the payload in the file EVENT."""
+    stack = LocalStack(port)
+    if not stack.is_up():
+        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
+    sys.exit(stack.invoke("handoff", f"{function.capitalize()}Function", event))
+
+
+@main.group(name="events")
+def events_() -> None:
+    """The sample payloads in events/."""
+
+
+@events_.command()
+def write() -> None:
+    """Write the payloads anew from the contract models."""
+    samples.write(demo.EVENTS)
+
+
+def _run(port: int, *, once: bool) -> int:
+    start = time.monotonic()
+    with console.status("Starting the local stack") as status:
+
+        def progress(what: str) -> None:
+            status.update(what)
+            if not console.is_terminal:
+                console.print(f"{time.monotonic() - start:5.1f} s  {what}")
+
+        with running(port) as stack:
+            progress("sam build")
+            stack.build()
+            progress("sam deploy")
+            deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+            progress("loading the catalogue and the customers")
+            account = demo.prepare(deployment)
+            with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
+                story = demo.place_samples(client, progress)
+            answered = time.monotonic() - start
+            demo.wait_until_quiet(deployment, progress)
+            outcome = demo.look(deployment)
+            status.stop()
+            report.show(console, story, outcome)
+            wrong = demo.complaints(story, outcome)
+            for complaint in wrong:
+                console.print(f"[red]wrong:[/] {complaint}")
+            console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
+            if not once:
+                _serve(deployment, account)
+    return 1 if wrong else 0
+
+
+def _serve(deployment: Deployment, account: Account) -> None:
+    """Tell how to go on, and wait for Ctrl-C."""
+    token_file = demo.EVENTS.parent / ".local/token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(account.token)
+    console.print(f"\nServing on {deployment.api_url}\n\nA token, good for an hour, also in .local/token:\n")
+    print(account.token)  # noqa: T201  # as it is: it will be pasted
+    console.print("\nTry, in this folder:\n")
+    print(_curl(deployment.api_url))  # noqa: T201
+    console.print("\nCtrl-C ends it.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("\nEnded; cleaning up.")
+    finally:
+        token_file.unlink()
+
+
+def _curl(api_url: str) -> str:
+    return (
+        f"curl -i '{api_url}/orders' -H \"Authorization: Bearer $(cat .local/token)\" "
+        "-H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s)\" -d @events/requests/good.json"
+    )
+
+
+def _deployment(stack: str, port: int | None) -> Deployment:
+    if port is None:
+        return Deployment(stack, boto3.Session())
+    local = LocalStack(port)
+    if not local.is_up():
+        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
+    return Deployment(stack, local.session(), local.endpoint)
+
+
+def _end_on(signum: signal.Signals) -> None:
+    """Have this signal clean up as Ctrl-C does."""
+
+    def end(_signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signum, end)

@@ -1,0 +1,102 @@
+"""A deployed Handoff, on AWS or on the local stack: its resources by their names in template.yaml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_cognito_idp.client import CognitoIdentityProviderClient
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_logs.client import CloudWatchLogsClient
+    from mypy_boto3_sqs.client import SQSClient
+
+CONSUMERS = ("emails", "analytics", "fulfillment")
+
+
+class NoSuchStack(Exception):
+    """There is no such stack where the credentials point to; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One stack. ``endpoint`` is the local stack's address, None for AWS."""
+
+    stack: str
+    session: boto3.Session
+    endpoint: str | None = None
+
+    @cached_property
+    def _cloudformation(self) -> "CloudFormationClient":
+        return self.session.client("cloudformation", endpoint_url=self.endpoint)
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """A DynamoDB client."""
+        return self.session.client("dynamodb", endpoint_url=self.endpoint)
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """An SQS client."""
+        return self.session.client("sqs", endpoint_url=self.endpoint)
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """A CloudWatch Logs client."""
+        return self.session.client("logs", endpoint_url=self.endpoint)
+
+    @cached_property
+    def cognito(self) -> "CognitoIdentityProviderClient":
+        """A Cognito client."""
+        return self.session.client("cognito-idp", endpoint_url=self.endpoint)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The stack's outputs.
+
+        Raises
+        ------
+        NoSuchStack
+            If it is not there.
+        """
+        try:
+            stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                where = self.endpoint or f"AWS, region {self.session.region_name}"
+                raise NoSuchStack(f"There is no stack {self.stack!r} on {where}.") from error
+            raise
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+    @cached_property
+    def _resources(self) -> Mapping[str, str]:
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+        return {resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in resources}
+
+    def resource(self, logical_id: str) -> str:
+        """The physical id of a resource of template.yaml."""
+        self.outputs  # noqa: B018  # says so if there is no such stack
+        return self._resources[logical_id]
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        if self.endpoint:
+            return f"{self.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
+        return self.outputs["ApiUrl"]
+
+    def queue_url(self, consumer: str, *, dead_letters: bool = False) -> str:
+        """The address of a consumer's queue, or of its dead-letter queue."""
+        return self.resource(f"{consumer.capitalize()}{'DeadLetters' if dead_letters else 'Queue'}")
+
+    def scan(self, logical_id: str) -> list[dict[str, Any]]:
+        """Every item of a table, as plain values; for small tables."""
+        from handoff import aws  # noqa: PLC0415  # costs other commands half a second
+
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.resource(logical_id), ConsistentRead=True)
+        return [aws.from_item(item) for page in pages for item in page["Items"]]

@@ -1,0 +1,84 @@
+"""A customer of the shop: signs in and places orders over HTTP."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from ops.deployment import Deployment
+
+_PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist nowhere but on the local stack
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answered, and how long it took."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+    milliseconds: float
+
+
+class ShopClient:
+    """One signed-in customer."""
+
+    def __init__(self, api_url: str, token: str) -> None:
+        self.token = token
+        self._http = httpx.Client(
+            base_url=api_url + "/", headers={"Authorization": f"Bearer {token}"}, timeout=35, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def place(self, order: Mapping[str, Any], key: str) -> Answer:
+        """``POST /orders``."""
+        return self._send("POST", "orders", json=order, headers={"Idempotency-Key": key})
+
+    def cancel(self, order_id: str) -> Answer:
+        """``POST /orders/{orderId}/cancel``."""
+        return self._send("POST", f"orders/{order_id}/cancel")
+
+    def order(self, order_id: str) -> Answer:
+        """``GET /orders/{orderId}``."""
+        return self._send("GET", f"orders/{order_id}")
+
+    def orders(self) -> Answer:
+        """``GET /orders``."""
+        return self._send("GET", "orders")
+
+    def _send(self, method: str, path: str, **request: Any) -> Answer:
+        start = time.perf_counter()
+        response = self._http.request(method, path, **request)
+        elapsed = (time.perf_counter() - start) * 1000
+        return Answer(response.status_code, response.json(), response.headers, elapsed)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the stack's pool: the id that the API knows, and a token to sign in with."""
+
+    user_id: str
+    token: str
+
+
+def sign_up(deployment: Deployment, email: str) -> Account:
+    """Make a user of the stack's own pool and sign in; for stacks that allow signing in with a password."""
+    pool, client = deployment.outputs["UserPoolId"], deployment.outputs["UserPoolClientId"]
+    cognito = deployment.cognito
+    created = cognito.admin_create_user(
+        UserPoolId=pool,
+        Username=email,
+        MessageAction="SUPPRESS",
+        UserAttributes=[{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}],
+    )
+    cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=_PASSWORD, Permanent=True)
+    session = cognito.initiate_auth(
+        ClientId=client, AuthFlow="USER_PASSWORD_AUTH", AuthParameters={"USERNAME": email, "PASSWORD": _PASSWORD}
+    )
+    attributes = {attribute["Name"]: attribute["Value"] for attribute in created["User"]["Attributes"]}
+    return Account(attributes["sub"], session["AuthenticationResult"]["IdToken"])

@@ -1,0 +1,131 @@
+"""Steering the deployed stack from a test."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import psutil
+from ops import demo
+from ops.deployment import Deployment
+from ops.shop_client import Answer, ShopClient
+
+from handoff import aws
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
+    """Look until it is as wanted; fails with what was seen last."""
+    deadline = time.monotonic() + seconds
+    seen = look()
+    while not wanted(seen):
+        assert time.monotonic() < deadline, f"still {seen!r} after {seconds} s"
+        time.sleep(0.3)
+        seen = look()
+    return seen
+
+
+def sample(name: str, **changes: Any) -> dict[str, Any]:
+    return json.loads((demo.EVENTS / f"requests/{name}.json").read_text()) | changes
+
+
+def place(client: ShopClient, name: str = "good", **changes: Any) -> Answer:
+    return client.place(sample(name, **changes), str(uuid.uuid4()))
+
+
+def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
+    response = deployment.dynamodb.get_item(
+        TableName=deployment.resource("OrdersTable"), Key=aws.to_item({"orderId": order_id}), ConsistentRead=True
+    )
+    return aws.from_item(response["Item"])
+
+
+def change_order(deployment: Deployment, order_id: str, **values: int) -> None:
+    """Move an order's times: the sweeper's clock can't be moved, so what it looks at is."""
+    deployment.dynamodb.update_item(
+        TableName=deployment.resource("OrdersTable"),
+        Key=aws.to_item({"orderId": order_id}),
+        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+        ExpressionAttributeValues=aws.to_item({f":{name}": value for name, value in values.items()}),
+    )
+
+
+def about(items: list[dict[str, Any]], order_id: str) -> list[dict[str, Any]]:
+    return [item for item in items if item.get("orderId") == order_id]
+
+
+def lambda_client(deployment: Deployment) -> Any:
+    return deployment.session.client("lambda", endpoint_url=deployment.endpoint)
+
+
+def invoke(deployment: Deployment, function: str, event: Any) -> Any:
+    """Invoke a function and return its answer; an error of the function fails the test."""
+    answer = lambda_client(deployment).invoke(
+        FunctionName=deployment.resource(f"{function.capitalize()}Function"), Payload=json.dumps(event).encode()
+    )
+    payload = answer["Payload"].read().decode()
+    assert "FunctionError" not in answer, payload
+    return json.loads(payload)
+
+
+@contextlib.contextmanager
+def paused(deployment: Deployment, *consumers: str) -> Iterator[None]:
+    """Consumers that take nothing from their queues meanwhile."""
+    client = lambda_client(deployment)
+    mappings = [
+        mapping["UUID"]
+        for consumer in consumers
+        for mapping in client.list_event_source_mappings(
+            FunctionName=deployment.resource(f"{consumer.capitalize()}Function")
+        )["EventSourceMappings"]
+    ]
+    for mapping in mappings:
+        client.update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        yield
+    finally:
+        for mapping in mappings:
+            client.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+
+@contextlib.contextmanager
+def environment(deployment: Deployment, function: str, **variables: str) -> Iterator[None]:
+    """A function with more environment variables than the template gives it."""
+    client, name = lambda_client(deployment), deployment.resource(f"{function.capitalize()}Function")
+    original = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": original | variables})
+    try:
+        yield
+    finally:
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": original})
+
+
+class KillingServer:
+    """An endpoint that never answers, and kills whichever process asks it: with SIGKILL, in the middle of the call."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.killed: list[int] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, peer = self._listener.accept()
+                connection.recv(65536)
+                for found in psutil.net_connections("tcp"):
+                    if found.pid not in (None, os.getpid()) and found.laddr and found.laddr.port == peer[1]:
+                        os.kill(found.pid, signal.SIGKILL)
+                        self.killed.append(found.pid)
+                connection.close()
+
+    def close(self) -> None:
+        self._listener.close()

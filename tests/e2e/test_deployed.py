@@ -1,0 +1,166 @@
+"""The deployed stack: an order through every consumer, and what happens when something on the way dies."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from ops import demo, observe
+from ops.deployment import CONSUMERS, Deployment
+from ops.local import LocalStack
+from ops.shop_client import ShopClient
+
+from e2e.support import (
+    KillingServer,
+    about,
+    change_order,
+    environment,
+    eventually,
+    invoke,
+    order,
+    paused,
+    place,
+)
+
+
+def quiet(deployment: Deployment) -> demo.Outcome:
+    demo.wait_until_quiet(deployment, lambda _: None)
+    return demo.look(deployment)
+
+
+def test_the_sample_orders_have_exactly_the_effects_they_should(deployment: Deployment, client: ShopClient) -> None:
+    # WHEN the sample orders are placed over HTTP and the consumers are done
+    story = demo.place_samples(client, lambda _: None)
+    outcome = quiet(deployment)
+    # THEN answers, mails, sales, shipments, payments, stock and lag are all as they should be
+    assert demo.complaints(story, outcome) == []
+
+
+def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, client: ShopClient) -> None:
+    # GIVEN that no consumer takes anything from its queue
+    with paused(deployment, *CONSUMERS):
+        # WHEN an order is placed
+        answer = place(client)
+        # THEN it is answered, and its event waits in every queue
+        assert answer.status == 201
+        order_id = answer.body["orderId"]
+        waiting = eventually(lambda: observe.waiting(deployment), lambda seen: all(seen.values()))
+        assert set(waiting) == set(CONSUMERS)
+        assert order(deployment, order_id)["status"] == "PLACED"
+    # AND it is dealt with as soon as they are back
+    eventually(lambda: order(deployment, order_id)["payment"]["state"], lambda state: state == "captured")
+
+
+def test_a_function_killed_between_commit_and_publish_loses_nothing(deployment: Deployment, client: ShopClient) -> None:
+    # GIVEN a bus that stalls, and a function that is killed with SIGKILL while it waits for it
+    bus = KillingServer()
+    before = len(quiet(deployment).orders)
+    with environment(deployment, "orders", AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url):
+        assert place(client).status == 502
+        assert bus.killed
+    bus.close()
+    # THEN the order is placed, with its event in its outbox, and no consumer has heard of it
+    placed = [found for found in deployment.scan("OrdersTable") if found.get("outbox")]
+    assert len(placed) == 1
+    assert len(deployment.scan("OrdersTable")) == before + 1
+    order_id = placed[0]["orderId"]
+    assert placed[0]["status"] == "PLACED"
+    assert about(deployment.scan("ShipmentsTable"), order_id) == []
+    # WHEN the sweeper comes by after its minute
+    change_order(deployment, order_id, dueAt=1)
+    assert invoke(deployment, "sweeper", {})["EventsSwept"] == 1
+    # THEN everything happens, once
+    outcome = quiet(deployment)
+
+    assert demo.wrong_effects(demo.Story(kept=[order_id]), outcome) == []
+    assert order(deployment, order_id)["outbox"] == {}
+    assert "unfinished" not in order(deployment, order_id)
+
+
+def test_the_sweeper_may_do_all_that_it_has_to(deployment: Deployment, client: ShopClient) -> None:
+    # GIVEN an order whose payment got no answer, left alone for ten minutes
+    answer = place(client, paymentToken="tok_timeout_held")
+    assert answer.status == 503
+    lost = answer.body["orderId"]
+    change_order(deployment, lost, dueAt=1, leaseUntil=0, expiresAt=1)
+    # AND one whose capture is left to the sweeper
+    with paused(deployment, "fulfillment"):
+        prepared = place(client).body["orderId"]
+        _prepare(deployment, prepared)
+        change_order(deployment, prepared, dueAt=1)
+        # WHEN it sweeps
+        report = invoke(deployment, "sweeper", {})
+        # THEN the first is expired and its hold voided, the second paid and released
+        assert (report["OrdersExpired"], report["PaymentsSettled"], report["SweepFailures"]) == (1, 2, 0)
+        assert order(deployment, lost)["payment"]["state"] == "voided"
+        assert order(deployment, prepared)["payment"]["state"] == "captured"
+        assert about(deployment.scan("ShipmentsTable"), prepared)[0]["state"] == "released"
+    assert demo.wrong_stock(quiet(deployment)) == []
+
+
+def _prepare(deployment: Deployment, order_id: str) -> None:
+    """Have fulfillment prepare an order, as the service between its queue and its function would."""
+    queue = deployment.queue_url("fulfillment")
+    messages = eventually(lambda: deployment.sqs.receive_message(QueueUrl=queue).get("Messages", []), bool)
+    assert order_id in messages[0]["Body"]
+    assert invoke(deployment, "fulfillment", {"Records": [_record(messages[0])]}) == {"batchItemFailures": []}
+    deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+    assert order(deployment, order_id)["status"] == "PREPARED"
+
+
+def _record(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
+        "awsRegion": "us-east-1",
+    }
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_poisoned_message_is_a_dead_letter_with_its_reason(deployment: Deployment, consumer: str) -> None:
+    # WHEN a message that is no event lands in a queue
+    text = f"poison {uuid.uuid4()}"
+    deployment.sqs.send_message(QueueUrl=deployment.queue_url(consumer), MessageBody=text)
+    # THEN it is a dead letter, with its reason
+    queue = deployment.queue_url(consumer, dead_letters=True)
+    letters = eventually(
+        lambda: deployment.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", []),
+        bool,
+    )
+    assert letters[0]["Body"] == text
+    assert letters[0]["MessageAttributes"]["reason"]["StringValue"].startswith("not an event")
+    deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letters[0]["ReceiptHandle"])
+
+
+@pytest.mark.parametrize("token", ["", "Bearer nonsense", "Bearer a.b.c"])
+def test_nobody_gets_in_without_a_token_of_the_pool(deployment: Deployment, token: str) -> None:
+    # WHEN somebody asks without one
+    answer = httpx.get(f"{deployment.api_url}/orders", headers={"Authorization": token} if token else {})
+    # THEN the gateway says no
+    assert answer.status_code == 401
+
+
+def test_health_and_catalogue_are_open_and_anything_else_is_not_found(deployment: Deployment) -> None:
+    # THEN what is for everybody answers everybody, and the rest is a problem document
+    assert httpx.get(f"{deployment.api_url}/health").json()["status"] == "ok"
+    assert len(httpx.get(f"{deployment.api_url}/catalog").json()["products"]) >= 11
+    nowhere = httpx.get(f"{deployment.api_url}/nowhere")
+    assert nowhere.status_code == 404
+    assert nowhere.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("function", ["orders", "sweeper", *CONSUMERS])
+def test_each_sample_payload_invokes_its_function(
+    local_stack: LocalStack, deployment: Deployment, function: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # WHEN a function is invoked with its sample, as `make invoke` does
+    event = demo.EVENTS / f"{function}.json"
+    status = local_stack.invoke(deployment.stack, f"{function.capitalize()}Function", event)
+    # THEN it answers; a consumer says that its order is not there yet
+    assert status == 0, capfd.readouterr()
