@@ -45,6 +45,8 @@ clean: ## remove the environments and everything built
 
 # --- environments: the project's own, SAM's and the local AWS's, apart because each pins what it uses -----------------
 .venv/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Handoff needs Python 3.11 or newer; name one: make PYTHON=python3.13 run"; exit 1; }
 	@echo "Setting up the environment in .venv"
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --require-hashes -r requirements/uv.txt; }

@@ -1,6 +1,7 @@
 """The `handoff` command."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -11,13 +12,17 @@ from types import FrameType
 import boto3
 import click
 from rich.console import Console
+from rich.markup import escape
 
-from ops import catalogue, demo, report, samples
+from ops import catalogue, dead_letters, demo, report, samples
 from ops.deployment import CONSUMERS, Deployment, NoSuchStack
 from ops.local import DEFAULT_PORT, LocalStack, LocalStackError, running
 from ops.shop_client import Account, ShopClient
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+_stack_option = click.option("--stack", default="handoff", show_default=True, help="The stack's name.")
+_local_option = click.option("--local", is_flag=True, help="The local stack (on $PORT, or 4566) instead of AWS.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,20 +54,53 @@ def catalog() -> None:
 
 @catalog.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--stack", default="handoff", show_default=True, help="The stack's name.")
-@click.option("--local", "port", flag_value=DEFAULT_PORT, type=int, help="The local stack instead of AWS.")
-def load(file: Path, stack: str, port: int | None) -> None:
+@_stack_option
+@_local_option
+def load(file: Path, stack: str, local: bool) -> None:
     """Load FILE: add products; rename, reprice, list and delist known ones; count deliveries in.
 
     FILE is a JSON list like events/catalogue.json. A known product's stock changes by a delivery only:
     {"sku": ..., "delivery": {"id": "2026-11-23-a", "units": 20}}; the same id counts once.
     """
-    deployment = _deployment(stack, port)
+    deployment = _deployment(stack, local=local)
     try:
-        loaded = catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), catalogue.read(file))
-    except (catalogue.BadCatalogue, NoSuchStack) as error:
+        entries = catalogue.read(file)
+    except catalogue.BadCatalogue as error:
         raise click.ClickException(str(error)) from error
+    loaded = catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
     console.print(f"{loaded.added} added, {loaded.updated} updated, {loaded.restocked} deliveries counted in")
+
+
+@main.group()
+def dlq() -> None:
+    """Dead letters: events that a consumer could not deal with."""
+
+
+@dlq.command(name="list")
+@click.argument("consumer", type=click.Choice(CONSUMERS))
+@_stack_option
+@_local_option
+def list_(consumer: str, stack: str, local: bool) -> None:
+    """List CONSUMER's dead letters with their reasons."""
+    deployment = _deployment(stack, local=local)
+    queue = deployment.queue_url(consumer, dead_letters=True)
+    for letter in list(dead_letters.letters(deployment.sqs, queue)):
+        console.print(f"{letter.event_id}  {escape(letter.reason)}")
+        dead_letters.release(deployment.sqs, queue, letter)
+
+
+@dlq.command()
+@click.argument("consumer", type=click.Choice(CONSUMERS))
+@_stack_option
+@_local_option
+def redrive(consumer: str, stack: str, local: bool) -> None:
+    """Give all of CONSUMER's dead letters another go. Doing it twice does no harm."""
+    deployment = _deployment(stack, local=local)
+    queue, dead = deployment.queue_url(consumer), deployment.queue_url(consumer, dead_letters=True)
+    count = 0
+    for count, letter in enumerate(dead_letters.letters(deployment.sqs, dead), start=1):  # noqa: B007
+        dead_letters.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
+    console.print(f"{count} redriven")
 
 
 @main.command()
@@ -71,10 +109,7 @@ def load(file: Path, stack: str, port: int | None) -> None:
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True)
 def invoke(function: str, event: Path, port: int) -> None:
     """Invoke FUNCTION of the running local stack with the payload in the file EVENT."""
-    stack = LocalStack(port)
-    if not stack.is_up():
-        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
-    sys.exit(stack.invoke("handoff", f"{function.capitalize()}Function", event))
+    sys.exit(_running_stack(port).invoke("handoff", f"{function.capitalize()}Function", event))
 
 
 @main.group(name="events")
@@ -145,13 +180,24 @@ def _curl(api_url: str) -> str:
     )
 
 
-def _deployment(stack: str, port: int | None) -> Deployment:
-    if port is None:
-        return Deployment(stack, boto3.Session())
-    local = LocalStack(port)
-    if not local.is_up():
+def _deployment(stack: str, *, local: bool) -> Deployment:
+    if local:
+        running_stack = _running_stack(int(os.environ.get("PORT", DEFAULT_PORT)))
+        deployment = Deployment(stack, running_stack.session(), running_stack.endpoint)
+    else:
+        deployment = Deployment(stack, boto3.Session())
+    try:
+        deployment.check()
+    except NoSuchStack as error:
+        raise click.ClickException(str(error)) from error
+    return deployment
+
+
+def _running_stack(port: int) -> LocalStack:
+    stack = LocalStack(port)
+    if not stack.is_up():
         raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
-    return Deployment(stack, local.session(), local.endpoint)
+    return stack
 
 
 def _end_on(signum: signal.Signals) -> None:

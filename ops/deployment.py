@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
@@ -19,7 +19,7 @@ CONSUMERS = ("emails", "analytics", "fulfillment")
 
 
 class NoSuchStack(Exception):
-    """There is no such stack where the credentials point to; the text says what to do."""
+    """There is no such stack where the credentials point to."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,24 @@ class Deployment:
         """A Cognito client."""
         return self.session.client("cognito-idp", endpoint_url=self.endpoint)
 
-    @cached_property
-    def outputs(self) -> Mapping[str, str]:
-        """The stack's outputs.
+    def check(self) -> None:
+        """Look whether the stack is there.
 
         Raises
         ------
         NoSuchStack
-            If it is not there.
+            If it is not, or can't be asked for.
         """
+        where = self.endpoint or f"AWS, region {self.session.region_name}"
         try:
-            stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
-        except ClientError as error:
-            if "does not exist" in str(error):
-                where = self.endpoint or f"AWS, region {self.session.region_name}"
-                raise NoSuchStack(f"There is no stack {self.stack!r} on {where}.") from error
-            raise
+            self._cloudformation.describe_stacks(StackName=self.stack)
+        except (BotoCoreError, ClientError) as error:
+            raise NoSuchStack(f"The stack {self.stack!r} is not to be found on {where}: {error}") from error
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The stack's outputs."""
+        stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
 
     @cached_property
@@ -80,7 +82,6 @@ class Deployment:
 
     def resource(self, logical_id: str) -> str:
         """The physical id of a resource of template.yaml."""
-        self.outputs  # noqa: B018  # says so if there is no such stack
         return self._resources[logical_id]
 
     @property

@@ -112,10 +112,10 @@ def user_id(event: dict[str, Any]) -> str:
         If the token names nobody.
     """
     claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
-    subject = claims.get("sub", "")
-    if not 1 <= len(subject) <= 128:
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 1 <= len(subject) <= 128:
         raise problems.unauthenticated("The token's claim sub must name the user, in 1 to 128 characters.")
-    return str(subject)
+    return subject
 
 
 def order_id(event: dict[str, Any]) -> str:

@@ -1,14 +1,12 @@
 """Cancelling an order, as long as it has not been prepared."""
 
-from math import ceil
-
 from handoff import errors, transitions
 from handoff.aws import Contended
 from handoff.clock import Deadline, now_ms
 from handoff.model import Order, Status
 from handoff.order_store import Overtaken
 from handoff.outbox import announce
-from handoff.placing import Shop
+from handoff.placing import Shop, in_progress
 
 
 def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
@@ -46,5 +44,5 @@ def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
 
 def _refusal(order: Order) -> errors.OrderError:
     if order.status is Status.PENDING:
-        return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+        return in_progress(order)
     return errors.NotCancellable(order.order_id, order.status)

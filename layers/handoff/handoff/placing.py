@@ -179,7 +179,7 @@ def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
 def outcome(order: Order) -> Order:
     """What an order's key answers: the order, or the error that ended it."""
     if order.status is Status.PENDING:
-        raise errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+        raise in_progress(order)
     if order.status is Status.REJECTED:
         reason = order.history[-1].reason
         raise (
@@ -188,6 +188,11 @@ def outcome(order: Order) -> Order:
             else errors.PaymentDeclined(order.order_id)
         )
     return order
+
+
+def in_progress(order: Order) -> errors.InProgress:
+    """That a PENDING order is still being worked on, and for how long at most."""
+    return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
 
 
 def _overtaken_by(overtaken: Overtaken, order: Order) -> Order:
