@@ -7,6 +7,8 @@ TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
 # SAM and its builders find uv here; nothing of the caller's Python leaks in.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Bytecode stays out of the functions' folders: they are uploaded as they are.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .PHONY: run test lint format lock events invoke stop clean

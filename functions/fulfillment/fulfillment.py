@@ -52,7 +52,8 @@ def prepare(order: Order) -> None:
         metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
         logger.info("Overtaken", status=overtaken.order.status)
         return
-    announce(_orders, _bus, _orders.transition(step, Deadline(_SECONDS_FOR_ONE)))
+    deadline = Deadline(_SECONDS_FOR_ONE)
+    announce(_orders, _bus, _orders.transition(step, deadline), deadline)
 
 
 def settle_payment(order: Order) -> None:

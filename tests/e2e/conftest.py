@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
 from ops import demo
 from ops.deployment import Deployment
 from ops.local import LocalStack, running

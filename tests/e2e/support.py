@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import psutil
+
+from handoff import aws
 from ops import demo
 from ops.deployment import Deployment
 from ops.shop_client import Answer, ShopClient
-
-from handoff import aws
 
 T = TypeVar("T")
 

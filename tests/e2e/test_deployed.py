@@ -6,10 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from ops import demo, observe
-from ops.deployment import CONSUMERS, Deployment
-from ops.local import LocalStack
-from ops.shop_client import ShopClient
 
 from e2e.support import (
     KillingServer,
@@ -22,6 +18,10 @@ from e2e.support import (
     paused,
     place,
 )
+from ops import demo, observe
+from ops.deployment import CONSUMERS, Deployment
+from ops.local import LocalStack
+from ops.shop_client import ShopClient
 
 
 def quiet(deployment: Deployment) -> demo.Outcome:

@@ -61,16 +61,16 @@ def from_item(item: Item) -> dict[str, Any]:
 
 
 def conflict_pauses(deadline: Deadline) -> Iterator[None]:
-    """One turn per try of a write that others contend for, with full jitter between them, inside the deadline.
+    """One turn per try of a write that others contend for, with full jitter between them.
 
+    No try is started that might not end within the deadline.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
     for attempt in range(_CONFLICT_TRIES):
-        yield
-        pause = random.uniform(0, min(0.4, 0.02 * 2**attempt))
-        if deadline.remaining() - pause < LONGEST_CALL:
+        if deadline.remaining() < LONGEST_CALL:
             return
-        time.sleep(pause)
+        yield
+        time.sleep(random.uniform(0, min(0.4, 0.02 * 2**attempt)))
 
 
 def image(error: ClientError) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def image(error: ClientError) -> dict[str, Any]:
 
 
 class Contended(Exception):
-    """Others kept writing the same items until the deadline. Nothing was changed; a later try may succeed."""
+    """Others kept writing the same items, or there was no time for a try. Nothing was changed; try again later."""
 
 
 class ConditionFailed(Exception):
@@ -127,4 +127,4 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
                 raise
         except client.exceptions.TransactionConflictException:
             continue
-    raise Contended("others kept writing the same items; nothing was changed")
+    raise Contended("others kept writing the same items, or no time was left; nothing was changed")

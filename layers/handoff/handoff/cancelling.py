@@ -5,8 +5,7 @@ from handoff.aws import Contended
 from handoff.clock import Deadline, now_ms
 from handoff.model import Order, Status
 from handoff.order_store import Overtaken
-from handoff.outbox import announce
-from handoff.placing import Shop, in_progress
+from handoff.placing import Shop, in_progress, publish
 
 
 def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
@@ -29,8 +28,8 @@ def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) ->
             return overtaken.order
         raise _refusal(overtaken.order or order) from overtaken
     except Contended as error:
-        raise errors.TryLater(order_id, "Many orders for the same products at once.") from error
-    announce(shop.orders, shop.bus, order)
+        raise errors.TryLater(order_id, "There is much to do just now.") from error
+    publish(shop, order, deadline)
     return order
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs.client import SQSClient
 
-# Seconds until the next try after the first, second, ... receive: six receives outlast 2 h 36 min.
+# Seconds until the next try after the first, second, ... receive: six receives outlast two hours.
 BACKOFF = (10, 300, 1800, 3600, 3600)
 
 Handle = Callable[[Envelope], None]

@@ -20,6 +20,7 @@ DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, 
 LEASE = 25_000  # ms: no attempt outlives its function's timeout
 GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
 _PRICING_TRIES = 3
+_BUSY = "There is much to do just now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
 def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
     """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
     for _ in range(_PRICING_TRIES):
+        if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalogue, or for looking up an earlier order
+            break
         try:
             order = price(shop, placement)
         except (errors.UnknownProducts, errors.TotalChanged):
@@ -88,8 +91,8 @@ def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
             _name_shortages(order, refused.products)
             shop.catalogue.refresh()  # the price or the listing has changed since our copy was made
         except Contended as error:
-            raise errors.TryLater(placement.order_id, "Many orders for the same products at once.") from error
-    raise errors.TryLater(placement.order_id, "The prices keep changing.")
+            raise errors.TryLater(placement.order_id, _BUSY) from error
+    raise errors.TryLater(placement.order_id, _BUSY)
 
 
 def price(shop: Shop, placement: Placement) -> Order:
@@ -127,6 +130,8 @@ def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline)
         )
     except Overtaken as overtaken:
         return _overtaken_by(overtaken, earlier)
+    except Contended as error:
+        raise errors.TryLater(earlier.order_id, _BUSY) from error
 
 
 def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
@@ -156,7 +161,7 @@ def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> No
     except Overtaken as overtaken:
         _overtaken_by(overtaken, order)
     except Contended as error:
-        raise errors.TryLater(order.order_id, "Many orders for the same products at once.") from error
+        raise errors.TryLater(order.order_id, _BUSY) from error
     raise errors.PaymentDeclined(order.order_id)
 
 
@@ -167,13 +172,13 @@ def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Or
     except Overtaken as overtaken:
         return _overtaken_by(overtaken, order)
     except Contended as error:
-        raise errors.TryLater(order.order_id, "The order is being worked on elsewhere.") from error
+        raise errors.TryLater(order.order_id, _BUSY) from error
 
 
 def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
     """Tell the others, if there is time; what is not told now is told by the sweeper."""
-    if deadline.remaining() > LONGEST_PUBLISH:
-        announce(shop.orders, shop.bus, order)
+    if deadline.remaining() >= LONGEST_PUBLISH + LONGEST_CALL:
+        announce(shop.orders, shop.bus, order, deadline)
 
 
 def outcome(order: Order) -> Order:

@@ -41,6 +41,7 @@ class Sweep:
         self.expired = 0
         self.settled = 0
         self.failed = 0
+        self.refused = 0
         self.stuck = 0
 
     def run(self, shards: Iterable[int]) -> None:
@@ -57,6 +58,7 @@ class Sweep:
             "EventsSwept": self.published,
             "OrdersExpired": self.expired,
             "PaymentsSettled": self.settled,
+            "PaymentsFailed": self.refused,
             "PaymentsStuck": self.stuck,
             "SweepFailures": self.failed,
         }
@@ -64,8 +66,8 @@ class Sweep:
     def _look_at(self, hints: Sequence[Hint]) -> None:
         now = now_ms()
         self.oldest_age = max([self.oldest_age, *((now - hint.unfinished_since) / 1000 for hint in hints)])
-        due = self._orders.get_many(hint.key for hint in hints if hint.due_at <= now)
         with self._publishing:
+            due = self._orders.get_many(hint.key for hint in hints if hint.due_at <= now)
             self._publish([order for order in due.values() if order.outbox])
         with self._settling:
             for order in due.values():
@@ -90,7 +92,7 @@ class Sweep:
     def _clear(self, order: Order, published: list[str]) -> None:
         seen = Remains(frozenset(order.outbox), payment_due=order.payment_due is not None)
         self.published += len(published)
-        if not self._orders.unfinished.clear(order.order_id, seen, published):
+        if not self._orders.unfinished.clear(order.order_id, seen, published, Deadline(_WRITE_SECONDS)):
             self._put_off(order)
 
     def _finish(self, order: Order) -> None:
@@ -128,6 +130,7 @@ class Sweep:
         settled = settle(self._orders, self._payments, order, Deadline(_WRITE_SECONDS))
         self.settled += 1
         if settled.payment.state is PaymentState.FAILED:
+            self.refused += 1
             logger.error("The provider refused to settle a payment", order_id=order.order_id)
 
     def _put_off(self, order: Order) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff import aws
+from handoff.clock import Deadline
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 INDEX = "unfinished"
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class UnfinishedStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             logger.debug("Finished meanwhile", aggregate=key)
 
-    def clear(self, key: str, seen: "Remains", published: Collection[str]) -> bool:
+    def clear(self, key: str, seen: "Remains", published: Collection[str], deadline: Deadline) -> bool:
         """Take published events out of an aggregate's outbox, given what was last seen of it.
 
         Best effort: a failure costs a duplicate event, never a lost one. Returns whether the events are out.
         """
-        for _ in range(_TRIES):
+        for _ in aws.conflict_pauses(deadline):
             gone = sorted(seen.events.intersection(published))
             if not gone:
                 return True

@@ -1,0 +1,175 @@
+"""What `sam build` makes, and an interpreter that has nothing else."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+_SITE_PACKAGES = Path(boto3.__file__).parents[1]
+# What the Lambda runtime brings: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
+RUNTIME = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"]
+
+# Runs in the clean interpreter: imports a function as Lambda does, and says what came of it.
+_IMPORT = """
+import importlib, json, os, sys
+
+request = json.loads(sys.stdin.read())
+sys.path += request["path"]
+os.environ.clear()
+os.environ.update(request["environment"])
+reached = []
+
+
+def watch(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg"}:
+        reached.append(f"{event} {arguments[1:]}")
+
+
+sys.addaudithook(watch)
+module, _, name = request["handler"].partition(".")
+handler = getattr(importlib.import_module(module), name)
+files = {name: getattr(found, "__file__", None) for name, found in sys.modules.items()}
+print(json.dumps({"callable": callable(handler), "reached": reached, "files": files}))
+"""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A built function."""
+
+    handler: str
+    folder: Path
+    layers: list[Path]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What importing a function came to; ``error`` is its last line, empty if it worked."""
+
+    error: str
+    handler_is_callable: bool = False
+    reached: tuple[str, ...] = ()
+    files: frozenset[tuple[str, str]] = frozenset()
+
+    def file(self, module: str) -> Path:
+        """Where a module came from."""
+        return Path(dict(self.files)[module])
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder that `sam build` wrote."""
+
+    folder: Path
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        """The functions, by the names of their folders."""
+        template = yaml_parse((self.folder / "template.yaml").read_text())
+        resources, common = template["Resources"], template["Globals"]["Function"]
+        functions = {}
+        for resource in resources.values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                properties = resource["Properties"]
+                folder = (self.folder / properties["CodeUri"]).resolve()
+                layers = [resources[layer["Ref"]]["Properties"]["ContentUri"] for layer in common["Layers"]]
+                variables = [*_variables(common), *_variables(properties)]
+                functions[folder.name] = Function(
+                    handler=properties["Handler"],
+                    folder=folder,
+                    layers=[self.folder / layer for layer in layers],
+                    environment={name: _value(name, value, template["Parameters"]) for name, value in variables},
+                )
+        return functions
+
+    def layer(self, name: str) -> Path:
+        """What becomes /opt/python of a layer."""
+        return self.folder / name / "python"
+
+
+def build(folder: Path) -> Build:
+    """Run `sam build` for this machine and this Python, as `make run` does."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    environment = clean_environment() | {
+        "PYTHON_VERSION": version,
+        "PYTHON_PLATFORM": _platform(architecture),
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    command = [ROOT / ".tools/sam/bin/sam", "build", "--template-file", ROOT / "template.yaml"]
+    command += ["--build-dir", folder / "build", "--parameter-overrides", f"Runtime=python{version}"]
+    run([*command, f"Architecture={architecture}"], folder, environment)
+    return Build(folder / "build")
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a build: uv is found, and nothing of our own Python leaks in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "AWS_"))}
+    return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def run(command: list[Any], folder: Path, environment: dict[str, str]) -> None:
+    """Run a command that must work."""
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def runtime(folder: Path) -> Path:
+    """A folder with nothing but what the Lambda runtime brings."""
+    folder.mkdir()
+    for name in RUNTIME:
+        (folder / name).symlink_to(_SITE_PACKAGES / name)
+    return folder
+
+
+def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
+    """Import a function's handler where only the standard library and these folders can be imported from."""
+    request = {"handler": function.handler, "path": [str(folder) for folder in path], "environment": _lambda(function)}
+    # -I and -S: no environment variables, no site-packages. The bytecode goes elsewhere: the artefacts stay as built.
+    command = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={bytecode}", "-c", _IMPORT]
+    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Imported(error=done.stderr.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    files = frozenset((name, file) for name, file in answer["files"].items() if file)
+    return Imported("", answer["callable"], tuple(answer["reached"]), files)
+
+
+def _lambda(function: Function) -> dict[str, str]:
+    """The environment of a function: the template's variables, and those of Lambda itself."""
+    return function.environment | {
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "LAMBDA_TASK_ROOT": str(function.folder),
+    }
+
+
+def _platform(architecture: str) -> str:
+    """The machine in uv's words."""
+    machine = "aarch64" if architecture == "arm64" else "x86_64"
+    return f"{machine}-apple-darwin" if sys.platform == "darwin" else f"{machine}-manylinux2014"
+
+
+def _variables(properties: dict[str, Any]) -> list[tuple[str, Any]]:
+    return list(properties.get("Environment", {}).get("Variables", {}).items())
+
+
+def _value(name: str, value: Any, parameters: dict[str, Any]) -> str:
+    """A variable's value; what only a deployment knows gets one that will do."""
+    if not isinstance(value, dict):
+        return str(value)
+    default = parameters.get(value.get("Ref"), {}).get("Default")
+    return f"{name.lower()}-of-the-stack" if default is None else str(default)

@@ -1,0 +1,172 @@
+"""The built artefacts: a missing requirement goes unnoticed on the local stack, and is noticed here."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from build import artefacts
+from build.artefacts import ROOT, Build, Imported
+
+FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
+MEGABYTE = 1024 * 1024
+LARGEST = 30 * MEGABYTE  # Lambda takes 250 MB; but each cold start has to fetch and read it
+
+
+def files_of(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def imported(request: pytest.FixtureRequest, built: Build, runtime: Path, bytecode: Path) -> tuple[str, Imported]:
+    """Every function, imported as Lambda does: its folder, its layers, the runtime, and nothing else."""
+    function = built.functions[request.param]
+    path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
+    return request.param, artefacts.imported(function, path, bytecode)
+
+
+def test_all_functions_are_built(built: Build) -> None:
+    assert sorted(built.functions) == FUNCTIONS
+
+
+def test_a_function_can_be_imported_with_its_layers_alone(imported: tuple[str, Imported]) -> None:
+    name, outcome = imported
+    assert outcome.error == "", name
+    assert outcome.handler_is_callable
+
+
+def test_importing_reaches_for_no_network(imported: tuple[str, Imported]) -> None:
+    assert imported[1].reached == ()
+
+
+def test_a_functions_libraries_come_from_its_layers_and_boto3_from_the_runtime(
+    imported: tuple[str, Imported], built: Build, runtime: Path
+) -> None:
+    _, outcome = imported
+    assert outcome.file("handoff").is_relative_to(built.layer("HandoffLayer"))
+    for module in ("pydantic", "pydantic_core", "aws_lambda_powertools", "typing_extensions", "jmespath"):
+        assert outcome.file(module).is_relative_to(built.layer("DependenciesLayer"))
+    for module in ("boto3", "botocore"):
+        assert outcome.file(module).is_relative_to(runtime)
+
+
+def test_importing_does_not_load_what_it_need_not(imported: tuple[str, Imported]) -> None:
+    # Each of these costs a cold start 50 ms and more, and nothing of Handoff uses it.
+    loaded = {name for name, _ in imported[1].files}
+    assert {"boto3", "pydantic"} <= loaded
+    assert not loaded & {"aws_xray_sdk", "aws_lambda_powertools.event_handler", "requests", "jsonschema"}
+
+
+@pytest.mark.parametrize("missing", ["dependencies", "handoff", "runtime"])
+def test_a_missing_layer_is_noticed(built: Build, runtime: Path, bytecode: Path, missing: str) -> None:
+    # GIVEN an interpreter that has all but one of what a function needs
+    layers = {"dependencies": built.layer("DependenciesLayer"), "handoff": built.layer("HandoffLayer")}
+    parts = layers | {"runtime": runtime}
+    del parts[missing]
+    # WHEN the function is imported
+    function = built.functions["orders"]
+    outcome = artefacts.imported(function, [function.folder, *parts.values()], bytecode)
+    # THEN nothing of ours stands in for it
+    assert outcome.error.startswith("ModuleNotFoundError")
+
+
+def test_the_layers_leave_boto3_to_the_runtime(built: Build) -> None:
+    brought = {file.name for file in built.layer("DependenciesLayer").iterdir()}
+    assert "pydantic" in brought
+    assert not brought & {"boto3", "botocore", "s3transfer", "urllib3", "dateutil"}
+
+
+def test_the_layers_hold_no_tests_and_no_bytecode(built: Build) -> None:
+    layers = [built.layer("DependenciesLayer"), built.layer("HandoffLayer")]
+    files = [file.relative_to(layer) for layer in layers for file in files_of(layer)]
+    assert len(files) > 100
+    assert not [file for file in files if {"__pycache__", "tests", "test"} & set(file.parts) or file.suffix == ".pyc"]
+
+
+def test_the_shared_package_is_built_as_it_is(built: Build) -> None:
+    source = ROOT / "layers/handoff/handoff"
+    there = {file.relative_to(source) for file in files_of(source) if "__pycache__" not in file.parts}
+    package = built.layer("HandoffLayer") / "handoff"
+    assert {file.relative_to(package) for file in files_of(package)} == there
+    assert all((package / file).read_bytes() == (source / file).read_bytes() for file in there)
+    assert [file.name for file in built.layer("HandoffLayer").iterdir()] == ["handoff"]
+
+
+def test_a_function_with_its_layers_is_small(built: Build) -> None:
+    for function in built.functions.values():
+        folders = [function.folder, *function.layers]
+        assert sum(file.stat().st_size for folder in folders for file in files_of(folder)) < LARGEST
+
+
+def test_a_functions_folder_holds_its_own_modules_and_nothing_else(built: Build) -> None:
+    for name, function in built.functions.items():
+        # GIVEN the folder that is uploaded as it is
+        there = {file for file in files_of(function.folder) if "__pycache__" not in file.parts}
+        # THEN all of it is reached from the handler's module
+        reached: set[Path] = set()
+        waiting = [function.folder / f"{name}.py"]
+        while waiting:
+            file = waiting.pop()
+            reached.add(file)
+            local = {function.folder / f"{module}.py" for module in modules_of(file)}
+            waiting += [other for other in local if other.is_file() and other not in reached]
+        assert there == reached
+
+
+def test_no_two_functions_have_modules_of_the_same_name_and_none_hides_another(built: Build) -> None:
+    modules = [file.stem for function in built.functions.values() for file in function.folder.glob("*.py")]
+    assert len(set(modules)) == len(modules)
+    brought = {file.stem for layer in ("DependenciesLayer", "HandoffLayer") for file in built.layer(layer).iterdir()}
+    assert not set(modules) & (sys.stdlib_module_names | brought | {Path(name).stem for name in artefacts.RUNTIME})
+
+
+def test_what_is_deployed_is_what_is_tested() -> None:
+    # GIVEN the versions that the layer is locked to
+    deployed = locked(ROOT / "layers/dependencies/requirements.txt")
+    # THEN the tests run with the same
+    tested = locked(ROOT / "requirements/dev.txt")
+    assert {"pydantic", "aws-lambda-powertools"} <= deployed.keys()
+    assert {name: tested.get(name) for name in deployed} == deployed
+
+
+def test_every_requirement_of_the_layer_is_pinned_by_hash() -> None:
+    text = (ROOT / "layers/dependencies/requirements.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert lines
+    assert all(re.match(r"[\w.-]+==\S+( ; .*?)?\s+--hash=sha256:", line) for line in lines)
+
+
+def test_the_layer_is_built_for_the_templates_defaults() -> None:
+    # GIVEN the defaults of the layer's Makefile and of the template
+    makefile = (ROOT / "layers/dependencies/Makefile").read_text()
+    declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
+    parameters = artefacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]
+    # THEN they name the same Python on the same machine
+    assert f"python{declared['PYTHON_VERSION']}" == parameters["Runtime"]["Default"]
+    assert declared["PYTHON_PLATFORM"] == f"{machine}-manylinux2014"
+
+
+def test_the_layer_can_be_built_for_production_on_any_machine(tmp_path: Path) -> None:
+    # WHEN it is built for the defaults, whatever machine this is
+    makefile = ["make", "-C", ROOT / "layers/dependencies", "build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path}"]
+    artefacts.run(makefile, tmp_path, artefacts.clean_environment())
+    # THEN its native code is for them
+    (native,) = (tmp_path / "python/pydantic_core").glob("*.so")
+    assert native.name == "_pydantic_core.cpython-313-aarch64-linux-gnu.so"
+
+
+def modules_of(file: Path) -> set[str]:
+    """The modules that a file imports by name."""
+    tree = ast.walk(ast.parse(file.read_text()))
+    nodes = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def locked(file: Path) -> dict[str, str]:
+    """The versions that a requirements file pins."""
+    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", file.read_text(), re.MULTILINE))

@@ -1,0 +1,177 @@
+"""events/: the samples are what the contract's models make of them, and the functions take them."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+import requests_in
+from handoff import consumer
+from handoff.events import Envelope, Event
+from handoff.model import Customer, Product
+from ops import catalogue, samples
+from ops.samples import EVENTS
+
+ROOT = EVENTS.parent
+CONSUMERS = ["emails", "analytics", "fulfillment"]
+BY_HAND = {"catalogue.json", "customers.json"}
+
+
+def read(name: str) -> Any:
+    """A sample."""
+    return json.loads((EVENTS / name).read_text(encoding="utf-8"))
+
+
+def parsed(name: str) -> list[Envelope]:
+    """The events of a consumer's sample, as the consumer reads them."""
+    return [consumer.parse(record["body"]) for record in read(f"{name}.json")["Records"]]
+
+
+def orders_samples() -> list[dict[str, Any]]:
+    """The samples of the orders function."""
+    return [read(file.name) for file in sorted(EVENTS.glob("orders*.json"))]
+
+
+def test_the_samples_are_up_to_date(tmp_path: Path) -> None:
+    # WHEN the samples are written anew (`make events`)
+    samples.write(tmp_path)
+    # THEN they are those of the folder, and nothing else is in it
+    written = {str(file.relative_to(tmp_path)): file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.json")}
+    there = {str(file.relative_to(EVENTS)): file.read_text(encoding="utf-8") for file in EVENTS.rglob("*.json")}
+    assert {name: text for name, text in there.items() if name not in BY_HAND} == written
+
+
+def test_every_function_has_a_sample() -> None:
+    functions = {folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py"))}
+    assert {name for name in functions if (EVENTS / f"{name}.json").is_file()} == functions
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_a_consumer_can_read_its_sample(name: str) -> None:
+    envelopes = parsed(name)
+    assert len({envelope.detail.metadata.event_id for envelope in envelopes}) == len(envelopes) > 1
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_a_sample_holds_no_more_than_the_contract(name: str) -> None:
+    # GIVEN that consumers ignore what they do not know, and producers must not send it
+    for record in read(f"{name}.json")["Records"]:
+        detail = json.loads(record["body"])["detail"]
+        assert Event.model_validate(detail, extra="forbid")
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_a_sample_has_every_event_that_its_consumer_is_sent(name: str) -> None:
+    # GIVEN the pattern of its rule in the template
+    from template import translated  # noqa: PLC0415  # SAM's translator takes its time, and only this test needs it
+
+    (there,) = (found for found in translated.stack().consumers() if found.name == name)
+    (rule,) = there.rules.values()
+    # THEN the sample has one of each at least, and no other
+    assert {envelope.detail_type for envelope in parsed(name)} == set(rule["EventPattern"]["detail-type"])
+
+
+def test_the_api_has_a_sample_for_every_route() -> None:
+    tree = ast.parse((ROOT / "functions/orders/orders.py").read_text())
+    (routes,) = (
+        node.value for node in tree.body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ROUTES"
+    )
+    assert isinstance(routes, ast.Dict)
+    keys = {ast.literal_eval(key) for key in routes.keys if key}
+    assert {event["routeKey"] for event in orders_samples()} == keys
+
+
+def test_the_samples_are_about_the_same_orders() -> None:
+    # GIVEN the order that orders.json places
+    placement = requests_in.placement(read("orders.json"))
+    # THEN the other requests and the events are about it, and the one that gets cancelled
+    assert requests_in.order_id(read("orders_get.json")) == placement.order_id
+    cancelled = requests_in.order_id(read("orders_cancel.json"))
+    for name in CONSUMERS:
+        assert {envelope.detail.data.order_id for envelope in parsed(name)} == {placement.order_id, cancelled}
+        assert placement.user_id in {envelope.detail.data.user_id for envelope in parsed(name)}
+
+
+def test_the_api_can_read_who_asks_and_for_what() -> None:
+    assert requests_in.user_id(read("orders_get.json")) == requests_in.user_id(read("orders.json"))
+    assert requests_in.page(read("orders_list.json")).limit == 10
+
+
+def test_a_correlation_id_can_be_made_of_each_request() -> None:
+    for event in orders_samples():
+        assert requests_in.correlation_id(event) == event["requestContext"]["requestId"]
+
+
+@pytest.mark.parametrize("name", ["good", "declined", "out_of_stock", "cancelled"])
+def test_a_request_is_one_that_the_api_takes(name: str) -> None:
+    body = (EVENTS / f"requests/{name}.json").read_bytes()
+    order = requests_in.OrderIn.model_validate_json(body)
+    assert order.shipping_address.name in {customer.name for customer in samples.customers()}
+
+
+def test_the_requests_show_what_their_names_say() -> None:
+    # GIVEN the catalogue
+    products = {product.sku: product for product in samples.catalogue()}
+    asked = {file.stem: requests_in.OrderIn.model_validate(read(f"requests/{file.name}")) for file in requests()}
+    short = {
+        name
+        for name, order in asked.items()
+        if any(products[line.sku].available < line.quantity for line in order.lines)
+    }
+    # THEN only what is called so is out of stock, or declined
+    assert short == {"out_of_stock"}
+    assert {name for name, order in asked.items() if order.payment_token == "tok_decline"} == {"declined"}
+    assert all(products[line.sku].listed for order in asked.values() for line in order.lines)
+    assert len(asked["good"].lines) > 1
+
+
+def test_the_good_order_expects_the_catalogues_total() -> None:
+    prices = {product.sku: product.unit_price for product in samples.catalogue()}
+    good = requests_in.OrderIn.model_validate(read("requests/good.json"))
+    assert good.expected_total == sum(line.quantity * prices[line.sku] for line in good.lines)
+
+
+def test_the_catalogue_can_be_loaded() -> None:
+    entries = catalogue.read(EVENTS / "catalogue.json")
+    assert [(entry.sku, entry.available) for entry in entries] == [
+        (product.sku, product.available) for product in samples.catalogue()
+    ]
+
+
+def test_the_catalogue_has_something_of_every_kind() -> None:
+    products = strictly(Product, "catalogue.json")
+    assert len(products) >= 12
+    assert len({product.sku for product in products}) == len(products)
+    assert all(product.unit_price > 0 for product in products)
+    assert [product.sku for product in products if not product.listed] == ["MUG-2019"]
+    assert any(0 < product.available < 5 for product in products)
+
+
+@pytest.mark.parametrize("product", samples.catalogue(), ids=lambda product: product.sku)
+def test_a_product_can_be_ordered_by_its_sku(product: Product) -> None:
+    assert requests_in.LineIn(sku=product.sku, quantity=1)
+
+
+def test_the_customers_are_nobodies() -> None:
+    customers = strictly(Customer, "customers.json")
+    assert len(customers) == 3
+    assert all(customer.email and customer.email.endswith("@example.com") for customer in customers)
+
+
+def test_a_sample_of_the_scheduler_needs_nothing_of_ours() -> None:
+    # GIVEN that the sweeper ignores its event
+    # THEN the sample is the scheduler's own
+    assert read("sweeper.json")["source"] == "aws.scheduler"
+
+
+def requests() -> list[Path]:
+    """The files of the sample orders."""
+    return sorted((EVENTS / "requests").glob("*.json"))
+
+
+def strictly(model: type, name: str) -> list[Any]:
+    """A file of hand-written data, with no field that the model does not know."""
+    return TypeAdapter(list[model]).validate_python(read(name), extra="forbid")  # type: ignore[valid-type]

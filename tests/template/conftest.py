@@ -1,0 +1,55 @@
+import pytest
+
+from template import translated
+from template.translated import Consumer, Properties, Stack
+
+_STACK = translated.stack()
+_CONSUMED = {consumer.queue_id for consumer in _STACK.consumers()}
+
+
+@pytest.fixture
+def stack() -> Stack:
+    """The stack at the template's defaults."""
+    return _STACK
+
+
+@pytest.fixture(params=_STACK.consumers(), ids=lambda consumer: consumer.name)
+def consumer(request: pytest.FixtureRequest) -> Consumer:
+    """Every consumer."""
+    return request.param
+
+
+@pytest.fixture(params=_STACK.functions())
+def function(request: pytest.FixtureRequest) -> Properties:
+    """Every function."""
+    return _STACK.functions()[request.param]
+
+
+@pytest.fixture(params=_STACK.of_type("AWS::SQS::Queue"))
+def queue_id(request: pytest.FixtureRequest) -> str:
+    """Every queue."""
+    return request.param
+
+
+@pytest.fixture(params=sorted(_STACK.of_type("AWS::SQS::Queue").keys() - _CONSUMED))
+def dead_letters_id(request: pytest.FixtureRequest) -> str:
+    """Every queue that nothing consumes: what failed is in it, or what EventBridge could not deliver."""
+    return request.param
+
+
+@pytest.fixture(params=_STACK.of_type("AWS::Events::Rule"))
+def rule(request: pytest.FixtureRequest) -> Properties:
+    """Every rule."""
+    return _STACK.of_type("AWS::Events::Rule")[request.param]
+
+
+@pytest.fixture(params=_STACK.of_type("AWS::CloudWatch::Alarm"))
+def alarm(request: pytest.FixtureRequest) -> Properties:
+    """Every alarm."""
+    return _STACK.of_type("AWS::CloudWatch::Alarm")[request.param]
+
+
+@pytest.fixture(params=_STACK.of_type("AWS::DynamoDB::Table"))
+def table_id(request: pytest.FixtureRequest) -> str:
+    """Every table."""
+    return request.param

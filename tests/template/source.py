@@ -1,0 +1,94 @@
+"""What the functions' source says of itself, read with `ast`: importing it would take an environment."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from template.translated import ROOT
+
+LAYER = ROOT / "layers/handoff"
+
+
+@cache
+def modules_of(function: str) -> tuple[Path, ...]:
+    """The files that a function runs: its own module, and what that imports of its folder and of the handoff layer."""
+    folder = ROOT / "functions" / function
+    found: dict[Path, None] = {}
+    waiting = [folder / f"{function}.py"]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = None
+            waiting += [there for name in _imports(file) for there in _files(name, folder)]
+    return tuple(found)
+
+
+def settings_of(function: str) -> dict[str, bool]:
+    """The environment variables that a function reads, and whether each must be a number."""
+    read: dict[str, bool] = {}
+    for file in modules_of(function):
+        for call in _calls(file):
+            name = ast.unparse(call.func).removeprefix("settings.")
+            if name in {"text", "number"} and call.args and isinstance(call.args[0], ast.Constant):
+                variable = call.args[0].value
+                read[variable] = read.get(variable, False) or name == "number"
+    return read
+
+
+def routes() -> set[str]:
+    """The keys of ROUTES in the orders function."""
+    for node in ast.parse((ROOT / "functions/orders/orders.py").read_text()).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and ast.unparse(node.target) == "ROUTES"
+            and isinstance(node.value, ast.Dict)
+        ):
+            return {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+    raise AssertionError("orders.py has no ROUTES")
+
+
+def argument_of(function: str, call: str) -> str:
+    """The one text that a function's own module passes to this call."""
+    calls = [found for found in _calls(ROOT / f"functions/{function}/{function}.py") if ast.unparse(found.func) == call]
+    assert len(calls) == 1, f"{function}.py has {len(calls)} calls of {call}"
+    value = ast.literal_eval(calls[0].args[0])
+    assert isinstance(value, str)
+    return value
+
+
+def constant(function: str, name: str) -> int:
+    """A number that a function's own module names."""
+    for node in ast.parse((ROOT / f"functions/{function}/{function}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return int(ast.literal_eval(node.value))
+    raise AssertionError(f"{function}.py has no {name}")
+
+
+def client_settings(function: str, service: str) -> dict[str, float]:
+    """What a function's own module passes to `aws.config` for its client of this service."""
+    for call in _calls(ROOT / f"functions/{function}/{function}.py"):
+        if ast.unparse(call.func) == "boto3.client" and ast.literal_eval(call.args[0]) == service:
+            (config,) = (keyword.value for keyword in call.keywords if keyword.arg == "config")
+            assert isinstance(config, ast.Call)
+            return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in config.keywords}
+    raise AssertionError(f"{function}.py has no client of {service}")
+
+
+def _calls(file: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(module: str, folder: Path) -> Iterator[Path]:
+    for root in (folder, LAYER):
+        path = root.joinpath(*module.split("."))
+        yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())

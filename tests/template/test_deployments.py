@@ -1,0 +1,80 @@
+"""samconfig.toml: what the deployments change about the template, and what they must not."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from template import translated
+from template.translated import ROOT, Stack
+
+CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+DEPLOYMENTS = [name for name, value in CONFIG.items() if isinstance(value, dict)]
+ON_AWS = [name for name in DEPLOYMENTS if name != "local"]
+
+
+def overrides(deployment: str) -> dict[str, str]:
+    """The parameters that a deployment sets."""
+    given: Any = CONFIG[deployment]["deploy"]["parameters"].get("parameter_overrides", [])
+    return dict(pair.split("=", 1) for pair in (given.split() if isinstance(given, str) else given))
+
+
+def deployed(deployment: str) -> Stack:
+    """The stack as this deployment has it."""
+    return translated.stack(**overrides(deployment))
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(deployment: str) -> None:
+    declared = translated.source()["Parameters"]
+    for name, value in overrides(deployment).items():
+        assert value in declared[name].get("AllowedValues", [value])
+        assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value)
+        assert declared[name]["Type"] == "String" or float(value) >= declared[name].get("MinValue", 0)
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_deployment_is_whole(deployment: str) -> None:
+    # A reference to something that its conditions leave out would have failed.
+    assert deployed(deployment).functions().keys() == translated.stack().functions().keys()
+
+
+def test_production_keeps_its_data() -> None:
+    tables = deployed("prod").of_type("AWS::DynamoDB::Table")
+    kept = {name for name, table in tables.items() if table.get("DeletionProtectionEnabled")}
+    assert kept == tables.keys() - {"SandboxTable"}
+
+
+@pytest.mark.parametrize("deployment", ON_AWS)
+def test_only_the_local_stack_speaks_plain_http_with_its_queues(deployment: str) -> None:
+    policies = deployed(deployment).of_type("AWS::SQS::QueuePolicy").values()
+    queues = deployed(deployment).of_type("AWS::SQS::Queue")
+    denying = [
+        policy
+        for policy in policies
+        if any(statement["Effect"] == "Deny" for statement in policy["PolicyDocument"]["Statement"])
+    ]
+    assert len(denying) == len(queues)
+
+
+@pytest.mark.parametrize("deployment", ON_AWS)
+def test_only_the_local_stack_may_send_mail_as_anybody(deployment: str) -> None:
+    role = deployed(deployment).resources["EmailsRole"]["Properties"]
+    (sending,) = (
+        statement
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "ses:SendEmail"
+    )
+    assert sending["Resource"] != "*"
+    assert "ses:FromAddress" in sending["Condition"]["StringEquals"]
+
+
+def test_production_takes_no_plain_passwords() -> None:
+    assert deployed("prod").parameters["PasswordSignIn"] == "false"
+
+
+def test_deployments_do_not_share_a_stack() -> None:
+    names = [CONFIG[deployment]["deploy"]["parameters"]["stack_name"] for deployment in DEPLOYMENTS]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,124 @@
+"""Functions: what they run on, what they are told, and where they log."""
+
+import re
+
+from template import source, translated
+from template.translated import ROOT, Properties, Stack, named, variables_of
+
+
+def test_every_function_folder_is_deployed(stack: Stack) -> None:
+    folders = {folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py"))}
+    assert stack.functions().keys() == folders
+
+
+def test_a_function_is_the_handler_of_the_module_named_after_its_folder(stack: Stack) -> None:
+    for name, function in stack.functions().items():
+        assert function["Handler"] == f"{name}.handler"
+
+
+def test_functions_run_on_python_3_13_and_arm64(function: Properties) -> None:
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+
+
+def test_runtime_and_architecture_are_parameters_of_functions_and_layers() -> None:
+    stack = translated.stack(Runtime="python3.12", Architecture="x86_64")
+    assert {function["Runtime"] for function in stack.functions().values()} == {"python3.12"}
+    assert {tuple(function["Architectures"]) for function in stack.functions().values()} == {("x86_64",)}
+    layers = stack.of_type("AWS::Lambda::LayerVersion").values()
+    assert {tuple(layer["CompatibleRuntimes"]) for layer in layers} == {("python3.12",)}
+
+
+def test_every_function_has_both_layers(stack: Stack, function: Properties) -> None:
+    layers = stack.of_type("AWS::Lambda::LayerVersion")
+    assert {named(layer) for layer in function["Layers"]} == layers.keys()
+    assert {layer["Content"]["S3Key"] for layer in layers.values()} == {"layers/dependencies", "layers/handoff"}
+
+
+def test_tracing_is_active(function: Properties) -> None:
+    assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_xray_sdk_is_nowhere() -> None:
+    # In maintenance, ends 2027-02, and costs 147 ms of import: Lambda and PutEvents' TraceHeader do without.
+    locked = (ROOT / "layers/dependencies/requirements.txt").read_text()
+    assert re.search("^pydantic==", locked, re.MULTILINE)
+    assert not re.search("xray", locked, re.IGNORECASE)
+    files = [*(ROOT / "functions").rglob("*.py"), *(ROOT / "layers/handoff").rglob("*.py")]
+    assert not [file for file in files if re.search(r"aws_xray_sdk|import Tracer|\bTracer\(", file.read_text())]
+
+
+def test_every_variable_that_the_code_reads_is_set(stack: Stack) -> None:
+    for name, function in stack.functions().items():
+        read, given = source.settings_of(name), variables_of(function)
+        assert read.keys() >= {"ORDERS_TABLE", "BUS_NAME"}
+        assert read.keys() <= given.keys()
+        assert all(given[variable] != "" for variable in read)
+
+
+def test_every_variable_that_must_be_a_number_is_a_positive_one(stack: Stack) -> None:
+    numbers = [
+        float(variables_of(function)[variable])
+        for name, function in stack.functions().items()
+        for variable, is_number in source.settings_of(name).items()
+        if is_number
+    ]
+    assert len(numbers) >= len(stack.functions())
+    assert min(numbers) > 0
+
+
+def test_nothing_is_set_that_nothing_reads(stack: Stack) -> None:
+    for name, function in stack.functions().items():
+        ours = {variable for variable in variables_of(function) if not variable.startswith("POWERTOOLS_")}
+        assert ours == source.settings_of(name).keys()
+
+
+def test_all_functions_are_one_service_in_logs_and_metrics(stack: Stack) -> None:
+    named_so = {
+        (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"])
+        for variables in map(variables_of, stack.functions().values())
+    }
+    assert len(named_so) == 1
+
+
+def test_every_function_logs_into_a_group_of_its_own(stack: Stack) -> None:
+    groups = [named(function["LoggingConfig"]["LogGroup"]) for function in stack.functions().values()]
+    assert len(set(groups)) == len(groups)
+    assert set(groups) <= stack.of_type("AWS::Logs::LogGroup").keys()
+
+
+def test_logs_are_not_kept_for_ever(stack: Stack) -> None:
+    for group in stack.of_type("AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"] == stack.parameters["LogDays"] > 0
+
+
+def test_the_sweeper_runs_each_minute_and_is_not_retried(stack: Stack) -> None:
+    # GIVEN the one schedule, which invokes the sweeper
+    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+    assert schedule["Target"]["Arn"] == "${SweeperFunction.Arn}"
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    # THEN neither the scheduler nor Lambda tries again: the next minute does
+    assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    (invoking,) = stack.of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert invoking["FunctionName"] == "${SweeperFunction}"
+    assert invoking["MaximumRetryAttempts"] == 0
+
+
+def test_two_stacks_fit_into_one_account(stack: Stack) -> None:
+    # GIVEN the names that have to be unique there; a layer's versions may share one
+    unique = {
+        "AWS::Scheduler::Schedule": "Name",
+        "AWS::Events::EventBus": "Name",
+        "AWS::Events::Rule": "Name",
+        "AWS::IAM::Role": "RoleName",
+        "AWS::Lambda::Function": "FunctionName",
+        "AWS::Logs::LogGroup": "LogGroupName",
+        "AWS::SQS::Queue": "QueueName",
+        "AWS::SNS::Topic": "TopicName",
+        "AWS::CloudWatch::Alarm": "AlarmName",
+    }
+    # THEN each is CloudFormation's choice, or has the stack's name in it
+    for kind, attribute in unique.items():
+        for name, properties in stack.of_type(kind).items():
+            assert "${AWS::StackName}" in properties.get(attribute, "${AWS::StackName}"), name

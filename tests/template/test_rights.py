@@ -1,0 +1,140 @@
+"""Every role holds only what its function uses (promise 9)."""
+
+import pytest
+
+from template import translated
+from template.translated import Properties, Stack, as_list, named
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+TRACING = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
+SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"}}
+PUBLISH = {"${Bus.Arn}": {"events:PutEvents"}}
+
+# What each function does to what. Whoever adds a call to AWS adds its right here, and says so in the review.
+RIGHTS: dict[str, dict[str, set[str]]] = {
+    "orders": {
+        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}/index/byUser": {"dynamodb:Query"},
+        "${ProductsTable.Arn}": {"dynamodb:Scan", "dynamodb:UpdateItem"},
+        "${OrdersLogs.Arn}": LOGS,
+        **SANDBOX,
+        **PUBLISH,
+        **TRACING,
+    },
+    "emails": {
+        "${OrdersTable.Arn}": {"dynamodb:GetItem"},
+        "${CustomersTable.Arn}": {"dynamodb:GetItem"},
+        "${IdempotencyTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
+        "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": {"ses:SendEmail"},
+        "${EmailsQueue.Arn}": CONSUME,
+        "${EmailsDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${EmailsLogs.Arn}": LOGS,
+        **TRACING,
+    },
+    "analytics": {
+        "${OrdersTable.Arn}": {"dynamodb:BatchGetItem"},
+        "${SalesTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${AnalyticsQueue.Arn}": CONSUME,
+        "${AnalyticsDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${AnalyticsLogs.Arn}": LOGS,
+        **TRACING,
+    },
+    "fulfillment": {
+        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "${ShipmentsTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${FulfillmentQueue.Arn}": CONSUME,
+        "${FulfillmentDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${FulfillmentLogs.Arn}": LOGS,
+        **SANDBOX,
+        **PUBLISH,
+        **TRACING,
+    },
+    "sweeper": {
+        "${OrdersTable.Arn}/index/unfinished": {"dynamodb:Query"},
+        "${OrdersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "${ProductsTable.Arn}": {"dynamodb:UpdateItem"},
+        "${ShipmentsTable.Arn}": {"dynamodb:UpdateItem"},
+        "${SweeperLogs.Arn}": LOGS,
+        **SANDBOX,
+        **PUBLISH,
+        **TRACING,
+    },
+}
+
+
+def statements(role: Properties) -> list[Properties]:
+    """What a role's policies say."""
+    return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def rights(role: Properties) -> dict[str, set[str]]:
+    """What a role may do, by resource."""
+    found: dict[str, set[str]] = {}
+    for statement in statements(role):
+        assert statement["Effect"] == "Allow"
+        for resource in as_list(statement["Resource"]):
+            found.setdefault(resource, set()).update(as_list(statement["Action"]))
+    return found
+
+
+def role_of(stack: Stack, function: Properties) -> Properties:
+    """The role under which a function runs."""
+    return stack.of_type("AWS::IAM::Role")[named(function["Role"])]
+
+
+def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
+    roles = [function["Role"] for function in stack.functions().values()]
+    assert len(set(roles)) == len(roles)
+
+
+def test_every_function_has_its_rights_written_down(stack: Stack) -> None:
+    assert RIGHTS.keys() == stack.functions().keys()
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_a_function_may_do_what_it_does_and_nothing_else(stack: Stack, name: str) -> None:
+    assert rights(role_of(stack, stack.functions()[name])) == RIGHTS[name]
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_without_the_sandbox_nobody_has_a_right_to_its_ledger(name: str) -> None:
+    stack = translated.stack(PaymentProvider="another")
+    expected = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
+    assert rights(role_of(stack, stack.functions()[name])) == expected
+
+
+def test_no_role_may_do_everything(stack: Stack) -> None:
+    for role in stack.of_type("AWS::IAM::Role").values():
+        assert not any("*" in action for actions in rights(role).values() for action in actions)
+
+
+def test_only_tracing_names_no_resource(stack: Stack) -> None:
+    for role in stack.of_type("AWS::IAM::Role").values():
+        assert rights(role).get("*", set()) <= TRACING["*"]
+
+
+def test_no_role_takes_over_a_managed_policy(stack: Stack) -> None:
+    assert not any("ManagedPolicyArns" in role for role in stack.of_type("AWS::IAM::Role").values())
+
+
+def test_a_role_is_for_the_one_service_that_needs_it(stack: Stack) -> None:
+    functions = {named(function["Role"]) for function in stack.functions().values()}
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = "lambda.amazonaws.com" if name in functions else "scheduler.amazonaws.com"
+        assert as_list(trust["Principal"]["Service"]) == [service]
+        assert as_list(trust["Action"]) == ["sts:AssumeRole"]
+
+
+def test_the_scheduler_may_invoke_the_sweeper_alone(stack: Stack) -> None:
+    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+    role = stack.of_type("AWS::IAM::Role")[named(schedule["Target"]["RoleArn"])]
+    assert rights(role) == {"${SweeperFunction.Arn}": {"lambda:InvokeFunction"}}
+
+
+def test_mails_go_out_under_the_shops_name_only(stack: Stack) -> None:
+    role = role_of(stack, stack.functions()["emails"])
+    (sending,) = (statement for statement in statements(role) if statement["Action"] == "ses:SendEmail")
+    sender = stack.functions()["emails"]["Environment"]["Variables"]["MAIL_FROM"]
+    assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": sender}}

@@ -1,0 +1,239 @@
+"""Time: the worst sum of a request stays inside its function's timeout, and that inside the gateway's."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from handoff import aws, bus, payments, placing, sweeping
+from handoff.catalogue import Catalogue
+from handoff.clock import Deadline
+from handoff.errors import OrderError
+from handoff.model import Address, Order, Product, Status
+from handoff.order_store import OrderStore, Refused, Repeated
+from handoff.payments import Authorised, Declined, Unknown, sandbox
+from handoff.placing import Placement, Shop, place_order
+from template import source
+from template.translated import Consumer, Stack
+
+
+def longest(config: Config) -> float:
+    """The longest that one call can take: all tries, and botocore's longest pauses between them (1 s, 2 s, ...).
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+    """
+    tries = config.retries["total_max_attempts"]
+    return tries * (config.connect_timeout + config.read_timeout) + sum(min(20, 2**n) for n in range(tries - 1))
+
+
+@pytest.fixture
+def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object]], Config]:
+    """The settings of the client that something connects with."""
+    configs: list[Config] = []
+    monkeypatch.setattr(boto3, "client", lambda service, config: configs.append(config))
+
+    def connecting(connect: Callable[[str], object]) -> Config:
+        connect("name")
+        return configs.pop()
+
+    return connecting
+
+
+def test_a_call_to_aws_takes_no_longer_than_we_count_with() -> None:
+    assert longest(aws.config()) <= aws.LONGEST_CALL
+
+
+def test_publishing_takes_no_longer_than_we_count_with(config_of: Callable[..., Config]) -> None:
+    config = config_of(bus.connect)
+    assert config.retries["total_max_attempts"] == 1
+    assert longest(config) <= bus.LONGEST_PUBLISH <= 1
+
+
+def test_the_sandbox_provider_takes_no_longer_than_we_count_with(config_of: Callable[..., Config]) -> None:
+    assert longest(config_of(sandbox.connect)) <= payments.LONGEST_CALL
+
+
+def test_clients_retry_in_standard_mode_and_keep_their_connections_alive(config_of: Callable[..., Config]) -> None:
+    for config in (aws.config(), config_of(bus.connect), config_of(sandbox.connect)):
+        assert config.retries["mode"] == "standard"
+        assert config.tcp_keepalive is True
+
+
+def test_an_order_placed_at_the_slowest_call_of_each_kind_stays_inside_its_deadline() -> None:
+    # GIVEN a warm catalogue: reserve, authorise, commit and publish
+    worst = aws.LONGEST_CALL + payments.LONGEST_CALL + aws.LONGEST_CALL + bus.LONGEST_PUBLISH
+    assert worst <= placing.DEADLINE
+
+
+def test_deadline_timeout_lease_and_gateway_follow_each_other(stack: Stack) -> None:
+    timeout = stack.functions()["orders"]["Timeout"]
+    (integration,) = stack.of_type("AWS::ApiGatewayV2::Integration").values()
+    assert timeout > placing.DEADLINE
+    # No attempt outlives its lease: then nobody else can have taken the order over.
+    assert timeout <= placing.LEASE / 1000
+    # HTTP API gives up after 30 s.
+    assert timeout < integration["TimeoutInMillis"] / 1000 < 30
+
+
+def test_a_batch_of_mails_that_get_no_answer_ends_in_time(stack: Stack) -> None:
+    (emails,) = (consumer for consumer in stack.consumers() if consumer.name == "emails")
+    config = aws.config(**source.client_settings("emails", "sesv2"))  # type: ignore[arg-type]
+    # Asking again after a time-out is how a mail is sent twice.
+    assert config.retries["total_max_attempts"] == 1
+    assert emails.mapping["BatchSize"] * longest(config) < emails.function["Timeout"]
+
+
+def test_a_paced_batch_of_mails_ends_in_time(stack: Stack) -> None:
+    (emails,) = (consumer for consumer in stack.consumers() if consumer.name == "emails")
+    share = float(emails.variables["MAILS_PER_SECOND"]) / float(emails.variables["MAIL_SENDERS"])
+    assert emails.mapping["BatchSize"] / share < emails.function["Timeout"] / 2
+
+
+def test_a_batch_of_payments_that_get_no_answer_ends_in_time(stack: Stack) -> None:
+    # GIVEN that a settlement asks the provider twice at most: for the hold, and for the capture or the void
+    (fulfillment,) = (consumer for consumer in stack.consumers() if consumer.name == "fulfillment")
+    assert fulfillment.mapping["BatchSize"] * 2 * payments.LONGEST_CALL < fulfillment.function["Timeout"]
+
+
+def test_a_sweep_that_uses_up_both_budgets_ends_in_time(stack: Stack) -> None:
+    # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
+    last = (bus.LONGEST_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
+    # AND one look at each shard of the index, and at its orders
+    looking = 2 * aws.LONGEST_CALL
+    assert (
+        sweeping.PUBLISHING_BUDGET + sweeping.SETTLING_BUDGET + last + looking < stack.functions()["sweeper"]["Timeout"]
+    )
+
+
+def test_functions_have_a_timeout_of_their_own(stack: Stack, consumer: Consumer) -> None:
+    # Lambda's default of three seconds is less than one call may take.
+    assert consumer.function["Timeout"] > aws.LONGEST_CALL
+
+
+class SlowClock:
+    """A clock that only calls move on, each by the longest that it can take."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """The time, in seconds."""
+        return self.now
+
+    def time_ns(self) -> int:
+        """The time, in nanoseconds."""
+        return int(self.now * 1e9)
+
+    def taking(self, seconds: float, outcome: Any) -> Callable[..., Any]:
+        """A call that takes this long, and then returns its outcome or raises it."""
+
+        def call(*_: object, **__: object) -> Any:
+            self.now += seconds
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return call
+
+
+class SlowDynamoDB:
+    """Every call works, and takes as long as it can."""
+
+    def __init__(self, clock: SlowClock) -> None:
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return self._clock.taking(aws.LONGEST_CALL, {})
+
+
+class SlowCatalogue(Catalogue):
+    """The catalogue over it, with or without a copy in memory."""
+
+    def __init__(self, clock: SlowClock, *, warm: bool) -> None:
+        super().__init__(SlowDynamoDB(clock), "p")
+        self._clock = clock
+        if warm:
+            self._read()
+
+    def refresh(self) -> None:
+        """Read the table, as slowly as it can be read."""
+        self._clock.taking(aws.LONGEST_CALL, None)()
+        self._read()
+
+    def _read(self) -> None:
+        self._products, self._read_at = {PRODUCT.sku: PRODUCT}, float("inf")
+
+
+class SlowOrders(OrderStore):
+    """The store over it. Its first `reserve` finds what it is told, as slowly as it can."""
+
+    def __init__(self, clock: SlowClock, found: Exception | None) -> None:
+        super().__init__(SlowDynamoDB(clock), orders="o", products="p", shipments="s", shards=1)
+        self._clock = clock
+        self._found = found
+
+    def reserve(self, order: Order, deadline: Deadline) -> None:
+        """Reserve, or raise what is found."""
+        found, self._found = self._found, None
+        self._clock.taking(aws.LONGEST_CALL, found)() if found else super().reserve(order, deadline)
+
+
+PRODUCT = Product(sku="MUG", name="Mug", unit_price=100, available=9)
+PLACEMENT = Placement(
+    user_id="user",
+    idempotency_key="key",
+    quantities={"MUG": 1},
+    shipping_address=Address(name="n", street="s", city="c", postal_code="p", country="DE"),
+    payment_token="tok_approve",
+    expected_total=None,
+    request_hash="hash",
+    correlation_id="c",
+)
+UNFINISHED = Order(
+    order_id=PLACEMENT.order_id,
+    user_id="user",
+    status=Status.PENDING,
+    sequence=0,
+    lines=(),
+    shipping_address=PLACEMENT.shipping_address,
+    total=100,
+    currency="EUR",
+    request_hash="hash",
+    correlation_id="c",
+    attempt_id="earlier",
+    lease_until=0,
+    expires_at=0,
+)
+FOUND = {"a new order": None, "an unfinished one": Repeated(UNFINISHED), "another price": Refused({"MUG": PRODUCT})}
+ANSWERS = {
+    "approved": Authorised("reference"),
+    "declined": Declined("card_declined"),
+    "unanswered": Unknown("no answer"),
+}
+
+
+@pytest.mark.parametrize("catalogue", ["warm", "cold"])
+@pytest.mark.parametrize("found", FOUND)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_calls_are(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, catalogue: str, found: str, answer: str
+) -> None:
+    # GIVEN a shop behind which each call takes the longest that it can
+    clock = SlowClock()
+    monkeypatch.setattr("handoff.clock.time", clock)
+    shop = Shop(
+        catalogue=SlowCatalogue(clock, warm=catalogue == "warm"),
+        orders=SlowOrders(clock, FOUND[found]),
+        payments=SimpleNamespace(authorise=clock.taking(payments.LONGEST_CALL, ANSWERS[answer])),
+        bus=SimpleNamespace(publish=clock.taking(bus.LONGEST_PUBLISH, [True])),
+        currency="EUR",
+    )
+    # WHEN an order is placed
+    with suppress(OrderError):
+        place_order(shop, PLACEMENT, Deadline(placing.DEADLINE))
+    # THEN the answer is out before Lambda stops the function
+    assert 0 < clock.now < stack.functions()["orders"]["Timeout"]

@@ -1,0 +1,183 @@
+"""template.yaml as CloudFormation gets it: transformed by SAM, parameters put in, conditions decided.
+
+What a resource is called only once it is deployed stays text: ``${OrdersTable}`` for a Ref, ``${OrdersTable.Arn}`` for
+an attribute.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+Properties = dict[str, Any]
+_NO_VALUE = object()
+_UPLOADED = "s3://uploaded/"  # as `sam package` leaves it: code is in a bucket
+
+
+class Stack:
+    """One deployment of the template, before anything of it exists."""
+
+    def __init__(self, **parameters: str) -> None:
+        template = _transformed()
+        self._conditions = template["Conditions"]
+        self._declared = template["Resources"]
+        self._named: set[str] = set()
+        self.parameters = {
+            name: parameters.get(name, declared["Default"]) for name, declared in template["Parameters"].items()
+        }
+        self.resources = {
+            name: self._resolved(resource) for name, resource in self._declared.items() if self._holds(resource)
+        }
+        self.outputs = {
+            name: self._resolved(output) for name, output in template["Outputs"].items() if self._holds(output)
+        }
+        missing = self._named - self.resources.keys()
+        assert not missing, f"named, but not part of the stack with {parameters}: {sorted(missing)}"
+
+    def of_type(self, kind: str) -> dict[str, Properties]:
+        """The properties of all resources of one type, by logical id."""
+        found = {name: found.get("Properties", {}) for name, found in self.resources.items() if found["Type"] == kind}
+        assert found, f"the template has no {kind}"
+        return found
+
+    def functions(self) -> dict[str, Properties]:
+        """All functions, by the name of their folder."""
+        functions = self.of_type("AWS::Lambda::Function").values()
+        return {Path(function["Code"]["S3Key"]).name: function for function in functions}
+
+    def consumers(self) -> "list[Consumer]":
+        """All functions that consume a queue."""
+        return [self._consumer(mapping) for mapping in self.of_type("AWS::Lambda::EventSourceMapping").values()]
+
+    def _consumer(self, mapping: Properties) -> "Consumer":
+        queues = self.of_type("AWS::SQS::Queue")
+        function_id, queue_id = named(mapping["FunctionName"]), named(mapping["EventSourceArn"])
+        function = self.resources[function_id]["Properties"]
+        rules = self.of_type("AWS::Events::Rule").items()
+        return Consumer(
+            name=Path(function["Code"]["S3Key"]).name,
+            function=function,
+            mapping=mapping,
+            queue_id=queue_id,
+            queue=queues[queue_id],
+            dead_letters_id=named(queues[queue_id]["RedrivePolicy"]["deadLetterTargetArn"]),
+            rules={name: rule for name, rule in rules if f"${{{queue_id}.Arn}}" in targets_of(rule)},
+        )
+
+    def _holds(self, part: Properties) -> bool:
+        return "Condition" not in part or self._decided(part["Condition"])
+
+    def _decided(self, condition: str) -> bool:
+        return bool(self._resolved(self._conditions[condition]))
+
+    def _resolved(self, node: Any) -> Any:
+        if isinstance(node, list):
+            parts = [self._resolved(part) for part in node]
+            return [part for part in parts if part is not _NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((function, argument),) = node.items()
+            if function == "Ref" or function.startswith("Fn::"):
+                return self._evaluated(function, argument)
+        values = {name: self._resolved(part) for name, part in node.items()}
+        return {name: value for name, value in values.items() if value is not _NO_VALUE}
+
+    def _evaluated(self, function: str, argument: Any) -> Any:
+        match function:
+            case "Ref":
+                return self._reference(argument)
+            case "Fn::GetAtt":
+                return self._reference(argument if isinstance(argument, str) else ".".join(argument))
+            case "Fn::Sub":
+                return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(self._reference(found[1])), argument)
+            case "Fn::If":
+                condition, then, otherwise = argument
+                return self._resolved(then if self._decided(condition) else otherwise)
+            case "Fn::Equals":
+                left, right = self._resolved(argument)
+                return str(left) == str(right)
+            case "Fn::Not":
+                return not self._resolved(argument[0])
+            case _:
+                raise NotImplementedError(f"{function}: teach tests/template/translated.py")
+
+    def _reference(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return _NO_VALUE
+        if name in self.parameters:
+            return self.parameters[name]
+        if not name.startswith("AWS::"):
+            self._named.add(name.partition(".")[0])
+        return f"${{{name}}}"
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A function that consumes a queue, and what belongs to it."""
+
+    name: str
+    function: Properties
+    mapping: Properties
+    queue_id: str
+    queue: Properties
+    dead_letters_id: str
+    rules: dict[str, Properties]
+
+    @property
+    def variables(self) -> Properties:
+        """The function's environment."""
+        return variables_of(self.function)
+
+
+def named(reference: str) -> str:
+    """The logical id in a reference."""
+    found = re.fullmatch(r"\$\{(\w+)(\.\w+)?\}", reference)
+    assert found, f"{reference} does not name a resource of the stack"
+    return found[1]
+
+
+def targets_of(rule: Properties) -> set[str]:
+    """Where a rule sends its events."""
+    return {target["Arn"] for target in rule["Targets"]}
+
+
+def variables_of(function: Properties) -> Properties:
+    """A function's environment."""
+    variables: Properties = function["Environment"]["Variables"]
+    return variables
+
+
+def as_list(value: Any) -> list[Any]:
+    """What CloudFormation and IAM let one write as one or as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+@cache
+def stack(**parameters: str) -> Stack:
+    """The stack with these parameters, the others at their defaults."""
+    return Stack(**parameters)
+
+
+def source() -> dict[str, Any]:
+    """The template as it is written."""
+    template: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return template
+
+
+@cache
+def _transformed() -> dict[str, Any]:
+    template = source()
+    for resource in template["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
+            resource["Properties"][code] = _UPLOADED + resource["Properties"][code]
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="eu-central-1"))
+    transformed: dict[str, Any] = translator.translate(template, parameter_values={})
+    return transformed
