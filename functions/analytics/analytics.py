@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff import aws, consumer, order_store, settings
 from handoff.aws import Contended
@@ -40,7 +39,7 @@ class Batch:
         """Count all events whose orders are there, in as few transactions as possible."""
         try:
             orders = _orders.get_many(envelope.detail.data.order_id for envelope in envelopes)
-        except (BotoCoreError, ClientError) as error:
+        except aws.ERRORS as error:
             self._errors = {envelope.detail.metadata.event_id: error for envelope in envelopes}
             return
         sales = {}
@@ -53,7 +52,7 @@ class Batch:
         for group in _sales.groups(list(sales.values())):
             try:
                 _sales.record(group)
-            except (BotoCoreError, ClientError, Contended) as error:
+            except (*aws.ERRORS, Contended) as error:
                 logger.warning("Some sales were not counted", events=len(group), exc_info=error)
                 self._errors |= {missed.event_id: error for missed in group}
 

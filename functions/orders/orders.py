@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 import problems
 import requests_in
@@ -53,7 +52,7 @@ def _answer(event: dict[str, Any]) -> Response:
         return problems.answer(problem)
     except OrderError as error:
         return problems.answer(problems.of(error))
-    except (BotoCoreError, ClientError, Contended) as error:
+    except (*aws.ERRORS, Contended) as error:
         logger.exception("A call to AWS failed", exc_info=error)
         return problems.answer(problems.unavailable())
     except Exception as error:  # noqa: BLE001  # the client gets a problem document, the log the rest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import Deadline
 
@@ -20,6 +20,9 @@ Item = Mapping[str, "AttributeValueTypeDef"]
 # The longest that one call can take with `config()`: two tries of 1 s + 2 s, and botocore's pause of up to 1 s.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 LONGEST_CALL = 7.0
+
+# What a call to AWS raises when it is refused or gets no answer.
+ERRORS = (BotoCoreError, ClientError)
 
 _CONFLICT_TRIES = 8
 _FAILED = "ConditionalCheckFailed"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff import aws
 from handoff.model import OutboxEntry
@@ -38,7 +37,7 @@ class Bus:
             return [False] * len(entries)
         try:
             response = self._client.put_events(Entries=[self._entry(entry) for entry in entries])
-        except (BotoCoreError, ClientError) as error:
+        except aws.ERRORS as error:
             logger.warning("The bus took no events; the sweeper will publish them", exc_info=error)
             self._pause()
             return [False] * len(entries)

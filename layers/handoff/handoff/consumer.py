@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from handoff import aws, settings
@@ -138,7 +138,7 @@ class Consumer:
         """A call to SQS that may fail: the message is still in its queue then, and comes back."""
         try:
             call()
-        except (BotoCoreError, ClientError) as error:
+        except aws.ERRORS as error:
             logger.warning("SQS did not take a request; the message comes back", exc_info=error)
             return False
         return True

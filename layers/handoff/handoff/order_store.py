@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from handoff import aws, ids
 from handoff.clock import Deadline, from_iso
 from handoff.model import Model, Order, OrderSummary, Payment, PaymentState, Product, Status
 from handoff.settings import Settings
+from handoff.telemetry import logger
 from handoff.transitions import Transition
 from handoff.unfinished import INDEX_KEYS, Remains, UnfinishedStore
 
@@ -62,15 +65,19 @@ class OrderStore:
         return _order(aws.from_item(response.get("Item", {})))
 
     def get_many(self, order_ids: Iterable[str]) -> dict[str, Order]:
-        """The orders as they stand now, by id; what does not exist is left out."""
+        """The orders as they stand now, by id; what does not exist, or is no order, is left out."""
         found: dict[str, Order] = {}
         keys = [aws.to_item({"orderId": order_id}) for order_id in dict.fromkeys(order_ids)]
         while keys:
             response = self._client.batch_get_item(
                 RequestItems={self._orders: {"Keys": keys[:_KEYS_PER_READ], "ConsistentRead": True}}
             )
-            read = [aws.from_item(item) for item in response["Responses"].get(self._orders, [])]
-            found |= {item["orderId"]: Order.model_validate(item) for item in read}
+            for item in response["Responses"].get(self._orders, []):
+                try:
+                    found[item["orderId"]["S"]] = Order.model_validate(aws.from_item(item))
+                except ValidationError as error:
+                    fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
+                    logger.error("An item is no order", order_id=item["orderId"]["S"], fields=fields)  # the error shows its values
             left = response["UnprocessedKeys"].get(self._orders, {"Keys": []})
             keys = [*left["Keys"], *keys[_KEYS_PER_READ:]]
         return found

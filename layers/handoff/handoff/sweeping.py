@@ -7,7 +7,7 @@ write insists on what was read, events may come twice, and the provider knows it
 import time
 from collections.abc import Iterable, Sequence
 
-from handoff import transitions
+from handoff import aws, transitions
 from handoff.aws import Contended
 from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms
@@ -67,8 +67,11 @@ class Sweep:
         now = now_ms()
         self.oldest_age = max([self.oldest_age, *((now - hint.unfinished_since) / 1000 for hint in hints)])
         with self._publishing:
-            due = self._orders.get_many(hint.key for hint in hints if hint.due_at <= now)
+            due_hints = {hint.key: hint for hint in hints if hint.due_at <= now}
+            due = self._orders.get_many(due_hints)
             self._publish([order for order in due.values() if order.outbox])
+        for unreadable in due_hints.keys() - due.keys():
+            self._put_off(unreadable, due_hints[unreadable].unfinished_since)
         with self._settling:
             for order in due.values():
                 if not self._settling.spent:
@@ -87,13 +90,13 @@ class Sweep:
                 mine = [(sequence, ok) for (of, sequence), ok in zip(batch, taken, strict=True) if of is order]
                 self._clear(order, [sequence for sequence, ok in mine if ok])
                 if not all(ok for _, ok in mine):
-                    self._put_off(order)
+                    self._put_off(order.order_id, order.unfinished_since)
 
     def _clear(self, order: Order, published: list[str]) -> None:
         seen = Remains(frozenset(order.outbox), payment_due=order.payment_due is not None)
         self.published += len(published)
         if not self._orders.unfinished.clear(order.order_id, seen, published, Deadline(_WRITE_SECONDS)):
-            self._put_off(order)
+            self._put_off(order.order_id, order.unfinished_since)
 
     def _finish(self, order: Order) -> None:
         """Expire the order or settle its payment, if that is what is left to do."""
@@ -109,9 +112,9 @@ class Sweep:
                 self._orders.unfinished.forget(order.order_id)
         except Overtaken:
             logger.info("Somebody else moved it on", order_id=order.order_id)
-        except (ProviderError, Contended) as error:
+        except (ProviderError, Contended, *aws.ERRORS) as error:
             logger.warning("Not finished; tried again later", order_id=order.order_id, exc_info=error)
-            self._put_off(order)
+            self._put_off(order.order_id, order.unfinished_since)
 
     def _expire(self, order: Order) -> Order | None:
         """Give a PENDING order up if its time has come; otherwise look again then."""
@@ -133,13 +136,15 @@ class Sweep:
             self.refused += 1
             logger.error("The provider refused to settle a payment", order_id=order.order_id)
 
-    def _put_off(self, order: Order) -> None:
+    def _put_off(self, order_id: str, unfinished_since: int | None) -> None:
         """Try again after as long as it has been unfinished, within bounds; its age goes on counting."""
         self.failed += 1
         now = now_ms()
-        age = now - (order.unfinished_since or now)
-        pause = min(max(age, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-        self._orders.unfinished.postpone(order.order_id, now + pause)
+        pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        try:
+            self._orders.unfinished.postpone(order_id, now + pause)
+        except aws.ERRORS as error:
+            logger.warning("Not put off either; tried again in the next run", order_id=order_id, exc_info=error)
 
 
 class Budget:

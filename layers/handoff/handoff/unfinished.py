@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from handoff import aws
 from handoff.clock import Deadline
 from handoff.telemetry import logger
@@ -96,7 +94,7 @@ class UnfinishedStore:
                 return True
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 seen = Remains.of_item(aws.image(error))
-            except (BotoCoreError, ClientError) as error:
+            except aws.ERRORS as error:
                 logger.warning("Published events stay in the outbox", aggregate=key, exc_info=error)
                 return False
         return False

@@ -70,7 +70,7 @@ class Sandbox:
             if existing["state"] in (LOST, REFUSED):
                 self._hold(key)
             return Declined("card_declined") if existing["state"] == DECLINED else Authorised(key)
-        except (BotoCoreError, ClientError) as error:
+        except aws.ERRORS as error:
             raise _provider_error(error) from error
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
@@ -148,7 +148,7 @@ class Sandbox:
             if codes[1] == "ConditionalCheckFailed":
                 return "nothing is held under this reference"
             raise Unavailable("the sandbox is busy with this hold") from error
-        except (BotoCoreError, ClientError) as error:
+        except aws.ERRORS as error:
             raise _provider_error(error) from error
         return None
 
