@@ -77,7 +77,8 @@ class OrderStore:
                     found[item["orderId"]["S"]] = Order.model_validate(aws.from_item(item))
                 except ValidationError as error:
                     fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
-                    logger.error("An item is no order", order_id=item["orderId"]["S"], fields=fields)  # the error shows its values
+                    # Not the error itself: it would show the fields' values.
+                    logger.error("An item is no order", order_id=item["orderId"]["S"], fields=fields)
             left = response["UnprocessedKeys"].get(self._orders, {"Keys": []})
             keys = [*left["Keys"], *keys[_KEYS_PER_READ:]]
         return found
