@@ -127,10 +127,14 @@ def _run(port: int, *, once: bool) -> int:
     start = time.monotonic()
     with console.status("Starting the local stack") as status:
 
+        said = ""
+
         def progress(what: str) -> None:
+            nonlocal said
             status.update(what)
-            if not console.is_terminal:
+            if not console.is_terminal and what != said:
                 console.print(f"{time.monotonic() - start:5.1f} s  {what}")
+            said = what
 
         with running(port) as stack:
             progress("sam build")
