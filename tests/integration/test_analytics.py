@@ -1,0 +1,296 @@
+"""Analytics: every order counted exactly once, on the day on which it was placed."""
+
+import pytest
+
+from support import invariants, wire
+from support.messages import message
+from support.world import MUG, TEE, body
+
+ANALYTICS = "AnalyticsFunction"
+DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"
+VISIBILITY = 366  # just longer than the queue's visibility time-out, in seconds
+
+
+def sums(world):
+    """What was counted, all shards together, without what adds up to nothing."""
+    found = {}
+    for day, entry, name, number in invariants.sales(world):
+        row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
+        row[name] += number
+    return {key: tuple(row.values()) for key, row in found.items() if any(row.values())}
+
+
+def place(world, count, *lines):
+    """Place orders one after the other, with the ids of all."""
+    return [world.api().place(body(*lines), key=f"key-{n}").json["orderId"] for n in range(count)]
+
+
+def writes(world):
+    """The transactions with which the sales table was written."""
+    found = [call for call in world.wire.calls if world.table("SalesTable") in call.tables]
+    assert {call.operation for call in found} <= {"Query", "TransactWriteItems"}
+    return [call for call in found if call.operation == "TransactWriteItems"]
+
+
+def test_orders_units_and_revenue_are_counted_by_day_and_product(world):
+    world.stock(TEE, unit_price=2000)
+    place(world, 2, (MUG, 2), (TEE, 1))
+
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world) == {
+        (DAY_ONE, "all"): (2, 6, 9000),
+        (DAY_ONE, f"sku#{MUG}"): (2, 4, 5000),
+        (DAY_ONE, f"sku#{TEE}"): (2, 2, 4000),
+    }
+
+
+def test_a_batch_is_counted_in_one_transaction(world):
+    place(world, 5)
+
+    world.queues.deliver(ANALYTICS)
+
+    (write,) = writes(world)
+    assert len(write.request["TransactItems"]) == 5 + 2
+    assert sums(world)[DAY_ONE, "all"] == (5, 5, 6250)
+
+
+def test_a_batch_reads_its_orders_in_one_call(world):
+    place(world, 5)
+
+    with world.wire.watched() as calls:
+        world.queues.deliver(ANALYTICS)
+
+    assert [call.operation for call in calls] == ["Query", "BatchGetItem", "TransactWriteItems"]
+
+
+def test_no_counter_is_changed_outside_a_transaction_with_its_marker(world):
+    place(world, 3)
+    world.queues.deliver(ANALYTICS)
+
+    for write in writes(world):
+        kinds = [next(iter(item)) for item in write.request["TransactItems"]]
+        assert kinds == ["Put"] * 3 + ["Update"] * 2
+
+
+# --- exactly once -----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_event_twice_in_a_batch_is_counted_once(world, order_id):
+    world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+
+    assert world.queues.deliver(ANALYTICS) == 2
+
+    assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
+    assert world.queues.waiting(ANALYTICS) == 0
+
+
+def test_the_same_event_in_a_later_batch_is_counted_once(world, order_id):
+    world.queues.deliver(ANALYTICS)
+    world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
+    assert world.queues.waiting(ANALYTICS) == 0
+
+
+def test_a_repeat_among_new_events_does_not_keep_them_from_being_counted(world):
+    old, *_ = place(world, 1)
+    world.queues.deliver(ANALYTICS)
+    place(world, 4)
+    world.queues.send(ANALYTICS, message("order_placed", old, 1))
+
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY_ONE, "all"] == (4, 4, 5000)
+    assert world.queues.waiting(ANALYTICS) == 0
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["first answer lost", "all answers lost"])
+def test_a_count_whose_answer_is_lost_is_counted_once(world, times):
+    place(world, 3)
+    world.wire.on("dynamodb.TransactWriteItems", wire.lose_response, times=times)
+
+    for _ in range(3):
+        world.queues.deliver(ANALYTICS)
+        world.clock.forward(VISIBILITY)
+
+    assert sums(world)[DAY_ONE, "all"] == (3, 3, 3750)
+    assert world.queues.waiting(ANALYTICS) == 0
+
+
+@pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after])
+def test_a_count_that_crashes_is_counted_once(world, fault):
+    place(world, 3)
+    world.wire.on("dynamodb.TransactWriteItems", fault)
+
+    for _ in range(2):
+        world.queues.deliver(ANALYTICS)
+        world.clock.forward(VISIBILITY)
+
+    assert sums(world)[DAY_ONE, "all"] == (3, 3, 3750)
+
+
+def test_the_same_events_counted_by_two_instances_at_once_are_counted_once(world, order_id):
+    world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.queues.deliver(ANALYTICS)))
+
+    world.functions.invoke(ANALYTICS, {"Records": world.queues.receive(ANALYTICS, 1)})
+
+    assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
+
+
+def test_a_conflict_with_another_instance_is_tried_again(world, order_id):
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}, {"Code": "None"}]
+    world.wire.on(
+        "dynamodb.TransactWriteItems", wire.refuse("TransactionCanceledException", CancellationReasons=reasons), times=2
+    )
+
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
+
+
+def test_a_replay_changes_nothing(world):
+    placed = place(world, 3)
+    world.queues.deliver(ANALYTICS)
+    before = world.items("SalesTable")
+
+    world.clock.forward(90 * 86_400)
+    for order_id in placed:
+        world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    world.queues.deliver(ANALYTICS)
+
+    assert world.items("SalesTable") == before
+
+
+# --- cancellations ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cancellation_takes_away_what_was_counted(world, api, order_id):
+    world.queues.deliver(ANALYTICS)
+    api.cancel(order_id)
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world) == {}
+
+
+def test_a_cancellation_takes_away_on_the_day_of_the_order(world, api, order_id):
+    # GIVEN an order that was counted yesterday, and one of today
+    world.queues.deliver(ANALYTICS)
+    world.clock.forward(86_400)
+    api.place(body(), key="key-2")
+
+    # WHEN yesterday's is cancelled
+    api.cancel(order_id)
+    world.queues.deliver(ANALYTICS)
+
+    # THEN only yesterday's sales change
+    assert sums(world) == {(DAY_TWO, "all"): (1, 1, 1250), (DAY_TWO, f"sku#{MUG}"): (1, 1, 1250)}
+
+
+def test_a_sale_counts_on_the_day_of_the_order_however_late_its_event_comes(world, order_id):
+    world.clock.forward(3 * 86_400)
+    world.queues.deliver(ANALYTICS)
+
+    assert {day for day, _ in sums(world)} == {DAY_ONE}
+
+
+def test_a_cancellation_that_comes_before_its_order_is_no_less_counted(world, api, order_id):
+    # GIVEN a cancellation that overtakes its order
+    api.cancel(order_id)
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("AnalyticsQueue").ref)
+    world.queues.send(ANALYTICS, message("order_cancelled", order_id, 2))
+    world.queues.deliver(ANALYTICS)
+    assert sums(world)[DAY_ONE, "all"] == (-1, -1, -1250)
+
+    # WHEN the order's event comes
+    world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    world.queues.deliver(ANALYTICS)
+
+    # THEN they cancel each other out
+    assert sums(world) == {}
+
+
+def test_placed_and_cancelled_in_one_batch_add_up_to_nothing(world, api, order_id):
+    api.cancel(order_id)
+
+    assert world.queues.deliver(ANALYTICS) == 2
+
+    assert sums(world) == {}
+    assert len([row for row in world.items("SalesTable") if row["entry"] == "counted"]) == 2
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_is_not_there_yet_does_not_hold_up_its_neighbours(world):
+    place(world, 2)
+    world.queues.send(ANALYTICS, message("order_placed", "ord_unseen", 1))
+
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
+    assert world.queues.waiting(ANALYTICS) == 1
+
+
+def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, order_id):
+    # GIVEN a hundred orders
+    order = world.order(order_id)
+    world.queues.deliver(ANALYTICS)
+    for n in range(100):
+        world.put("OrdersTable", order | {"orderId": f"ord_{n}"})
+        world.queues.send(ANALYTICS, message("order_placed", f"ord_{n}", 1))
+
+    # WHEN they come in one batch
+    assert world.queues.deliver(ANALYTICS) == 100
+
+    # THEN all are counted, and no transaction is too large
+    assert sums(world)[DAY_ONE, "all"] == (101, 101, 101 * 1250)
+    assert [len(write.request["TransactItems"]) for write in writes(world)[1:]] == [100, 4]
+
+
+def test_a_transaction_that_fails_does_not_hold_up_the_others(world):
+    # GIVEN two orders of fifty products each: too many for one transaction
+    for n in range(100):
+        world.stock(f"SKU-{n:03d}", unit_price=1)
+    for key, first in (("one", 0), ("two", 50)):
+        assert world.api().place(body(*((f"SKU-{n:03d}", 1) for n in range(first, first + 50))), key=key).status == 201
+    world.wire.on("dynamodb.TransactWriteItems", wire.refuse("AccessDeniedException"))
+
+    # WHEN the first transaction fails
+    world.queues.deliver(ANALYTICS)
+
+    # THEN the second order is counted, and the first comes back
+    assert sums(world)[DAY_ONE, "all"] == (1, 50, 50)
+    assert world.queues.waiting(ANALYTICS) == 1
+    world.clock.forward(11)
+    world.queues.deliver(ANALYTICS)
+    assert sums(world)[DAY_ONE, "all"] == (2, 100, 100)
+
+
+def test_orders_that_cannot_be_read_come_back(world):
+    place(world, 2)
+    world.wire.on("dynamodb.BatchGetItem", wire.refuse("AccessDeniedException"))
+
+    world.queues.deliver(ANALYTICS)
+    assert world.queues.waiting(ANALYTICS) == 2
+
+    world.clock.forward(11)
+    world.queues.deliver(ANALYTICS)
+    assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
+
+
+def test_keys_that_dynamodb_left_unread_are_asked_for_again(world):
+    first, second = place(world, 2)
+    answered = {
+        "Responses": {world.table("OrdersTable"): []},
+        "UnprocessedKeys": {
+            world.table("OrdersTable"): {"Keys": [{"orderId": {"S": first}}, {"orderId": {"S": second}}]}
+        },
+    }
+    world.wire.on("dynamodb.BatchGetItem", wire.answer(answered))
+
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)

@@ -1,0 +1,197 @@
+"""What must not get past the first function: each gets a problem document that names the field."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from support.world import ADDRESS, MUG, TEE, body
+
+
+@pytest.fixture(autouse=True)
+def _nothing_happens(world):
+    """Nothing bad is stored, reserved or held."""
+    yield
+    assert world.items("OrdersTable") == world.items("SandboxTable") == []
+    assert world.available() == 10
+
+
+def send(api, raw, **headers):
+    return api.call("POST", "/orders", raw, **{"Idempotency-Key": "key-1", **headers})
+
+
+def without(name):
+    return {key: value for key, value in body().items() if key != name}
+
+
+def with_address(**values):
+    return body(shippingAddress=ADDRESS | values)
+
+
+BAD_FIELDS = [
+    # the body as a whole
+    ({}, ["lines", "shippingAddress", "paymentToken"]),
+    ([], ["body"]),
+    ("text", ["body"]),
+    (None, ["body"]),
+    (body(userId="bob"), ["userId"]),
+    (body(total=1), ["total"]),
+    # lines
+    (without("lines"), ["lines"]),
+    (body() | {"lines": []}, ["lines"]),
+    (body() | {"lines": {}}, ["lines"]),
+    (body() | {"lines": "MUG-01"}, ["lines"]),
+    (body() | {"lines": [None]}, ["lines.0"]),
+    (body(*((f"SKU-{n}", 1) for n in range(51))), ["lines"]),
+    (body() | {"lines": [{"sku": MUG}]}, ["lines.0.quantity"]),
+    (body() | {"lines": [{"quantity": 1}]}, ["lines.0.sku"]),
+    (body() | {"lines": [{"sku": MUG, "quantity": 1, "unitPrice": 1}]}, ["lines.0.unitPrice"]),
+    (body(("", 1)), ["lines.0.sku"]),
+    (body((" MUG-01", 1)), ["lines.0.sku"]),
+    (body(("MUG-01\n", 1)), ["lines.0.sku"]),
+    (body(("x" * 65, 1)), ["lines.0.sku"]),
+    (body() | {"lines": [{"sku": 1, "quantity": 1}]}, ["lines.0.sku"]),
+    # quantities
+    (body((MUG, 0)), ["lines.0.quantity"]),
+    (body((MUG, -1)), ["lines.0.quantity"]),
+    (body((MUG, 1000)), ["lines.0.quantity"]),
+    (body((MUG, 10**30)), ["lines.0.quantity"]),
+    (body((MUG, 1.5)), ["lines.0.quantity"]),
+    (body((MUG, "1")), ["lines.0.quantity"]),
+    (body((MUG, True)), ["lines.0.quantity"]),
+    (body((MUG, None)), ["lines.0.quantity"]),
+    (body((MUG, 1), (TEE, 0)), ["lines.1.quantity"]),
+    (body((MUG, 999), (MUG, 1)), ["lines.1.quantity"]),
+    # products
+    (body(("NO-SUCH", 1)), ["lines.0.sku"]),
+    (body((MUG, 1), ("NO-SUCH", 1)), ["lines.1.sku"]),
+    (body(("NO-SUCH", 1), (MUG, 1), ("NO-SUCH", 1)), ["lines.0.sku", "lines.2.sku"]),
+    # the address
+    (without("shippingAddress"), ["shippingAddress"]),
+    (with_address(name=""), ["shippingAddress.name"]),
+    (with_address(name="   "), ["shippingAddress.name"]),
+    (with_address(name="x" * 101), ["shippingAddress.name"]),
+    (with_address(name="Ada\nBcc: all@example.com"), ["shippingAddress.name"]),
+    (with_address(street="\x00"), ["shippingAddress.street"]),
+    (with_address(city=None), ["shippingAddress.city"]),
+    (with_address(postalCode=12345), ["shippingAddress.postalCode"]),
+    (with_address(country="gb"), ["shippingAddress.country"]),
+    (with_address(country="GBR"), ["shippingAddress.country"]),
+    (with_address(planet="Earth"), ["shippingAddress.planet"]),
+    # the payment token and the expected total
+    (without("paymentToken"), ["paymentToken"]),
+    (body(token=""), ["paymentToken"]),
+    (body(token="x" * 256), ["paymentToken"]),
+    (body(token="with space"), ["paymentToken"]),
+    (body(expectedTotal=-1), ["expectedTotal"]),
+    (body(expectedTotal="1250"), ["expectedTotal"]),
+    (body(expectedTotal=12.5), ["expectedTotal"]),
+    (body(expectedTotal=10**13), ["expectedTotal"]),
+]
+
+
+@pytest.mark.parametrize(("document", "fields"), BAD_FIELDS)
+def test_each_bad_field_is_named(api, document, fields):
+    answer = send(api, json.dumps(document))
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", fields)
+    assert answer.json["detail"]
+
+
+def test_all_bad_fields_are_named_at_once(api):
+    answer = send(api, json.dumps(body((MUG, 0)) | {"paymentToken": 1, "more": 1}))
+
+    assert sorted(answer.fields) == ["lines.0.quantity", "more", "paymentToken"]
+
+
+def test_a_delisted_product_cannot_be_ordered(world, api):
+    world.stock(TEE, listed=False)
+
+    answer = api.place(body((TEE, 1)))
+
+    assert (answer.status, answer.fields) == (400, ["lines.0.sku"])
+
+
+def test_a_product_that_was_delisted_since_the_copy_was_made_cannot_be_ordered(world, api):
+    world.stock(TEE)
+    api.get("/catalog")
+    world.stock(TEE, listed=False)
+
+    answer = api.place(body((TEE, 1)))
+
+    assert (answer.status, answer.fields) == (400, ["lines.0.sku"])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["", " ", "{", "nonsense", '{"lines": [}', "\x00", '"\\ud800"', '{"a": 1} {"b": 2}'],
+)
+def test_a_body_that_is_not_json_is_400(api, raw):
+    answer = send(api, raw)
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["body"])
+
+
+def test_no_body_at_all_is_400(api):
+    answer = send(api, None, **{"Content-Type": "application/json"})
+
+    assert (answer.status, answer.fields) == (400, ["body"])
+
+
+def test_a_body_that_is_too_deeply_nested_is_400(api):
+    answer = send(api, "[" * 30_000 + "]" * 30_000)
+
+    assert (answer.status, answer.fields) == (400, ["body"])
+
+
+def test_a_body_that_is_not_utf8_is_400(api):
+    answer = send(api, b'{"lines": "\xff\xfe"}')
+
+    assert (answer.status, answer.fields) == (400, ["body"])
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
+def test_a_body_that_is_not_said_to_be_json_is_415(api, media_type):
+    answer = send(api, urlencode({"sku": MUG, "quantity": 1}), **{"Content-Type": media_type})
+
+    assert (answer.status, answer.problem, answer.fields) == (415, "not-json", ["Content-Type"])
+
+
+def test_a_body_that_is_too_large_is_413(api):
+    answer = send(api, json.dumps(body(comment="x" * 65 * 1024)))
+
+    assert (answer.status, answer.problem, answer.fields) == (413, "too-large", ["body"])
+
+
+def test_a_body_that_is_too_large_in_bytes_is_413(api):
+    answer = send(api, json.dumps(body(comment="ä" * 33 * 1024), ensure_ascii=False))
+
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "x" * 129, "tab\t", "ключ", "a\nb"])
+def test_an_unusable_key_is_400(api, key):
+    answer = api.place(body(), key=key)
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["Idempotency-Key"])
+
+
+def test_a_missing_key_is_400(api):
+    answer = api.call("POST", "/orders", json.dumps(body()))
+
+    assert (answer.status, answer.fields) == (400, ["Idempotency-Key"])
+
+
+@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}])
+def test_a_token_that_names_nobody_is_401(world, claims):
+    api = world.api()
+    api._claims = claims
+
+    assert (api.place(body()).status, api.place(body()).problem) == (401, "unauthenticated")
+
+
+def test_bad_input_makes_no_call(world, api):
+    with world.wire.watched() as calls:
+        send(api, json.dumps(body((MUG, 0))))
+
+    assert calls == []

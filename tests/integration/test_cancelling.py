@@ -1,0 +1,148 @@
+"""Cancelling an order, and who may."""
+
+import pytest
+
+from support import invariants, wire
+from support.wire import Crash
+from support.world import MUG, TEE, body
+
+
+@pytest.fixture
+def order_id(world, api):
+    """A placed order of two mugs and a tee."""
+    world.stock(TEE)
+    return api.place(body((MUG, 2), (TEE, 1))).json["orderId"]
+
+
+def test_a_cancelled_order_is_shown_as_it_is_now(api, order_id):
+    answer = api.cancel(order_id)
+
+    assert (answer.status, answer.json["status"], answer.json["sequence"]) == (200, "CANCELLED", 2)
+    assert [entry["status"] for entry in answer.json["history"]] == ["PENDING", "PLACED", "CANCELLED"]
+
+
+def test_the_stock_goes_back_in_the_write_that_cancels(world, api, order_id):
+    with world.wire.watched() as calls:
+        api.cancel(order_id)
+
+    (cancelling,) = [call for call in calls if call.operation == "TransactWriteItems"]
+    assert cancelling.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
+    assert (world.available(MUG), world.available(TEE)) == (10, 10)
+
+
+def test_a_cancellation_is_announced(world, api, order_id):
+    api.cancel(order_id)
+
+    assert world.event_types() == ["order_placed", "order_cancelled"]
+    assert world.events()[-1]["Detail"]["metadata"]["sequence"] == 2
+
+
+def test_a_cancelled_order_is_voided_and_not_shipped(world, api, order_id):
+    api.cancel(order_id)
+    world.queues.until_quiet()
+
+    assert world.ledger() == {order_id: "void"}
+    assert world.items("ShipmentsTable") == []
+    assert world.order(order_id)["payment"]["state"] == "voided"
+    invariants.check(world, {MUG: 10, TEE: 10})
+
+
+def test_cancelling_twice_is_cancelling(world, api, order_id):
+    first, second = api.cancel(order_id), api.cancel(order_id)
+
+    assert (second.status, second.json) == (200, first.json)
+    assert world.event_types().count("order_cancelled") == 1
+    assert world.available(MUG) == 10
+
+
+def test_a_prepared_order_cannot_be_cancelled_any_more(world, api, order_id):
+    world.queues.until_quiet()
+
+    answer = api.cancel(order_id)
+
+    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "not-cancellable", order_id)
+    assert world.available(MUG) == 8
+
+
+def test_preparing_wins_over_a_cancellation_that_comes_at_the_same_time(world, api, order_id):
+    # GIVEN a cancellation that has read the order when fulfillment prepares it
+    world.wire.on(
+        "dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.queues.until_quiet("FulfillmentFunction"))
+    )
+
+    # WHEN it goes on
+    answer = api.cancel(order_id)
+
+    # THEN it is too late
+    assert (answer.status, answer.problem) == (409, "not-cancellable")
+    world.queues.until_quiet()
+    invariants.check(world, {MUG: 10, TEE: 10})
+
+
+def test_a_cancellation_wins_over_preparing_that_comes_at_the_same_time(world, api, order_id):
+    # GIVEN a fulfillment that has read the order when it is cancelled
+    cancel = wire.meanwhile(lambda: api.cancel(order_id))
+    world.wire.on("dynamodb.TransactWriteItems", cancel, where=world.touching("ShipmentsTable"))
+
+    # WHEN it goes on
+    world.settle_down(2)
+
+    # THEN nothing is shipped or charged
+    assert world.ledger() == {order_id: "void"}
+    invariants.check(world, {MUG: 10, TEE: 10})
+
+
+def test_two_cancellations_at_the_same_time_give_the_stock_back_once(world, api, order_id):
+    answers = []
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: answers.append(api.cancel(order_id))))
+
+    answers.append(api.cancel(order_id))
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert (world.available(MUG), world.available(TEE)) == (10, 10)
+
+
+def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
+    world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
+    with pytest.raises(Crash):
+        api.place(body())
+    (order,) = world.items("OrdersTable")
+
+    answer = api.cancel(order["orderId"])
+
+    assert (answer.status, answer.problem) == (409, "in-progress")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_rejected_order_cannot_be_cancelled(api):
+    declined = api.place(body(token="tok_decline"))
+
+    assert api.cancel(declined.json["orderId"]).problem == "not-cancellable"
+
+
+def test_somebody_elses_order_is_as_good_as_none(world, order_id):
+    answer = world.api("bob").cancel(order_id)
+
+    assert (answer.status, answer.problem) == (404, "no-such-order")
+    assert world.order(order_id)["status"] == "PLACED"
+
+
+def test_a_cancellation_under_contention_is_503_and_changes_nothing(world, api, order_id):
+    reasons = [{"Code": "TransactionConflict"}, {"Code": "None"}, {"Code": "None"}]
+    world.wire.always(
+        "dynamodb.TransactWriteItems", wire.refuse("TransactionCanceledException", CancellationReasons=reasons)
+    )
+
+    answer = api.cancel(order_id)
+
+    assert (answer.status, answer.problem) == (503, "try-later")
+    assert world.order(order_id)["status"] == "PLACED"
+
+
+def test_a_cancellation_that_the_bus_does_not_take_is_announced_by_the_sweeper(world, api, order_id):
+    world.wire.on("eventbridge.PutEvents", wire.lose_request)
+
+    assert api.cancel(order_id).status == 200
+    assert world.order(order_id)["outbox"].keys() == {"2"}
+    world.settle_down(2)
+    invariants.check(world, {MUG: 10, TEE: 10})

@@ -1,0 +1,309 @@
+"""E-mail: what is sent, to whom, and how often."""
+
+from itertools import pairwise
+
+import pytest
+from moto.ses.models import ses_backends
+
+from support import wire
+from support.messages import message
+from support.stack import ACCOUNT
+from support.template import REGION
+from support.world import MUG, TEE, body
+
+DAY = 86_400_000  # ms
+EMAILS = "EmailsFunction"
+# Powertools lets somebody else have a go once the time of the invocation that crashed is over.
+CRASHED_IS_BACK = 721
+
+
+def deliver(world, *messages):
+    """Deliver these messages, and whatever waits before them, in one batch."""
+    for text in messages:
+        world.queues.send(EMAILS, text)
+    return world.queues.deliver(EMAILS)
+
+
+def subjects(world):
+    return [mail["subject"] for mail in world.mails()]
+
+
+# --- the three mails --------------------------------------------------------------------------------------------------
+
+
+def test_a_placed_order_is_confirmed(world, order_id):
+    world.queues.deliver(EMAILS)
+
+    (mail,) = world.mails()
+    assert (mail["from"], mail["to"]) == ("shop@example.com", "ada@example.com")
+    assert mail["subject"] == "Your order is confirmed"
+
+
+def test_a_cancelled_order_is_confirmed_as_cancelled(world, api, order_id):
+    world.queues.deliver(EMAILS)
+    api.cancel(order_id)
+    world.queues.deliver(EMAILS)
+
+    assert subjects(world) == ["Your order is confirmed", "Your order is cancelled"]
+
+
+@pytest.mark.usefixtures("order_id")
+def test_a_prepared_order_is_on_its_way(world):
+    world.queues.until_quiet()
+
+    assert subjects(world) == ["Your order is confirmed", "Your order is on its way"]
+
+
+def test_a_mail_shows_the_lines_and_the_total_in_text_and_in_html(world, api):
+    world.stock(TEE, unit_price=2000, name="Tee <script>")
+    order_id = api.place(body((MUG, 2), (TEE, 1))).json["orderId"]
+    world.queues.deliver(EMAILS)
+
+    (mail,) = world.mails()
+    for part in ("text", "html"):
+        assert all(shown in mail[part] for shown in ("2 x Mug-01", "25.00 EUR", "20.00 EUR", "45.00 EUR", order_id))
+    assert "Tee <script>" in mail["text"]
+    assert "Tee &lt;script&gt;" in mail["html"]
+
+
+def test_ses_itself_has_the_mail(world, order_id):
+    world.queues.deliver(EMAILS)
+
+    (sent,) = ses_backends[ACCOUNT][REGION].sent_messages
+    assert sent.destinations["ToAddresses"] == ["ada@example.com"]
+
+
+# --- once -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_event_later_sends_no_second_mail(world, order_id):
+    world.queues.deliver(EMAILS)
+
+    deliver(world, message("order_placed", order_id, 1))
+
+    assert len(world.mails()) == 1
+    assert world.queues.waiting(EMAILS) == 0
+
+
+def test_the_same_event_twice_in_a_batch_sends_one_mail(world, order_id):
+    assert deliver(world, message("order_placed", order_id, 1)) == 2
+
+    assert len(world.mails()) == 1
+    assert world.queues.waiting(EMAILS) == 0
+
+
+def test_a_duplicate_after_29_days_sends_no_second_mail(world, order_id):
+    first = world.clock.ms
+    world.queues.deliver(EMAILS)
+
+    world.clock.forward(29 * DAY / 1000)
+    deliver(world, message("order_placed", order_id, 1, at=first))
+
+    assert len(world.mails()) == 1
+
+
+def test_two_events_of_one_order_are_two_mails(world, api, order_id):
+    world.queues.deliver(EMAILS)
+    api.cancel(order_id)
+    world.queues.deliver(EMAILS)
+
+    assert len(world.mails()) == 2
+
+
+def test_a_mail_that_is_being_sent_is_not_sent_by_somebody_else(world, order_id):
+    # GIVEN the same event, delivered to two instances at the same time
+    world.queues.send(EMAILS, message("order_placed", order_id, 1))
+    world.wire.on("sesv2.SendEmail", wire.meanwhile(lambda: world.queues.deliver(EMAILS)))
+
+    # WHEN the second comes while the first is sending
+    world.functions.invoke(EMAILS, {"Records": world.queues.receive(EMAILS, 1)})
+
+    # THEN there is one mail, and the second will look again
+    assert len(world.mails()) == 1
+    assert len(world.wire.named("sqs.ChangeMessageVisibility")) == 1
+
+
+def test_a_crash_before_the_mail_went_out_sends_it_later(world, order_id):
+    world.wire.on("sesv2.SendEmail", wire.crash_before)
+    world.queues.deliver(EMAILS)
+    assert world.mails() == []
+
+    world.clock.forward(CRASHED_IS_BACK)
+    world.queues.deliver(EMAILS)
+
+    assert len(world.mails()) == 1
+
+
+def test_a_crash_between_the_mail_and_its_record_is_the_one_way_to_a_second_mail(world, order_id):
+    world.wire.on("sesv2.SendEmail", wire.crash_after)
+    world.queues.deliver(EMAILS)
+
+    world.clock.forward(CRASHED_IS_BACK)
+    world.queues.deliver(EMAILS)
+
+    assert len(world.mails()) == 2
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
+def test_a_lost_answer_about_the_record_sends_no_second_mail(world, order_id, operation):
+    # GIVEN a record that is written, and DynamoDB's answer about it that is lost
+    world.wire.on(f"dynamodb.{operation}", wire.lose_response, where=world.touching("IdempotencyTable"))
+
+    # WHEN the event is delivered, and all retries have had their time
+    for _ in range(4):
+        world.queues.deliver(EMAILS)
+        world.clock.forward(CRASHED_IS_BACK)
+
+    # THEN there is one mail
+    assert len(world.mails()) == 1
+    assert world.queues.waiting(EMAILS) == 0
+
+
+def test_a_mail_service_that_does_not_answer_is_not_asked_twice_at_once(world, order_id):
+    world.wire.on("sesv2.SendEmail", wire.lose_request)
+
+    world.queues.deliver(EMAILS)
+
+    assert len(world.wire.named("sesv2.SendEmail")) == 1
+    assert world.queues.waiting(EMAILS) == 1
+
+
+def test_the_record_outlives_the_queues_by_30_days(world, order_id):
+    world.queues.deliver(EMAILS)
+
+    (record,) = world.items("IdempotencyTable")
+    assert record["status"] == "COMPLETED"
+    assert record["expiration"] == world.clock.ms // 1000 + 30 * 86_400
+
+
+def test_the_record_shows_nothing_of_the_mail(world, order_id):
+    world.queues.deliver(EMAILS)
+
+    assert "ada" not in str(world.items("IdempotencyTable"))
+
+
+# --- skipped ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def skipped(world, printed):
+    """Delivers what waits, and says how many events were skipped."""
+
+    def deliver_and_count():
+        printed()
+        world.queues.deliver(EMAILS)
+        assert world.queues.waiting(EMAILS) == 0
+        metric = printed().get("EventsSkipped")
+        return sum(metric.values) if metric else 0
+
+    return deliver_and_count
+
+
+def test_an_order_that_is_cancelled_by_then_is_not_confirmed_first(world, api, order_id, skipped):
+    api.cancel(order_id)
+
+    assert skipped() == 1
+    assert subjects(world) == ["Your order is cancelled"]
+
+
+def test_an_order_that_is_prepared_by_then_is_still_confirmed(world, order_id):
+    world.queues.until_quiet("FulfillmentFunction")
+    world.queues.deliver(EMAILS)
+
+    assert subjects(world) == ["Your order is confirmed", "Your order is on its way"]
+
+
+@pytest.mark.usefixtures("order_id")
+def test_an_unknown_customer_is_skipped(world, skipped):
+    world.client("dynamodb").delete_item(TableName=world.table("CustomersTable"), Key={"userId": {"S": "ada"}})
+
+    assert (skipped(), world.mails()) == (1, [])
+
+
+@pytest.mark.usefixtures("order_id")
+@pytest.mark.parametrize("email", [None, ""])
+def test_a_customer_without_an_address_is_skipped(world, skipped, email):
+    world.customer(email=email)
+
+    assert (skipped(), world.mails()) == (1, [])
+
+
+def test_an_event_older_than_its_record_could_be_is_skipped(world, order_id, skipped):
+    world.queues.until_quiet()
+    sent = len(world.mails())
+    world.queues.send(EMAILS, message("order_placed", order_id, 1, at=world.clock.ms - 30 * DAY - 1))
+
+    assert (skipped(), len(world.mails())) == (1, sent)
+
+
+def test_an_event_of_30_days_is_not_too_old(world, order_id, skipped):
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
+    world.queues.send(EMAILS, message("order_placed", order_id, 1, at=world.clock.ms - 30 * DAY))
+
+    assert (skipped(), len(world.mails())) == (0, 1)
+
+
+# --- trouble with the mail service ------------------------------------------------------------------------------------
+
+TROUBLE = [
+    wire.refuse("TooManyRequestsException", 429),
+    wire.refuse("LimitExceededException"),
+    wire.refuse("SendingPausedException"),
+    wire.refuse("InternalServiceError", 500),
+    wire.cannot_connect,
+]
+
+
+@pytest.mark.parametrize("fault", TROUBLE, ids=["throttled", "over quota", "paused", "broken", "unreachable"])
+def test_a_mail_that_the_service_does_not_take_now_is_sent_later(world, order_id, fault):
+    # GIVEN a mail service that is in trouble
+    world.wire.on("sesv2.SendEmail", fault)
+    world.queues.deliver(EMAILS)
+    (pause,) = world.wire.named("sqs.ChangeMessageVisibility")
+    assert 8 <= pause.request["VisibilityTimeout"] <= 10
+
+    # WHEN that time is over
+    world.clock.forward(11)
+    world.queues.deliver(EMAILS)
+
+    # THEN the mail is sent, once
+    assert len(world.mails()) == 1
+    assert world.queues.waiting(EMAILS) == 0
+
+
+def test_a_mail_that_the_service_will_never_take_is_a_dead_letter_at_once(world, order_id):
+    world.wire.on("sesv2.SendEmail", wire.refuse("BadRequestException"))
+
+    world.queues.deliver(EMAILS)
+
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert letter.attributes["eventId"] == f"{order_id}-1"
+    assert "address" in letter.attributes["reason"]
+    assert "ada" not in letter.attributes["reason"]
+    assert world.queues.waiting(EMAILS) == 0
+
+
+def test_a_mail_that_fails_does_not_hold_up_its_neighbours(world, api):
+    for n in range(3):
+        api.place(body(), key=f"key-{n}")
+    world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), nth=2)
+
+    world.queues.deliver(EMAILS)
+
+    assert (len(world.mails()), world.queues.waiting(EMAILS)) == (2, 1)
+
+
+def test_mails_keep_to_this_instances_share_of_the_quota(world, api):
+    # GIVEN six orders, and a quota of 14 mails a second for two instances
+    for n in range(6):
+        api.place(body(), key=f"key-{n}")
+    times = []
+    world.wire.always("sesv2.SendEmail", wire.meanwhile(lambda: times.append(world.clock.ms)))
+
+    # WHEN all are mailed at once
+    world.queues.deliver(EMAILS)
+
+    # THEN they are a seventh of a second apart
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert len(gaps) == 5
+    assert all(142 <= gap <= 144 for gap in gaps)

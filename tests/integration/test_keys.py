@@ -1,0 +1,240 @@
+"""Idempotency-Key: the same key, the same answer."""
+
+import pytest
+
+from support import wire
+from support.wire import Crash
+from support.world import MUG, TEE, body
+
+
+def test_a_repeat_gets_the_same_answer(api):
+    assert api.place(body()).json == api.place(body()).json
+
+
+def test_a_repeat_takes_nothing_and_charges_nothing(world, api):
+    api.place(body())
+    api.place(body())
+
+    assert world.available() == 9
+    assert len(world.items("SandboxTable")) == len(world.items("OrdersTable")) == 1
+    assert world.event_types() == ["order_placed"]
+
+
+def test_a_repeat_makes_one_call(world, api):
+    api.place(body())
+
+    with world.wire.watched() as calls:
+        assert api.place(body()).status == 201
+
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("change", [{"unitPrice": 9999}, {"listed": False}, {"available": 0}])
+def test_a_repeat_gets_the_same_answer_whatever_has_become_of_the_product(world, api, change):
+    # GIVEN a placed order, and a product that has changed since
+    first = api.place(body())
+    world.change("ProductsTable", {"sku": MUG}, **change)
+
+    # WHEN the same request comes, to a warm instance and to a fresh one
+    warm = api.place(body())
+    world.functions.stop("OrdersFunction")
+    fresh = api.place(body())
+
+    # THEN the answer is the first one
+    assert warm.json == fresh.json == first.json
+    assert warm.status == fresh.status == 201
+
+
+def test_a_repeat_gets_the_same_answer_though_the_expected_total_no_longer_holds(world, api):
+    first = api.place(body(expectedTotal=1250))
+    world.stock(unit_price=9999)
+    world.functions.stop("OrdersFunction")
+
+    assert api.place(body(expectedTotal=1250)).json == first.json
+
+
+@pytest.mark.parametrize("step", ["cancel", "fulfill"])
+def test_a_repeat_gets_the_same_answer_whatever_has_become_of_the_order(world, api, step):
+    first = api.place(body())
+    if step == "cancel":
+        api.cancel(first.json["orderId"])
+    world.queues.until_quiet()
+
+    assert api.place(body()).json == first.json
+
+
+@pytest.mark.parametrize(
+    "other",
+    [body((MUG, 2)), body(token="tok_decline"), body(expectedTotal=1250), body((TEE, 1)), body((MUG, 1), (TEE, 1))],
+)
+def test_another_body_under_the_same_key_is_422(world, api, other):
+    world.stock(TEE)
+    api.place(body())
+
+    answer = api.place(other)
+
+    assert (answer.status, answer.problem) == (422, "key-reused")
+    assert (world.available(MUG), world.available(TEE)) == (9, 10)
+
+
+def test_another_body_under_the_same_key_is_422_even_if_its_products_are_unknown(api):
+    api.place(body())
+
+    assert api.place(body(("NO-SUCH", 1))).status == 422
+
+
+def test_whitespace_and_order_of_members_do_not_make_another_body(api):
+    first = api.place(body())
+    same = dict(reversed(body().items()))
+
+    assert api.place(same).json == first.json
+
+
+def test_another_users_same_key_is_another_order(world):
+    ada, bob = world.api("ada").place(body()), world.api("bob").place(body())
+
+    assert ada.status == bob.status == 201
+    assert ada.json["orderId"] != bob.json["orderId"]
+    assert world.available() == 8
+
+
+def test_another_key_is_another_order(api):
+    assert api.place(body(), key="one").json["orderId"] != api.place(body(), key="two").json["orderId"]
+
+
+# --- in progress ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def abandoned(world, api):
+    """An order whose request died while it waited for the provider: PENDING, under a live lease."""
+    api.get("/catalog")
+    world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
+    with pytest.raises(Crash):
+        api.place(body())
+    (order,) = world.items("OrdersTable")
+    assert order["status"] == "PENDING"
+    return order["orderId"]
+
+
+def test_a_key_in_progress_is_409_with_retry_after(world, api, abandoned):
+    answer = api.place(body())
+
+    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "in-progress", abandoned)
+    assert answer.headers["retry-after"] == "25"
+    assert world.items("SandboxTable") == []
+
+
+def test_a_key_in_progress_is_free_as_soon_as_it_said(world, api, abandoned):
+    world.clock.forward(int(api.place(body()).headers["retry-after"]))
+
+    answer = api.place(body())
+    assert (answer.status, answer.json["orderId"]) == (201, abandoned)
+
+
+def test_another_body_under_a_key_in_progress_is_422(api, abandoned):
+    assert api.place(body((MUG, 2))).status == 422
+
+
+def test_an_abandoned_order_is_resumed_as_it_was_stored(world, api, abandoned):
+    # GIVEN an abandoned order, whose product has changed since and is gone
+    world.change("ProductsTable", {"sku": MUG}, unitPrice=9999, listed=False, available=0)
+    world.clock.forward(25)
+    world.functions.stop("OrdersFunction")
+
+    # WHEN the same key comes again
+    answer = api.place(body())
+
+    # THEN the order is placed at the price, and with the stock, that were reserved then
+    assert (answer.status, answer.json["total"]) == (201, 1250)
+    assert world.available() == 0
+    assert world.ledger() == {abandoned: "held"}
+
+
+def test_two_requests_that_resume_the_same_order_place_it_once(world, api, abandoned):
+    # GIVEN a second request that comes between the first one's look and its taking over
+    world.clock.forward(25)
+    answers = []
+    another = wire.meanwhile(lambda: answers.append(api.place(body())))
+    world.wire.on("dynamodb.UpdateItem", another, where=lambda call: ":leaseUntil" in call.values)
+
+    # WHEN the first one goes on
+    answers.append(api.place(body()))
+
+    # THEN both get the same order
+    assert [answer.status for answer in answers] == [201, 201]
+    assert answers[0].json == answers[1].json
+    assert len(world.events()) == 1
+
+
+def test_an_expired_order_says_so(world, api, abandoned):
+    world.clock.forward(600)
+    world.sweep()
+
+    answer = api.place(body())
+    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "order-expired", abandoned)
+
+
+def test_an_order_that_expires_while_its_late_request_asks_the_provider_is_not_placed(world, api):
+    # GIVEN a request that hangs at the provider until the sweeper has given its order up
+    api.get("/catalog")
+
+    def hang():
+        world.clock.forward(700)
+        world.sweep()
+
+    world.wire.on("dynamodb.*", wire.meanwhile(hang), where=world.to_provider)
+
+    # WHEN it goes on
+    late = api.place(body())
+
+    # THEN it is not placed, the key says so, and nothing is held or reserved
+    assert late.status in (409, 503)
+    assert api.place(body()).problem == "order-expired"
+    assert world.ledger() == {late.json["orderId"]: "void"}
+    assert world.available() == 10
+
+
+# --- a provider that does not answer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", ["tok_timeout", "tok_timeout_held", "tok_fail_once"])
+def test_a_provider_that_does_not_answer_is_503_and_the_same_key_goes_on_at_once(world, api, token):
+    # WHEN the provider fails the first time
+    first = api.place(body(token=token))
+
+    # THEN the client is told how to go on
+    assert (first.status, first.problem) == (503, "try-later")
+    assert first.headers["retry-after"] == "2"
+    assert first.headers["location"] == f"/orders/{first.json['orderId']}"
+
+    # AND the same key places the order, without waiting for a lease
+    second = api.place(body(token=token))
+    assert (second.status, second.json["orderId"]) == (201, first.json["orderId"])
+    assert world.ledger() == {second.json["orderId"]: "held"}
+    assert world.available() == 9
+
+
+def test_the_pending_order_is_to_be_seen_where_the_location_says(api):
+    first = api.place(body(token="tok_timeout"))
+
+    found = api.get(first.headers["location"])
+    assert (found.status, found.json["status"]) == (200, "PENDING")
+
+
+@pytest.mark.parametrize(
+    "fault", [wire.cannot_connect, wire.lose_request, wire.lose_response, wire.refuse("InternalServerError", 500)]
+)
+def test_a_provider_that_breaks_ends_with_one_hold(world, api, fault):
+    world.wire.on("dynamodb.*", fault, where=world.to_provider)
+
+    assert [api.place(body()).status for _ in range(2)] == [503, 201]
+    assert list(world.ledger().values()) == ["held"]
+
+
+def test_the_provider_is_asked_once_a_request(world, api):
+    world.wire.always("dynamodb.*", wire.lose_request, where=world.to_provider)
+
+    api.place(body())
+
+    assert len([call for call in world.wire.calls if world.to_provider(call)]) == 1

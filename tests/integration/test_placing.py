@@ -1,0 +1,357 @@
+"""Placing an order: every outcome that a customer can get."""
+
+import pytest
+
+from support import invariants, wire
+from support.world import ADDRESS, MUG, TEE, body
+
+
+@pytest.fixture
+def warm(world, api):
+    """An API whose function has its copy of the catalogue already."""
+    api.get("/catalog")
+    return api
+
+
+def test_an_order_is_answered_with_201_and_where_to_find_it(api):
+    # WHEN an order is placed
+    answer = api.place(body((MUG, 2)))
+
+    # THEN the answer is the order
+    assert answer.status == 201
+    assert answer.headers["location"] == f"/orders/{answer.json['orderId']}"
+    assert answer.json == {
+        "orderId": answer.json["orderId"],
+        "status": "PLACED",
+        "placedAt": "2026-11-23T10:00:00.000Z",
+        "lines": [{"sku": MUG, "name": "Mug-01", "quantity": 2, "unitPrice": 1250}],
+        "total": 2500,
+        "currency": "EUR",
+        "shippingAddress": ADDRESS,
+    }
+
+
+def test_a_placed_order_is_reserved_paid_stored_and_announced(world, api):
+    order_id = api.place(body((MUG, 2))).json["orderId"]
+
+    assert world.available() == 8
+    assert world.ledger() == {order_id: "held"}
+    assert world.order(order_id)["status"] == "PLACED"
+    assert world.event_types() == ["order_placed"]
+
+
+def test_a_new_order_makes_four_aws_calls_and_one_to_the_provider(world, warm):
+    with world.wire.watched() as calls:
+        warm.place(body())
+
+    assert [call.name for call in calls if not world.to_provider(call)] == [
+        "dynamodb.TransactWriteItems",
+        "dynamodb.UpdateItem",
+        "eventbridge.PutEvents",
+        "dynamodb.UpdateItem",
+    ]
+    assert [call.name for call in calls if world.to_provider(call)] == ["dynamodb.PutItem"]
+
+
+def test_the_stock_is_reserved_and_the_order_stored_before_the_provider_is_asked(world, warm):
+    stored = {}
+
+    def look():
+        (stored["order"],) = world.items("OrdersTable")
+        stored["available"] = world.available()
+
+    # GIVEN a look at what is stored when the provider is called
+    world.wire.on("dynamodb.*", wire.meanwhile(look), where=world.to_provider)
+
+    # WHEN an order is placed
+    warm.place(body())
+
+    # THEN there was a pending order by then, and its stock was taken
+    assert stored["order"]["status"] == "PENDING"
+    assert stored["available"] == 9
+
+
+def test_an_order_leaves_nothing_unfinished_behind(world, api):
+    order_id = api.place(body()).json["orderId"]
+
+    order = world.order(order_id)
+    assert order["outbox"] == {}
+    assert not {"unfinished", "dueAt", "unfinishedSince"} & order.keys()
+
+
+def test_the_event_says_what_happened_and_to_whom_and_no_more(world, api):
+    order_id = api.place(body(), **{"X-Correlation-Id": "trace-me"}).json["orderId"]
+
+    (event,) = world.events()
+    assert event["Source"] == "handoff.orders"
+    assert event["EventBusName"] == world.stack.resource("Bus").ref
+    assert event["Detail"] == {
+        "metadata": {
+            "eventId": f"{order_id}-1",
+            "version": 1,
+            "timestamp": "2026-11-23T10:00:00.000Z",
+            "sequence": 1,
+            "correlationId": "trace-me",
+        },
+        "data": {"orderId": order_id, "userId": "ada"},
+    }
+
+
+def test_the_trace_goes_with_the_event(world, api, monkeypatch):
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793")
+
+    api.place(body())
+
+    (event,) = world.events()
+    assert event["TraceHeader"] == "Root=1-5759e988-bd862e3fe1be46a994272793"
+
+
+def test_the_correlation_id_comes_back(api):
+    assert api.place(body(), **{"X-Correlation-Id": "trace-me"}).headers["x-correlation-id"] == "trace-me"
+
+
+def test_an_unusable_correlation_id_is_replaced(api):
+    answer = api.place(body(), **{"X-Correlation-Id": "no spaces, please"})
+
+    assert answer.status == 201
+    assert " " not in answer.headers["x-correlation-id"]
+
+
+def test_one_order_takes_fifty_different_products(world, api):
+    skus = [f"SKU-{n:02d}" for n in range(50)]
+    for sku in skus:
+        world.stock(sku, available=1, unit_price=100)
+
+    answer = api.place(body(*((sku, 1) for sku in skus)))
+
+    assert (answer.status, answer.json["total"]) == (201, 5000)
+    assert [world.available(sku) for sku in skus] == [0] * 50
+
+
+def test_the_same_product_twice_is_one_line(world, api):
+    answer = api.place(body((MUG, 1), (MUG, 2)))
+
+    assert [(line["sku"], line["quantity"]) for line in answer.json["lines"]] == [(MUG, 3)]
+    assert world.available() == 7
+
+
+# --- declined ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_declined_payment_gives_402_and_the_stock_back(world, api):
+    answer = api.place(body(token="tok_decline"))
+
+    assert (answer.status, answer.problem) == (402, "payment-declined")
+    assert world.available() == 10
+    assert world.order(answer.json["orderId"])["status"] == "REJECTED"
+    assert world.event_types() == []
+
+
+def test_a_declined_order_gives_its_stock_back_in_the_write_that_rejects_it(world, warm):
+    with world.wire.watched() as calls:
+        warm.place(body(token="tok_decline"))
+
+    rejecting = calls[-1]
+    assert rejecting.name == "dynamodb.TransactWriteItems"
+    assert rejecting.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
+
+
+def test_a_declined_order_keeps_neither_the_token_nor_a_place_in_the_index(world, api):
+    order = world.order(api.place(body(token="tok_decline")).json["orderId"])
+
+    assert not {"paymentToken", "unfinished", "dueAt", "unfinishedSince"} & order.keys()
+
+
+def test_the_key_of_a_declined_order_remembers(world, api):
+    api.place(body(token="tok_decline"))
+
+    with world.wire.watched() as calls:
+        answer = api.place(body(token="tok_decline"))
+
+    assert (answer.status, answer.problem) == (402, "payment-declined")
+    assert not any(world.to_provider(call) for call in calls)
+
+
+# --- out of stock -----------------------------------------------------------------------------------------------------
+
+
+def test_out_of_stock_names_the_products_and_what_is_left(world, api):
+    world.stock(TEE, available=1)
+
+    answer = api.place(body((MUG, 1), (TEE, 2)))
+
+    assert (answer.status, answer.problem) == (409, "out-of-stock")
+    assert answer.json["products"] == [{"sku": TEE, "available": 1}]
+
+
+def test_out_of_stock_changes_nothing(world, api):
+    world.stock(TEE, available=1)
+
+    api.place(body((MUG, 1), (TEE, 2)))
+
+    assert (world.available(MUG), world.available(TEE)) == (10, 1)
+    assert world.items("OrdersTable") == world.items("SandboxTable") == []
+
+
+def test_out_of_stock_leaves_the_key_free(world, api):
+    # GIVEN an order that was refused for want of stock
+    world.stock(available=1)
+    assert api.place(body((MUG, 2))).status == 409
+
+    # WHEN the product is restocked and the same key is used again
+    world.stock(available=2)
+
+    # THEN the order is placed
+    assert api.place(body((MUG, 2))).status == 201
+    invariants.stock_adds_up(world, {MUG: 2})
+
+
+def test_the_last_one_is_sold_once(world, api):
+    world.stock(available=1)
+
+    assert [api.place(body(), key=key).status for key in ("first", "second")] == [201, 409]
+    assert world.available() == 0
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_another_total_than_expected_is_refused_and_says_the_new_one(world, api):
+    answer = api.place(body(expectedTotal=1000))
+
+    assert (answer.status, answer.problem, answer.json["total"]) == (409, "total-changed", 1250)
+    assert world.items("OrdersTable") == []
+
+
+def test_the_same_key_is_fine_with_the_new_total(api):
+    api.place(body(expectedTotal=1000))
+
+    assert api.place(body(expectedTotal=1250)).status == 201
+
+
+def test_a_price_that_has_changed_since_the_copy_was_made_is_used(world, warm):
+    # GIVEN a copy of the catalogue that is out of date
+    world.stock(unit_price=1300)
+
+    # WHEN an order is placed
+    answer = warm.place(body())
+
+    # THEN it is placed at the price of now
+    assert (answer.status, answer.json["total"]) == (201, 1300)
+    assert world.ledger().keys() == {answer.json["orderId"]}
+    invariants.money_has_owners(world)
+
+
+def test_a_price_that_changed_is_sent_with_a_request_token_of_its_own(world, warm):
+    world.stock(unit_price=1300)
+
+    with world.wire.watched() as calls:
+        warm.place(body())
+
+    tokens = [call.request["ClientRequestToken"] for call in calls if call.operation == "TransactWriteItems"]
+    assert len(set(tokens)) == len(tokens) == 2
+
+
+def test_a_price_that_has_changed_is_held_against_the_expected_total(world, warm):
+    world.stock(unit_price=1300)
+
+    answer = warm.place(body(expectedTotal=1250))
+
+    assert (answer.problem, answer.json["total"]) == ("total-changed", 1300)
+    assert world.available() == 10
+
+
+def test_prices_that_keep_changing_end_in_try_later(world, warm):
+    prices = iter(range(2000, 3000))
+    change = wire.meanwhile(lambda: world.stock(unit_price=next(prices)))
+    world.wire.always("dynamodb.TransactWriteItems", change, world.touching("OrdersTable"))
+
+    answer = warm.place(body())
+
+    assert (answer.status, answer.problem) == (503, "try-later")
+    assert world.available() == 10
+
+
+def test_the_copy_of_the_catalogue_is_used_for_a_minute(world, warm):
+    world.stock(name="Another name")
+    world.clock.forward(60)
+    assert warm.get("/catalog").json["products"][0]["name"] == "Mug-01"
+
+    world.clock.forward(1)
+    assert warm.get("/catalog").json["products"][0]["name"] == "Another name"
+
+
+def test_a_product_that_is_newer_than_the_copy_can_be_ordered(world, warm):
+    world.stock(TEE)
+    world.clock.forward(6)
+
+    assert warm.place(body((TEE, 1))).status == 201
+
+
+# --- contention -------------------------------------------------------------------------------------------------------
+
+
+def _conflict(items):
+    reasons = [{"Code": "TransactionConflict"}] + [{"Code": "None"}] * (items - 1)
+    return wire.refuse("TransactionCanceledException", CancellationReasons=reasons)
+
+
+def test_a_conflict_with_another_order_is_tried_again(world, warm):
+    world.wire.on("dynamodb.TransactWriteItems", _conflict(2), times=3)
+
+    assert warm.place(body()).status == 201
+
+
+def test_a_conflict_at_the_commit_is_tried_again(world, warm):
+    world.wire.on("dynamodb.UpdateItem", wire.refuse("TransactionConflictException"), times=3)
+
+    assert warm.place(body()).status == 201
+    invariants.money_has_owners(world)
+
+
+def test_conflicts_without_end_at_the_commit_are_503_and_the_same_key_goes_on_at_once(world, warm):
+    # GIVEN a commit that others get in the way of, at every try
+    commits = lambda call: ":placedAt" in call.values
+    world.wire.always("dynamodb.UpdateItem", wire.refuse("TransactionConflictException"), where=commits)
+    answer = warm.place(body())
+    assert (answer.status, answer.problem) == (503, "try-later")
+
+    # WHEN they are gone
+    world.wire.heal()
+
+    # THEN the same key places the order, with the one hold that there is
+    assert warm.place(body()).status == 201
+    invariants.money_has_owners(world)
+    invariants.stock_adds_up(world, {MUG: 10})
+
+
+def test_conflicts_without_end_are_503_and_change_nothing(world, warm):
+    world.wire.always("dynamodb.TransactWriteItems", _conflict(2))
+
+    answer = warm.place(body())
+
+    assert (answer.status, answer.problem) == (503, "try-later")
+    assert answer.headers["retry-after"]
+    assert world.items("OrdersTable") == []
+
+
+def test_dynamodb_not_answering_is_503(world, warm):
+    world.wire.always("dynamodb.*", wire.cannot_connect)
+
+    answer = warm.place(body())
+
+    assert (answer.status, answer.problem) == (503, "unavailable")
+    assert answer.headers["retry-after"]
+
+
+def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm):
+    # GIVEN a reservation that takes most of the request's time
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.clock.forward(9)))
+
+    # WHEN an order is placed
+    answer = warm.place(body())
+
+    # THEN the provider is not asked, and the same key goes on at once
+    assert (answer.status, answer.problem) == (503, "try-later")
+    assert world.items("SandboxTable") == []
+    assert warm.place(body()).status == 201

@@ -1,0 +1,214 @@
+"""Profiles: what customers say of themselves, who is told, and that nothing of it is lost."""
+
+import json
+
+import pytest
+
+from handoff.customers import MOST_UNTOLD
+from support import wire
+
+EMAILS = "EmailsFunction"
+ADA = {"name": "Ada Lovelace", "email": "ada@example.com"}
+
+
+@pytest.fixture
+def api(world):
+    """The API of somebody who has not said who they are."""
+    return world.api("grace")
+
+
+def put(api, **profile):
+    return api.call("PUT", "/me", json.dumps({"name": "Grace", "email": "grace@example.com"} | profile))
+
+
+def stored(world):
+    return world.item("CustomersTable", userId="grace")
+
+
+def told(world):
+    return [(mail["to"], mail["subject"]) for mail in world.mails()]
+
+
+def test_a_new_customer_has_no_profile_until_they_put_one(api):
+    nobody = api.get("/me")
+    assert (nobody.status, nobody.problem) == (404, "no-profile")
+
+    answer = put(api)
+
+    assert (answer.status, answer.json) == (200, {"userId": "grace", "name": "Grace", "email": "grace@example.com"})
+    assert api.get("/me").json == answer.json
+
+
+def test_a_customer_who_was_put_into_the_table_by_somebody_else_can_change(world):
+    world.customer("ada", loyalty="gold")
+    ada = world.api("ada")
+
+    assert put(ada, name="Ada Lovelace").status == 200
+    assert put(ada, name="Ada").status == 200
+
+    assert world.item("CustomersTable", userId="ada")["loyalty"] == "gold"
+    assert len(world.events()) == 2
+
+
+def test_a_change_is_one_event_that_names_the_changed_fields(world, api):
+    put(api)
+    put(api, name="Grace Hopper", email="hopper@example.com")
+
+    first, second = world.events()
+    assert first["DetailType"] == second["DetailType"] == "user_profile_updated"
+    assert second["Detail"]["data"] == {"userId": "grace", "changedFields": ["name", "email"]}
+    assert second["Detail"]["metadata"]["sequence"] == 2
+    assert second["Detail"]["metadata"]["eventId"] == "grace-2"
+
+
+def test_an_event_shows_neither_the_name_nor_the_address(world, api):
+    put(api, name="Grace Hopper")
+
+    assert "Hopper" not in json.dumps(world.events())
+    assert "@" not in json.dumps(world.events()[0]["Detail"]["data"])
+
+
+def test_nothing_changed_is_no_event(world, api):
+    put(api)
+    answer = put(api)
+
+    assert answer.status == 200
+    assert len(world.events()) == 1
+
+
+def test_a_changed_address_is_told_at_the_old_and_at_the_new_one(world, api):
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    put(api, email="hopper@example.com")
+    world.queues.until_quiet(EMAILS)
+
+    changed = "Your e-mail address was changed"
+    assert told(world) == [
+        ("grace@example.com", changed),
+        ("grace@example.com", changed),
+        ("hopper@example.com", changed),
+    ]
+    assert stored(world)["addressChanges"] == {}
+
+
+def test_several_changes_in_a_row_are_each_told_at_both_addresses(world, api):
+    for email in ("one@example.com", "two@example.com", "three@example.com"):
+        put(api, email=email)
+    world.queues.until_quiet(EMAILS)
+
+    assert sorted(to for to, _ in told(world)) == [
+        "one@example.com",
+        "one@example.com",
+        "three@example.com",
+        "two@example.com",
+        "two@example.com",
+    ]
+
+
+def test_a_changed_name_alone_is_not_mailed(world, api):
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    put(api, name="Grace Hopper")
+    world.queues.until_quiet(EMAILS)
+
+    assert len(world.mails()) == 1
+
+
+def test_the_pair_is_kept_until_both_addresses_are_told(world, api):
+    # GIVEN a change whose second mail fails
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    put(api, email="hopper@example.com")
+    world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), nth=2)
+    world.queues.deliver(EMAILS)
+    assert stored(world)["addressChanges"] == {"2": {"old": "grace@example.com", "new": "hopper@example.com"}}
+
+    # WHEN it is tried again
+    world.clock.forward(11)
+    world.queues.until_quiet(EMAILS)
+
+    # THEN both are told, each once
+    assert [to for to, _ in told(world)] == ["grace@example.com", "grace@example.com", "hopper@example.com"]
+    assert stored(world)["addressChanges"] == {}
+
+
+def test_an_event_that_the_bus_refused_is_swept_up(world, api):
+    world.wire.on("eventbridge.PutEvents", wire.refuse("InternalFailure", 500))
+    assert put(api).status == 200
+    assert list(stored(world)["outbox"]) == ["1"]
+
+    world.settle_down(2)
+
+    assert len(world.events()) == 1
+    assert stored(world)["outbox"] == {}
+    assert "unfinished" not in stored(world)
+
+
+def test_a_crash_after_the_write_loses_no_event(world, api):
+    world.wire.on("eventbridge.PutEvents", wire.crash_before)
+    with pytest.raises(wire.Crash):
+        put(api)
+
+    world.settle_down(2)
+
+    assert told(world) == [("grace@example.com", "Your e-mail address was changed")]
+
+
+def test_a_write_whose_answer_is_lost_is_one_change(world, api):
+    put(api)
+    world.wire.on("dynamodb.UpdateItem", wire.lose_response)
+
+    assert put(api, name="Grace Hopper").status == 200
+
+    assert stored(world)["sequence"] == 2
+    assert len(world.events()) == 2
+
+
+def test_a_change_meanwhile_is_not_overwritten_unseen(world, api):
+    put(api)
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: put(api, email="hopper@example.com")))
+
+    assert put(api, name="Grace Hopper", email="hopper@example.com").status == 200
+
+    assert stored(world)["sequence"] == 3
+    assert [event["Detail"]["data"]["changedFields"] for event in world.events()][1:] == [["email"], ["name"]]
+
+
+def test_a_customer_whose_changes_are_not_told_yet_has_to_wait(world, api):
+    world.wire.always("eventbridge.PutEvents", wire.refuse("InternalFailure", 500))
+    for n in range(MOST_UNTOLD):
+        assert put(api, name=f"Grace {n}").status == 200
+
+    answer = put(api, name="Grace Hopper")
+
+    assert (answer.status, answer.problem, answer.headers["retry-after"]) == (503, "profile-busy", "30")
+    assert len(stored(world)["outbox"]) == MOST_UNTOLD
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": "two\nlines"}, "name"),
+        ({"name": 1}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"email": "a@b"}, "email"),
+        ({"email": "a b@example.com"}, "email"),
+        ({"email": "a@example.com\nBcc: b@example.com"}, "email"),
+        ({"email": "x" * 255 + "@example.com"}, "email"),
+        ({"email": None}, "email"),
+        ({"admin": True}, "admin"),
+    ],
+)
+def test_a_profile_that_will_not_do_is_refused_by_field(world, api, change, field):
+    answer = put(api, **change)
+
+    assert (answer.status, answer.fields) == (400, [field])
+    assert stored(world) == {}
+
+
+def test_everybody_sees_their_own_profile_only(world, api):
+    put(api)
+
+    assert world.api("mallory").get("/me").status == 404

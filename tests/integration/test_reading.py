@@ -1,0 +1,217 @@
+"""Looking things up: one's own orders, the catalogue, and paths that there are not."""
+
+import base64
+import json
+
+import pytest
+
+from support import wire
+from support.world import MUG, TEE, body
+
+
+@pytest.fixture
+def five(world, api):
+    """Five orders of Ada's, oldest first, and one of Bob's."""
+    placed = []
+    for n in range(5):
+        placed.append(api.place(body(), key=f"key-{n}").json["orderId"])
+        world.clock.forward(1)
+    world.api("bob").place(body())
+    return placed
+
+
+def test_an_order_is_shown_to_its_owner(api):
+    placed = api.place(body((MUG, 2)))
+
+    answer = api.get(placed.headers["location"])
+
+    assert answer.status == 200
+    assert answer.json == {
+        **placed.json,
+        "status": "PLACED",
+        "sequence": 1,
+        "payment": "authorised",
+        "history": [
+            {"sequence": 0, "status": "PENDING", "at": "2026-11-23T10:00:00.000Z"},
+            {"sequence": 1, "status": "PLACED", "at": "2026-11-23T10:00:00.000Z"},
+        ],
+    }
+
+
+def test_an_order_does_not_show_what_is_ours(api):
+    shown = json.dumps(api.get(api.place(body()).headers["location"]).json)
+
+    assert not [secret for secret in ("tok_approve", "requestHash", "attemptId", "transitionId") if secret in shown]
+
+
+def test_a_declined_order_says_why(api):
+    declined = api.place(body(token="tok_decline"))
+
+    shown = api.get(f"/orders/{declined.json['orderId']}").json
+    assert (shown["status"], shown["payment"], shown["history"][-1]["reason"]) == ("REJECTED", "failed", "declined")
+
+
+def test_somebody_elses_order_is_not_shown(world, api):
+    placed = api.place(body())
+
+    theirs = world.api("bob").get(placed.headers["location"])
+    nobodys = world.api("bob").get("/orders/ord_" + "a" * 26)
+
+    assert (theirs.status, theirs.problem) == (404, "no-such-order")
+    assert theirs.json == nobodys.json
+
+
+@pytest.mark.parametrize("order_id", ["ord_short", "x", "ord_" + "A" * 26, "ord_" + "a" * 27, "%00", "..%2f"])
+def test_what_cannot_be_an_order_id_is_404_without_a_look(world, api, order_id):
+    with world.wire.watched() as calls:
+        answer = api.get(f"/orders/{order_id}")
+
+    assert (answer.status, answer.problem) == (404, "no-such-order")
+    assert calls == []
+
+
+def test_orders_are_listed_newest_first(api, five):
+    answer = api.get("/orders")
+
+    assert answer.status == 200
+    assert [order["orderId"] for order in answer.json["orders"]] == five[::-1]
+    assert "next" not in answer.json
+    assert answer.json["orders"][0] == {
+        "orderId": five[-1],
+        "status": "PLACED",
+        "total": 1250,
+        "currency": "EUR",
+        "placedAt": "2026-11-23T10:00:04.000Z",
+    }
+
+
+def test_the_list_comes_in_pages(api, five):
+    seen, url = [], "/orders?limit=2"
+    while url:
+        page = api.get(url).json
+        assert len(page["orders"]) <= 2
+        seen += [order["orderId"] for order in page["orders"]]
+        url = f"/orders?limit=2&cursor={page['next']}" if "next" in page else None
+
+    assert seen == five[::-1]
+
+
+def test_the_list_of_somebody_without_orders_is_empty(api):
+    assert api.get("/orders").json == {"orders": []}
+
+
+def test_an_order_that_is_not_placed_is_not_listed(api):
+    api.place(body(token="tok_decline"))
+
+    assert api.get("/orders").json == {"orders": []}
+
+
+@pytest.mark.usefixtures("five")
+def test_somebody_elses_cursor_shows_only_ones_own_orders(world, api):
+    cursor = api.get("/orders?limit=1").json["next"]
+
+    shown = world.api("bob").get(f"/orders?cursor={cursor}")
+
+    assert shown.status == 200
+    assert {order["orderId"] for order in shown.json["orders"]} <= {
+        order["orderId"] for order in world.items("OrdersTable") if order["userId"] == "bob"
+    }
+
+
+def _cursor(document):
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "!!!!",
+        "ä",
+        "AAAA",
+        _cursor([]),
+        _cursor({}),
+        _cursor("text"),
+        _cursor({"orderId": "a"}),
+        _cursor({"orderId": "a", "placedAt": 1}),
+        _cursor({"orderId": "", "placedAt": "b"}),
+        _cursor({"orderId": "a" * 65, "placedAt": "b"}),
+        _cursor({"orderId": "a", "placedAt": "b", "userId": "bob"}),
+    ],
+)
+def test_a_cursor_that_we_did_not_give_out_is_400(world, api, cursor):
+    answer = api.get(f"/orders?cursor={cursor}")
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["cursor"])
+    assert world.wire.calls == []
+
+
+@pytest.mark.parametrize("limit", ["0", "51", "-1", "1.5", "abc", "", "007", "9999999999999999999999"])
+def test_a_limit_out_of_bounds_is_400(api, limit):
+    answer = api.get(f"/orders?limit={limit}")
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["limit"])
+
+
+@pytest.mark.parametrize("path", ["/orders", "/orders/ord_" + "a" * 26])
+@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}, {"client_id": "machine"}])
+def test_a_token_that_names_nobody_is_401(world, path, claims):
+    api = world.api()
+    api._claims = claims
+
+    answer = api.get(path)
+
+    assert (answer.status, answer.problem) == (401, "unauthenticated")
+
+
+def test_the_catalogue_shows_what_is_on_sale(world, api):
+    world.stock(TEE, available=0, unit_price=2000)
+    world.stock("OLD-03", listed=False)
+
+    answer = api.get("/catalog")
+
+    assert answer.status == 200
+    assert answer.json == {
+        "currency": "EUR",
+        "products": [
+            {"sku": MUG, "name": "Mug-01", "unitPrice": 1250, "inStock": True},
+            {"sku": TEE, "name": "Tee-02", "unitPrice": 2000, "inStock": False},
+        ],
+    }
+
+
+def test_health_asks_nobody(world, api):
+    with world.wire.watched() as calls:
+        answer = api.get("/health")
+
+    assert (answer.status, answer.json) == (200, {"status": "ok", "paymentProvider": "sandbox"})
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/orderz"), ("DELETE", "/orders"), ("PUT", "/catalog"), ("POST", "/orders/x")],
+)
+def test_an_unknown_path_is_a_proper_404(api, method, path):
+    answer = api.call(method, path)
+
+    assert (answer.status, answer.problem) == (404, "no-such-route")
+    assert path in answer.json["detail"]
+
+
+def test_a_mistake_of_ours_is_500_and_shows_nothing(world, api):
+    # GIVEN a product that cannot be read
+    world.put("ProductsTable", {"sku": "BROKEN", "secret": "inner workings"})
+
+    # WHEN the catalogue is asked for
+    answer = api.get("/catalog")
+
+    # THEN the answer is a problem document that shows nothing of it
+    assert (answer.status, answer.problem) == (500, "internal")
+    assert "inner" not in json.dumps(answer.json)
+
+
+def test_dynamodb_not_answering_is_503(world, api):
+    world.wire.always("dynamodb.*", wire.refuse("InternalServerError", 500))
+
+    assert api.get("/catalog").status == 503

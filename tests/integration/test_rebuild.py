@@ -1,0 +1,401 @@
+"""Rebuilding the sales: all orders folded into a new generation of the counters, while the shop goes on."""
+
+import pytest
+
+from handoff import aws
+from handoff.clock import now_ms
+from handoff.sales_generations import POINTER, GenerationStore, TakenOver
+from ops import rebuild
+from ops.rebuild import LEASE, SETTLED, Rebuild, RebuildError
+from support import invariants, wire
+from support.messages import message
+from support.world import MUG, TEE, body
+
+ANALYTICS = "AnalyticsFunction"
+DAY = "2026-11-23"
+
+
+def sums(world, generation=None):
+    """What a generation has counted, all shards together."""
+    found = {}
+    for day, entry, name, number in invariants.sales(world, generation):
+        row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
+        row[name] += number
+    return {key: tuple(row.values()) for key, row in found.items()}
+
+
+def rebuilding(world):
+    """A run of the rebuild, over the wire."""
+    return Rebuild(
+        world.wire.session.client("dynamodb", config=aws.config()),
+        orders_table=world.table("OrdersTable"),
+        sales_table=world.table("SalesTable"),
+        shards=4,
+    )
+
+
+def run(world, progress=lambda _: None):
+    return rebuilding(world).run(progress)
+
+
+def prune(world):
+    return rebuild.prune(world.client("dynamodb"), world.table("SalesTable"), lambda _: None)
+
+
+def generations(world):
+    return GenerationStore(world.client("dynamodb"), world.table("SalesTable")).read()
+
+
+def place(world, count, *lines, start=0):
+    """Place orders one after the other, with the ids of all."""
+    return [world.api().place(body(*lines), key=f"key-{n}").json["orderId"] for n in range(start, start + count)]
+
+
+def lose_events(world):
+    """Lose what waits for analytics."""
+    world.clock.forward(61)  # SQS purges a queue once a minute
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("AnalyticsQueue").ref)
+
+
+@pytest.fixture
+def counted(world):
+    """Three orders, one of them cancelled, all counted."""
+    world.stock(TEE, unit_price=2000)
+    placed = place(world, 3, (MUG, 2), (TEE, 1))
+    world.api().cancel(placed[0])
+    world.queues.until_quiet(ANALYTICS)
+    return placed
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """One order a page."""
+    monkeypatch.setattr(rebuild, "_PAGE", 1)
+
+
+# --- what comes out of it ---------------------------------------------------------------------------------------------
+
+
+def test_the_rebuilt_generation_equals_the_old_one(world, counted):
+    before = sums(world, 1)
+
+    done = run(world)
+
+    assert (done.generation, done.orders, done.events) == (2, 3, 4)
+    assert sums(world, 2) == before
+    assert before[DAY, "all"] == (2, 6, 9000)
+
+
+def test_the_new_generation_counts_from_then_on_and_the_old_one_does_not(world, counted):
+    run(world)
+    old = sums(world, 1)
+
+    place(world, 1, start=10)
+    world.queues.deliver(ANALYTICS)
+
+    assert sums(world)[DAY, "all"] == (3, 7, 10250)
+    assert sums(world, 1) == old
+    assert generations(world).counted == (2,)
+
+
+def test_lost_events_are_made_up_for(world):
+    # GIVEN an order whose event never arrived, and another whose cancellation did not
+    (lost,) = place(world, 1, (MUG, 2))
+    lose_events(world)
+    (cancelled,) = place(world, 1, start=1)
+    world.queues.deliver(ANALYTICS)
+    world.api().cancel(cancelled)
+    lose_events(world)
+    assert sums(world)[DAY, "all"] == (1, 1, 1250)
+
+    # WHEN the sales are rebuilt
+    run(world)
+
+    # THEN what counts is the order that stands
+    assert world.order(lost)["status"] == "PLACED"
+    assert sums(world)[DAY, "all"] == (1, 2, 2500)
+
+
+def test_a_lost_event_that_comes_after_all_is_not_counted_again(world, order_id):
+    # GIVEN an order that was rebuilt before its event came
+    run(world)
+    assert sums(world)[DAY, "all"] == (1, 1, 1250)
+
+    # WHEN it comes
+    world.queues.deliver(ANALYTICS)
+
+    # THEN it is a repeat
+    assert sums(world)[DAY, "all"] == (1, 1, 1250)
+    assert world.queues.waiting(ANALYTICS) == 0
+
+
+def test_what_was_never_placed_and_what_is_no_sale_is_not_counted(world, order_id):
+    # GIVEN a declined order, and one that is prepared
+    world.api().place(body(token="tok_decline"), key="key-2")
+    world.settle_down()
+    assert world.order(order_id)["status"] == "PREPARED"
+
+    done = run(world)
+
+    assert (done.orders, done.events) == (2, 1)
+    invariants.sales_are_exact(world)
+
+
+def test_sales_stay_on_the_day_of_the_order(world, order_id):
+    world.clock.forward(3 * 86_400)
+    run(world)
+
+    assert {day for day, _ in sums(world)} == {DAY}
+
+
+def test_without_any_orders_nothing_is_counted(world):
+    assert run(world).events == 0
+    assert sums(world) == {}
+
+
+# --- while the shop goes on -------------------------------------------------------------------------------------------
+
+
+def test_events_during_the_rebuild_are_counted_once_in_both_generations(world, counted, small_pages):
+    # GIVEN a shop that goes on between any two pages of orders: one more order, one cancelled, one event twice
+    standing = iter(counted[1:])
+    keys = iter(range(100, 200))
+
+    def goes_on(_said):
+        fresh = place(world, 1, start=next(keys))[0]
+        cancelled = next(standing, None)
+        if cancelled:
+            world.api().cancel(cancelled)
+        world.queues.send(ANALYTICS, message("order_placed", fresh, 1))
+        world.queues.until_quiet(ANALYTICS)
+
+    # WHEN the sales are rebuilt meanwhile; without an end to new orders, so for the first pages only
+    pages = iter(range(4))
+    run(world, lambda said: goes_on(said) if next(pages, None) is not None else None)
+
+    # THEN both generations say the same, and what the orders say
+    assert generations(world).counted == (2,)
+    assert sums(world, 1) == sums(world, 2)
+    invariants.sales_are_exact(world)
+
+
+def test_an_event_between_the_last_order_and_the_switch_counts(world, counted):
+    # GIVEN an order that is placed after the scan, and delivered before the switch
+    def late():
+        place(world, 1, start=50)
+        world.queues.deliver(ANALYTICS)
+
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(late), where=lambda call: ":now" in call.values
+                  and "switchedAt" in call.request["UpdateExpression"])  # fmt: skip
+
+    run(world)
+
+    assert sums(world)[DAY, "all"] == (3, 7, 10250)
+    invariants.sales_are_exact(world)
+
+
+def test_a_batch_that_began_before_the_rebuild_and_ends_after_its_scan_is_not_lost(world, order_id):
+    # GIVEN a batch whose consumer has read which generation counts, and no more
+    world.wire.on("dynamodb.BatchGetItem", wire.meanwhile(lambda: run(world)))
+
+    # WHEN the whole rebuild happens before it writes
+    world.queues.deliver(ANALYTICS)
+
+    # THEN its order was part of the rebuild
+    assert generations(world).current == 2
+    assert sums(world, 2)[DAY, "all"] == (1, 1, 1250)
+
+
+def test_a_generation_that_can_not_be_counted_into_does_not_keep_the_event_from_the_other(world, order_id):
+    # GIVEN a generation that is being built, and whose write fails
+    store = GenerationStore(world.client("dynamodb"), world.table("SalesTable"))
+    store.announce("somebody", now=now_ms(), lease_until=now_ms() + LEASE)
+    world.wire.on("dynamodb.TransactWriteItems", wire.refuse("AccessDeniedException"), nth=2)
+
+    # WHEN the event is delivered, and again
+    world.queues.deliver(ANALYTICS)
+    assert (sums(world, 1)[DAY, "all"], sums(world, 2)) == ((1, 1, 1250), {})
+    world.clock.forward(11)
+    world.queues.deliver(ANALYTICS)
+
+    # THEN both have it once
+    assert sums(world, 1)[DAY, "all"] == sums(world, 2)[DAY, "all"] == (1, 1, 1250)
+
+
+def test_no_transaction_is_larger_for_a_rebuild(world, counted):
+    GenerationStore(world.client("dynamodb"), world.table("SalesTable")).announce(
+        "somebody", now=now_ms(), lease_until=now_ms() + LEASE
+    )
+    place(world, 5, start=20)
+    with world.wire.watched() as calls:
+        world.queues.deliver(ANALYTICS)
+
+    writes = [call for call in calls if call.operation == "TransactWriteItems"]
+    assert [len(write.request["TransactItems"]) for write in writes] == [7, 7]
+
+
+# --- when it is interrupted, or not alone -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+@pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after])
+def test_a_rebuild_that_dies_anywhere_is_gone_on_with(world, counted, small_pages, nth, fault):
+    # GIVEN a rebuild that dies in one of its calls, and whose lease is over
+    world.wire.on("dynamodb.*", fault, nth=nth)
+    with pytest.raises(wire.Crash):
+        run(world)
+    world.wire.heal()
+    world.clock.forward(LEASE / 1000 + 1)
+
+    # WHEN another order comes, and the rebuild is run again
+    place(world, 1, start=30)
+    world.queues.until_quiet(ANALYTICS)
+    run(world)
+
+    # THEN what counts is right
+    invariants.sales_are_exact(world)
+    assert generations(world).building is None
+
+
+def test_an_interrupted_rebuild_is_gone_on_with_at_once_and_where_it_stopped(world, counted, small_pages):
+    # GIVEN a rebuild that is interrupted after its first page
+    def interrupt(_said):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, interrupt)
+    assert generations(world).building == 2
+
+    # WHEN it is run again
+    said = []
+    done = run(world, said.append)
+
+    # THEN only the other orders are read
+    assert said[0].startswith("going on with generation 2, after order ord_")
+    assert (done.generation, done.orders) == (2, 2)
+    invariants.sales_are_exact(world)
+
+
+def test_a_second_rebuild_at_the_same_time_is_told_so(world, counted):
+    told = []
+
+    def second(_said):
+        with pytest.raises(RebuildError, match="Another rebuild is at work") as refused:
+            run(world)
+        told.append(str(refused.value))
+
+    run(world, second)
+
+    assert told
+    assert "in 120 s" in told[0]
+    assert generations(world).current == 2
+    invariants.sales_are_exact(world)
+
+
+def test_a_rebuild_that_was_taken_for_dead_does_not_switch(world, counted):
+    # GIVEN a rebuild that stands still for longer than its lease, while another goes on with it and ends
+    def overtaken(_said):
+        world.clock.forward(LEASE / 1000 + 1)
+        run(world)
+
+    # THEN the first is told, and nothing is switched twice
+    with pytest.raises(RebuildError, match="taken this one over"):
+        run(world, overtaken)
+    assert generations(world).current == 2
+    invariants.sales_are_exact(world)
+
+
+@pytest.mark.parametrize("where", ["announce", "switch"])
+def test_a_write_of_the_pointer_whose_answer_is_lost_has_happened(world, counted, where):
+    nth = 1 if where == "announce" else 3
+    world.wire.on("dynamodb.UpdateItem", wire.lose_response, nth=nth, where=world.touching("SalesTable"))
+
+    assert run(world).generation == 2
+
+    assert generations(world).counted == (2,)
+    invariants.sales_are_exact(world)
+
+
+def test_a_refused_call_leaves_the_old_generation_counting(world, counted):
+    before = sums(world)
+    world.wire.on("dynamodb.Scan", wire.refuse("AccessDeniedException"))
+
+    with pytest.raises(RebuildError, match=r"AccessDeniedException.*Nothing was switched over"):
+        run(world)
+
+    assert sums(world) == before
+    assert generations(world).current == 1
+    run(world)  # the lease was given back
+    assert sums(world) == before
+
+
+def test_an_order_that_can_not_be_read_stops_the_switch_and_is_named(world, counted):
+    world.put("OrdersTable", {"orderId": "ord_broken", "status": "NONSENSE"})
+
+    with pytest.raises(RebuildError, match="ord_broken"):
+        run(world)
+    assert generations(world).current == 1
+
+    # WHEN it is mended, the next run reads it
+    world.client("dynamodb").delete_item(
+        TableName=world.table("OrdersTable"), Key=aws.to_item({"orderId": "ord_broken"})
+    )
+    assert run(world).generation == 2
+    invariants.sales_are_exact(world)
+
+
+def test_the_lease_of_another_can_not_be_renewed(world):
+    store = GenerationStore(world.client("dynamodb"), world.table("SalesTable"))
+    store.announce("one", now=now_ms(), lease_until=now_ms() + LEASE)
+
+    with pytest.raises(TakenOver):
+        store.keep("two", built_up_to=None, lease_until=now_ms())
+
+
+# --- what is left of it -----------------------------------------------------------------------------------------------
+
+
+def test_pruning_removes_what_was_replaced_and_nothing_else(world, counted):
+    run(world)
+    run(world)
+    counts = sums(world, 3)
+    world.clock.forward(SETTLED / 1000 + 1)
+
+    assert prune(world) > 0
+
+    assert sums(world) == counts
+    assert {row["bucketId"].partition("#")[0] for row in world.items("SalesTable")} == {"3", POINTER}
+    assert prune(world) == 0
+
+
+def test_pruning_waits_until_no_report_can_be_reading_the_old_generation(world, counted):
+    run(world)
+
+    with pytest.raises(RebuildError, match="Try again in 60 s"):
+        prune(world)
+    assert sums(world, 1)
+
+
+def test_pruning_leaves_a_generation_that_is_being_built(world, counted):
+    run(world)
+    world.clock.forward(SETTLED / 1000 + 1)
+    building = []
+
+    def interrupt(_said):
+        prune(world)
+        building.append(sums(world, 3))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, interrupt)
+
+    assert building[0] == sums(world, 2)
+
+
+def test_pruning_removes_more_than_fits_into_one_call(world):
+    for n in range(60):
+        world.put("SalesTable", {"bucketId": f"1#event#{n}", "entry": "counted"})
+    world.put("SalesTable", {"bucketId": POINTER, "entry": POINTER, "currentGeneration": 2})
+
+    assert prune(world) == 60
+    assert [row["bucketId"] for row in world.items("SalesTable")] == [POINTER]

@@ -1,0 +1,192 @@
+"""Crashes, lost answers and a dead bus: what was answered is kept, and what was not is finished or given back."""
+
+import pytest
+
+from support import invariants, wire
+from support.wire import Crash
+from support.world import MUG, body
+
+# The calls of a new order, in their order.
+RESERVE, AUTHORISE, COMMIT, PUBLISH, CLEAR = range(1, 6)
+
+
+@pytest.fixture
+def warm(api):
+    """An API whose function has its copy of the catalogue already."""
+    api.get("/catalog")
+    return api
+
+
+# --- the bus ----------------------------------------------------------------------------------------------------------
+
+BROKEN_BUS = [
+    wire.cannot_connect,
+    wire.lose_request,
+    wire.refuse("ThrottlingException"),
+    wire.refuse("InternalException", 500),
+    wire.answer({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "later"}]}),
+]
+
+
+@pytest.fixture(params=BROKEN_BUS, ids=["unreachable", "silent", "throttled", "broken", "HTTP 200 with failures"])
+def broken_bus(request, world):
+    """A bus that takes nothing."""
+    world.wire.always("eventbridge.PutEvents", request.param)
+
+
+@pytest.mark.usefixtures("broken_bus")
+def test_a_broken_bus_costs_no_customer_the_answer(world, warm):
+    answer = warm.place(body())
+
+    assert answer.status == 201
+    assert world.ledger() == {answer.json["orderId"]: "held"}
+
+
+@pytest.mark.usefixtures("broken_bus")
+def test_an_event_that_the_bus_did_not_take_stays_in_the_outbox_and_the_index(world, warm):
+    order = world.order(warm.place(body()).json["orderId"])
+
+    assert order["outbox"].keys() == {"1"}
+    assert order["unfinishedSince"] == world.clock.ms
+    assert order["dueAt"] == world.clock.ms + 60_000
+
+
+@pytest.mark.usefixtures("broken_bus")
+def test_a_broken_bus_is_left_alone_for_half_a_minute(world, warm):
+    warm.place(body(), key="first")
+    world.clock.forward(29)
+    warm.place(body(), key="second")
+    assert len(world.wire.named("eventbridge.PutEvents")) == 1
+
+    world.clock.forward(1)
+    warm.place(body(), key="third")
+    assert len(world.wire.named("eventbridge.PutEvents")) == 2
+
+
+@pytest.mark.usefixtures("broken_bus")
+def test_the_sweeper_publishes_once_the_bus_works_again(world, warm):
+    # GIVEN orders that could not be announced for an hour
+    for n in range(3):
+        warm.place(body(), key=f"key-{n}")
+    world.clock.forward(3600)
+
+    # WHEN the bus works again
+    world.wire.heal()
+    world.settle_down(3)
+
+    # THEN every consumer has heard of every order
+    invariants.check(world, {MUG: 10})
+    assert len(world.mails()) == 6
+
+
+# --- lost answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [RESERVE, COMMIT, CLEAR], ids=["reserve", "commit", "clear"])
+def test_the_lost_answer_of_a_write_is_asked_for_again_and_nothing_is_done_twice(world, warm, call):
+    # GIVEN a write that DynamoDB does and whose answer is lost
+    world.wire.on("*", wire.lose_response, nth=call)
+
+    # WHEN an order is placed
+    answer = warm.place(body())
+
+    # THEN it is placed once
+    assert answer.status == 201
+    assert world.available() == 9
+    assert world.event_types() == ["order_placed"]
+    assert [entry["status"] for entry in world.order(answer.json["orderId"])["history"]] == ["PENDING", "PLACED"]
+
+
+def test_the_lost_answer_of_the_bus_makes_a_duplicate_event_and_nothing_else(world, warm):
+    world.wire.on("eventbridge.PutEvents", wire.lose_response)
+
+    answer = warm.place(body())
+    world.settle_down(3)
+
+    assert answer.status == 201
+    assert world.event_types().count("order_placed") == 2
+    assert len(world.mails()) == 2
+    invariants.check(world, {MUG: 10})
+
+
+def test_the_lost_answers_of_all_tries_of_the_commit_are_no_lost_order(world, warm):
+    # GIVEN that neither the commit's first try nor its second is answered
+    world.wire.on("dynamodb.UpdateItem", wire.lose_response, times=2, where=lambda call: ":placedAt" in call.values)
+
+    # WHEN an order is placed
+    first, second = warm.place(body()), warm.place(body())
+
+    # THEN the customer hears of trouble first, and then of the order
+    assert (first.status, second.status) == (503, 201)
+    world.settle_down(3)
+    invariants.check(world, {MUG: 10})
+
+
+def test_a_cancellation_whose_answer_is_lost_gives_the_stock_back_once(world, warm):
+    order_id = warm.place(body()).json["orderId"]
+    world.wire.on("dynamodb.TransactWriteItems", wire.lose_response)
+
+    assert warm.cancel(order_id).status == 200
+    world.queues.until_quiet()
+    invariants.check(world, {MUG: 10})
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+CRASHES = [(fault, nth) for nth in range(1, 6) for fault in (wire.crash_before, wire.crash_after)]
+NAMES = ["reserve", "authorise", "commit", "publish", "clear"]
+crashing = pytest.mark.parametrize(
+    ("fault", "nth"), CRASHES, ids=[f"{fault.__name__}-{NAMES[nth - 1]}" for fault, nth in CRASHES]
+)
+
+
+def _crash(world, warm, fault, nth):
+    world.wire.on("*", fault, nth=nth)
+    with pytest.raises(Crash):
+        warm.place(body((MUG, 2)))
+    world.wire.heal()
+
+
+@crashing
+def test_after_a_crash_the_same_key_places_the_order_once(world, warm, fault, nth):
+    # GIVEN a process that died between two calls
+    _crash(world, warm, fault, nth)
+
+    # WHEN the same request comes again after the lease
+    world.clock.forward(25)
+    answer = warm.place(body((MUG, 2)))
+
+    # THEN there is one order, one hold and one reservation
+    assert answer.status == 201
+    world.settle_down(3)
+    invariants.check(world, {MUG: 10})
+    assert world.order(answer.json["orderId"])["status"] == "PREPARED"
+
+
+@crashing
+def test_after_a_crash_and_without_the_client_everything_is_finished_or_given_back(world, warm, fault, nth):
+    # GIVEN a process that died between two calls, and a client that never comes back
+    _crash(world, warm, fault, nth)
+
+    # WHEN the sweeper has had its time
+    world.settle_down(13)
+
+    # THEN nothing is held or reserved without an owner, and what was committed goes its way
+    invariants.check(world, {MUG: 10})
+    reached = nth if fault is wire.crash_after else nth - 1
+    expected = [] if reached < RESERVE else ["REJECTED"] if reached < COMMIT else ["PREPARED"]
+    assert [order["status"] for order in world.items("OrdersTable")] == expected
+
+
+@pytest.mark.parametrize("token", ["tok_timeout", "tok_timeout_held", "tok_fail_once"])
+def test_an_order_that_the_client_gives_up_is_voided(world, api, token):
+    # GIVEN a request that the provider did not answer, and a client that does not come back
+    api.place(body(token=token))
+
+    # WHEN the order's time is over
+    world.settle_down(15)
+
+    # THEN nothing is held, and the stock is back
+    invariants.check(world, {MUG: 10})
+    assert world.available() == 10
+    assert list(world.ledger().values()) == ["void"]

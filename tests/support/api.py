@@ -1,0 +1,125 @@
+"""The HTTP API in front of the orders function: its routes from template.yaml, its events as HTTP API makes them."""
+
+import base64
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from support import template
+from support.functions import Functions
+
+# HTTP API passes these as text; it encodes all others. Source:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+_TEXT = re.compile(r"text/.*|application/(json|javascript|xml)|.*\+(json|xml)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response; ``json`` is its parsed body."""
+
+    status: int
+    headers: dict[str, str]
+    json: dict[str, Any]
+
+    @property
+    def problem(self) -> str:
+        """The last part of a problem document's type."""
+        assert self.headers["content-type"] == "application/problem+json"
+        assert self.json["status"] == self.status
+        return str(self.json["type"]).rpartition(":")[2]
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem document names."""
+        return [error["field"] for error in self.json.get("errors", [])]
+
+
+class Api:
+    """The API as one user sees it; ``claims`` are those of the user's token."""
+
+    def __init__(self, functions: Functions, claims: dict[str, str] | None) -> None:
+        self._functions = functions
+        self._claims = claims
+
+    def place(self, body: dict[str, Any], key: str = "key-1", **headers: str) -> Answer:
+        """``POST /orders`` with an Idempotency-Key."""
+        return self.call("POST", "/orders", json.dumps(body), **{"Idempotency-Key": key, **headers})
+
+    def get(self, path: str) -> Answer:
+        """``GET`` anything."""
+        return self.call("GET", path)
+
+    def cancel(self, order_id: str) -> Answer:
+        """``POST /orders/{orderId}/cancel``."""
+        return self.call("POST", f"/orders/{order_id}/cancel")
+
+    def call(self, method: str, url: str, body: str | bytes | None = None, **headers: str) -> Answer:
+        """Any request. A body is JSON unless the headers say otherwise."""
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        response = self._functions.invoke("OrdersFunction", event(method, url, body, headers, self._claims))
+        return Answer(response["statusCode"], response["headers"], json.loads(response["body"]))
+
+
+def event(
+    method: str, url: str, body: str | bytes | None, headers: dict[str, str], claims: dict[str, str] | None
+) -> dict[str, Any]:
+    """A request as HTTP API hands it on (payload format 2.0); what is absent is left out, as it does."""
+    parts = urlsplit(url)
+    route, parameters, secured = _route(method, parts.path)
+    made: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": parts.path,
+        "rawQueryString": parts.query,
+        "headers": {name.lower(): value for name, value in headers.items()},
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "a1b2c3d4",
+            "domainName": "a1b2c3d4.execute-api.eu-central-1.amazonaws.com",
+            "http": {
+                "method": method,
+                "path": parts.path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "tests",
+            },
+            "requestId": f"{uuid.uuid4().hex[:15]}=",
+            "routeKey": route,
+            "stage": "$default",
+        },
+        "isBase64Encoded": False,
+    }
+    if secured:
+        made["requestContext"]["authorizer"] = {"jwt": {"claims": claims, "scopes": None}}
+    if parameters:
+        made["pathParameters"] = parameters
+    if parts.query:
+        made["queryStringParameters"] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if body is not None:
+        raw = body.encode() if isinstance(body, str) else body
+        is_text = _TEXT.fullmatch(made["headers"].get("content-type", "").partition(";")[0]) and _is_utf8(raw)
+        made["body"] = raw.decode() if is_text else base64.b64encode(raw).decode()
+        made["isBase64Encoded"] = not is_text
+    return made
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _route(method: str, path: str) -> tuple[str, dict[str, str], bool]:
+    for route in template.of_type("AWS::ApiGatewayV2::Route").values():
+        key, secured = route["RouteKey"], route["AuthorizationType"] == "JWT"
+        wanted, _, pattern = key.partition(" ")
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern), path)
+        if wanted == method and found:
+            return key, found.groupdict(), secured
+    return "$default", {}, False

@@ -1,0 +1,93 @@
+"""Handoff's functions, run as Lambda runs them: a cold start, then warm invocations, until a crash."""
+
+import importlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from handoff import settings
+from handoff.telemetry import metrics
+from support.clock import Clock
+from support.stack import ACCOUNT, Stack
+from support.template import REGION
+from support.wire import Crash
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str
+    ends_at: int
+    now: Callable[[], int]
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: str = "512"
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """What is left until the timeout."""
+        return max(0, self.ends_at - self.now())
+
+
+class Functions:
+    """The functions of one stack, by logical id."""
+
+    def __init__(self, stack: Stack, clock: Clock) -> None:
+        self._stack = stack
+        self._clock = clock
+        self._warm: dict[str, ModuleType] = {}
+        self._last = ""
+        self.running: list[str] = []  # more than one if a fault on the wire invokes another
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Any:
+        """Invoke a function; event and answer are JSON, as they are in Lambda. A crash ends its process."""
+        with patch.dict(os.environ, self._environment(function)):
+            handler = getattr(self.module(function), self._stack.handler(function).split(".")[1])
+            if function != self._last:
+                _forget_metrics()
+                self._last = function
+            context = Context(function, self._clock.ms + self._stack.timeout(function) * 1000, lambda: self._clock.ms)
+            self.running.append(function)
+            try:
+                return json.loads(json.dumps(handler(json.loads(json.dumps(event)), context)))
+            except Crash:
+                self.stop(function)
+                raise
+            finally:
+                self.running.pop()
+
+    def module(self, function: str) -> ModuleType:
+        """The function's module, imported afresh unless it is warm."""
+        if function not in self._warm:
+            name = self._stack.handler(function).split(".")[0]
+            with patch.dict(os.environ, self._environment(function)):
+                settings.load.cache_clear()
+                sys.modules.pop(name, None)
+                self._warm[function] = importlib.import_module(name)
+        return self._warm[function]
+
+    def stop(self, function: str) -> None:
+        """End the function's process: its next invocation is a cold start."""
+        self._warm.pop(function, None)
+        self._last = ""
+
+    def _environment(self, function: str) -> dict[str, str]:
+        lambda_own = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        return {**self._stack.environment(function), **lambda_own}
+
+
+def _forget_metrics() -> None:
+    """Powertools keeps them per process, and in here all functions share one."""
+    metrics.clear_default_dimensions()
+    metrics.clear_metrics()

@@ -1,0 +1,149 @@
+"""Each payment provider behind its adapter, under one set of names, for the tests of what both promise."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, Protocol
+
+from handoff.clock import now_ms
+from handoff.payments import (
+    Authorised,
+    Captured,
+    Declined,
+    Failed,
+    Payments,
+    Voided,
+    sandbox,
+    stripe_intents,
+    stripe_key,
+)
+from support import stripe_server, wire
+from support.stripe_server import StripeServer
+from support.world import World
+
+Step = Literal["authorise", "capture", "void"]
+ORDER, OTHER = "ord_" + "a" * 26, "ord_" + "b" * 26
+SECRET = "stripe-key"
+
+
+class Provider(Protocol):
+    """A provider, what can go wrong on the way to it, and its own books."""
+
+    payments: Payments
+    approved: str
+    declined: str
+    unknown: str
+
+    def lose_request(self, step: Step) -> None:
+        """The next request of this step does not arrive, and no answer comes."""
+
+    def lose_answer(self, step: Step) -> None:
+        """The next request of this step is done, and no answer comes."""
+
+    def refuse(self, step: Step) -> None:
+        """The next request of this step is refused as too much."""
+
+    def cut(self) -> Any:
+        """No connection can be made while this context is entered."""
+
+    def books(self, order_id: str = ORDER) -> Counter[str]:
+        """How many holds of an order's are held, captured and voided."""
+
+
+class Shop:
+    """Calls the port as Handoff does."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+
+    def authorise(self, token: str, order_id: str = ORDER, **values: Any) -> Authorised | Declined:
+        """Hold 45.00 EUR for an order that was just begun."""
+        wanted: dict[str, Any] = {"amount": 4500, "currency": "EUR", "since": now_ms()} | values
+        return self.provider.payments.authorise(f"{order_id}:authorise", order_id=order_id, token=token, **wanted)
+
+    def hold(self, order_id: str = ORDER) -> str:
+        """Hold it; returns the reference."""
+        held = self.authorise(self.provider.approved, order_id)
+        assert isinstance(held, Authorised)
+        return held.reference
+
+    def end(self, step: Step, reference: str, order_id: str = ORDER) -> Captured | Voided | Failed:
+        """Capture or void it."""
+        call = self.provider.payments.capture if step == "capture" else self.provider.payments.void
+        return call(f"{order_id}:{step}", order_id=order_id, reference=reference)
+
+
+class Sandbox:
+    """The sandbox over its table in moto."""
+
+    approved, declined, unknown = "tok_approve", "tok_decline", "tok_nonsense"
+    _calls: ClassVar[dict[str, str]] = {
+        "authorise": "dynamodb.PutItem",
+        "capture": "dynamodb.TransactWriteItems",
+        "void": "dynamodb.TransactWriteItems",
+    }
+    _states: ClassVar[dict[str, str]] = {"held": "held", "capture": "captured", "void": "voided"}
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.payments: Payments = sandbox.connect(world.table("SandboxTable"))
+
+    def lose_request(self, step: Step) -> None:
+        self._world.wire.on(self._calls[step], wire.lose_request)
+
+    def lose_answer(self, step: Step) -> None:
+        self._world.wire.on(self._calls[step], wire.lose_response)
+
+    def refuse(self, step: Step) -> None:
+        self._world.wire.on(self._calls[step], wire.refuse("ProvisionedThroughputExceededException"))
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        self._world.wire.always("*", wire.cannot_connect)
+        yield
+        self._world.wire.heal()
+
+    def books(self, order_id: str = ORDER) -> Counter[str]:
+        states = [entry.get("state") for entry in self._world.items("SandboxTable") if entry["orderId"] == order_id]
+        return Counter(self._states[state] for state in states if state in self._states)
+
+
+class Stripe:
+    """The Stripe adapter, its key in moto's Secrets Manager, and our own server at the other end of the socket."""
+
+    approved, declined, unknown = stripe_server.VISA, stripe_server.DECLINED, "pm_of_nobody"
+    _operations: ClassVar[dict[str, str]] = {"authorise": "create", "capture": "capture", "void": "cancel"}
+    _states: ClassVar[dict[str, str]] = {"requires_capture": "held", "succeeded": "captured", "canceled": "voided"}
+
+    def __init__(self, world: World, server: StripeServer) -> None:
+        self.world = world
+        self.server = server
+        self.store_key("sk_test_first")
+        self.payments: Payments = self.connect()
+
+    def connect(self, base: str | None = None, **values: Any) -> stripe_intents.Stripe:
+        """Another process: nothing is cached yet."""
+        return stripe_intents.Stripe(stripe_key.connect(SECRET), base or self.server.base, **values)
+
+    def store_key(self, api_key: str) -> None:
+        """Put a key into Secrets Manager."""
+        self.world.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=api_key)
+
+    def lose_request(self, step: Step) -> None:
+        self.server.on(self._operations[step], stripe_server.lose_request)
+
+    def lose_answer(self, step: Step) -> None:
+        self.server.on(self._operations[step], stripe_server.lose_answer)
+
+    def refuse(self, step: Step) -> None:
+        self.server.on(self._operations[step], stripe_server.refuse(429, code="rate_limit"))
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        connected, self.payments = self.payments, self.connect("http://127.0.0.1:1")
+        yield
+        self.payments = connected
+
+    def books(self, order_id: str = ORDER) -> Counter[str]:
+        states = [intent["status"] for intent in self.server.of(order_id)]
+        return Counter(self._states[state] for state in states if state in self._states)

@@ -1,0 +1,108 @@
+"""SQS in front of the consumers: batches are delivered, and answered for, as Lambda's event source mapping does it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+
+from support.functions import Functions
+from support.stack import Queue, Stack
+from support.template import REGION
+from support.wire import Crash
+
+_MOST_ROUNDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message in a dead-letter queue, with the attributes that it was given."""
+
+    body: str
+    attributes: dict[str, str]
+
+
+class Queues:
+    """The queues of one stack; ``sqs`` is a client of the test's own."""
+
+    def __init__(self, stack: Stack, functions: Functions, sqs: Any) -> None:
+        self._functions = functions
+        self._sqs = sqs
+        self._queues = {queue.function: queue for queue in stack.queues()}
+
+    def until_quiet(self, *functions: str) -> None:
+        """Deliver whatever is visible, to these functions or to all, until nothing is."""
+        chosen = functions or tuple(self._queues)
+        for _ in range(_MOST_ROUNDS):
+            if not sum(self.deliver(function) for function in chosen):
+                return
+        raise AssertionError("the queues do not get quiet")
+
+    def deliver(self, function: str) -> int:
+        """Deliver one batch; returns its size. What the function does not answer for comes back some time later."""
+        queue = self._queues[function]
+        records = self.receive(function)
+        if records:
+            try:
+                answer = self._functions.invoke(function, {"Records": records})
+            except (BatchProcessingError, Crash):
+                return len(records)
+            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            for record in records:
+                if record["messageId"] not in failed:
+                    self._sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
+        return len(records)
+
+    def receive(self, function: str, most: int | None = None) -> list[dict[str, Any]]:
+        """The records of a function's next batch, as Lambda makes them of the messages that are visible."""
+        queue = self._queues[function]
+        records: list[dict[str, Any]] = []
+        while messages := self._take(queue.url, (most or queue.batch_size) - len(records)):
+            records += [_record(queue, message) for message in messages]
+        return records
+
+    def send(self, function: str, body: str) -> None:
+        """Put a message into a function's queue."""
+        self._sqs.send_message(QueueUrl=self._queues[function].url, MessageBody=body)
+
+    def waiting(self, function: str) -> int:
+        """How many messages a function has before it, visible or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self._queues[function].url, AttributeNames=names)
+        return sum(int(found["Attributes"][name]) for name in names)
+
+    def dead_letters(self, function: str) -> list[Letter]:
+        """A function's dead letters; they are taken out of the queue."""
+        letters: list[Letter] = []
+        while messages := self._take(self._queues[function].dead_letters, 10):
+            for message in messages:
+                attributes = message.get("MessageAttributes", {})
+                letters.append(
+                    Letter(message["Body"], {name: value["StringValue"] for name, value in attributes.items()})
+                )
+        return letters
+
+    def _take(self, url: str, most: int) -> list[dict[str, Any]]:
+        if not most:
+            return []
+        received = self._sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=min(most, 10),
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            WaitTimeSeconds=0,
+        )
+        return list(received.get("Messages", []))
+
+
+def _record(queue: Queue, message: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue.arn,
+        "awsRegion": REGION,
+    }

@@ -1,0 +1,460 @@
+"""A server that behaves as Stripe documents, as far as PaymentIntents with manual capture go.
+
+It speaks HTTP on loopback, so that the real library talks to it over real sockets. Sources:
+
+- https://docs.stripe.com/api/idempotent_requests and https://docs.stripe.com/error-low-level: an answer is kept with
+  its key once execution began, 402 and 500 as well; other parameters under the same key are an error; one request at a
+  time per key; rate limits and authentication come before keys; after 24 hours a key is forgotten
+- https://docs.stripe.com/payments/paymentintents/lifecycle: what can be captured, and what cancelled
+- https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: a hold lapses, and its payment is cancelled
+- https://docs.stripe.com/search#data-freshness: a search does not find at once what was just made
+- https://docs.stripe.com/changelog/endive/2026-09-30: `payment_method_types` is refused
+"""
+
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+HOUR = 3600
+KEYS_KEPT = 24 * HOUR
+HOLD_LASTS = 7 * 24 * HOUR
+
+VISA = "pm_card_visa"
+DECLINED = "pm_card_visa_chargeDeclined"
+NEEDS_CUSTOMER = "pm_card_authenticationRequired"
+_CARD_ERRORS = {DECLINED: ("card_declined", "generic_decline"), NEEDS_CUSTOMER: ("authentication_required", None)}
+
+_ALLOWED = {
+    "create": {
+        "amount",
+        "currency",
+        "payment_method",
+        "allowed_payment_method_types",
+        "capture_method",
+        "confirm",
+        "error_on_requires_action",
+        "metadata",
+        "expand",
+    },
+    "retrieve": {"expand"},
+    "search": {"query", "limit", "page", "expand"},
+    "capture": {"amount_to_capture", "expand"},
+    "cancel": {"cancellation_reason", "expand"},
+}
+
+Params = dict[str, Any]
+
+
+class Refusal(Exception):
+    """An error in Stripe's form. ``kept``: whether it is kept with the request's key."""
+
+    def __init__(self, status: int, kind: str, code: str | None = None, *, kept: bool = False, **members: Any) -> None:
+        super().__init__(code or kind)
+        self.status = status
+        self.kept = kept
+        # As Stripe's texts can, this one names what no log should hold.
+        message = "Refused for the card of Ada Lovelace ending in 4242"
+        self.body = {"error": {"type": kind, "code": code, "message": message, **members}}
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it arrived. ``operation`` is create, retrieve, search, capture or cancel."""
+
+    operation: str
+    reference: str | None
+    params: Params
+    api_key: str
+    idempotency_key: str | None
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
+class Kept:
+    """The answer that is kept with a key; None while the request is under way."""
+
+    request: tuple[str, str | None, Params]
+    at: float
+    answer: tuple[int, Params] | None = None
+
+
+Answer = tuple[int, Params, dict[str, str]]
+Step = Callable[[], None]
+Fault = Callable[["StripeServer", Request, "Connection"], Answer]
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass
+class StripeServer:
+    """Stripe's state, and what is to go wrong next."""
+
+    api_keys: set[str] = field(default_factory=lambda: {"sk_test_first"})
+    search_lags: float = 60.0
+    requests: list[Request] = field(default_factory=list)
+    intents: dict[str, Params] = field(default_factory=dict)
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        self._kept: dict[str, Kept] = {}
+        self._faults: list[tuple[str, Fault]] = []
+        self._ids = count(1)
+        self._lock = threading.RLock()
+        self.arrived = threading.Event()  # a request that is held back is there
+        self.released = threading.Event()  # what is held back goes on
+
+    # --- what tests do ------------------------------------------------------------------------------------------------
+
+    def on(self, operation: str, fault: Fault, times: int = 1) -> None:
+        """Let the next requests of this kind go wrong."""
+        self._faults += [(operation, fault)] * times
+
+    def made(self, operation: str) -> list[Request]:
+        """The requests of one kind that arrived."""
+        return [request for request in self.requests if request.operation == operation]
+
+    def of(self, order_id: str) -> list[Params]:
+        """The intents made for an order, as they stand now."""
+        with self._lock:
+            self._lapse()
+            return [intent for intent in self.intents.values() if intent["metadata"].get("order_id") == order_id]
+
+    # --- a request on its way -----------------------------------------------------------------------------------------
+
+    def answer(self, request: Request, connection: "Connection") -> Answer:
+        """The answer, unless something is to go wrong."""
+        with self._lock:
+            self.requests.append(request)
+            planned = next((plan for plan in self._faults if plan[0] == request.operation), None)
+            if planned:
+                self._faults.remove(planned)
+        return planned[1](self, request, connection) if planned else self.handle(request)
+
+    def handle(self, request: Request, *, before: Step = _nothing, after: Step = _nothing) -> Answer:
+        """What Stripe does with a request; what runs before and after its effect may raise a refusal."""
+        try:
+            self._authenticate(request)
+            if request.idempotency_key:
+                return self._handle_once(request, request.idempotency_key, before, after)
+            before()
+            body = self._execute(request)
+            after()
+        except Refusal as refusal:
+            return refusal.status, refusal.body, {}
+        return 200, body, {}
+
+    def _authenticate(self, request: Request) -> None:
+        if request.api_key not in self.api_keys:
+            raise Refusal(401, "invalid_request_error")
+
+    def _handle_once(self, request: Request, key: str, before: Step, after: Step) -> Answer:
+        wanted = (request.operation, request.reference, request.params)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept and time.time() - kept.at < KEYS_KEPT:
+                if kept.request != wanted:
+                    raise Refusal(400, "idempotency_error")
+                if kept.answer is None:
+                    raise Refusal(409, "invalid_request_error", "idempotency_key_in_use")
+                return *kept.answer, {"Idempotent-Replayed": "true"}
+            mine = self._kept[key] = Kept(wanted, time.time())
+        try:
+            before()
+            body = self._execute(request)
+            after()
+            mine.answer = (200, body)
+        except Refusal as refusal:
+            if not refusal.kept:
+                del self._kept[key]
+                raise
+            mine.answer = (refusal.status, refusal.body)
+        return *mine.answer, {}
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+
+    def _execute(self, request: Request) -> Params:
+        """The effect, and the body of a 200."""
+        with self._lock:
+            self._lapse()
+            unknown = request.params.keys() - _ALLOWED[request.operation]
+            if "payment_method_types" in unknown:
+                raise Refusal(400, "invalid_request_error", "payment_method_types_no_longer_supported")
+            if unknown:
+                raise Refusal(400, "invalid_request_error", "parameter_unknown", param=sorted(unknown)[0])
+            match request.operation:
+                case "create":
+                    intent = self._create(request.params)
+                case "search":
+                    return self._search(request.params["query"])
+                case operation:
+                    intent = self._intent(request.reference)
+                    if operation in ("capture", "cancel"):
+                        self._move(intent, operation)
+            return _shown(intent, request.params)
+
+    def _create(self, params: Params) -> Params:
+        assert params["confirm"] == "true"
+        assert params["capture_method"] == "manual"
+        assert params["error_on_requires_action"] == "true"
+        assert params["currency"].islower()
+        token, amount = params["payment_method"], int(params["amount"])
+        if amount < 50:
+            raise Refusal(400, "invalid_request_error", "amount_too_small", param="amount")
+        if token != VISA and token not in _CARD_ERRORS:
+            raise Refusal(400, "invalid_request_error", "resource_missing", param="payment_method")
+        number, created = next(self._ids), int(time.time())
+        card = {"capture_before": created + HOLD_LASTS}
+        intent = self.intents[f"pi_{number}"] = {
+            "id": f"pi_{number}",
+            "object": "payment_intent",
+            "amount": amount,
+            "currency": params["currency"],
+            "created": created,
+            "metadata": params.get("metadata", {}),
+            "status": "requires_capture",
+            "last_payment_error": None,
+            "latest_charge": {
+                "id": f"ch_{number}",
+                "object": "charge",
+                "payment_method_details": {"type": "card", "card": card},
+            },
+        }
+        if token in _CARD_ERRORS:
+            code, decline_code = _CARD_ERRORS[token]
+            intent |= {"status": "requires_payment_method", "latest_charge": None, "last_payment_error": {"code": code}}
+            raise Refusal(402, "card_error", code, kept=True, decline_code=decline_code, payment_intent=intent)
+        return intent
+
+    def _intent(self, reference: str | None) -> Params:
+        if reference not in self.intents:
+            raise Refusal(404, "invalid_request_error", "resource_missing", param="intent")
+        return self.intents[reference]
+
+    def _move(self, intent: Params, operation: str) -> None:
+        if intent["status"] != "requires_capture":
+            raise Refusal(400, "invalid_request_error", "payment_intent_unexpected_state", kept=True)
+        intent["status"] = {"capture": "succeeded", "cancel": "canceled"}[operation]
+
+    def _search(self, query: str) -> Params:
+        wanted = re.fullmatch(r"metadata\['(\w+)'\]:'(\w+)'", query)
+        assert wanted, query
+        found = [
+            _shown(intent, {})
+            for intent in self.intents.values()
+            if intent["metadata"].get(wanted[1]) == wanted[2] and time.time() - intent["created"] >= self.search_lags
+        ]
+        return {"object": "search_result", "url": "/v1/payment_intents/search", "has_more": False, "data": found}
+
+    def _lapse(self) -> None:
+        for intent in self.intents.values():
+            if intent["status"] == "requires_capture" and time.time() - intent["created"] >= HOLD_LASTS:
+                intent["status"] = "canceled"
+
+
+def _shown(intent: Params, params: Params) -> Params:
+    """The intent as it is now; its charge only by id, unless it is to be expanded."""
+    charge = intent["latest_charge"]
+    if charge and "latest_charge" not in params.get("expand", {}).values():
+        return {**intent, "latest_charge": charge["id"]}
+    return dict(intent)
+
+
+# --- what can go wrong ------------------------------------------------------------------------------------------------
+
+
+def refuse(status: int, kind: str = "invalid_request_error", code: str | None = None) -> Fault:
+    """Refused before anything is looked at, keys included: a rate limit, a lock."""
+    return lambda server, request, connection: (status, Refusal(status, kind, code).body, {})
+
+
+def fail_before(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """Execution began and came to nothing; the 500 is kept."""
+    return server.handle(request, before=_break)
+
+
+def fail_after(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """It is done, and then something broke; the 500 is kept."""
+    return server.handle(request, after=_break)
+
+
+def bad_gateway(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """Something between us and Stripe answers, and not in JSON."""
+    connection.write_raw(502, b"<html>Bad gateway for Ada Lovelace</html>")
+    raise Closed
+
+
+def lose_request(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """Nothing is done, and the connection breaks."""
+    raise Closed
+
+
+def lose_answer(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """It is done, and the connection breaks."""
+    server.handle(request)
+    raise Closed
+
+
+def hang_before(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """Nothing is done, and no answer comes."""
+    server.released.wait()
+    raise Closed
+
+
+def hang_after(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """It is done, and no answer comes."""
+    answer = server.handle(request)
+    server.released.wait()
+    return answer
+
+
+def hang_within(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """It is begun under its key, and goes on when it is released, long after the client has given up."""
+
+    def wait() -> None:
+        server.arrived.set()
+        server.released.wait()
+
+    return server.handle(request, before=wait)
+
+
+def trickle(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+    """It is done, and the answer comes byte by byte: no single wait is long."""
+    server.handle(request)
+    connection.trickle(until=server.released)
+    raise Closed
+
+
+def meanwhile(do: Callable[[], object]) -> Fault:
+    """Something else happens first."""
+
+    def fault(server: StripeServer, request: Request, connection: "Connection") -> Answer:
+        do()
+        return server.handle(request)
+
+    return fault
+
+
+def _break() -> None:
+    raise Refusal(500, "api_error", kept=True)
+
+
+class Closed(Exception):
+    """No answer is sent."""
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------------
+
+_ROUTES = [
+    ("POST", r"/v1/payment_intents", "create"),
+    ("GET", r"/v1/payment_intents/search", "search"),
+    ("GET", r"/v1/payment_intents/(\w+)", "retrieve"),
+    ("POST", r"/v1/payment_intents/(\w+)/capture", "capture"),
+    ("POST", r"/v1/payment_intents/(\w+)/cancel", "cancel"),
+]
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    stripe: StripeServer
+
+    def do_GET(self) -> None:
+        """Any request."""
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+        for method, pattern, operation in _ROUTES:
+            found = re.fullmatch(pattern, parts.path)
+            if found and method == self.command:
+                request = Request(
+                    operation=operation,
+                    reference=found[1] if found.groups() else None,
+                    params=_nested(parse_qsl(body or parts.query, strict_parsing=bool(body or parts.query))),
+                    api_key=self.headers["authorization"].removeprefix("Bearer "),
+                    idempotency_key=self.headers["idempotency-key"],
+                    headers={name.lower(): value for name, value in self.headers.items()},
+                )
+                break
+        else:
+            raise AssertionError(f"{self.command} {self.path}")
+        try:
+            status, document, headers = self.stripe.answer(request, self)
+        except Closed:
+            self.close_connection = True
+            # A reset, as from a machine that died, and not the end of a short answer.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        self.write_raw(status, json.dumps(document).encode(), headers)
+
+    do_POST = do_GET  # noqa: N815
+
+    def write_raw(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        for name, value in {"Request-Id": "req_1", "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def trickle(self, until: threading.Event) -> None:
+        """Send an endless answer, a byte at a time."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        while not until.wait(0.05):
+            self.wfile.write(b" ")
+
+    def log_message(self, *args: Any) -> None:
+        """Keep the tests' output free of it."""
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gave up is no error; anything else is shown."""
+        import sys  # noqa: PLC0415
+
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+@contextmanager
+def running() -> Iterator[StripeServer]:
+    """A server on a free port of loopback."""
+    stripe = StripeServer()
+    http = _HttpServer(("127.0.0.1", 0), type("Connection", (Connection,), {"stripe": stripe}))
+    stripe.base = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield stripe
+    finally:
+        stripe.released.set()
+        http.shutdown()
+        http.server_close()
+
+
+def _nested(pairs: list[tuple[str, str]]) -> Params:
+    """Form fields such as ``metadata[order_id]`` as dictionaries."""
+    params: Params = {}
+    for name, value in pairs:
+        head, *rest = re.findall(r"[^\[\]]+", name)
+        if rest:
+            params.setdefault(head, {})[rest[0]] = value
+        else:
+            params[head] = value
+    return params

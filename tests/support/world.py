@@ -1,0 +1,182 @@
+"""One deployment in moto, with everything that a test does to it or wants to know of it."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+
+from handoff import aws
+from support.api import Api
+from support.clock import Clock
+from support.functions import Functions
+from support.queues import Queues
+from support.stack import Stack
+from support.template import REGION
+from support.wire import Call, Wire
+
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "W1", "country": "GB"}
+MUG, TEE = "MUG-01", "TEE-02"
+
+
+class World:
+    """The stack, its functions, its queues, the wire between them, and the shop's data."""
+
+    def __init__(self, stack: Stack, clock: Clock) -> None:
+        stack.empty()
+        self.stack = stack
+        self.clock = clock
+        self.client = _client
+        self.wire = _wire()
+        self.wire.reset()
+        self.functions = Functions(stack, clock)
+        self.queues = Queues(stack, self.functions, self.client("sqs"))
+
+    # --- what people and schedules do ---------------------------------------------------------------------------------
+
+    def api(self, user: str = "ada") -> Api:
+        """The API with this user's token."""
+        return Api(self.functions, {"sub": user, "token_use": "access"})
+
+    def sweep(self) -> dict[str, int]:
+        """One run of the sweeper; returns its report."""
+        report: dict[str, int] = self.functions.invoke("SweeperFunction", {})
+        return report
+
+    def settle_down(self, minutes: int = 20) -> None:
+        """Let the minutes pass, with all that happens in them: the sweeper's runs and the consumers'."""
+        for _ in range(minutes):
+            self.clock.forward(60)
+            self.sweep()
+            self.queues.until_quiet()
+
+    # --- the shop's data ----------------------------------------------------------------------------------------------
+
+    def stock(self, sku: str = MUG, available: int = 10, unit_price: int = 1250, **values: Any) -> None:
+        """Put a product on sale."""
+        product = {"sku": sku, "name": sku.title(), "unitPrice": unit_price, "available": available, "listed": True}
+        self.put("ProductsTable", product | values)
+
+    def customer(self, user: str = "ada", **values: Any) -> None:
+        """Make somebody known to the mails."""
+        self.put("CustomersTable", {"userId": user, "name": user.title(), "email": f"{user}@example.com"} | values)
+
+    def available(self, sku: str = MUG) -> int:
+        """What is left of a product."""
+        left: int = self.item("ProductsTable", sku=sku)["available"]
+        return left
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        """An order as it is stored."""
+        return self.item("OrdersTable", orderId=order_id)
+
+    # --- tables, by logical id ----------------------------------------------------------------------------------------
+
+    def put(self, table: str, item: dict[str, Any]) -> None:
+        """Write an item."""
+        self.client("dynamodb").put_item(TableName=self.table(table), Item=aws.to_item(item))
+
+    def change(self, table: str, key: dict[str, str], **values: Any) -> None:
+        """Set attributes of an item."""
+        self.put(table, self.item(table, **key) | values)
+
+    def item(self, table: str, **key: str) -> dict[str, Any]:
+        """One item, empty if there is none."""
+        found = self.client("dynamodb").get_item(TableName=self.table(table), Key=aws.to_item(key))
+        return aws.from_item(found.get("Item", {}))
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """All items."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.table(table))
+        return [aws.from_item(item) for page in pages for item in page["Items"]]
+
+    def table(self, name: str) -> str:
+        """The table's name."""
+        return self.stack.resource(name).ref
+
+    # --- what has come of it ------------------------------------------------------------------------------------------
+
+    def to_provider(self, call: Call) -> bool:
+        """Whether a call is the payment provider's: the sandbox keeps its ledger in a table."""
+        return self.table("SandboxTable") in call.tables
+
+    def touching(self, table: str) -> Callable[[Call], bool]:
+        """Tells the calls that read or write a table, by logical id."""
+        return lambda call: self.table(table) in call.tables
+
+    def ledger(self, kind: str = "authorise") -> dict[str, str]:
+        """The provider's ledger: the state of each order's authorisation, or who was captured or voided."""
+        return {
+            entry["orderId"]: entry.get("state", kind) for entry in self.items("SandboxTable") if entry["kind"] == kind
+        }
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events that the bus took, oldest first, with the parsed detail."""
+        calls = [call for call in self.wire.named("eventbridge.PutEvents") if call.status == 200]
+        entries = [entry for call in calls for entry in call.request["Entries"]]
+        return [{**entry, "Detail": json.loads(entry["Detail"])} for entry in entries]
+
+    def event_types(self) -> list[str]:
+        """The types of the events that the bus took, oldest first."""
+        return [event["DetailType"] for event in self.events()]
+
+    def mails(self) -> list[dict[str, str]]:
+        """The mails that SES took, oldest first: to, subject, text, html."""
+        sent = [call.request for call in self.wire.named("sesv2.SendEmail") if call.status == 200]
+        return [
+            {
+                "from": mail["FromEmailAddress"],
+                "to": mail["Destination"]["ToAddresses"][0],
+                "subject": mail["Content"]["Simple"]["Subject"]["Data"],
+                "text": mail["Content"]["Simple"]["Body"]["Text"]["Data"],
+                "html": mail["Content"]["Simple"]["Body"]["Html"]["Data"],
+            }
+            for mail in sent
+        ]
+
+
+def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:
+    """The body of ``POST /orders``; without lines, for one mug."""
+    wanted = [{"sku": sku, "quantity": quantity} for sku, quantity in lines or [(MUG, 1)]]
+    return {"lines": wanted, "shippingAddress": ADDRESS, "paymentToken": token, **values}
+
+
+@cache
+def _wire() -> Wire:
+    return Wire()
+
+
+@cache
+def _client(service: str) -> Any:
+    """The test's own clients, which go around the wire."""
+    return _own_session().client(service)
+
+
+@cache
+def _own_session() -> boto3.Session:
+    return boto3.Session()
+
+
+@contextmanager
+def deployed(parameters: dict[str, str] | None = None) -> Iterator[Stack]:
+    """A stack in moto; a `World` on it begins with nothing in its tables and queues."""
+    keep_ours = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
+    with (
+        patch.dict(os.environ, _CREDENTIALS),
+        mock_aws(config=keep_ours),
+        patch("boto3.DEFAULT_SESSION", _wire().session),
+    ):
+        stack = Stack(_client, parameters)
+        _client("sesv2").create_email_identity(EmailIdentity=stack.parameters["MailFrom"])
+        yield stack

@@ -1,0 +1,122 @@
+"""The contract of the events."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from handoff import events
+from handoff.events import DetailType, Envelope, Metadata, outbox_entry
+from handoff.model import Model
+from support.messages import envelope
+from support.orders import NOW, ORDER_ID
+
+
+def entry(**values):
+    """An entry as the domain asks for it."""
+    defaults = {"order_id": ORDER_ID, "user_id": "ada", "sequence": 1, "at": NOW, "correlation_id": "trace-me"}
+    return outbox_entry(DetailType.ORDER_PLACED, **(defaults | values))
+
+
+def test_an_event_carries_ids_a_time_and_a_sequence_and_nothing_else():
+    assert json.loads(entry().detail) == {
+        "metadata": {
+            "eventId": f"{ORDER_ID}-1",
+            "version": 1,
+            "timestamp": "2026-11-23T10:00:00.000Z",
+            "sequence": 1,
+            "correlationId": "trace-me",
+        },
+        "data": {"orderId": ORDER_ID, "userId": "ada"},
+    }
+
+
+@pytest.mark.parametrize("detail_type", DetailType)
+def test_every_type_has_a_source(detail_type):
+    assert events.SOURCES[detail_type].startswith("handoff.")
+
+
+def test_the_largest_event_that_the_contract_allows_is_under_1_kb():
+    largest = entry(order_id="o" * 150, user_id="u" * 160, sequence=10**6, correlation_id="c" * 64)
+
+    assert len(largest.detail.encode()) <= 1024
+
+
+def test_an_event_over_1_kb_is_refused():
+    with pytest.raises(ValueError, match="over 1024 bytes"):
+        entry(order_id="\U0001f600" * 100, user_id="\U0001f600" * 160)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"user_id": ""},
+        {"user_id": "u" * 161},
+        {"order_id": ""},
+        {"sequence": 0},
+        {"correlation_id": ""},
+        {"correlation_id": "c" * 65},
+        {"correlation_id": "no spaces"},
+        {"correlation_id": "ada@example.com"},
+        {"correlation_id": "line\nbreak"},
+    ],
+)
+def test_a_malformed_event_is_not_produced(values):
+    with pytest.raises(ValueError, match=r".+"):
+        entry(**values)
+
+
+class _Narrower(Model):
+    """A contract that knows of no data."""
+
+    metadata: Metadata
+
+
+def test_producers_forbid_fields_that_the_contract_does_not_know(monkeypatch):
+    monkeypatch.setattr(events, "Event", _Narrower)
+
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        entry()
+
+
+def test_consumers_ignore_unknown_fields():
+    newer = envelope("order_placed", ORDER_ID, 1)
+    newer["detail"]["metadata"]["region"] = newer["detail"]["data"]["channel"] = "added later"
+
+    read = Envelope.model_validate_json(json.dumps(newer))
+
+    assert read.detail.data.order_id == ORDER_ID
+    assert not hasattr(read.detail.data, "channel")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("metadata", "version", 2),
+        ("metadata", "sequence", 0),
+        ("metadata", "sequence", "first"),
+        ("metadata", "timestamp", "2026-11-23 10:00"),
+        ("metadata", "timestamp", 1795428000),
+        ("metadata", "eventId", ""),
+        ("data", "orderId", None),
+        ("data", "userId", 7),
+    ],
+)
+def test_a_broken_contract_is_noticed(part, name, value):
+    broken = envelope("order_placed", ORDER_ID, 1)
+    broken["detail"][part][name] = value
+
+    with pytest.raises(ValidationError):
+        Envelope.model_validate_json(json.dumps(broken))
+
+
+@pytest.mark.parametrize("name", ["eventId", "version", "timestamp", "sequence", "correlationId"])
+def test_a_missing_field_is_noticed(name):
+    broken = envelope("order_placed", ORDER_ID, 1)
+    del broken["detail"]["metadata"][name]
+
+    if name == "version":  # consumers know of one version only: it goes without saying
+        assert Envelope.model_validate_json(json.dumps(broken)).detail.metadata.version == 1
+        return
+    with pytest.raises(ValidationError):
+        Envelope.model_validate_json(json.dumps(broken))

@@ -1,0 +1,35 @@
+"""What an order's history says that its events have sold."""
+
+import pytest
+
+from handoff.model import HistoryEntry, Status
+from handoff.sales import sales_of
+from support.orders import ORDER_ID, order
+
+
+def past(*steps):
+    """An order with this history."""
+    history = tuple(
+        HistoryEntry(sequence=n, status=step, at=f"2026-11-2{n}T10:00:00.000Z", transition_id=f"t{n}")
+        for n, step in enumerate(steps, start=0)
+    )
+    placed_at = next((step.at for step in history if step.status == "PLACED"), None)
+    return order(Status(steps[-1]), history=history, sequence=len(steps) - 1, placed_at=placed_at)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (["PENDING"], []),
+        (["PENDING", "REJECTED"], []),
+        (["PENDING", "PLACED"], [(f"{ORDER_ID}-1", 1)]),
+        (["PENDING", "PLACED", "PREPARED"], [(f"{ORDER_ID}-1", 1)]),
+        (["PENDING", "PLACED", "CANCELLED"], [(f"{ORDER_ID}-1", 1), (f"{ORDER_ID}-2", -1)]),
+    ],
+)
+def test_each_sale_has_the_id_that_its_event_had(steps, expected):
+    assert [(sale.event_id, sale.sign) for sale in sales_of(past(*steps))] == expected
+
+
+def test_a_cancellation_counts_on_the_day_of_the_order():
+    assert {sale.day for sale in sales_of(past("PENDING", "PLACED", "CANCELLED"))} == {"2026-11-21"}

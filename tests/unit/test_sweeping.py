@@ -1,0 +1,58 @@
+"""What a sweep goes by: its budgets, and what it takes for unfinished."""
+
+import pytest
+
+from handoff.sweeping import Budget
+from handoff.unfinished import Remains
+from support.clock import standing
+
+
+@pytest.fixture
+def clock():
+    with standing() as clock:
+        yield clock
+
+
+def test_a_budget_is_spent_while_it_is_entered(clock):
+    budget = Budget(20)
+    with budget:
+        clock.forward(20)
+
+    assert budget.spent
+
+
+def test_a_budget_is_not_spent_while_others_work(clock):
+    budget = Budget(20)
+    clock.forward(100)
+    with budget:
+        clock.forward(19)
+    clock.forward(100)
+
+    assert not budget.spent
+
+
+def test_a_budget_is_for_all_times_together(clock):
+    budget = Budget(20)
+    for _ in range(2):
+        with budget:
+            clock.forward(10)
+
+    assert budget.spent
+
+
+def test_a_budget_runs_out_while_it_is_entered(clock):
+    with Budget(20) as budget:
+        assert not budget.spent
+        clock.forward(20)
+        assert budget.spent
+
+
+def test_what_remains_of_an_item_is_its_events_and_its_payment():
+    assert Remains.of_item({"outbox": {"1": {}, "2": {}}}) == Remains(frozenset({"1", "2"}), payment_due=False)
+    assert Remains.of_item({"outbox": {}, "paymentDue": {}}) == Remains(frozenset(), payment_due=True)
+    assert Remains.of_item({}) == Remains(frozenset(), payment_due=False)
+
+
+def test_a_write_insists_on_what_was_seen():
+    assert "attribute_exists(paymentDue)" in Remains(frozenset(), payment_due=True).condition
+    assert "attribute_not_exists(paymentDue)" in Remains(frozenset(), payment_due=False).condition

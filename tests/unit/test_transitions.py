@@ -1,0 +1,152 @@
+"""The states of an order: every state and every step."""
+
+import json
+
+import pytest
+
+from handoff import transitions
+from handoff.model import PaymentState, Status
+from handoff.transitions import NotPossible
+from support.orders import NOW, ORDER_ID, order
+
+STEPS = {
+    "placed": lambda before: transitions.placed(before, "hold-1", NOW),
+    "declined": lambda before: transitions.declined(before, "card_declined", NOW),
+    "expired": lambda before: transitions.expired(before, NOW),
+    "cancelled": lambda before: transitions.cancelled(before, NOW),
+    "prepared": lambda before: transitions.prepared(before, NOW),
+}
+LEADS = {
+    (Status.PENDING, "placed"): Status.PLACED,
+    (Status.PENDING, "declined"): Status.REJECTED,
+    (Status.PENDING, "expired"): Status.REJECTED,
+    (Status.PLACED, "cancelled"): Status.CANCELLED,
+    (Status.PLACED, "prepared"): Status.PREPARED,
+}
+possible = pytest.mark.parametrize(("state", "step"), LEADS)
+impossible = pytest.mark.parametrize(
+    ("state", "step"), [(state, step) for state in Status for step in STEPS if (state, step) not in LEADS]
+)
+
+
+@possible
+def test_a_step_leads_on(state, step):
+    assert STEPS[step](order(state)).after.status is LEADS[state, step]
+
+
+@impossible
+def test_a_step_that_the_state_does_not_allow_is_not_possible(state, step):
+    with pytest.raises(NotPossible) as refused:
+        STEPS[step](order(state))
+    assert refused.value.order.status is state
+
+
+@possible
+def test_a_step_adds_one_to_the_sequence_and_an_entry_to_the_history(state, step):
+    before = order(state, sequence=4)
+    made = STEPS[step](before)
+
+    assert made.after.sequence == 5
+    assert made.after.history[:-1] == before.history
+    entry = made.after.history[-1]
+    assert (entry.sequence, entry.status, entry.at) == (5, made.after.status, "2026-11-23T10:00:00.000Z")
+
+
+@possible
+def test_a_step_is_known_by_its_own_id(state, step):
+    made, again = STEPS[step](order(state)), STEPS[step](order(state))
+
+    assert made.after.took(made.id)
+    assert not made.before.took(made.id)
+    assert not again.after.took(made.id)
+
+
+@possible
+def test_a_step_leaves_the_order_that_it_was_given_alone(state, step):
+    before = order(state)
+
+    assert STEPS[step](before).before == before == order(state)
+
+
+EVENTS = {"placed": "order_placed", "cancelled": "order_cancelled", "prepared": "shipment_prepared"}
+
+
+@possible
+def test_a_step_puts_its_event_into_the_outbox(state, step):
+    made = STEPS[step](order(state))
+
+    expected = [EVENTS[step]] if step in EVENTS else []
+    assert [entry.detail_type for entry in made.after.outbox.values()] == expected
+
+
+@pytest.mark.parametrize("step", ["cancelled", "prepared"])
+def test_an_event_is_put_beside_those_that_are_still_there(step):
+    placed = transitions.placed(order(), "hold-1", NOW).after
+
+    assert STEPS[step](placed).after.outbox.keys() == {"1", "2"}
+
+
+def test_an_events_id_and_sequence_are_the_steps():
+    entry = transitions.placed(order(), "hold-1", NOW).after.outbox["1"]
+
+    metadata = json.loads(entry.detail)["metadata"]
+    assert (metadata["eventId"], metadata["sequence"]) == (f"{ORDER_ID}-1", 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "due"),
+    [
+        (Status.PENDING, "placed", None),
+        (Status.PENDING, "declined", None),
+        (Status.PENDING, "expired", "void"),
+        (Status.PLACED, "cancelled", "void"),
+        (Status.PLACED, "prepared", "capture"),
+    ],
+)
+def test_a_step_says_what_the_provider_is_to_be_told(state, step, due):
+    made = STEPS[step](order(state))
+
+    assert (made.after.payment_due.action if made.after.payment_due else None) == due
+    assert due is None or made.after.payment_due.since == NOW
+
+
+@possible
+def test_whatever_ends_an_order_gives_its_stock_back(state, step):
+    made = STEPS[step](order(state))
+
+    assert made.restocks == (made.after.status in (Status.REJECTED, Status.CANCELLED))
+
+
+@possible
+def test_only_preparing_writes_a_shipment(state, step):
+    made = STEPS[step](order(state))
+
+    assert (made.shipment is not None) == (step == "prepared")
+
+
+def test_a_shipment_has_the_orders_lines_and_address_and_is_not_released():
+    before = order(Status.PLACED)
+    shipment = transitions.prepared(before, NOW).shipment
+
+    assert (shipment.order_id, shipment.lines, shipment.address) == (ORDER_ID, before.lines, before.shipping_address)
+    assert shipment.state == "prepared"
+
+
+def test_a_placed_order_knows_its_hold_and_its_time():
+    placed = transitions.placed(order(), "hold-1", NOW).after
+
+    assert (placed.payment.state, placed.payment.reference) == (PaymentState.AUTHORISED, "hold-1")
+    assert placed.placed_at == "2026-11-23T10:00:00.000Z"
+
+
+@pytest.mark.parametrize("step", ["cancelled", "prepared"])
+def test_later_steps_keep_the_hold_and_the_time_of_placing(step):
+    placed = transitions.placed(order(), "hold-1", NOW - 5000).after
+    after = STEPS[step](placed).after
+
+    assert (after.payment, after.placed_at) == (placed.payment, placed.placed_at)
+
+
+@pytest.mark.parametrize(("step", "reason"), [("declined", "declined"), ("expired", "expired")])
+def test_a_rejected_order_says_why(step, reason):
+    assert STEPS[step](order()).after.history[-1].reason == reason
