@@ -1,5 +1,6 @@
 """The main job: sample orders over HTTP, and what becomes of them behind the queues."""
 
+import contextlib
 import json
 import time
 import uuid
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from handoff import aws
 from ops import catalogue, observe
 from ops.deployment import CONSUMERS, Deployment
 from ops.shop_client import Account, Answer, ShopClient, sign_up
@@ -19,6 +19,10 @@ _QUIET_WITHIN = 90.0  # seconds
 _CANCEL_TRIES = 10
 
 Progress = Callable[[str], None]
+
+
+class DemoError(Exception):
+    """The demonstration can't go on."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,10 @@ def prepare(deployment: Deployment) -> Account:
     accounts = []
     for customer in json.loads((EVENTS / "customers.json").read_text()):
         account = sign_up(deployment, customer["email"])
-        item = aws.to_item({"userId": account.user_id, "name": customer["name"], "email": customer["email"]})
-        deployment.dynamodb.put_item(TableName=deployment.resource("CustomersTable"), Item=item)
+        with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
+            answer = client.introduce(customer)
+        if answer.status != 200:
+            raise DemoError(f"PUT /me answered {answer.status}: {answer.body}")
         accounts.append(account)
     return accounts[0]
 

@@ -10,12 +10,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_cognito_idp.client import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_events.client import EventBridgeClient
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_sqs.client import SQSClient
 
-CONSUMERS = ("emails", "analytics", "fulfillment")
+CONSUMERS = ("emails", "analytics", "fulfillment")  # of our own events
+QUEUED = (*CONSUMERS, "feedback")  # everything behind a queue
 
 
 class NoSuchStack(Exception):
@@ -50,6 +53,11 @@ class Deployment:
         return self.session.client("logs", endpoint_url=self.endpoint)
 
     @cached_property
+    def events(self) -> "EventBridgeClient":
+        """An EventBridge client."""
+        return self.session.client("events", endpoint_url=self.endpoint)
+
+    @cached_property
     def cognito(self) -> "CognitoIdentityProviderClient":
         """A Cognito client."""
         return self.session.client("cognito-idp", endpoint_url=self.endpoint)
@@ -69,10 +77,18 @@ class Deployment:
             raise NoSuchStack(f"The stack {self.stack!r} is not to be found on {where}: {error}") from error
 
     @cached_property
+    def _description(self) -> "StackTypeDef":
+        return self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
+
+    @cached_property
     def outputs(self) -> Mapping[str, str]:
         """The stack's outputs."""
-        stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+        return {output["OutputKey"]: output["OutputValue"] for output in self._description["Outputs"]}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """The values of template.yaml's parameters."""
+        return {given["ParameterKey"]: given["ParameterValue"] for given in self._description["Parameters"]}
 
     @cached_property
     def _resources(self) -> Mapping[str, str]:
@@ -83,6 +99,10 @@ class Deployment:
     def resource(self, logical_id: str) -> str:
         """The physical id of a resource of template.yaml."""
         return self._resources[logical_id]
+
+    def has(self, logical_id: str) -> bool:
+        """Whether the stack has a resource; some depend on its parameters."""
+        return logical_id in self._resources
 
     @property
     def api_url(self) -> str:

@@ -83,6 +83,16 @@ class LocalStack:
         self.session().client("sesv2", endpoint_url=self.endpoint).create_email_identity(EmailIdentity=_SENDER)
         return str(config["stack_name"])
 
+    def deploy_beside(self, folder: Path, stack: str, **parameters: str) -> None:
+        """`sam build` and `sam deploy` of another stack, in ``folder``."""
+        chosen = [*(f"{name}={value}" for name, value in parameters.items()), *_host_parameters()]
+        build = str(_STATE / f"build-{stack}")
+        self._sam(["build", "--template-file", str(folder / "template.yaml"), "--build-dir", build], {})
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
+        where = ["--template-file", f"{build}/template.yaml", "--stack-name", stack, "--region", REGION]
+        upload = ["--s3-bucket", config["s3_bucket"], "--s3-prefix", stack, "--capabilities", "CAPABILITY_IAM"]
+        self._sam(["deploy", *where, *upload, "--no-progressbar", "--parameter-overrides", *chosen], {})
+
     def invoke(self, stack: str, logical_id: str, event: Path) -> int:
         """`sam remote invoke`, printing what it prints; returns its exit status."""
         command = ["remote", "invoke", logical_id, "--stack-name", stack, "--event-file", str(event)]

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from handoff import events, ids
+from handoff import events, ids, mail_tags
 from handoff.clock import from_iso, to_iso
 from handoff.events import DetailType
-from handoff.model import Address, Customer, Product
+from handoff.model import Address, Customer, OutboxEntry, Product
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 
@@ -81,17 +81,49 @@ class SampleOrder:
             at=at,
             correlation_id=f"sample-{self.name}",
         )
-        return {
-            "version": "0",
-            "id": _uuid(self.order_id, str(sequence)),
-            "detail-type": entry.detail_type,
-            "source": entry.source,
-            "account": _ACCOUNT,
-            "time": _seconds(at),
-            "region": _REGION,
-            "resources": [],
-            "detail": json.loads(entry.detail),
-        }
+        return _delivered(entry, _uuid(self.order_id, str(sequence)), at)
+
+
+def profile_updated(customer: Customer) -> dict[str, Any]:
+    """The event of a customer's first profile, as EventBridge delivers it."""
+    entry = events.profile_updated(
+        user_id=customer.user_id,
+        changed_fields=["name", "email"],
+        sequence=1,
+        at=_START,
+        correlation_id="sample-profile",
+    )
+    return _delivered(entry, _uuid(customer.user_id, "1"), _START)
+
+
+def bounced(customer: Customer) -> dict[str, Any]:
+    """What SES reports of a mail to an address that does not exist, as EventBridge delivers it.
+
+    Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+    """
+    mail = {
+        "timestamp": to_iso(_START),
+        "messageId": _uuid(customer.user_id, "mail"),
+        "destination": [customer.email],
+        "tags": {mail_tags.TAG: [mail_tags.tag_of(customer.user_id)], "ses:configuration-set": ["handoff-mail"]},
+    }
+    bounce = {
+        "bounceType": "Permanent",
+        "bounceSubType": "General",
+        "bouncedRecipients": [{"emailAddress": customer.email, "action": "failed", "status": "5.1.1"}],
+        "timestamp": to_iso(_START),
+    }
+    return {
+        "version": "0",
+        "id": _uuid(customer.user_id, "bounce"),
+        "detail-type": "Email Bounced",
+        "source": "aws.ses",
+        "account": _ACCOUNT,
+        "time": _seconds(_START),
+        "region": _REGION,
+        "resources": [],
+        "detail": {"eventType": "Bounce", "mail": mail, "bounce": bounce},
+    }
 
 
 def orders() -> dict[str, SampleOrder]:
@@ -136,20 +168,24 @@ def payloads() -> dict[str, dict[str, Any]]:
     """A payload for every function and every route of the API, by its place in ``events/``."""
     sample = orders()
     good, cancelled = sample["good"], sample["cancelled"]
+    tomas = cancelled.customer
     placed = good.event(DetailType.ORDER_PLACED, 1)
     prepared = good.event(DetailType.SHIPMENT_PREPARED, 2)
     other_placed = cancelled.event(DetailType.ORDER_PLACED, 1)
     other_cancelled = cancelled.event(DetailType.ORDER_CANCELLED, 2)
     return {
-        "orders.json": _http("POST /orders", good.customer, order=good),
+        "orders.json": _http("POST /orders", good.customer, body=good.request(), key=good.idempotency_key),
         "orders_list.json": _http("GET /orders", good.customer, query={"limit": "10"}),
         "orders_get.json": _http("GET /orders/{orderId}", good.customer, order_id=good.order_id),
         "orders_cancel.json": _http("POST /orders/{orderId}/cancel", cancelled.customer, order_id=cancelled.order_id),
+        "orders_me.json": _http("GET /me", good.customer),
+        "orders_me_put.json": _http("PUT /me", good.customer, body=_profile(good.customer)),
         "orders_catalog.json": _http("GET /catalog"),
         "orders_health.json": _http("GET /health"),
-        "emails.json": _queued("emails", [placed, prepared, other_cancelled]),
+        "emails.json": _queued("emails", [placed, prepared, other_cancelled, profile_updated(good.customer)]),
         "analytics.json": _queued("analytics", [placed, other_placed, other_cancelled]),
         "fulfillment.json": _queued("fulfillment", [placed, prepared, other_cancelled]),
+        "feedback.json": _queued("feedback", [bounced(tomas)]),
         "sweeper.json": _scheduled("sweeper"),
         **{f"requests/{name}.json": order.request() for name, order in sample.items()},
     }
@@ -163,11 +199,16 @@ def write(folder: Path) -> None:
         file.write_text(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _profile(customer: Customer) -> dict[str, Any]:
+    return {"name": customer.name, "email": customer.email}
+
+
 def _http(
     route: str,
     customer: Customer | None = None,
     *,
-    order: SampleOrder | None = None,
+    body: Mapping[str, Any] | None = None,
+    key: str | None = None,
     order_id: str | None = None,
     query: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -213,15 +254,26 @@ def _http(
         event["pathParameters"] = {"orderId": order_id}
     if query:
         event["queryStringParameters"] = dict(query)
-    if order:
-        body = _compact(order.request())
-        headers |= {
-            "content-type": "application/json",
-            "content-length": str(len(body.encode())),
-            "idempotency-key": order.idempotency_key,
-        }
-        event["body"] = body
+    if body:
+        event["body"] = _compact(body)
+        headers |= {"content-type": "application/json", "content-length": str(len(event["body"].encode()))}
+    if key:
+        headers["idempotency-key"] = key
     return event
+
+
+def _delivered(entry: OutboxEntry, delivery_id: str, at: int) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": delivery_id,
+        "detail-type": entry.detail_type,
+        "source": entry.source,
+        "account": _ACCOUNT,
+        "time": _seconds(at),
+        "region": _REGION,
+        "resources": [],
+        "detail": json.loads(entry.detail),
+    }
 
 
 def _queued(consumer: str, delivered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -234,7 +286,7 @@ def _queued(consumer: str, delivered: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 def _record(consumer: str, event: Mapping[str, Any]) -> dict[str, Any]:
     body = _compact(event)
-    sent = str(from_iso(event["detail"]["metadata"]["timestamp"]) + 60)
+    sent = str(from_iso(event["time"]) + 60)
     return {
         "messageId": _uuid(consumer, event["id"]),
         "receiptHandle": f"sample-{_uuid(consumer, event['id'], 'receipt')}",

@@ -35,6 +35,14 @@ class ShopClient:
         """Close the connections."""
         self._http.close()
 
+    def introduce(self, profile: Mapping[str, Any]) -> Answer:
+        """``PUT /me``."""
+        return self._send("PUT", "me", json={"name": profile["name"], "email": profile["email"]})
+
+    def profile(self) -> Answer:
+        """``GET /me``."""
+        return self._send("GET", "me")
+
     def place(self, order: Mapping[str, Any], key: str) -> Answer:
         """``POST /orders``."""
         return self._send("POST", "orders", json=order, headers={"Idempotency-Key": key})
@@ -50,6 +58,10 @@ class ShopClient:
     def orders(self) -> Answer:
         """``GET /orders``."""
         return self._send("GET", "orders")
+
+    def sales(self, **query: str) -> Answer:
+        """``GET /reports/sales``."""
+        return self._send("GET", "reports/sales", params=query)
 
     def _send(self, method: str, path: str, **request: Any) -> Answer:
         start = time.perf_counter()

@@ -11,12 +11,12 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 
 import mails
-from handoff import aws, consumer, order_store, settings
-from handoff.clock import from_iso, now_ms
+from handoff import aws, consumer, mail_tags, order_store, settings
+from handoff.clock import now_ms
 from handoff.consumer import NotYet, Permanent
 from handoff.customers import CustomerStore
 from handoff.events import DetailType, Envelope
-from handoff.model import Customer, Order, Status
+from handoff.model import Status
 from handoff.telemetry import MetricUnit, logger, metrics
 
 if TYPE_CHECKING:
@@ -27,18 +27,27 @@ if TYPE_CHECKING:
 _REMEMBERED_DAYS = 30
 
 _dynamodb = boto3.client("dynamodb", config=aws.config())
-_orders = order_store.connect(_dynamodb, settings.load())
-_customers = CustomerStore(_dynamodb, settings.text("CUSTOMERS_TABLE"))
+_settings = settings.load()
+_orders = order_store.connect(_dynamodb, _settings)
+_customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 # One try, and a long wait for its answer: asking again after a time-out is how a mail is sent twice.
 _ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))
 _sender = settings.text("MAIL_FROM")
-_consumer = consumer.connect("emails")
+# With it, SES reports bounces and complaints; functions/feedback marks the addresses.
+_configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
+_consumer = consumer.connect("emails", consumer.parse)
 _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,
     expires_after_seconds=_REMEMBERED_DAYS * 24 * 3600,
 )
 _persistence = DynamoDBPersistenceLayer(table_name=settings.text("IDEMPOTENCY_TABLE"), boto3_client=_dynamodb)
+
+_ORDER_MAILS = {
+    DetailType.ORDER_PLACED: mails.confirmation,
+    DetailType.ORDER_CANCELLED: mails.cancellation,
+    DetailType.SHIPMENT_PREPARED: mails.on_its_way,
+}
 
 
 class Pace:
@@ -67,32 +76,49 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 def notify(envelope: Envelope) -> None:
     """One mail per event and recipient."""
-    metadata, data = envelope.detail.metadata, envelope.detail.data
-    if now_ms() - from_iso(metadata.timestamp) > _REMEMBERED_DAYS * 86_400_000:
+    if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
         _skip("too old to know whether it was mailed")
-        return
-    order = _orders.get(data.order_id)
-    if order is None or order.sequence < metadata.sequence:
-        raise NotYet(f"order {data.order_id} is not as far as its event")
+    elif envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
+        tell_of_address(envelope)
+    else:
+        tell_of_order(envelope)
+
+
+def tell_of_order(envelope: Envelope) -> None:
+    """Tell the customer what has become of an order."""
+    order = _orders.get(envelope.order.order_id)
+    if order is None or order.sequence < envelope.detail.metadata.sequence:
+        raise NotYet(f"order {envelope.order.order_id} is not as far as its event")
     if envelope.detail_type is DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
         _skip("the order is cancelled")
         return
-    customer = _customers.get(data.user_id)
+    customer = _customers.get(order.user_id)
     if customer is None or not customer.email:
         _skip("the customer has no address")
+    elif customer.email_problem:
+        _skip(f"the customer's address has {customer.email_problem}")
+    else:
+        mail = _ORDER_MAILS[envelope.detail_type](order, customer)
+        who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
+        send(mail={"eventId": envelope.event_id, **who, **mail})
+
+
+def tell_of_address(envelope: Envelope) -> None:
+    """Tell a changed address at the old and at the new one; the pair is kept until both are told."""
+    sequence = envelope.detail.metadata.sequence
+    customer = _customers.get(envelope.profile.user_id)
+    if customer is None or customer.sequence < sequence:
+        raise NotYet("the customer is not as far as the event")
+    change = customer.address_changes.get(str(sequence))
+    if change is None:
+        _skip("the address has not changed, or both addresses have been told")
         return
-    mail = _compose(envelope.detail_type, order, customer)
-    send(mail={"eventId": metadata.event_id, "recipient": customer.user_id, "to": customer.email, **mail})
-
-
-def _compose(detail_type: DetailType, order: Order, customer: Customer) -> mails.Mail:
-    match detail_type:
-        case DetailType.ORDER_PLACED:
-            return mails.confirmation(order, customer)
-        case DetailType.ORDER_CANCELLED:
-            return mails.cancellation(order, customer)
-        case DetailType.SHIPMENT_PREPARED:
-            return mails.on_its_way(order, customer)
+    for recipient, address in (("old", change.old), ("new", change.new)):
+        if address:
+            mail = mails.address_changed(customer, is_new=recipient == "new")
+            who = {"userId": customer.user_id, "recipient": recipient, "to": address}
+            send(mail={"eventId": envelope.event_id, **who, **mail})
+    _customers.told(customer.user_id, sequence)
 
 
 @idempotent_function(  # type: ignore[untyped-decorator]
@@ -105,6 +131,8 @@ def send(*, mail: dict[str, str]) -> str:
         sent = _ses.send_email(
             FromEmailAddress=_sender,
             Destination={"ToAddresses": [mail["to"]]},
+            EmailTags=[{"Name": mail_tags.TAG, "Value": mail_tags.tag_of(mail["userId"])}],
+            **_configuration_set,
             Content={
                 "Simple": {
                     "Subject": {"Data": mail["subject"], "Charset": "UTF-8"},

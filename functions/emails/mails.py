@@ -32,6 +32,19 @@ def on_its_way(order: Order, customer: Customer) -> Mail:
     return _mail(order, customer, "Your order is on its way", "Your order is packed and on its way to you.")
 
 
+def address_changed(customer: Customer, *, is_new: bool) -> Mail:
+    """The customer's address has changed; said at both, so that a stranger's change does not go unnoticed."""
+    title = "Your e-mail address was changed"
+    if is_new:
+        news = "From now on, we write to you at this address."
+    else:
+        news = "From now on, we write to another address. If it was not you who changed it, please tell us at once."
+    text = f"Hello {customer.name},\n\n{news}\n"
+    return Mail(
+        subject=title, text=text, html=_page(title, f"<p>Hello {escape(customer.name)},</p><p>{escape(news)}</p>")
+    )
+
+
 def money(amount: int, currency: str) -> str:
     """An amount of minor units as people write it: ``1234`` EUR is ``12.34 EUR``."""
     if currency in _WITHOUT_MINOR_UNITS:
@@ -67,9 +80,13 @@ def _mail(order: Order, customer: Customer, title: str, news: str) -> Mail:
         f"<tr><td>{escape(what)}</td><td align='right'>{escape(price)}</td></tr>"
         for what, price in [*rows, ("Total", total)]
     )
-    html = (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title></head><body>"
+    body = (
         f"<p>Hello {escape(customer.name)},</p><p>{escape(news)}</p><table>{cells}</table>"
-        f"<p>Ship to:<br>{'<br>'.join(map(escape, address))}</p><p>Order {escape(order.order_id)}</p></body></html>"
+        f"<p>Ship to:<br>{'<br>'.join(map(escape, address))}</p><p>Order {escape(order.order_id)}</p>"
     )
-    return Mail(subject=title, text=text, html=html)
+    return Mail(subject=title, text=text, html=_page(title, body))
+
+
+def _page(title: str, body: str) -> str:
+    head = f"<head><meta charset='utf-8'><title>{escape(title)}</title></head>"
+    return f"<!doctype html><html lang='en'>{head}<body>{body}</body></html>"

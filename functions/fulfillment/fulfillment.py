@@ -23,7 +23,7 @@ _settings = settings.load()
 _orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
 _bus = bus.connect(_settings.bus_name)
-_consumer = consumer.connect("fulfillment")
+_consumer = consumer.connect("fulfillment", consumer.parse)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 def fulfill(envelope: Envelope) -> None:
     """One side effect per event. The order's state decides whether it is still to be done."""
-    order_id = envelope.detail.data.order_id
+    order_id = envelope.order.order_id
     order = _orders.get(order_id)
     if order is None or order.sequence < envelope.detail.metadata.sequence:
         raise NotYet(f"order {order_id} is not as far as its event")
@@ -53,7 +53,7 @@ def prepare(order: Order) -> None:
         logger.info("Overtaken", status=overtaken.order.status)
         return
     deadline = Deadline(_SECONDS_FOR_ONE)
-    announce(_orders, _bus, _orders.transition(step, deadline), deadline)
+    announce(_orders.unfinished, _bus, order.order_id, _orders.transition(step, deadline), deadline)
 
 
 def settle_payment(order: Order) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from handoff import aws, bus, order_store, payments, settings
+from handoff.customers import CustomerStore
 from handoff.sweeping import Sweep
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _settings = settings.load()
-_orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
+_dynamodb = boto3.client("dynamodb", config=aws.config())
+_orders = order_store.connect(_dynamodb, _settings)
+_customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
 _bus = bus.connect(_settings.bus_name)
 
@@ -21,7 +24,7 @@ _bus = bus.connect(_settings.bus_name)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Look at every shard once; returns what was done."""
     try:
-        sweep = Sweep(_orders, _payments, _bus)
+        sweep = Sweep(_orders, _customers, _payments, _bus)
         sweep.run(range(_settings.unfinished_shards))
         report = sweep.report()
         for name, count in report.items():

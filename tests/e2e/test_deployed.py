@@ -1,7 +1,9 @@
 """The deployed stack: an order through every consumer, and what happens when something on the way dies."""
 
+import contextlib
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -18,10 +20,11 @@ from e2e.support import (
     paused,
     place,
 )
+from handoff import mail_tags
 from ops import demo, observe
-from ops.deployment import CONSUMERS, Deployment
-from ops.local import LocalStack
-from ops.shop_client import ShopClient
+from ops.deployment import CONSUMERS, QUEUED, Deployment
+from ops.local import ROOT, LocalStack
+from ops.shop_client import ShopClient, sign_up
 
 
 def quiet(deployment: Deployment) -> demo.Outcome:
@@ -122,7 +125,7 @@ def _record(message: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("consumer", QUEUED)
 def test_a_poisoned_message_is_a_dead_letter_with_its_reason(deployment: Deployment, consumer: str) -> None:
     # WHEN a message that is no event lands in a queue
     text = f"poison {uuid.uuid4()}"
@@ -155,7 +158,7 @@ def test_health_and_catalogue_are_open_and_anything_else_is_not_found(deployment
     assert nowhere.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("function", ["orders", "sweeper", *CONSUMERS])
+@pytest.mark.parametrize("function", ["orders", "sweeper", *QUEUED])
 def test_each_sample_payload_invokes_its_function(
     local_stack: LocalStack, deployment: Deployment, function: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,3 +167,60 @@ def test_each_sample_payload_invokes_its_function(
     status = local_stack.invoke(deployment.stack, f"{function.capitalize()}Function", event)
     # THEN it answers; a consumer says that its order is not there yet
     assert status == 0, capfd.readouterr()
+
+
+@pytest.fixture
+def newcomer(deployment: Deployment) -> Iterator[tuple[str, ShopClient]]:
+    """A customer who has just introduced themselves: their address, and what they see of the API."""
+    address = f"{uuid.uuid4().hex}@example.com"
+    with contextlib.closing(ShopClient(deployment.api_url, sign_up(deployment, address).token)) as client:
+        assert client.introduce({"name": "New", "email": address}).status == 200
+        yield address, client
+
+
+def test_a_changed_address_is_told_at_the_old_and_at_the_new_one(
+    deployment: Deployment, newcomer: tuple[str, ShopClient]
+) -> None:
+    # GIVEN a customer
+    old, client = newcomer
+    # WHEN they change their address
+    assert client.introduce({"name": "New", "email": f"new-{old}"}).status == 200
+    quiet(deployment)
+    # THEN both addresses have a mail about it
+    assert deployment.endpoint
+    told = [mail for mail in map(str, observe.mails(deployment.endpoint)) if "address was changed" in mail]
+    assert sum(f"'{old}'" in mail for mail in told) == 2  # the first one told of the first address
+    assert sum(f"'new-{old}'" in mail for mail in told) == 1
+
+
+def test_a_bounced_address_is_marked(deployment: Deployment, newcomer: tuple[str, ShopClient]) -> None:
+    # GIVEN a customer whose mails come back
+    address, client = newcomer
+    user_id = client.profile().body["userId"]
+    (record,) = json.loads((demo.EVENTS / "feedback.json").read_text())["Records"]
+    report = json.loads(record["body"])
+    report["detail"]["mail"]["tags"]["user"] = [mail_tags.tag_of(user_id)]
+    report["detail"]["bounce"]["bouncedRecipients"][0]["emailAddress"] = address
+    # WHEN SES says so
+    deployment.sqs.send_message(QueueUrl=deployment.queue_url("feedback"), MessageBody=json.dumps(report))
+    # THEN the customer sees it
+    seen = eventually(lambda: client.profile().body, lambda profile: "emailProblem" in profile)
+    assert seen["emailProblem"] == "bounced"
+
+
+def test_a_consumer_in_a_stack_of_its_own_hears_the_bus(
+    local_stack: LocalStack, deployment: Deployment, client: ShopClient
+) -> None:
+    # GIVEN another team's stack, deployed beside Handoff as docs/add-a-consumer.md says
+    example = ROOT / "examples/loyalty"
+    local_stack.deploy_beside(example, "loyalty", HandoffStack=deployment.stack, RequireTls="false")
+    loyalty = Deployment("loyalty", local_stack.session(), local_stack.endpoint)
+    # WHEN orders are placed
+    for _ in range(2):
+        assert place(client).status == 201
+    # THEN it gives its points
+    points = eventually(
+        lambda: [item["points"] for item in loyalty.scan("PointsTable") if "points" in item], lambda seen: seen == [2]
+    )
+    assert points == [2]
+    quiet(deployment)

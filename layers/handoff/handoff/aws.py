@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -25,6 +25,7 @@ LONGEST_CALL = 7.0
 ERRORS = (BotoCoreError, ClientError)
 
 _CONFLICT_TRIES = 8
+_KEYS_PER_READ = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _FAILED = "ConditionalCheckFailed"
 # Reasons for which a transaction is cancelled and that pass by themselves. Source:
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -80,6 +81,19 @@ def image(error: ClientError) -> dict[str, Any]:
     """The item that failed a condition, as it stands; empty if there is none, or the write did not ask for it."""
     response: Mapping[str, Any] = error.response
     return from_item(response.get("Item", {}))
+
+
+def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The items with these keys as they stand now (consistent reads), by key; what does not exist is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    left = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
+    while left:
+        page = left[:_KEYS_PER_READ]
+        response = client.batch_get_item(RequestItems={table: {"Keys": page, "ConsistentRead": True}})
+        items = [from_item(item) for item in response["Responses"].get(table, [])]
+        found |= {item[key_name]: item for item in items}
+        left = [*response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"], *left[_KEYS_PER_READ:]]
+    return found
 
 
 class Contended(Exception):

@@ -13,7 +13,7 @@ def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) ->
 
     Raises
     ------
-    errors.OrderError
+    errors.RequestError
         `NoSuchOrder`, `NotCancellable`, `InProgress` or `TryLater`.
     """
     order = own_order(shop, order_id, user_id)
@@ -41,7 +41,7 @@ def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
     return order
 
 
-def _refusal(order: Order) -> errors.OrderError:
+def _refusal(order: Order) -> errors.RequestError:
     if order.status is Status.PENDING:
         return in_progress(order)
     return errors.NotCancellable(order.order_id, order.status)

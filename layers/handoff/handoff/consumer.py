@@ -6,9 +6,9 @@ with its reason. A letter that SQS moved there by itself, without a reason, mean
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from handoff import aws, settings
-from handoff.clock import from_iso, now_ms
-from handoff.events import Envelope
+from handoff.clock import now_ms
+from handoff.events import Envelope, WrongEvent
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
 if TYPE_CHECKING:
@@ -30,7 +30,27 @@ if TYPE_CHECKING:
 # Seconds until the next try after the first, second, ... receive: six receives outlast two hours.
 BACKOFF = (10, 300, 1800, 3600, 3600)
 
-Handle = Callable[[Envelope], None]
+
+class Message(Protocol):
+    """What the consumer has to know of a message; times in epoch milliseconds."""
+
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def happened_at(self) -> int:
+        """When what it tells of happened."""
+        ...
+
+    @property
+    def log_keys(self) -> Mapping[str, str]:
+        """What finds it in the logs."""
+        ...
+
+
+M = TypeVar("M", bound=Message)
 
 
 class Permanent(Exception):
@@ -41,25 +61,37 @@ class NotYet(Exception):
     """What the event is about is not to be seen yet; a later try will find it."""
 
 
-class Consumer:
-    """One queue's consumer: ``run`` is its Lambda handler's body."""
+class Consumer(Generic[M]):
+    """One queue's consumer: ``run`` is its Lambda handler's body.
+
+    ``read`` makes a message of a body, and raises `Permanent` if it is none.
+    """
 
     def __init__(
-        self, name: str, client: "SQSClient", *, queue_url: str, dead_letter_url: str, max_receives: int
+        self,
+        name: str,
+        client: "SQSClient",
+        *,
+        read: Callable[[str], M],
+        queue_url: str,
+        dead_letter_url: str,
+        max_receives: int,
     ) -> None:
         self.name = name
+        self._read = read
         self._client = client
         self._queue_url = queue_url
         self._dead_letter_url = dead_letter_url
         self._max_receives = max_receives
         self._received_at = 0
+        self._log_keys: list[str] = []
 
     def run(
         self,
         event: dict[str, Any],
         context: "LambdaContext",
-        handle: Handle,
-        together: Callable[[list[Envelope]], None] | None = None,
+        handle: Callable[[M], None],
+        together: Callable[[list[M]], None] | None = None,
     ) -> "PartialItemFailureResponse":
         """Handle each record of a batch; raises if all of them failed.
 
@@ -70,7 +102,7 @@ class Consumer:
         self._received_at = now_ms()
         try:
             if together:
-                together(_readable(event))
+                together(self._readable(event))
             return process_partial_response(
                 event=event,
                 record_handler=lambda record: self._handle(record, handle),
@@ -78,22 +110,26 @@ class Consumer:
                 context=context,
             )
         finally:
-            logger.remove_keys(["event_id", "order_id", "correlation_id"])
+            logger.remove_keys(self._log_keys)
             flush_metrics()
 
-    def _handle(self, record: SQSRecord, handle: Handle) -> None:
-        envelope = parse(record.body)
-        metadata = envelope.detail.metadata
-        logger.append_keys(
-            event_id=metadata.event_id,
-            order_id=envelope.detail.data.order_id,
-            correlation_id=metadata.correlation_id,
-        )
-        happened = from_iso(metadata.timestamp)
-        metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, max(0, self._received_at - happened))
-        handle(envelope)
-        metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, max(0, now_ms() - happened))
-        logger.info("Done", event=envelope.detail_type)
+    def _handle(self, record: SQSRecord, handle: Callable[[M], None]) -> None:
+        logger.remove_keys(self._log_keys)
+        message = self._read(record.body)
+        self._log_keys = list(message.log_keys)
+        logger.append_keys(**message.log_keys)
+        metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, _since(message, self._received_at))
+        handle(message)
+        metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, _since(message, now_ms()))
+        logger.info("Done")
+
+    def _readable(self, event: dict[str, Any]) -> list[M]:
+        """The messages of a batch; what is none is left for `_handle`, and so for the dead letters."""
+        messages = []
+        for record in event["Records"]:
+            with suppress(Permanent):
+                messages.append(self._read(record["body"]))
+        return messages
 
     def done(self, record: SQSRecord) -> None:
         """A message that came back once is deleted right away, so that a crashing neighbour can't take it along."""
@@ -105,7 +141,7 @@ class Consumer:
     def failed(self, record: SQSRecord, error: BaseException) -> bool:
         """Deal with a message that failed; returns whether it is dealt with for good, in the dead-letter queue."""
         receives = _receives(record)
-        if isinstance(error, Permanent) or receives >= self._max_receives:
+        if isinstance(error, (Permanent, WrongEvent)) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             logger.error("Failed for good", receives=receives, exc_info=error)
             return self._bury(record, _reason(error))
@@ -120,7 +156,7 @@ class Consumer:
         return False
 
     def _bury(self, record: SQSRecord, reason: str) -> bool:
-        attributes = {"reason": reason, "consumer": self.name, "eventId": event_id(record.body)}
+        attributes = {"reason": reason, "consumer": self.name, "eventId": self._event_id(record.body)}
         buried = self._quietly(
             lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
@@ -133,6 +169,12 @@ class Consumer:
         if buried:
             self.done(record)
         return buried
+
+    def _event_id(self, body: str) -> str:
+        try:
+            return self._read(body).event_id
+        except Permanent:
+            return "unknown"
 
     def _quietly(self, call: Callable[[], object]) -> bool:
         """A call to SQS that may fail: the message is still in its queue then, and comes back."""
@@ -147,7 +189,7 @@ class Consumer:
 class _Processor(BatchProcessor):
     """Powertools' batch processor, with our way of dealing with success and failure."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer[Any]) -> None:
         super().__init__(event_type=EventType.SQS)
         self._consumer = consumer
 
@@ -177,21 +219,8 @@ def parse(body: str) -> Envelope:
         raise Permanent(f"not an event: {', '.join(fields)[:200]}") from error
 
 
-def _readable(event: dict[str, Any]) -> list[Envelope]:
-    """The events of a batch; what is none is left for `Consumer.run` to bury."""
-    envelopes = []
-    for record in event["Records"]:
-        with suppress(Permanent):
-            envelopes.append(parse(record["body"]))
-    return envelopes
-
-
-def event_id(body: str) -> str:
-    """The id of the event in a message, ``unknown`` if it has none that can be read."""
-    try:
-        return Envelope.model_validate_json(body).detail.metadata.event_id
-    except ValidationError:
-        return "unknown"
+def _since(message: Message, now: int) -> int:
+    return max(0, now - message.happened_at)
 
 
 def _receives(record: SQSRecord) -> int:
@@ -200,18 +229,19 @@ def _receives(record: SQSRecord) -> int:
 
 def _reason(error: BaseException) -> str:
     """Why it failed, in words that hold no data of the message."""
-    if isinstance(error, (Permanent, NotYet)):
+    if isinstance(error, (Permanent, NotYet, WrongEvent)):
         return str(error)
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response['Error']['Code']}"
     return type(error).__name__
 
 
-def connect(name: str) -> Consumer:
+def connect(name: str, read: Callable[[str], M]) -> Consumer[M]:
     """The consumer of this function's queue."""
     return Consumer(
         name,
         boto3.client("sqs", config=aws.config()),
+        read=read,
         queue_url=settings.text("QUEUE_URL"),
         dead_letter_url=settings.text("DEAD_LETTER_QUEUE_URL"),
         max_receives=int(settings.number("MAX_RECEIVES")),

@@ -1,25 +1,180 @@
-"""Customers in DynamoDB."""
+"""Customers: how a profile changes, and how customers are kept in DynamoDB."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from handoff import aws
-from handoff.model import Customer
+from handoff import aws, events, ids
+from handoff.clock import Deadline, to_iso
+from handoff.errors import ProfileBusy
+from handoff.model import AddressChange, Customer, HistoryEntry
+from handoff.unfinished import FIRST_LOOK_AFTER, UnfinishedStore, readable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+MOST_UNTOLD = 10  # changes that may wait for their event or their mails; beyond, a customer has to wait
+_REMEMBERED = 20  # steps of the history that are kept
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """One step of a customer; ``before`` is None for a new one."""
+
+    id: str
+    before: Customer | None
+    after: Customer
+
+
+def changed(
+    before: Customer | None, *, user_id: str, name: str, email: str, now: int, correlation_id: str
+) -> ProfileChange | None:
+    """The step that gives a customer this name and address; None if nothing changes. ``now`` in epoch milliseconds.
+
+    Raises
+    ------
+    ProfileBusy
+        If too many earlier changes have not been told yet.
+    """
+    was = before or Customer(user_id=user_id, name="")
+    fields = [field for field, old, new in (("name", was.name, name), ("email", was.email, email)) if old != new]
+    if not fields:
+        return None
+    if max(len(was.outbox), len(was.address_changes)) >= MOST_UNTOLD:
+        raise ProfileBusy()
+    sequence = was.sequence + 1
+    key = str(sequence)
+    change_id = ids.unique()
+    event = events.profile_updated(
+        user_id=user_id, changed_fields=fields, sequence=sequence, at=now, correlation_id=correlation_id
+    )
+    entry = HistoryEntry(sequence=sequence, status="UPDATED", at=to_iso(now), transition_id=change_id)
+    moved = {key: AddressChange(old=was.email, new=email)} if "email" in fields else {}
+    after = was.model_copy(
+        update={
+            "name": name,
+            "email": email,
+            "email_problem": None if moved else was.email_problem,
+            "sequence": sequence,
+            "history": (*was.history, entry)[-_REMEMBERED:],
+            "outbox": {**was.outbox, key: event},
+            "address_changes": {**was.address_changes, **moved},
+            "due_at": now + FIRST_LOOK_AFTER,
+            "unfinished_since": was.unfinished_since or now,
+        }
+    )
+    return ProfileChange(change_id, before, after)
 
 
 class CustomerStore:
-    """Reads customers."""
+    """Reads and conditional writes of customers."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, shards: int) -> None:
         self._client = client
         self._table = table
+        self._shards = shards
+        self.unfinished = UnfinishedStore(client, table, "userId")
 
     def get(self, user_id: str) -> Customer | None:
         """The customer as they are now (a consistent read)."""
         response = self._client.get_item(
             TableName=self._table, Key=aws.to_item({"userId": user_id}), ConsistentRead=True
         )
-        item = response.get("Item")
-        return Customer.model_validate(aws.from_item(item)) if item else None
+        return _customer(aws.from_item(response.get("Item", {})))
+
+    def get_many(self, user_ids: Iterable[str]) -> dict[str, Customer]:
+        """The customers as they are now, by id; what does not exist, or is no customer, is left out."""
+        items = aws.batch_get(self._client, self._table, "userId", user_ids)
+        return {user_id: found for user_id, item in items.items() if (found := readable(Customer, item, user_id))}
+
+    def update(
+        self, user_id: str, *, name: str, email: str, now: int, correlation_id: str, deadline: Deadline
+    ) -> Customer:
+        """Give a customer this name and address, and put the event of it into the outbox, in one write.
+
+        Raises
+        ------
+        ProfileBusy
+            If too many earlier changes have not been told yet, or others keep changing the same customer.
+        aws.Contended
+            If there is no time left.
+        """
+        before = self.get(user_id)
+        for _ in range(_TRIES):
+            change = changed(before, user_id=user_id, name=name, email=email, now=now, correlation_id=correlation_id)
+            if change is None:
+                return before or Customer(user_id=user_id, name=name)
+            try:
+                aws.write(self._client, [self._writing(change)], deadline)
+                return change.after
+            except aws.ConditionFailed as failed:
+                before = _customer(failed.images[0])
+                # Our own id in the history means that an earlier try of this write succeeded, its answer lost.
+                if before and before.took(change.id):
+                    return before
+        raise ProfileBusy()
+
+    def told(self, user_id: str, sequence: int) -> None:
+        """Forget a changed address: the old and the new one have been told."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=aws.to_item({"userId": user_id}),
+            UpdateExpression="REMOVE addressChanges.#sequence",
+            ConditionExpression="attribute_exists(userId)",
+            ExpressionAttributeNames={"#sequence": str(sequence)},
+        )
+
+    def mark(self, user_id: str, email: str, problem: str) -> bool:
+        """Mark a customer's address as unusable, if it is still theirs; returns whether it is."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({"userId": user_id}),
+                UpdateExpression="SET emailProblem = :problem",
+                ConditionExpression="email = :email",
+                ExpressionAttributeValues=aws.to_item({":problem": problem, ":email": email}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _writing(self, change: ProfileChange) -> "TransactWriteItemTypeDef":
+        """The write of a change, if the customer is still at the sequence that was read."""
+        after, seen = change.after, change.before.sequence if change.before else 0
+        stored = after.model_dump(mode="json", by_alias=True, exclude_none=True)
+        stored["unfinished"] = ids.shard(after.user_id, self._shards)
+        sets = ["unfinishedSince = if_not_exists(unfinishedSince, :unfinishedSince)"]
+        names: dict[str, str] = {}
+        values = {":unfinishedSince": stored["unfinishedSince"], ":seen": seen}
+        changed = ["name", "email", "sequence", "history", "unfinished", "dueAt"]
+        if seen == 0:  # new, or put into the table by somebody else: the maps may not be there yet
+            changed += ["outbox", "addressChanges"]
+        else:
+            names["#key"] = key = str(after.sequence)
+            sets.append("outbox.#key = :event")
+            values[":event"] = stored["outbox"][key]
+            if key in stored["addressChanges"]:
+                sets.append("addressChanges.#key = :pair")
+                values[":pair"] = stored["addressChanges"][key]
+        sets += [f"#{field} = :{field}" for field in changed]
+        names |= {f"#{field}": field for field in changed}
+        values |= {f":{field}": stored[field] for field in changed}
+        removes = " REMOVE emailProblem" if str(after.sequence) in after.address_changes else ""
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": aws.to_item({"userId": after.user_id}),
+                "UpdateExpression": "SET " + ", ".join(sets) + removes,
+                "ConditionExpression": "#sequence = :seen"
+                + (" OR attribute_not_exists(#sequence)" if not seen else ""),
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": aws.to_item(values),
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+
+def _customer(item: dict[str, Any]) -> Customer | None:
+    return Customer.model_validate(item) if item else None

@@ -1,18 +1,18 @@
 """How a request about an order can end other than well. Each says what was wrong and what to do."""
 
 
-class OrderError(Exception):
+class RequestError(Exception):
     """A request that can't be met; the text is for the client."""
 
 
-class NoSuchOrder(OrderError):
+class NoSuchOrder(RequestError):
     """There is no such order, or it is somebody else's: the two are not told apart."""
 
     def __init__(self) -> None:
         super().__init__("You have no order with this id.")
 
 
-class UnknownProducts(OrderError):
+class UnknownProducts(RequestError):
     """Some products are not on sale."""
 
     def __init__(self, skus: list[str]) -> None:
@@ -20,7 +20,7 @@ class UnknownProducts(OrderError):
         self.skus = skus
 
 
-class OutOfStock(OrderError):
+class OutOfStock(RequestError):
     """Some products are not available in the quantity wanted. Nothing was reserved, and the key stays free."""
 
     def __init__(self, available: dict[str, int]) -> None:
@@ -29,7 +29,7 @@ class OutOfStock(OrderError):
         self.available = available
 
 
-class TotalChanged(OrderError):
+class TotalChanged(RequestError):
     """The total is not the one that the client expected."""
 
     def __init__(self, total: int, currency: str) -> None:
@@ -37,14 +37,14 @@ class TotalChanged(OrderError):
         self.total = total
 
 
-class KeyReused(OrderError):
+class KeyReused(RequestError):
     """The key belongs to another request."""
 
     def __init__(self) -> None:
         super().__init__("This Idempotency-Key was used with another body. Use a new key for a new order.")
 
 
-class InProgress(OrderError):
+class InProgress(RequestError):
     """An earlier request with this key is still being worked on; ``retry_after`` in seconds."""
 
     def __init__(self, order_id: str, retry_after: int) -> None:
@@ -53,7 +53,7 @@ class InProgress(OrderError):
         self.retry_after = retry_after
 
 
-class PaymentDeclined(OrderError):
+class PaymentDeclined(RequestError):
     """The provider said no, for good. The stock was given back."""
 
     def __init__(self, order_id: str) -> None:
@@ -61,7 +61,7 @@ class PaymentDeclined(OrderError):
         self.order_id = order_id
 
 
-class OrderExpired(OrderError):
+class OrderExpired(RequestError):
     """The order was not finished in time. The stock was given back, and a hold is voided."""
 
     def __init__(self, order_id: str) -> None:
@@ -69,7 +69,7 @@ class OrderExpired(OrderError):
         self.order_id = order_id
 
 
-class TryLater(OrderError):
+class TryLater(RequestError):
     """It could not be finished now. The same request with the same key goes on where this one stopped."""
 
     retry_after = 2
@@ -79,7 +79,16 @@ class TryLater(OrderError):
         self.order_id = order_id
 
 
-class NotCancellable(OrderError):
+class ProfileBusy(RequestError):
+    """The profile is being changed elsewhere, or earlier changes of it have not been announced yet."""
+
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__("Earlier changes of your profile are still being announced. Try again in half a minute.")
+
+
+class NotCancellable(RequestError):
     """The order is past the point where it can be cancelled."""
 
     def __init__(self, order_id: str, status: str) -> None:

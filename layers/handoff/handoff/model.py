@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from handoff.clock import from_iso
+
 MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
 MAX_QUANTITY = 999
 
@@ -57,11 +59,12 @@ class Address(Model):
 
 
 class Payment(Model):
-    """What is known of an order's payment."""
+    """What is known of an order's payment; a hold lapses at ``expires_at`` (epoch milliseconds)."""
 
     state: PaymentState = PaymentState.NONE
     reference: str | None = None
     reason: str | None = None
+    expires_at: int | None = None
 
 
 class PaymentDue(Model):
@@ -132,6 +135,16 @@ class Order(Aggregate):
     lease_until: int
     expires_at: int
 
+    @property
+    def created_at(self) -> int:
+        """When its first attempt began, in epoch milliseconds."""
+        return from_iso(self.history[0].at)
+
+    def hold_is_half_over(self, now: int) -> bool:
+        """Whether its hold, if it lapses at all, is past half its life."""
+        lapses = self.payment.expires_at
+        return lapses is not None and now - self.created_at >= lapses - now
+
 
 class Shipment(Model):
     """What the warehouse packs; it may leave the house once it is ``released``, that is, paid."""
@@ -153,12 +166,22 @@ class Product(Model):
     listed: bool = True
 
 
-class Customer(Model):
-    """A customer, as far as the mails need one."""
+class AddressChange(Model):
+    """A changed e-mail address, kept until the old and the new one have been told."""
 
+    old: str | None = None
+    new: str
+
+
+class Customer(Aggregate):
+    """A customer. ``address_changes`` by the sequence of the change; ``email_problem`` marks an unusable address."""
+
+    sequence: int = 0
     user_id: str
     name: str
     email: str | None = None
+    email_problem: Literal["bounced", "complained"] | None = None
+    address_changes: Mapping[str, AddressChange] = {}
 
 
 class OrderSummary(Model):

@@ -3,23 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from handoff import aws, ids
 from handoff.clock import Deadline, from_iso
 from handoff.model import Model, Order, OrderSummary, Payment, PaymentState, Product, Status
 from handoff.settings import Settings
-from handoff.telemetry import logger
 from handoff.transitions import Transition
-from handoff.unfinished import INDEX_KEYS, Remains, UnfinishedStore
+from handoff.unfinished import FIRST_LOOK_AFTER, INDEX_KEYS, Remains, UnfinishedStore, readable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at an order that its request may have left behind
 _SETTLE_TRIES = 4
-_KEYS_PER_READ = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 
 
 class Repeated(Exception):
@@ -66,22 +61,8 @@ class OrderStore:
 
     def get_many(self, order_ids: Iterable[str]) -> dict[str, Order]:
         """The orders as they stand now, by id; what does not exist, or is no order, is left out."""
-        found: dict[str, Order] = {}
-        keys = [aws.to_item({"orderId": order_id}) for order_id in dict.fromkeys(order_ids)]
-        while keys:
-            response = self._client.batch_get_item(
-                RequestItems={self._orders: {"Keys": keys[:_KEYS_PER_READ], "ConsistentRead": True}}
-            )
-            for item in response["Responses"].get(self._orders, []):
-                try:
-                    found[item["orderId"]["S"]] = Order.model_validate(aws.from_item(item))
-                except ValidationError as error:
-                    fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
-                    # Not the error itself: it would show the fields' values.
-                    logger.error("An item is no order", order_id=item["orderId"]["S"], fields=fields)
-            left = response["UnprocessedKeys"].get(self._orders, {"Keys": []})
-            keys = [*left["Keys"], *keys[_KEYS_PER_READ:]]
-        return found
+        items = aws.batch_get(self._client, self._orders, "orderId", order_ids)
+        return {order_id: order for order_id, item in items.items() if (order := readable(Order, item, order_id))}
 
     def list_of(
         self, user_id: str, limit: int, after: Mapping[str, str] | None = None

@@ -2,16 +2,16 @@
 
 from handoff.bus import Bus
 from handoff.clock import Deadline
-from handoff.model import Order
-from handoff.order_store import OrderStore
-from handoff.unfinished import Remains
+from handoff.model import Aggregate
+from handoff.unfinished import Remains, UnfinishedStore
 
 
-def announce(orders: OrderStore, bus: Bus, order: Order, deadline: Deadline) -> None:
-    """Publish an order's events, oldest first, and take out what the bus took; the sweeper does what is left."""
-    sequences = sorted(order.outbox, key=int)
-    taken = bus.publish([order.outbox[sequence] for sequence in sequences])
+def announce(store: UnfinishedStore, bus: Bus, key: str, aggregate: Aggregate, deadline: Deadline) -> None:
+    """Publish an aggregate's events, oldest first, and take out what the bus took; the sweeper does what is left."""
+    sequences = sorted(aggregate.outbox, key=int)
+    if not sequences:
+        return
+    taken = bus.publish([aggregate.outbox[sequence] for sequence in sequences])
     published = [sequence for sequence, ok in zip(sequences, taken, strict=True) if ok]
     if published:
-        seen = Remains(frozenset(order.outbox), payment_due=order.payment_due is not None)
-        orders.unfinished.clear(order.order_id, seen, published, deadline)
+        store.clear(key, Remains.of(aggregate), published, deadline)

@@ -11,10 +11,11 @@ from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.catalogue import Catalogue
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.model import Address, HistoryEntry, Line, Order, Payment, Product, Status
-from handoff.order_store import FIRST_LOOK_AFTER, OrderStore, Overtaken, Refused, Repeated
+from handoff.order_store import OrderStore, Overtaken, Refused, Repeated
 from handoff.outbox import announce
 from handoff.payments import Authorised, Declined, Payments, ProviderError
 from handoff.telemetry import logger
+from handoff.unfinished import FIRST_LOOK_AFTER
 
 DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
 LEASE = 25_000  # ms: no attempt outlives its function's timeout
@@ -58,7 +59,7 @@ def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
 
     Raises
     ------
-    errors.OrderError
+    errors.RequestError
         One of its subclasses, for every other outcome.
     """
     order = reserve(shop, placement, deadline)
@@ -145,6 +146,7 @@ def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
             amount=order.total,
             currency=order.currency,
             token=order.payment_token or "",
+            since=order.created_at,
         )
     except ProviderError as error:
         _give_back(shop, order, deadline)
@@ -161,6 +163,7 @@ def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> No
     except Overtaken as overtaken:
         _overtaken_by(overtaken, order)
     except Contended as error:
+        _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
     raise errors.PaymentDeclined(order.order_id)
 
@@ -168,17 +171,18 @@ def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> No
 def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Order:
     """The order stands from here on, and its event is kept with it."""
     try:
-        return shop.orders.transition(transitions.placed(order, hold.reference, now_ms()), deadline)
+        return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
     except Overtaken as overtaken:
         return _overtaken_by(overtaken, order)
     except Contended as error:
+        _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
 
 
 def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
     """Tell the others, if there is time; what is not told now is told by the sweeper."""
     if deadline.remaining() >= LONGEST_PUBLISH + LONGEST_CALL:
-        announce(shop.orders, shop.bus, order, deadline)
+        announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
 
 
 def outcome(order: Order) -> Order:

@@ -5,18 +5,19 @@ write insists on what was read, events may come twice, and the provider knows it
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from handoff import aws, transitions
 from handoff.aws import Contended
 from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms
-from handoff.model import Order, PaymentState, Status
+from handoff.customers import CustomerStore
+from handoff.model import Aggregate, Order, PaymentState, Status
 from handoff.order_store import OrderStore, Overtaken
 from handoff.payments import Payments, ProviderError
 from handoff.settlement import settle
 from handoff.telemetry import logger
-from handoff.unfinished import Hint, Remains
+from handoff.unfinished import A, Hint, Remains, UnfinishedStore
 
 PUBLISHING_BUDGET = 20.0  # seconds a run
 SETTLING_BUDGET = 20.0  # seconds a run, of its own, so that a dead provider does not hold up events
@@ -29,8 +30,9 @@ _WRITE_SECONDS = 10.0
 class Sweep:
     """One run. ``oldest_age`` is in seconds, 0 if nothing is unfinished."""
 
-    def __init__(self, orders: OrderStore, payments: Payments, bus: Bus) -> None:
+    def __init__(self, orders: OrderStore, customers: CustomerStore, payments: Payments, bus: Bus) -> None:
         self._orders = orders
+        self._customers = customers
         self._payments = payments
         self._bus = bus
         self._publishing = Budget(PUBLISHING_BUDGET)
@@ -43,14 +45,15 @@ class Sweep:
         self.failed = 0
         self.refused = 0
         self.stuck = 0
+        self.expiring = 0
 
     def run(self, shards: Iterable[int]) -> None:
-        """Look at every unfinished order of these shards, and finish what is due."""
+        """Look at everything unfinished in these shards, and finish what is due."""
         for shard in shards:
             for hints in self._orders.unfinished.hints(shard):
-                if self._publishing.spent and self._settling.spent:
-                    return
-                self._look_at(hints)
+                self._look_at_orders(hints)
+            for hints in self._customers.unfinished.hints(shard):
+                self._look_at_customers(hints)
 
     def report(self) -> dict[str, int]:
         """What was done, by the names of its metrics."""
@@ -60,43 +63,59 @@ class Sweep:
             "PaymentsSettled": self.settled,
             "PaymentsFailed": self.refused,
             "PaymentsStuck": self.stuck,
+            "HoldsExpiring": self.expiring,
             "SweepFailures": self.failed,
         }
 
-    def _look_at(self, hints: Sequence[Hint]) -> None:
-        now = now_ms()
-        self.oldest_age = max([self.oldest_age, *((now - hint.unfinished_since) / 1000 for hint in hints)])
-        with self._publishing:
-            due_hints = {hint.key: hint for hint in hints if hint.due_at <= now}
-            due = self._orders.get_many(due_hints)
-            self._publish([order for order in due.values() if order.outbox])
-        for unreadable in due_hints.keys() - due.keys():
-            self._put_off(unreadable, due_hints[unreadable].unfinished_since)
+    def _look_at_orders(self, hints: Sequence[Hint]) -> None:
+        if self._publishing.spent and self._settling.spent:
+            return
+        due = self._publish_due(self._orders.unfinished, hints, self._orders.get_many)
         with self._settling:
             for order in due.values():
                 if not self._settling.spent:
                     self._finish(order)
 
-    def _publish(self, orders: Sequence[Order]) -> None:
+    def _look_at_customers(self, hints: Sequence[Hint]) -> None:
+        if not self._publishing.spent:
+            due = self._publish_due(self._customers.unfinished, hints, self._customers.get_many)
+            for user_id, customer in due.items():
+                if not customer.outbox:
+                    self._customers.unfinished.forget(user_id)
+
+    def _publish_due(
+        self, store: UnfinishedStore, hints: Sequence[Hint], get_many: Callable[[Iterable[str]], dict[str, A]]
+    ) -> dict[str, A]:
+        """Publish the events of what is due, and return it as it was read."""
+        now = now_ms()
+        self.oldest_age = max([self.oldest_age, *((now - hint.unfinished_since) / 1000 for hint in hints)])
+        due_hints = {hint.key: hint for hint in hints if hint.due_at <= now}
+        with self._publishing:
+            due = get_many(due_hints)
+            self._publish(store, due)
+            for unreadable in due_hints.keys() - due.keys():
+                self._put_off(store, unreadable, due_hints[unreadable].unfinished_since)
+        return due
+
+    def _publish(self, store: UnfinishedStore, aggregates: Mapping[str, A]) -> None:
         """Publish the outboxes, oldest event first, ten entries a call."""
-        waiting = [(order, sequence) for order in orders for sequence in sorted(order.outbox, key=int)]
+        waiting = [(key, sequence) for key, found in aggregates.items() for sequence in sorted(found.outbox, key=int)]
         for start in range(0, len(waiting), ENTRIES_PER_CALL):
             if not self._bus_works or self._publishing.spent:
                 return
             batch = waiting[start : start + ENTRIES_PER_CALL]
-            taken = self._bus.publish([order.outbox[sequence] for order, sequence in batch])
+            taken = self._bus.publish([aggregates[key].outbox[sequence] for key, sequence in batch])
             self._bus_works = any(taken)
-            for order in {order.order_id: order for order, _ in batch}.values():
-                mine = [(sequence, ok) for (of, sequence), ok in zip(batch, taken, strict=True) if of is order]
-                self._clear(order, [sequence for sequence, ok in mine if ok])
-                if not all(ok for _, ok in mine):
-                    self._put_off(order.order_id, order.unfinished_since)
+            for key in dict.fromkeys(key for key, _ in batch):
+                mine = [(sequence, ok) for (of, sequence), ok in zip(batch, taken, strict=True) if of == key]
+                published = [sequence for sequence, ok in mine if ok]
+                cleared = self._clear(store, key, aggregates[key], published)
+                if not cleared or len(published) < len(mine):
+                    self._put_off(store, key, aggregates[key].unfinished_since)
 
-    def _clear(self, order: Order, published: list[str]) -> None:
-        seen = Remains(frozenset(order.outbox), payment_due=order.payment_due is not None)
+    def _clear(self, store: UnfinishedStore, key: str, aggregate: Aggregate, published: list[str]) -> bool:
         self.published += len(published)
-        if not self._orders.unfinished.clear(order.order_id, seen, published, Deadline(_WRITE_SECONDS)):
-            self._put_off(order.order_id, order.unfinished_since)
+        return store.clear(key, Remains.of(aggregate), published, Deadline(_WRITE_SECONDS))
 
     def _finish(self, order: Order) -> None:
         """Expire the order or settle its payment, if that is what is left to do."""
@@ -114,7 +133,7 @@ class Sweep:
             logger.info("Somebody else moved it on", order_id=order.order_id)
         except (ProviderError, Contended, *aws.ERRORS) as error:
             logger.warning("Not finished; tried again later", order_id=order.order_id, exc_info=error)
-            self._put_off(order.order_id, order.unfinished_since)
+            self._put_off(self._orders.unfinished, order.order_id, order.unfinished_since)
 
     def _expire(self, order: Order) -> Order | None:
         """Give a PENDING order up if its time has come; otherwise look again then."""
@@ -130,21 +149,24 @@ class Sweep:
         if order.payment_due and now_ms() - order.payment_due.since > STUCK_AFTER:
             self.stuck += 1
             logger.error("A payment has been due for 23 hours", order_id=order.order_id)
+        if order.payment_due and order.payment_due.action == "capture" and order.hold_is_half_over(now_ms()):
+            self.expiring += 1
+            logger.error("A hold is past half its life and not captured", order_id=order.order_id)
         settled = settle(self._orders, self._payments, order, Deadline(_WRITE_SECONDS))
         self.settled += 1
         if settled.payment.state is PaymentState.FAILED:
             self.refused += 1
             logger.error("The provider refused to settle a payment", order_id=order.order_id)
 
-    def _put_off(self, order_id: str, unfinished_since: int | None) -> None:
+    def _put_off(self, store: UnfinishedStore, key: str, unfinished_since: int | None) -> None:
         """Try again after as long as it has been unfinished, within bounds; its age goes on counting."""
         self.failed += 1
         now = now_ms()
         pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
         try:
-            self._orders.unfinished.postpone(order_id, now + pause)
+            store.postpone(key, now + pause)
         except aws.ERRORS as error:
-            logger.warning("Not put off either; tried again in the next run", order_id=order_id, exc_info=error)
+            logger.warning("Not put off either; tried again in the next run", aggregate=key, exc_info=error)
 
 
 class Budget:

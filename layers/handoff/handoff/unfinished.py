@@ -6,17 +6,24 @@ payment is due or a reservation is open; whoever finishes the last of these remo
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
 
 from handoff import aws
 from handoff.clock import Deadline
+from handoff.model import Aggregate, Order
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 INDEX = "unfinished"
+FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
+
+
+A = TypeVar("A", bound=Aggregate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,28 @@ class Remains:
         """What an item as read from the table has unfinished."""
         return cls(frozenset(item.get("outbox", ())), "paymentDue" in item)
 
+    @classmethod
+    def of(cls, aggregate: Aggregate) -> "Remains":
+        """What an aggregate has unfinished."""
+        due = isinstance(aggregate, Order) and aggregate.payment_due is not None
+        return cls(frozenset(aggregate.outbox), payment_due=due)
+
     @property
     def condition(self) -> str:
         """Still so; ``:events`` is to hold the number of events."""
         exists = "attribute_exists" if self.payment_due else "attribute_not_exists"
         return f"size(outbox) = :events AND {exists}(paymentDue)"
+
+
+def readable(model: type[A], item: Mapping[str, Any], key: str) -> A | None:
+    """An item as the aggregate that it is; None, and a line in the log, if it is none."""
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        # Not the error itself: it would show the fields' values.
+        fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
+        logger.error("An item is not readable", aggregate=key, model=model.__name__, fields=fields)
+        return None
 
 
 class UnfinishedStore:
@@ -126,7 +150,8 @@ class UnfinishedStore:
                 TableName=self._table,
                 Key=aws.to_item({self._key_name: key}),
                 UpdateExpression="REMOVE " + ", ".join(INDEX_KEYS),
-                ConditionExpression=Remains(frozenset(), payment_due=False).condition + " AND #status <> :pending",
+                ConditionExpression=Remains(frozenset(), payment_due=False).condition
+                + " AND (attribute_not_exists(#status) OR #status <> :pending)",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=aws.to_item({":events": 0, ":pending": "PENDING"}),
             )

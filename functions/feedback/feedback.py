@@ -1,0 +1,37 @@
+"""Feedback: marks the addresses from which mails came back, or whose owners did not want them."""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from handoff import aws, consumer, settings
+from handoff.customers import CustomerStore
+from handoff.telemetry import MetricUnit, logger, metrics
+from ses_events import MailEvent, read
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_settings = settings.load()
+_customers = CustomerStore(
+    boto3.client("dynamodb", config=aws.config()), _settings.customers_table, _settings.unfinished_shards
+)
+_consumer = consumer.connect("feedback", read)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+    """Consume a batch of the feedback queue."""
+    return _consumer.run(event, context, mark)
+
+
+def mark(event: MailEvent) -> None:
+    """Mark each address that is still its customer's; marking twice is marking."""
+    for address in event.addresses:
+        if event.problem and _customers.mark(event.user_id, address, event.problem):
+            metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
+            logger.info("Marked", problem=event.problem, user_id=event.user_id)
+        else:
+            metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
+            logger.info("Skipped", reason="a passing problem, or not the customer's address any more")

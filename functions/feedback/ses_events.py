@@ -1,0 +1,114 @@
+"""What SES tells EventBridge about mails that came back or were complained about.
+
+Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+"""
+
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from handoff.clock import from_iso
+from handoff.consumer import Permanent
+from handoff.mail_tags import user_id_of
+from handoff.model import Model
+
+
+class Recipient(Model):
+    """One address that a mail went to."""
+
+    email_address: str
+
+
+class Bounce(Model):
+    """A mail that came back. Only a permanent bounce says anything of the address."""
+
+    bounce_type: str
+    bounced_recipients: tuple[Recipient, ...]
+
+
+class Complaint(Model):
+    """A mail that its recipient did not want."""
+
+    complained_recipients: tuple[Recipient, ...]
+
+
+class Tags(Model):
+    """The tags with which the mail was sent; the customer is among them."""
+
+    user: tuple[str, ...] = Field(min_length=1)
+
+
+class SentMail(Model):
+    """The mail that it is about."""
+
+    tags: Tags
+
+
+class Detail(Model):
+    """A bounce or a complaint."""
+
+    mail: SentMail
+    bounce: Bounce | None = None
+    complaint: Complaint | None = None
+
+
+class MailEvent(Model):
+    """An event of SES as EventBridge delivers it, as far as it is looked at."""
+
+    id: str
+    time: str
+    detail: Detail
+
+    @property
+    def event_id(self) -> str:
+        """The id that EventBridge gave it."""
+        return self.id
+
+    @property
+    def happened_at(self) -> int:
+        """When SES published it, in epoch milliseconds."""
+        return from_iso(self.time)
+
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds it in the logs."""
+        return {"event_id": self.id}
+
+    @property
+    def user_id(self) -> str:
+        """The customer to whom the mail was sent."""
+        return user_id_of(self.detail.mail.tags.user[0])
+
+    @property
+    def problem(self) -> Literal["bounced", "complained"] | None:
+        """What is wrong with the address; None if it may pass."""
+        if self.detail.complaint:
+            return "complained"
+        bounce = self.detail.bounce
+        return "bounced" if bounce and bounce.bounce_type == "Permanent" else None
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that it is about."""
+        bounced = self.detail.bounce.bounced_recipients if self.detail.bounce else ()
+        complained = self.detail.complaint.complained_recipients if self.detail.complaint else ()
+        return [recipient.email_address for recipient in (*bounced, *complained)]
+
+
+def read(body: str) -> MailEvent:
+    """The event in a message.
+
+    Raises
+    ------
+    Permanent
+        If it is none; the text names the fields, not their values.
+    """
+    try:
+        event = MailEvent.model_validate_json(body)
+        _ = event.happened_at, event.user_id
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
+        raise Permanent(f"not an event of SES: {', '.join(fields)[:200]}") from error
+    except ValueError as error:
+        raise Permanent("not an event of SES: time or tags") from error
+    return event
