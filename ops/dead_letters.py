@@ -22,8 +22,11 @@ class Letter:
     message: "MessageTypeDef"
 
 
-def letters(client: "SQSClient", queue_url: str) -> Iterator[Letter]:
-    """Each letter of a dead-letter queue; it stays there, out of others' sight for two minutes."""
+def letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Iterator[Letter]:
+    """Each letter of a dead-letter queue; it stays there, out of others' sight for two minutes.
+
+    ``wait`` is how long one look may take, in seconds: above zero, SQS asks all of its servers.
+    """
     seen: set[str] = set()
     empty = 0
     while empty < _EMPTY_LOOKS:
@@ -32,7 +35,7 @@ def letters(client: "SQSClient", queue_url: str) -> Iterator[Letter]:
             MaxNumberOfMessages=10,
             VisibilityTimeout=_HIDDEN_SECONDS,
             MessageAttributeNames=["All"],
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=wait,
         )
         fresh = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
         empty = 0 if fresh else empty + 1

@@ -108,7 +108,7 @@ def read(body: str) -> MailEvent:
         _ = event.happened_at, event.user_id
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
-        raise Permanent(f"not an event of SES: {', '.join(fields)[:200]}") from error
+        raise Permanent(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error shows values
     except ValueError as error:
         raise Permanent("not an event of SES: time or tags") from error
     return event

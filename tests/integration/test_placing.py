@@ -311,8 +311,8 @@ def test_a_conflict_at_the_commit_is_tried_again(world, warm):
 
 def test_conflicts_without_end_at_the_commit_are_503_and_the_same_key_goes_on_at_once(world, warm):
     # GIVEN a commit that others get in the way of, at every try
-    commits = lambda call: ":placedAt" in call.values
-    world.wire.always("dynamodb.UpdateItem", wire.refuse("TransactionConflictException"), where=commits)
+    conflict = wire.refuse("TransactionConflictException")
+    world.wire.always("dynamodb.UpdateItem", conflict, where=lambda call: ":placedAt" in call.values)
     answer = warm.place(body())
     assert (answer.status, answer.problem) == (503, "try-later")
 

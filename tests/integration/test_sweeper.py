@@ -7,6 +7,7 @@ from support.wire import Crash
 from support.world import MUG, body
 
 MINUTE = 60
+HOUR = 60 * MINUTE
 
 
 @pytest.fixture
@@ -429,6 +430,31 @@ def test_what_stays_unknown_for_23_hours_is_counted_for_a_human(world, due, prin
     printed()
     assert world.sweep()["PaymentsStuck"] == 1
     assert printed()["PaymentsStuck"].values == [1.0]
+
+
+def test_a_hold_that_is_not_captured_by_half_its_life_is_counted_until_it_is(world, order_id, printed):
+    # GIVEN a packed order whose hold lasts a week, and a provider that does not answer
+    week = 7 * 24 * HOUR
+    payment = world.order(order_id)["payment"] | {"expiresAt": world.clock.ms + week * 1000}
+    world.change("OrdersTable", {"orderId": order_id}, payment=payment)
+    world.wire.always("dynamodb.TransactWriteItems", wire.lose_request, where=world.to_provider)
+    world.queues.until_quiet()
+    world.clock.forward(week / 2 - HOUR)
+    assert world.sweep()["HoldsExpiring"] == 0
+
+    # WHEN half of the week is over
+    world.clock.forward(HOUR)
+    printed()
+    assert world.sweep()["HoldsExpiring"] == 1
+    assert printed()["HoldsExpiring"].values == [1.0]
+
+    # THEN it is counted in every run that looks at it, until it is captured
+    world.wire.heal()
+    world.clock.forward(5 * MINUTE)
+    world.sweep()
+    world.clock.forward(5 * MINUTE)
+    assert world.sweep()["HoldsExpiring"] == 0
+    assert world.ledger() == {order_id: "capture"}
 
 
 def test_a_crash_after_settling_settles_once(world, due):
