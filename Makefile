@@ -16,7 +16,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
 	@$(BIN)/handoff run
 
-test: $(TOOLS) ## everything but the benchmarks
+test: $(TOOLS) .tools/localstripe/.ready ## everything but the benchmarks
 	$(BIN)/pytest
 
 lint: .venv/.ready .tools/sam/.ready ## ruff, mypy, sam validate
@@ -36,8 +36,9 @@ events: .venv/.ready ## write events/ anew from the contract models
 	$(BIN)/handoff events write
 
 lock: .venv/.ready ## resolve all requirements anew
-	cd requirements && for name in uv sam ministack dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
-	cd layers/dependencies && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt
+	cd requirements && for name in uv sam ministack localstripe dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
+	for layer in dependencies stripe; do \
+		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -45,7 +46,7 @@ LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 clean: ## remove the environments and everything built
 	rm -rf .venv .tools .aws-sam .local
 
-# --- environments: the project's own, SAM's and the local AWS's, apart because each pins what it uses -----------------
+# --- environments: the project's own and those of its tools, apart because each pins what it uses -------------------------
 .venv/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Handoff needs Python 3.11 or newer; name one: make PYTHON=python3.13 run"; exit 1; }

@@ -20,6 +20,7 @@ _STATEMENTS = {
     "... and Powertools' idempotency": f"{_CLIENTS}; import aws_lambda_powertools.utilities.idempotency",
     "... and Powertools' HTTP resolver": f"{_CLIENTS}; from aws_lambda_powertools.event_handler import "
     "APIGatewayHttpResolver",
+    "... and stripe": f"{_CLIENTS}; import stripe; stripe.StripeClient('key').v1.payment_intents",
 }
 
 

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,15 @@ class Build:
                     environment={name: _value(name, value, template["Parameters"]) for name, value in variables},
                 )
         return functions
+
+    def with_stripe(self, name: str) -> Function:
+        """A function as it is deployed where Stripe is the payment provider."""
+        function, told = self.functions[name], {"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_ID": "arn:of-the-secret"}
+        return replace(
+            function,
+            layers=[*function.layers, self.folder / "StripeLayer"],
+            environment=function.environment | told,
+        )
 
     def layer(self, name: str) -> Path:
         """What becomes /opt/python of a layer."""

@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from build import artefacts
-from build.artefacts import ROOT, Build, Imported
+from build.artefacts import ROOT, Build, Function, Imported
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024
 LARGEST = 30 * MEGABYTE  # Lambda takes 250 MB; but each cold start has to fetch and read it
+ASK_FOR_PAYMENTS = ["orders", "fulfillment", "sweeper"]
+
+
+def size_of(function: Function) -> int:
+    """What a function and its layers take when they are unpacked, in bytes."""
+    folders = [function.folder, *function.layers]
+    return sum(file.stat().st_size for folder in folders for file in files_of(folder))
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -57,7 +64,17 @@ def test_importing_does_not_load_what_it_need_not(imported: tuple[str, Imported]
     # Each of these costs a cold start 50 ms and more, and nothing of Handoff uses it.
     loaded = {name for name, _ in imported[1].files}
     assert {"boto3", "pydantic"} <= loaded
-    assert not loaded & {"aws_xray_sdk", "aws_lambda_powertools.event_handler", "requests", "jsonschema"}
+    assert not loaded & {"aws_xray_sdk", "aws_lambda_powertools.event_handler", "requests", "jsonschema", "stripe"}
+
+
+@pytest.mark.parametrize("name", ASK_FOR_PAYMENTS)
+def test_stripes_library_is_imported_where_it_is_chosen(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
+    function = built.with_stripe(name)
+    path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
+    outcome = artefacts.imported(function, path, bytecode)
+    assert outcome.error == ""
+    assert outcome.file("stripe").is_relative_to(built.layer("StripeLayer"))
+    assert outcome.reached == ()
 
 
 @pytest.mark.parametrize("missing", ["dependencies", "handoff", "runtime"])
@@ -80,7 +97,7 @@ def test_the_layers_leave_boto3_to_the_runtime(built: Build) -> None:
 
 
 def test_the_layers_hold_no_tests_and_no_bytecode(built: Build) -> None:
-    layers = [built.layer("DependenciesLayer"), built.layer("HandoffLayer")]
+    layers = [built.layer("DependenciesLayer"), built.layer("HandoffLayer"), built.layer("StripeLayer")]
     files = [file.relative_to(layer) for layer in layers for file in files_of(layer)]
     assert len(files) > 100
     assert not [file for file in files if {"__pycache__", "tests", "test"} & set(file.parts) or file.suffix == ".pyc"]
@@ -97,8 +114,12 @@ def test_the_shared_package_is_built_as_it_is(built: Build) -> None:
 
 def test_a_function_with_its_layers_is_small(built: Build) -> None:
     for function in built.functions.values():
-        folders = [function.folder, *function.layers]
-        assert sum(file.stat().st_size for folder in folders for file in files_of(folder)) < LARGEST
+        assert size_of(function) < LARGEST
+
+
+@pytest.mark.parametrize("name", ASK_FOR_PAYMENTS)
+def test_a_function_with_stripes_library_is_small_enough(built: Build, name: str) -> None:
+    assert size_of(built.with_stripe(name)) < LARGEST
 
 
 def test_a_functions_folder_holds_its_own_modules_and_nothing_else(built: Build) -> None:
@@ -125,23 +146,26 @@ def test_no_two_functions_have_modules_of_the_same_name_and_none_hides_another(b
 
 def test_what_is_deployed_is_what_is_tested() -> None:
     # GIVEN the versions that the layer is locked to
-    deployed = locked(ROOT / "layers/dependencies/requirements.txt")
+    layers = ("dependencies", "stripe")
+    deployed = {k: v for name in layers for k, v in locked(ROOT / f"layers/{name}/requirements.txt").items()}
     # THEN the tests run with the same
     tested = locked(ROOT / "requirements/dev.txt")
-    assert {"pydantic", "aws-lambda-powertools"} <= deployed.keys()
+    assert {"pydantic", "aws-lambda-powertools", "stripe"} <= deployed.keys()
     assert {name: tested.get(name) for name in deployed} == deployed
 
 
-def test_every_requirement_of_the_layer_is_pinned_by_hash() -> None:
-    text = (ROOT / "layers/dependencies/requirements.txt").read_text().replace("\\\n", " ")
+@pytest.mark.parametrize("layer", ["dependencies", "stripe"])
+def test_every_requirement_of_a_layer_is_pinned_by_hash(layer: str) -> None:
+    text = (ROOT / f"layers/{layer}/requirements.txt").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert lines
     assert all(re.match(r"[\w.-]+==\S+( ; .*?)?\s+--hash=sha256:", line) for line in lines)
 
 
-def test_the_layer_is_built_for_the_templates_defaults() -> None:
+@pytest.mark.parametrize("layer", ["dependencies", "stripe"])
+def test_a_layer_is_built_for_the_templates_defaults(layer: str) -> None:
     # GIVEN the defaults of the layer's Makefile and of the template
-    makefile = (ROOT / "layers/dependencies/Makefile").read_text()
+    makefile = (ROOT / f"layers/{layer}/Makefile").read_text()
     declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
     parameters = artefacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]

@@ -17,8 +17,10 @@ class Provider:
 
     answers: list
     calls: list = field(default_factory=list)
+    since: int = 0
 
-    def authorise(self, key, *, order_id, amount, currency, token, **_):
+    def authorise(self, key, *, order_id, amount, currency, token, since):
+        self.since = since
         return self._answer("authorise", key, amount, currency, token)
 
     def capture(self, key, *, order_id, reference):
@@ -91,6 +93,13 @@ def test_an_unknown_hold_is_asked_for_with_its_own_key_and_voided():
         ("authorise", f"{ORDER_ID}:authorise", 4500, "EUR", "tok_approve"),
         ("void", f"{ORDER_ID}:void", "hold-2"),
     ]
+
+
+def test_an_unknown_hold_is_asked_for_with_the_time_since_which_it_can_have_been_asked_for():
+    provider = Provider([Authorised("hold-2"), Voided()])
+    settle(Store(), provider, due("void", reference=None), Deadline(10))
+
+    assert provider.since == NOW  # when the order was begun
 
 
 def test_nothing_to_void_counts_after_a_definite_answer():

@@ -139,6 +139,11 @@ def test_a_placed_order_knows_its_hold_and_its_time():
     assert placed.placed_at == "2026-11-23T10:00:00.000Z"
 
 
+def test_a_placed_order_knows_when_its_hold_lapses_if_the_provider_says_so():
+    assert transitions.placed(order(), "hold-1", NOW).after.payment.expires_at is None
+    assert transitions.placed(order(), "hold-1", NOW, NOW + 1).after.payment.expires_at == NOW + 1
+
+
 @pytest.mark.parametrize("step", ["cancelled", "prepared"])
 def test_later_steps_keep_the_hold_and_the_time_of_placing(step):
     placed = transitions.placed(order(), "hold-1", NOW - 5000).after

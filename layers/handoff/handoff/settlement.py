@@ -26,13 +26,14 @@ def _settled(payments: Payments, order: Order, action: str) -> Payment:
     reference = order.payment.reference
     if reference is None:
         # A request died before the answer. Asking again with its key tells for certain whether anything is held, and
-        # keeps a late authorisation from arriving after we looked.
+        # keeps a late authorisation from arriving after we looked; if the key is too old for that, the adapter looks.
         held = payments.authorise(
             ids.payment_key(order.order_id, "authorise"),
             order_id=order.order_id,
             amount=order.total,
             currency=order.currency,
             token=order.payment_token or "",
+            since=order.created_at,
         )
         if not isinstance(held, Authorised):
             return Payment(state=PaymentState.VOIDED, reason="nothing was held")

@@ -52,14 +52,14 @@ class Transition:
     shipment: Shipment | None = None
 
 
-def placed(order: Order, reference: str, now: int) -> Transition:
+def placed(order: Order, reference: str, now: int, hold_expires_at: int | None = None) -> Transition:
     """The payment is authorised: the order stands."""
     return _step(
         order,
         Status.PLACED,
         now,
         event=DetailType.ORDER_PLACED,
-        payment=Payment(state=PaymentState.AUTHORISED, reference=reference),
+        payment=Payment(state=PaymentState.AUTHORISED, reference=reference, expires_at=hold_expires_at),
         placed_at=to_iso(now),
     )
 

@@ -1,6 +1,7 @@
 """The port to the payment provider. Each adapter alone knows its provider.
 
-Every call is idempotent by its key: the same call again, however late, gives the same answer and moves no money twice.
+Every call is idempotent by its key: the same call again, however late, moves no money twice. A provider may forget its
+keys after a day; its adapter then goes by what it finds there.
 Three ways of not getting the money are told apart: declined is a definite no, `Unavailable` means that nothing was
 done, and after `Unknown` it may have been done; only asking again with the same key tells.
 """
@@ -13,9 +14,13 @@ LONGEST_CALL = 4.0  # seconds, connecting included
 
 @dataclass(frozen=True, slots=True)
 class Authorised:
-    """The amount is held; ``reference`` is the provider's name for the hold."""
+    """The amount is held; ``reference`` is the provider's name for the hold.
+
+    ``expires_at`` is when the hold lapses by itself, in epoch milliseconds; None if the provider does not say.
+    """
 
     reference: str
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,14 @@ class Payments(Protocol):
     Every method raises `Unavailable` or `Unknown` when there is no definite answer within `LONGEST_CALL`.
     """
 
-    def authorise(self, key: str, *, order_id: str, amount: int, currency: str, token: str) -> Authorised | Declined:
-        """Hold an amount."""
+    def authorise(
+        self, key: str, *, order_id: str, amount: int, currency: str, token: str, since: int
+    ) -> Authorised | Declined:
+        """Hold an amount.
+
+        ``since`` is the earliest time at which this can have been asked before (epoch milliseconds). Once the provider
+        may have forgotten the key, nothing new is held: what was held is found, or it is declined.
+        """
         ...
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
@@ -85,4 +96,8 @@ def connect(provider: str, sandbox_table: str) -> Payments:
         from handoff.payments import sandbox  # noqa: PLC0415  # only the chosen provider is paid for
 
         return sandbox.connect(sandbox_table)
-    raise ValueError(f"PAYMENT_PROVIDER is {provider!r}; known: sandbox")
+    if provider == "stripe":
+        from handoff.payments import stripe_intents  # noqa: PLC0415
+
+        return stripe_intents.connect()
+    raise ValueError(f"PAYMENT_PROVIDER is {provider!r}; known: sandbox, stripe")

@@ -59,7 +59,16 @@ class Sandbox:
         self._client = client
         self._table = table
 
-    def authorise(self, key: str, *, order_id: str, amount: int, currency: str, token: str) -> Authorised | Declined:
+    def authorise(
+        self,
+        key: str,
+        *,
+        order_id: str,
+        amount: int,
+        currency: str,
+        token: str,
+        since: int,  # noqa: ARG002  # no key is ever forgotten
+    ) -> Authorised | Declined:
         """Hold an amount, as the token says; see `handoff.payments.Payments`."""
         first = _FIRST.get(token, DECLINED)
         entry = {"key": key, "kind": "authorise", "orderId": order_id, "amount": amount, "currency": currency}

@@ -1,0 +1,55 @@
+"""A deployment in moto, and Stripe on a socket of loopback."""
+
+import boto3
+import pytest
+
+from support import stripe_server
+from support.clock import standing
+from support.payment_providers import SECRET, Sandbox, Shop, Stripe
+from support.world import World, deployed
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands still until it is moved, for Stripe's server as well."""
+    with standing() as clock:
+        yield clock
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """The template's stack in moto, and a secret for Stripe's key."""
+    with deployed() as stack:
+        boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="nothing yet")
+        yield stack
+
+
+@pytest.fixture
+def world(stack, clock):
+    """A deployment with nothing in it."""
+    return World(stack, clock)
+
+
+@pytest.fixture
+def server(clock):
+    """Stripe."""
+    with stripe_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def stripe(world, server):
+    """Stripe behind its adapter."""
+    return Stripe(world, server)
+
+
+@pytest.fixture(params=["sandbox", "stripe"])
+def provider(request, world):
+    """Every provider behind its adapter."""
+    return Sandbox(world) if request.param == "sandbox" else request.getfixturevalue("stripe")
+
+
+@pytest.fixture
+def shop(provider):
+    """Somebody who calls the port."""
+    return Shop(provider)

@@ -1,0 +1,124 @@
+"""The happy path against a double of Stripe that others wrote: localstripe, in a process and an environment of its own.
+
+It shows that requests and answers have the form that others know, and no more: localstripe ignores idempotency keys,
+captures after a cancel, holds and captures money on cards that decline, has no search, and knows neither
+`error_on_requires_action` nor `allowed_payment_method_types`, which are therefore taken out on the way.
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+
+from handoff.clock import now_ms
+from handoff.payments import Authorised, Captured, Failed, ProviderError, Voided
+from handoff.payments.stripe_intents import Stripe
+from support.payment_providers import Shop
+
+LOCALSTRIPE = Path(__file__).parents[2] / ".tools/localstripe/bin/localstripe"
+STATE = Path("/tmp/localstripe.pickle")  # fixed in its source
+NOT_KNOWN = ("error_on_requires_action", "allowed_payment_method_types[0]")
+
+
+class Key:
+    """An API key that is no secret."""
+
+    def text(self) -> str:
+        return "sk_test_localstripe"
+
+    read = text
+
+
+class Passing(BaseHTTPRequestHandler):
+    """Hands requests on, without what localstripe does not know."""
+
+    port: int
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+        known = urlencode([(name, value) for name, value in parse_qsl(body) if name not in NOT_KNOWN])
+        headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request(self.command, self.path, known, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        connection.close()
+        self.send_response(response.status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """localstripe, with nothing in it; its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("localstripe")
+    command = [LOCALSTRIPE, "--from-scratch", "--port", str(port)]
+    log = (folder / "log").open("wb")
+    with (
+        log,
+        subprocess.Popen(command, cwd=folder, env={"PATH": os.environ["PATH"]}, stdout=log, stderr=log) as process,
+    ):
+        try:
+            while not _answers(port):
+                assert process.poll() is None, (folder / "log").read_text()
+            yield port
+        finally:
+            process.terminate()
+            STATE.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def shop(localstripe: int) -> Iterator[Shop]:
+    """Somebody who calls the port, with localstripe behind it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Passing", (Passing,), {"port": localstripe}))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    provider = type("Localstripe", (), {"payments": Stripe(Key(), f"http://127.0.0.1:{server.server_port}")})
+    yield Shop(provider)
+    server.shutdown()
+    server.server_close()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _hold(shop: Shop) -> str:
+    held = shop.authorise("pm_card_visa", since=now_ms())
+    assert isinstance(held, Authorised)
+    return held.reference
+
+
+def test_a_hold_is_captured(shop: Shop) -> None:
+    reference = _hold(shop)
+
+    assert [shop.end("capture", reference) for _ in range(2)] == [Captured(), Captured()]
+    assert isinstance(shop.end("void", reference), Failed)
+
+
+def test_a_hold_is_voided(shop: Shop) -> None:
+    reference = _hold(shop)
+
+    assert [shop.end("void", reference) for _ in range(2)] == [Voided(), Voided()]
+    assert isinstance(shop.end("capture", reference), Failed)
+
+
+def test_an_unknown_payment_method_is_no_hold(shop: Shop) -> None:
+    with pytest.raises(ProviderError):
+        shop.authorise("pm_of_nobody", since=now_ms())

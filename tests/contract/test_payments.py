@@ -1,0 +1,122 @@
+"""What every payment provider behind the port promises."""
+
+import pytest
+
+from handoff.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from support.payment_providers import ORDER, OTHER
+
+DONE = {"capture": Captured(), "void": Voided()}
+BOOKED = {"capture": {"captured": 1}, "void": {"voided": 1}}
+OPPOSITE = {"capture": "void", "void": "capture"}
+
+
+def test_an_approved_amount_is_held(shop, provider):
+    held = shop.authorise(provider.approved)
+
+    assert isinstance(held, Authorised)
+    assert held.reference
+    assert provider.books() == {"held": 1}
+
+
+def test_asking_again_with_the_same_key_gives_the_same_hold(shop, provider):
+    first, again = shop.authorise(provider.approved), shop.authorise(provider.approved)
+
+    assert first == again
+    assert provider.books() == {"held": 1}
+
+
+def test_orders_have_holds_of_their_own(shop, provider):
+    assert shop.hold(ORDER) != shop.hold(OTHER)
+
+    assert provider.books(ORDER) == provider.books(OTHER) == {"held": 1}
+
+
+@pytest.mark.parametrize("token", ["declined", "unknown"])
+def test_a_decline_is_definite_and_holds_nothing(shop, provider, token):
+    first, again = (shop.authorise(getattr(provider, token)) for _ in range(2))
+
+    assert isinstance(first, Declined)
+    assert isinstance(again, Declined)
+    assert first.reason
+    assert provider.books() == {}
+
+
+@pytest.mark.parametrize("step", ["capture", "void"])
+def test_a_hold_is_captured_or_voided_once(shop, provider, step):
+    reference = shop.hold()
+
+    assert [shop.end(step, reference) for _ in range(2)] == [DONE[step], DONE[step]]
+    assert provider.books() == BOOKED[step]
+
+
+@pytest.mark.parametrize("step", ["capture", "void"])
+def test_what_was_ended_one_way_is_not_ended_the_other(shop, provider, step):
+    reference = shop.hold()
+    shop.end(step, reference)
+
+    refused = [shop.end(OPPOSITE[step], reference) for _ in range(2)]
+
+    assert all(isinstance(answer, Failed) and answer.reason for answer in refused)
+    assert provider.books() == BOOKED[step]
+
+
+def test_ending_one_orders_hold_leaves_anothers(shop, provider):
+    shop.hold(OTHER)
+    shop.end("void", shop.hold(ORDER))
+
+    assert provider.books(OTHER) == {"held": 1}
+
+
+# --- no answer --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["lose_request", "lose_answer"])
+def test_after_a_lost_authorisation_the_same_key_tells_what_came_of_it(shop, provider, fault):
+    getattr(provider, fault)("authorise")
+    with pytest.raises(Unknown):
+        shop.authorise(provider.approved)
+
+    assert isinstance(shop.authorise(provider.approved), Authorised)
+    assert provider.books() == {"held": 1}
+
+
+@pytest.mark.parametrize("fault", ["lose_request", "lose_answer"])
+@pytest.mark.parametrize("step", ["capture", "void"])
+def test_after_a_lost_capture_or_void_asking_again_ends_it(shop, provider, step, fault):
+    reference = shop.hold()
+    getattr(provider, fault)(step)
+    with pytest.raises(Unknown):
+        shop.end(step, reference)
+
+    assert shop.end(step, reference) == DONE[step]
+    assert provider.books() == BOOKED[step]
+
+
+def test_a_refused_authorisation_has_done_nothing(shop, provider):
+    provider.refuse("authorise")
+    with pytest.raises(Unavailable):
+        shop.authorise(provider.approved)
+    assert provider.books() == {}
+
+    assert isinstance(shop.authorise(provider.approved), Authorised)
+
+
+@pytest.mark.parametrize("step", ["capture", "void"])
+def test_a_refused_capture_or_void_has_done_nothing(shop, provider, step):
+    reference = shop.hold()
+    provider.refuse(step)
+    with pytest.raises(Unavailable):
+        shop.end(step, reference)
+    assert provider.books() == {"held": 1}
+
+    assert shop.end(step, reference) == DONE[step]
+
+
+@pytest.mark.parametrize("step", ["authorise", "capture", "void"])
+def test_without_a_connection_nothing_was_done(shop, provider, step):
+    reference = shop.hold()
+
+    with provider.cut(), pytest.raises(Unavailable):
+        shop.authorise(provider.approved, OTHER) if step == "authorise" else shop.end(step, reference)
+    assert provider.books() == {"held": 1}
+    assert provider.books(OTHER) == {}
