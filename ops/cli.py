@@ -14,8 +14,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from ops import catalogue, dead_letters, demo, report, samples
-from ops.deployment import CONSUMERS, Deployment, NoSuchStack
+from ops import catalogue, dead_letters, demo, report, samples, tokens
+from ops import rebuild as rebuilds
+from ops import replay as replays
+from ops.deployment import QUEUED, Deployment, NoSuchStack
 from ops.local import DEFAULT_PORT, LocalStack, LocalStackError, running
 from ops.shop_client import Account, ShopClient
 
@@ -39,7 +41,7 @@ def run(port: int, once: bool) -> None:
         _end_on(signum)
     try:
         status = _run(port, once=once or not sys.stdin.isatty())
-    except LocalStackError as error:
+    except (LocalStackError, demo.DemoError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         console.print("\nEnded; the local stack is gone.")
@@ -77,7 +79,7 @@ def dlq() -> None:
 
 
 @dlq.command(name="list")
-@click.argument("consumer", type=click.Choice(CONSUMERS))
+@click.argument("consumer", type=click.Choice(QUEUED))
 @_stack_option
 @_local_option
 def list_(consumer: str, stack: str, local: bool) -> None:
@@ -90,7 +92,7 @@ def list_(consumer: str, stack: str, local: bool) -> None:
 
 
 @dlq.command()
-@click.argument("consumer", type=click.Choice(CONSUMERS))
+@click.argument("consumer", type=click.Choice(QUEUED))
 @_stack_option
 @_local_option
 def redrive(consumer: str, stack: str, local: bool) -> None:
@@ -104,12 +106,67 @@ def redrive(consumer: str, stack: str, local: bool) -> None:
 
 
 @main.command()
-@click.argument("function", type=click.Choice(["orders", *CONSUMERS, "sweeper"]))
+@click.argument("function", type=click.Choice(["orders", *QUEUED, "sweeper"]))
 @click.argument("event", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True)
 def invoke(function: str, event: Path, port: int) -> None:
     """Invoke FUNCTION of the running local stack with the payload in the file EVENT."""
     sys.exit(_running_stack(port).invoke("handoff", f"{function.capitalize()}Function", event))
+
+
+@main.command()
+@click.option("--from", "start", required=True, help="From when on, such as 2026-11-23T10:00:00Z.")
+@click.option("--to", "end", required=True, help="Up to when.")
+@click.option("--rules", multiple=True, default=replays.DEFAULT, show_default=True, help="To which rules, by name.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_stack_option
+@_local_option
+def replay(*, start: str, end: str, rules: tuple[str, ...], yes: bool, stack: str, local: bool) -> None:
+    """Replay archived events to the named rules alone: it fills gaps, and does nothing twice."""
+    try:
+        wanted = replays.parse(start, end, rules)
+        deployment = _deployment(stack, local=local)
+        route = replays.route(deployment, wanted)
+        for caution in wanted.cautions:
+            console.print(f"[yellow]Mind:[/] {escape(caution)}")
+        if not yes:
+            click.confirm(f"Replay {start} to {end} of {stack} to {', '.join(wanted.rules)}?", abort=True)
+        replays.run(deployment.events, wanted, route, _say)
+    except replays.ReplayError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.group(name="rebuild")
+def rebuild() -> None:
+    """What is derived from the orders, made anew."""
+
+
+@rebuild.command(name="sales")
+@click.option("--prune", is_flag=True, help="Only remove the counters that earlier rebuilds have replaced.")
+@_stack_option
+@_local_option
+def rebuild_sales(prune: bool, stack: str, local: bool) -> None:
+    """Count all orders anew, while the shop goes on, and switch over. Interrupted, run it again."""
+    deployment = _deployment(stack, local=local)
+    try:
+        if prune:
+            rebuilds.prune(deployment.dynamodb, deployment.resource("SalesTable"), _say)
+        else:
+            done = rebuilds.of(deployment).run(_say)
+            console.print(f"Generation {done.generation} counts now: {done.events} events of {done.orders} orders.")
+    except rebuilds.RebuildError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@_stack_option
+@_local_option
+def token(stack: str, local: bool) -> None:
+    """Print a token that may read reports, good for an hour."""
+    try:
+        print(tokens.for_reports(_deployment(stack, local=local)))  # noqa: T201  # as it is: it will be pasted
+    except tokens.TokenError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.group(name="events")
@@ -126,7 +183,6 @@ def write() -> None:
 def _run(port: int, *, once: bool) -> int:
     start = time.monotonic()
     with console.status("Starting the local stack") as status:
-
         said = ""
 
         def progress(what: str) -> None:
@@ -195,6 +251,10 @@ def _deployment(stack: str, *, local: bool) -> Deployment:
     except NoSuchStack as error:
         raise click.ClickException(str(error)) from error
     return deployment
+
+
+def _say(what: str) -> None:
+    console.print(escape(what))
 
 
 def _running_stack(port: int) -> LocalStack:

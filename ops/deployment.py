@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+    from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef, StackTypeDef
     from mypy_boto3_cognito_idp.client import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_events.client import EventBridgeClient
@@ -91,18 +91,21 @@ class Deployment:
         return {given["ParameterKey"]: given["ParameterValue"] for given in self._description["Parameters"]}
 
     @cached_property
-    def _resources(self) -> Mapping[str, str]:
+    def _resources(self) -> "Mapping[str, StackResourceSummaryTypeDef]":
         pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
-        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
-        return {resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in resources}
+        return {found["LogicalResourceId"]: found for page in pages for found in page["StackResourceSummaries"]}
 
     def resource(self, logical_id: str) -> str:
         """The physical id of a resource of template.yaml."""
-        return self._resources[logical_id]
+        return self._resources[logical_id].get("PhysicalResourceId", "")
 
     def has(self, logical_id: str) -> bool:
         """Whether the stack has a resource; some depend on its parameters."""
         return logical_id in self._resources
+
+    def of_type(self, resource_type: str) -> list[str]:
+        """The logical ids of all resources of a type, such as ``AWS::Events::Rule``."""
+        return [name for name, found in self._resources.items() if found["ResourceType"] == resource_type]
 
     @property
     def api_url(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from handoff.sales_generations import FIRST, POINTER
 from ops.deployment import CONSUMERS, Deployment
 
 
@@ -70,10 +71,12 @@ def mails(endpoint: str) -> list[dict[str, Any]]:
 
 
 def sales(items: Iterable[Mapping[str, Any]]) -> dict[str, Counter[str]]:
-    """The sales table's counters, summed over days and shards: by ``all`` and by ``sku#...``."""
+    """The sales table's counters that count, summed over days and shards: by ``all`` and by ``sku#...``."""
+    rows = list(items)
+    current = next((row["currentGeneration"] for row in rows if row["bucketId"] == POINTER), FIRST)
     totals: dict[str, Counter[str]] = {}
-    for item in items:
-        if "orders" in item:
+    for item in rows:
+        if "orders" in item and item["bucketId"].startswith(f"{current}#"):
             counts = {name: int(item[name]) for name in ("orders", "units", "revenue")}
             totals.setdefault(item["entry"], Counter()).update(counts)
     return totals

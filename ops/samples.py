@@ -24,6 +24,9 @@ EVENTS = Path(__file__).resolve().parent.parent / "events"
 _ACCOUNT = "123456789012"
 _REGION = "eu-central-1"
 _START = from_iso("2026-11-23T10:00:00.123Z")
+_ISSUER = "https://issuer.example.com"
+_QUARTER = {"from": "2026-10-01", "to": "2026-12-31"}
+_READER = {"sub": "reports-client", "iss": _ISSUER, "client_id": "shop", "token_use": "access", "scope": "reports:read"}
 _HOST = "0a1b2c3d.execute-api.eu-central-1.amazonaws.com"
 
 
@@ -180,6 +183,7 @@ def payloads() -> dict[str, dict[str, Any]]:
         "orders_cancel.json": _http("POST /orders/{orderId}/cancel", cancelled.customer, order_id=cancelled.order_id),
         "orders_me.json": _http("GET /me", good.customer),
         "orders_me_put.json": _http("PUT /me", good.customer, body=_profile(good.customer)),
+        "orders_sales.json": _http("GET /reports/sales", query=_QUARTER, claims=_READER),
         "orders_catalog.json": _http("GET /catalog"),
         "orders_health.json": _http("GET /health"),
         "emails.json": _queued("emails", [placed, prepared, other_cancelled, profile_updated(good.customer)]),
@@ -211,6 +215,7 @@ def _http(
     key: str | None = None,
     order_id: str | None = None,
     query: Mapping[str, str] | None = None,
+    claims: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """A request as HTTP API passes it on (payload format 2.0), once it has checked the token.
 
@@ -247,9 +252,13 @@ def _http(
         "isBase64Encoded": False,
     }
     if customer:
+        claims = {"sub": customer.user_id, "iss": _ISSUER, "aud": "shop", "token_use": "id"}
+    if claims:
         headers["authorization"] = "Bearer sample"
-        claims = {"sub": customer.user_id, "iss": "https://issuer.example.com", "aud": "shop", "token_use": "id"}
-        context["authorizer"] = {"jwt": {"claims": claims, "scopes": None}}
+        # Scopes are those of the token, if the route asks for any.
+        context["authorizer"] = {
+            "jwt": {"claims": claims, "scopes": claims["scope"].split() if "scope" in claims else None}
+        }
     if order_id:
         event["pathParameters"] = {"orderId": order_id}
     if query:

@@ -1,5 +1,6 @@
 """Analytics: orders, units and revenue per day and product, each event counted exactly once."""
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,8 +10,9 @@ from handoff.aws import Contended
 from handoff.consumer import NotYet
 from handoff.events import DetailType, Envelope
 from handoff.model import Order
+from handoff.sales import Sale, SalesStore
+from handoff.sales_generations import GenerationStore
 from handoff.telemetry import logger
-from sales import Sale, SalesStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 _dynamodb = boto3.client("dynamodb", config=aws.config())
 _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
-_consumer = consumer.connect("analytics")
+_generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))
+_consumer = consumer.connect("analytics", consumer.parse)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -36,24 +39,29 @@ class Batch:
         self._errors: dict[str, Exception] = {}
 
     def count(self, envelopes: list[Envelope]) -> None:
-        """Count all events whose orders are there, in as few transactions as possible."""
+        """Count all events whose orders are there, in as few transactions as possible.
+
+        Which generations count is read after the events were received: see `handoff.sales_generations`.
+        """
         try:
-            orders = _orders.get_many(envelope.detail.data.order_id for envelope in envelopes)
+            generations = _generations.read()
+            orders = _orders.get_many(envelope.order.order_id for envelope in envelopes)
         except aws.ERRORS as error:
             self._errors = {envelope.detail.metadata.event_id: error for envelope in envelopes}
             return
         sales = {}
         for envelope in envelopes:
-            metadata, order = envelope.detail.metadata, orders.get(envelope.detail.data.order_id)
+            metadata, order = envelope.detail.metadata, orders.get(envelope.order.order_id)
             if order is None or order.placed_at is None or order.sequence < metadata.sequence:
                 self._errors[metadata.event_id] = NotYet("the order is not as far as its event")
             else:
                 sales[metadata.event_id] = sale(envelope, order, order.placed_at)
-        for group in _sales.groups(list(sales.values())):
+        groups = _sales.groups(list(sales.values()))
+        for generation, group in product(generations.counted, groups):
             try:
-                _sales.record(group)
+                _sales.record(group, generation)
             except (*aws.ERRORS, Contended) as error:
-                logger.warning("Some sales were not counted", events=len(group), exc_info=error)
+                logger.warning("Some sales were not counted", events=len(group), generation=generation, exc_info=error)
                 self._errors |= {missed.event_id: error for missed in group}
 
     def check(self, envelope: Envelope) -> None:

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 import problems
+import reports_in
 import requests_in
 import views
 from handoff import aws, bus, order_store, payments, settings
 from handoff.aws import Contended
 from handoff.cancelling import cancel_order, own_order
 from handoff.catalogue import Catalogue
-from handoff.clock import Deadline
-from handoff.errors import OrderError, UnknownProducts
+from handoff.clock import Deadline, now_ms
+from handoff.customers import CustomerStore
+from handoff.errors import RequestError, UnknownProducts
+from handoff.outbox import announce
 from handoff.placing import DEADLINE, Shop, place_order
+from handoff.sales_report import SalesReport
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from views import Response
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 _settings = settings.load()
 _dynamodb = boto3.client("dynamodb", config=aws.config())
+_customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 shop = Shop(
     catalogue=Catalogue(_dynamodb, _settings.products_table),
     orders=order_store.connect(_dynamodb, _settings),
@@ -30,6 +35,8 @@ shop = Shop(
     bus=bus.connect(_settings.bus_name),
     currency=_settings.currency,
 )
+
+_sales = SalesReport(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -50,7 +57,7 @@ def _answer(event: dict[str, Any]) -> Response:
         return ROUTES.get(event["routeKey"], _no_route)(event)
     except problems.Problem as problem:
         return problems.answer(problem)
-    except OrderError as error:
+    except RequestError as error:
         return problems.answer(problems.of(error))
     except (*aws.ERRORS, Contended) as error:
         logger.exception("A call to AWS failed", exc_info=error)
@@ -92,6 +99,39 @@ def cancel(event: dict[str, Any]) -> Response:
     return views.order(cancel_order(shop, requests_in.order_id(event), requests_in.user_id(event), deadline))
 
 
+def get_me(event: dict[str, Any]) -> Response:
+    """The caller's profile."""
+    customer = _customers.get(requests_in.user_id(event))
+    if customer is None:
+        raise problems.no_profile()
+    return views.profile(customer)
+
+
+def put_me(event: dict[str, Any]) -> Response:
+    """Make or change the caller's profile."""
+    deadline = Deadline(DEADLINE)
+    user_id, profile = requests_in.user_id(event), requests_in.profile(event)
+    customer = _customers.update(
+        user_id,
+        name=profile.name,
+        email=profile.email,
+        now=now_ms(),
+        correlation_id=requests_in.correlation_id(event),
+        deadline=deadline,
+    )
+    announce(_customers.unfinished, shop.bus, user_id, customer, deadline)
+    return views.profile(customer)
+
+
+def get_sales(event: dict[str, Any]) -> Response:
+    """Sales per day and product, net of cancellations, for tokens that may read reports."""
+    deadline = Deadline(DEADLINE)
+    reports_in.check_scope(event)
+    wanted = reports_in.sales(event)
+    page = _sales.page(wanted.first, wanted.last, limit=wanted.limit, after=wanted.after, deadline=deadline)
+    return views.sales(page, shop.currency)
+
+
 def get_catalog(event: dict[str, Any]) -> Response:
     """What is on sale."""
     return views.catalog(shop.catalogue.listed(), shop.currency)
@@ -111,6 +151,9 @@ ROUTES: dict[str, Callable[[dict[str, Any]], Response]] = {
     "GET /orders": list_orders,
     "GET /orders/{orderId}": get_order,
     "POST /orders/{orderId}/cancel": cancel,
+    "GET /me": get_me,
+    "PUT /me": put_me,
+    "GET /reports/sales": get_sales,
     "GET /catalog": get_catalog,
     "GET /health": get_health,
 }

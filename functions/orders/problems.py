@@ -51,9 +51,21 @@ def unauthenticated(detail: str) -> Problem:
     return Problem(401, "unauthenticated", "Who are you?", detail)
 
 
+def forbidden(scope: str) -> Problem:
+    """403: the token does not carry this scope."""
+    challenge = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    detail = f"This takes a token with the scope {scope}. How to get one: README, Reports."
+    return Problem(403, "forbidden", "Not with this token", detail, headers=challenge)
+
+
 def no_order() -> Problem:
     """404: no such order, or not the caller's."""
     return of(errors.NoSuchOrder())
+
+
+def no_profile() -> Problem:
+    """404: the caller has no profile yet."""
+    return Problem(404, "no-profile", "No profile yet", "You have no profile. PUT /me makes one.")
 
 
 def no_route(path: str) -> Problem:
@@ -84,7 +96,7 @@ def unavailable() -> Problem:
     return Problem(503, "unavailable", "Not available right now", detail, headers={"retry-after": "5"})
 
 
-def of(error: errors.OrderError) -> Problem:
+def of(error: errors.RequestError) -> Problem:
     """The problem document of an outcome that the shop has named."""
     detail = str(error)
     match error:
@@ -106,6 +118,9 @@ def of(error: errors.OrderError) -> Problem:
             return Problem(409, "order-expired", "The order has expired", detail, orderId=error.order_id)
         case errors.NotCancellable():
             return Problem(409, "not-cancellable", "Too late to cancel", detail, orderId=error.order_id)
+        case errors.ProfileBusy():
+            later = {"retry-after": str(error.retry_after)}
+            return Problem(503, "profile-busy", "Too many changes at once", detail, headers=later)
         case errors.TryLater():
             later = {"retry-after": str(error.retry_after), "location": f"/orders/{error.order_id}"}
             return Problem(503, "try-later", "Not finished yet", detail, headers=later, orderId=error.order_id)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
@@ -22,6 +22,8 @@ MAX_PAGE = 50
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _ORDER_ID = re.compile(r"ord_[a-z2-7]{26}")
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,64}")
+# What a mail service can take: one @, no spaces, a dot in the domain. Whether it exists, only a mail can tell.
+_EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"  # no line breaks: these texts end up in mails and on labels
 
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -35,6 +37,9 @@ class Body(BaseModel):
     """Part of a request's body: camelCase, of the exact types, and nothing unknown in it."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+B = TypeVar("B", bound=Body)
 
 
 class LineIn(Body):
@@ -63,6 +68,13 @@ class OrderIn(Body):
     expected_total: int | None = Field(default=None, ge=0, le=10**12)
 
 
+class ProfileIn(Body):
+    """The body of ``PUT /me``."""
+
+    name: Annotated[str, _text(100)]
+    email: Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL)]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which part of a list is wanted."""
@@ -84,7 +96,7 @@ def placement(event: dict[str, Any]) -> Placement:
     if not _KEY.fullmatch(key):
         detail = "Send an Idempotency-Key header of 1 to 128 visible ASCII characters, a new one for each new order."
         raise problems.invalid({"Idempotency-Key": "missing, empty, too long, or not visible ASCII"}, detail)
-    order = _order(event)
+    order = _parsed(OrderIn, event)
     return Placement(
         user_id=user,
         idempotency_key=key,
@@ -99,8 +111,19 @@ def placement(event: dict[str, Any]) -> Placement:
 
 def fields_of(event: dict[str, Any], skus: list[str]) -> dict[str, str]:
     """Where in the body these products stand."""
-    lines = enumerate(_order(event).lines)
+    lines = enumerate(_parsed(OrderIn, event).lines)
     return {f"lines.{n}.sku": f"{line.sku} is not on sale" for n, line in lines if line.sku in skus}
+
+
+def profile(event: dict[str, Any]) -> ProfileIn:
+    """The profile that a client wants to have.
+
+    Raises
+    ------
+    problems.Problem
+        Naming the fields that are wrong.
+    """
+    return _parsed(ProfileIn, event)
 
 
 def user_id(event: dict[str, Any]) -> str:
@@ -156,12 +179,12 @@ def correlation_id(event: dict[str, Any]) -> str:
     return ids.unique()
 
 
-def _order(event: dict[str, Any]) -> OrderIn:
+def _parsed(model: type[B], event: dict[str, Any]) -> B:
     media_type = event["headers"].get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise problems.not_json(media_type)
     try:
-        return OrderIn.model_validate_json(_body(event))
+        return model.model_validate_json(_body(event))
     except ValidationError as error:
         fields = {
             ".".join(map(str, problem["loc"])) or "body": problem["msg"]

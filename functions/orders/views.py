@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from handoff.model import Model, Order, OrderSummary, Product, Status
+from handoff.model import Customer, Model, Order, OrderSummary, Product, Status
+from handoff.sales_report import SalesPage
 
 
 class Response(TypedDict):
@@ -38,6 +39,20 @@ def orders(summaries: Sequence[OrderSummary], following: Mapping[str, str] | Non
     return _json(200, page)
 
 
+def profile(customer: Customer) -> Response:
+    """200: a customer's profile; ``emailProblem`` says that mails to the address came back or were not wanted."""
+    return _json(200, _dump(customer, include={"user_id", "name", "email", "email_problem"}))
+
+
+def sales(page: SalesPage, currency: str) -> Response:
+    """200: one page of sales, revenue in minor units; ``next`` is the cursor of the page after it."""
+    report: dict[str, Any] = {"currency": currency, "sales": [_dump(row) for row in page.rows]}
+    if page.following:
+        place = {"day": page.following.day, "sku": page.following.sku}
+        report["next"] = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+    return _json(200, report)
+
+
 def catalog(products: Sequence[Product], currency: str) -> Response:
     """200: what is on sale; prices in minor units, stock at most a minute old."""
     shown = [
@@ -68,8 +83,8 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _dump(model: Model, exclude: set[str] | None = None) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=exclude)
+def _dump(model: Model, include: set[str] | None = None, exclude: set[str] | None = None) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True, include=include, exclude=exclude)
 
 
 def _json(status: int, document: dict[str, Any], **headers: str) -> Response:

@@ -153,6 +153,18 @@ def test_without_any_orders_nothing_is_counted(world):
     assert sums(world) == {}
 
 
+def test_what_is_read_is_how_things_stand(world, counted):
+    # An order or a pointer as it was a moment ago would leave a gap that nothing shows.
+    with world.wire.watched() as calls:
+        run(world)
+        world.queues.send(ANALYTICS, message("order_placed", counted[1], 1))
+        world.queues.deliver(ANALYTICS)
+
+    reads = [call for call in calls if call.operation in {"Scan", "Query"}]
+    assert {call.operation for call in reads} == {"Scan", "Query"}
+    assert all(call.request["ConsistentRead"] for call in reads)
+
+
 # --- while the shop goes on -------------------------------------------------------------------------------------------
 
 

@@ -3,13 +3,13 @@ import pytest
 from template import translated
 from template.translated import Consumer, Properties, Stack
 
-_STACK = translated.stack()
+_STACK = translated.stack(**translated.EVERYTHING)
 _CONSUMED = {consumer.queue_id for consumer in _STACK.consumers()}
 
 
 @pytest.fixture
 def stack() -> Stack:
-    """The stack at the template's defaults."""
+    """The stack at the template's defaults, with all that it can have."""
     return _STACK
 
 
@@ -40,6 +40,13 @@ def dead_letters_id(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=_STACK.of_type("AWS::Events::Rule"))
 def rule(request: pytest.FixtureRequest) -> Properties:
     """Every rule."""
+    return _STACK.of_type("AWS::Events::Rule")[request.param]
+
+
+# The audit's rule takes everything, and mails' feedback is SES's to tell, not ours.
+@pytest.fixture(params=sorted(_STACK.of_type("AWS::Events::Rule").keys() - {"AuditRule", "FeedbackRule"}))
+def choosing_rule(request: pytest.FixtureRequest) -> Properties:
+    """Every rule that chooses among our own events."""
     return _STACK.of_type("AWS::Events::Rule")[request.param]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import fulfillment
 import sweeper
-from handoff.consumer import Consumer
+from handoff.consumer import Consumer, parse
 from handoff.model import Payment, PaymentState
 
 CONTEXT: Any = SimpleNamespace(
@@ -20,7 +20,7 @@ CONTEXT: Any = SimpleNamespace(
 
 def sweep() -> None:
     """A run of the sweeper that finds nothing."""
-    sweeper._orders.unfinished.hints = lambda shard: []
+    sweeper._orders.unfinished.hints = sweeper._customers.unfinished.hints = lambda shard: []
     sweeper.handler({}, CONTEXT)
 
 
@@ -28,7 +28,7 @@ def consume(name: str, event: dict[str, Any]) -> None:
     """A batch that works, but for fulfillment's captures: the provider refuses them."""
     fulfillment.settle = lambda *_: SimpleNamespace(payment=Payment(state=PaymentState.FAILED))
     handle = fulfillment.settle_payment if name == "fulfillment" else lambda envelope: None
-    consumer = Consumer(name, Any, queue_url="queue", dead_letter_url="dead-letters", max_receives=5)
+    consumer = Consumer(name, Any, read=parse, queue_url="queue", dead_letter_url="dead-letters", max_receives=5)
     consumer.run(event, CONTEXT, handle)
 
 

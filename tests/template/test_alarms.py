@@ -188,6 +188,14 @@ def test_a_payment_that_stays_due_for_23_hours_raises_an_alarm(stack: Stack) -> 
     assert not fires_at(alarm, 0)
 
 
+def test_a_hold_that_is_about_to_lapse_raises_an_alarm(stack: Stack) -> None:
+    (alarm,) = alarms_on(stack, "Handoff", "HoldsExpiring", service="handoff")
+    assert fires_at(alarm, 1)
+    assert not fires_at(alarm, 0)
+    # The sweeper looks at what it could not finish every four minutes at least.
+    assert alarm["Period"] >= 5 * MINUTE
+
+
 def test_the_apis_failures_raise_an_alarm(stack: Stack) -> None:
     (alarm,) = alarms_on(stack, "AWS/ApiGateway", "5xx", ApiId="${Api}")
     assert alarm["Statistic"] == "Sum"

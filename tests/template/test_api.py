@@ -37,7 +37,7 @@ def test_tokens_are_those_of_the_stacks_own_pool(stack: Stack) -> None:
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
     assert authorizer["JwtConfiguration"] == {
         "Issuer": "https://cognito-idp.${AWS::Region}.amazonaws.com/${UserPool}",
-        "Audience": ["${UserPoolClient}"],
+        "Audience": ["${UserPoolClient}", "${ReportsClient}"],
     }
     assert {"UserPoolId", "UserPoolClientId"} <= stack.outputs.keys()
 
@@ -53,15 +53,18 @@ def test_tokens_are_those_of_another_issuer_if_one_is_given() -> None:
 
 
 def test_passwords_are_not_sent_in_the_clear_unless_told_so(stack: Stack) -> None:
-    (client,) = stack.of_type("AWS::Cognito::UserPoolClient").values()
-    assert "ALLOW_USER_PASSWORD_AUTH" not in client["ExplicitAuthFlows"]
-    (client,) = translated.stack(PasswordSignIn="true").of_type("AWS::Cognito::UserPoolClient").values()
-    assert "ALLOW_USER_PASSWORD_AUTH" in client["ExplicitAuthFlows"]
+    assert "ALLOW_USER_PASSWORD_AUTH" not in clients(stack)["UserPoolClient"]["ExplicitAuthFlows"]
+    told_so = clients(translated.stack(PasswordSignIn="true"))
+    assert "ALLOW_USER_PASSWORD_AUTH" in told_so["UserPoolClient"]["ExplicitAuthFlows"]
 
 
 def test_a_client_can_not_find_out_who_is_a_customer(stack: Stack) -> None:
-    (client,) = stack.of_type("AWS::Cognito::UserPoolClient").values()
-    assert client["PreventUserExistenceErrors"] == "ENABLED"
+    assert {client["PreventUserExistenceErrors"] for client in clients(stack).values()} == {"ENABLED"}
+
+
+def clients(stack: Stack) -> dict[str, Properties]:
+    """The clients of the pool."""
+    return stack.of_type("AWS::Cognito::UserPoolClient")
 
 
 def test_the_pool_is_kept_like_the_tables(stack: Stack) -> None:

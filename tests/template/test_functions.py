@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from template import source, translated
 from template.translated import ROOT, Properties, Stack, named, variables_of
 
@@ -35,6 +37,15 @@ def test_every_function_has_both_layers(stack: Stack, function: Properties) -> N
     assert {layer["Content"]["S3Key"] for layer in layers.values()} == {"layers/dependencies", "layers/handoff"}
 
 
+def test_stripes_library_is_deployed_only_with_stripe_and_only_where_it_is_needed() -> None:
+    stack = translated.stack(**translated.WITH_STRIPE)
+    layers = {layer["Content"]["S3Key"]: name for name, layer in stack.of_type("AWS::Lambda::LayerVersion").items()}
+    library = f"${{{layers['layers/stripe']}}}"
+    having = {name for name, function in stack.functions().items() if library in function["Layers"]}
+    assert having == {"orders", "fulfillment", "sweeper"}
+    assert layers["layers/stripe"] not in translated.stack().resources
+
+
 def test_tracing_is_active(function: Properties) -> None:
     assert function["TracingConfig"] == {"Mode": "Active"}
 
@@ -53,7 +64,30 @@ def test_every_variable_that_the_code_reads_is_set(stack: Stack) -> None:
         read, given = source.settings_of(name), variables_of(function)
         assert read.keys() >= {"ORDERS_TABLE", "BUS_NAME"}
         assert read.keys() <= given.keys()
-        assert all(given[variable] != "" for variable in read)
+        assert all(given[variable] != "" for variable in read.keys() - {"STRIPE_SECRET_ID"})
+
+
+def test_with_stripe_the_functions_are_told_where_its_key_is_and_not_the_key() -> None:
+    functions = translated.stack(**translated.WITH_STRIPE).functions()
+    for name in ("orders", "fulfillment", "sweeper"):
+        variables = variables_of(functions[name])
+        assert variables["STRIPE_SECRET_ID"] == translated.WITH_STRIPE["StripeSecret"]
+        assert variables["STRIPE_API_BASE"] == "https://api.stripe.com"
+
+
+def test_stripe_without_its_secret_is_refused_before_anything_is_created() -> None:
+    rule = translated.source()["Rules"]["StripeIsComplete"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "PaymentProvider"}, "stripe"]}
+    (assertion,) = rule["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "StripeSecret"}, ""]}]}
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("PaymentProvider", "cash"), ("StripeSecret", "sk_live_pasted")])
+def test_a_parameter_that_can_not_be_meant_is_refused(parameter: str, value: str) -> None:
+    declared = translated.source()["Parameters"][parameter]
+    assert not re.fullmatch(declared["AllowedPattern"], value)
+    assert re.fullmatch(declared["AllowedPattern"], translated.WITH_STRIPE[parameter])
+    assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
 
 
 def test_every_variable_that_must_be_a_number_is_a_positive_one(stack: Stack) -> None:
@@ -88,8 +122,8 @@ def test_every_function_logs_into_a_group_of_its_own(stack: Stack) -> None:
 
 
 def test_logs_are_not_kept_for_ever(stack: Stack) -> None:
-    for group in stack.of_type("AWS::Logs::LogGroup").values():
-        assert group["RetentionInDays"] == stack.parameters["LogDays"] > 0
+    for name, group in stack.of_type("AWS::Logs::LogGroup").items():
+        assert group["RetentionInDays"] == (365 if name == "AuditLog" else stack.parameters["LogDays"]) > 0
 
 
 def test_the_sweeper_runs_each_minute_and_is_not_retried(stack: Stack) -> None:
@@ -114,6 +148,11 @@ def test_two_stacks_fit_into_one_account(stack: Stack) -> None:
         "AWS::IAM::Role": "RoleName",
         "AWS::Lambda::Function": "FunctionName",
         "AWS::Logs::LogGroup": "LogGroupName",
+        "AWS::Logs::ResourcePolicy": "PolicyName",
+        "AWS::Logs::QueryDefinition": "Name",
+        "AWS::Events::Archive": "ArchiveName",
+        "AWS::Events::ApiDestination": "Name",
+        "AWS::Events::Connection": "Name",
         "AWS::SQS::Queue": "QueueName",
         "AWS::SNS::Topic": "TopicName",
         "AWS::CloudWatch::Alarm": "AlarmName",

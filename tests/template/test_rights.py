@@ -9,6 +9,7 @@ LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 TRACING = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
 SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"}}
+STRIPE_KEY = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:shop/stripe-??????"
 PUBLISH = {"${Bus.Arn}": {"events:PutEvents"}}
 
 # What each function does to what. Whoever adds a call to AWS adds its right here, and says so in the review.
@@ -17,6 +18,8 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         "${OrdersTable.Arn}/index/byUser": {"dynamodb:Query"},
         "${ProductsTable.Arn}": {"dynamodb:Scan", "dynamodb:UpdateItem"},
+        "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "${SalesTable.Arn}": {"dynamodb:Query"},
         "${OrdersLogs.Arn}": LOGS,
         **SANDBOX,
         **PUBLISH,
@@ -24,9 +27,12 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     },
     "emails": {
         "${OrdersTable.Arn}": {"dynamodb:GetItem"},
-        "${CustomersTable.Arn}": {"dynamodb:GetItem"},
+        "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "${IdempotencyTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": {"ses:SendEmail"},
+        "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${MailConfiguration}": {
+            "ses:SendEmail"
+        },
         "${EmailsQueue.Arn}": CONSUME,
         "${EmailsDeadLetters.Arn}": {"sqs:SendMessage"},
         "${EmailsLogs.Arn}": LOGS,
@@ -34,7 +40,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     },
     "analytics": {
         "${OrdersTable.Arn}": {"dynamodb:BatchGetItem"},
-        "${SalesTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${SalesTable.Arn}": {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         "${AnalyticsQueue.Arn}": CONSUME,
         "${AnalyticsDeadLetters.Arn}": {"sqs:SendMessage"},
         "${AnalyticsLogs.Arn}": LOGS,
@@ -50,9 +56,18 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         **PUBLISH,
         **TRACING,
     },
+    "feedback": {
+        "${CustomersTable.Arn}": {"dynamodb:UpdateItem"},
+        "${FeedbackQueue.Arn}": CONSUME,
+        "${FeedbackDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${FeedbackLogs.Arn}": LOGS,
+        **TRACING,
+    },
     "sweeper": {
         "${OrdersTable.Arn}/index/unfinished": {"dynamodb:Query"},
         "${OrdersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "${CustomersTable.Arn}/index/unfinished": {"dynamodb:Query"},
+        "${CustomersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         "${ProductsTable.Arn}": {"dynamodb:UpdateItem"},
         "${ShipmentsTable.Arn}": {"dynamodb:UpdateItem"},
         "${SweeperLogs.Arn}": LOGS,
@@ -104,6 +119,14 @@ def test_without_the_sandbox_nobody_has_a_right_to_its_ledger(name: str) -> None
     assert rights(role_of(stack, stack.functions()[name])) == expected
 
 
+@pytest.mark.parametrize("name", RIGHTS)
+def test_with_stripe_who_asks_it_may_read_its_key_and_nobody_else_may(name: str) -> None:
+    stack = translated.stack(**translated.WITH_STRIPE)
+    without = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
+    key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != RIGHTS[name] else {}
+    assert rights(role_of(stack, stack.functions()[name])) == without | key
+
+
 def test_no_role_may_do_everything(stack: Stack) -> None:
     for role in stack.of_type("AWS::IAM::Role").values():
         assert not any("*" in action for actions in rights(role).values() for action in actions)
@@ -120,9 +143,10 @@ def test_no_role_takes_over_a_managed_policy(stack: Stack) -> None:
 
 def test_a_role_is_for_the_one_service_that_needs_it(stack: Stack) -> None:
     functions = {named(function["Role"]) for function in stack.functions().values()}
+    others = {"PartnerRole": "events.amazonaws.com"}
     for name, role in stack.of_type("AWS::IAM::Role").items():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        service = "lambda.amazonaws.com" if name in functions else "scheduler.amazonaws.com"
+        service = "lambda.amazonaws.com" if name in functions else others.get(name, "scheduler.amazonaws.com")
         assert as_list(trust["Principal"]["Service"]) == [service]
         assert as_list(trust["Action"]) == ["sts:AssumeRole"]
 

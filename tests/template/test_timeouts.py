@@ -12,10 +12,10 @@ from botocore.config import Config
 from handoff import aws, bus, payments, placing, sweeping
 from handoff.catalogue import Catalogue
 from handoff.clock import Deadline
-from handoff.errors import OrderError
-from handoff.model import Address, Order, Product, Status
+from handoff.errors import RequestError
+from handoff.model import Address, HistoryEntry, Order, Product, Status
 from handoff.order_store import OrderStore, Refused, Repeated
-from handoff.payments import Authorised, Declined, Unknown, sandbox
+from handoff.payments import Authorised, Declined, Unknown, sandbox, stripe_key
 from handoff.placing import Placement, Shop, place_order
 from template import source
 from template.translated import Consumer, Stack
@@ -57,8 +57,15 @@ def test_the_sandbox_provider_takes_no_longer_than_we_count_with(config_of: Call
     assert longest(config_of(sandbox.connect)) <= payments.LONGEST_CALL
 
 
+def test_reading_stripes_key_leaves_most_of_a_payments_time_to_stripe(config_of: Callable[..., Config]) -> None:
+    config = config_of(stripe_key.connect)
+    assert config.retries["total_max_attempts"] == 1
+    assert longest(config) < payments.LONGEST_CALL / 2
+
+
 def test_clients_retry_in_standard_mode_and_keep_their_connections_alive(config_of: Callable[..., Config]) -> None:
-    for config in (aws.config(), config_of(bus.connect), config_of(sandbox.connect)):
+    connects = (bus.connect, sandbox.connect, stripe_key.connect)
+    for config in (aws.config(), *map(config_of, connects)):
         assert config.retries["mode"] == "standard"
         assert config.tcp_keepalive is True
 
@@ -198,6 +205,7 @@ UNFINISHED = Order(
     user_id="user",
     status=Status.PENDING,
     sequence=0,
+    history=(HistoryEntry(sequence=0, status=Status.PENDING, at="1970-01-01T00:00:00Z", transition_id="earlier"),),
     lines=(),
     shipping_address=PLACEMENT.shipping_address,
     total=100,
@@ -233,7 +241,7 @@ def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_cal
         currency="EUR",
     )
     # WHEN an order is placed
-    with suppress(OrderError):
+    with suppress(RequestError):
         place_order(shop, PLACEMENT, Deadline(placing.DEADLINE))
     # THEN the answer is out before Lambda stops the function
     assert 0 < clock.now < stack.functions()["orders"]["Timeout"]

@@ -17,7 +17,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 Properties = dict[str, Any]
+# What is not there unless a parameter asks for it.
+EVERYTHING = {"PartnerEndpoint": "https://partner.example.com/events", "PartnerSecret": "partner"}
+WITH_STRIPE = {"PaymentProvider": "stripe", "StripeSecret": "shop/stripe"}
 _NO_VALUE = object()
+_STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/handoff/0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"
 _UPLOADED = "s3://uploaded/"  # as `sam package` leaves it: code is in a bucket
 
 
@@ -106,6 +110,12 @@ class Stack:
                 return str(left) == str(right)
             case "Fn::Not":
                 return not self._resolved(argument[0])
+            case "Fn::Select":
+                index, parts = self._resolved(argument)
+                return parts[int(index)]
+            case "Fn::Split":
+                separator, text = self._resolved(argument)
+                return text.split(separator)
             case _:
                 raise NotImplementedError(f"{function}: teach tests/template/translated.py")
 
@@ -114,6 +124,8 @@ class Stack:
             return _NO_VALUE
         if name in self.parameters:
             return self.parameters[name]
+        if name == "AWS::StackId":
+            return _STACK_ID
         if not name.startswith("AWS::"):
             self._named.add(name.partition(".")[0])
         return f"${{{name}}}"

@@ -15,6 +15,7 @@ class Settings:
 
     orders_table: str
     products_table: str
+    customers_table: str
     shipments_table: str
     sandbox_table: str
     bus_name: str
@@ -35,6 +36,7 @@ def load() -> Settings:
     return Settings(
         orders_table=text("ORDERS_TABLE"),
         products_table=text("PRODUCTS_TABLE"),
+        customers_table=text("CUSTOMERS_TABLE"),
         shipments_table=text("SHIPMENTS_TABLE"),
         sandbox_table=text("SANDBOX_TABLE"),
         bus_name=text("BUS_NAME"),

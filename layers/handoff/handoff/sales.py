@@ -1,4 +1,7 @@
-"""Sales in DynamoDB: counters per day and product, spread over shards, and a marker for each event beside them."""
+"""Sales in DynamoDB: counters per day and product, spread over shards, and a marker for each event beside them.
+
+All of it belongs to a generation (see `handoff.sales_generations`), the first part of each key.
+"""
 
 import random
 from collections import Counter
@@ -6,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handoff import aws
+from handoff import aws, ids
 from handoff.clock import Deadline
-from handoff.model import Order
+from handoff.model import Order, Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -16,12 +19,13 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 ALL = "all"  # the counter of a day's orders as such, beside those of its products
+PRODUCT = "sku#"  # what the counter of a product begins with
 _WRITE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One event's share: ``sign`` is 1 for a placed order, -1 for a cancelled one."""
+    """One event's share: ``sign`` is 1 for a placed order, -1 for a cancelled one. ``day`` is that of the order."""
 
     event_id: str
     day: str
@@ -31,15 +35,32 @@ class Sale:
     def counts(self) -> dict[tuple[str, str], Counter[str]]:
         """What to add, by (day, product): orders, units, and revenue in minor units."""
         shares = {
-            (self.day, f"sku#{line.sku}"): _count(self.sign, line.quantity, line.quantity * line.unit_price)
+            (self.day, PRODUCT + line.sku): _count(self.sign, line.quantity, line.quantity * line.unit_price)
             for line in self.order.lines
         }
         units = sum(line.quantity for line in self.order.lines)
         return {**shares, (self.day, ALL): _count(self.sign, units, self.order.total)}
 
 
+def sales_of(order: Order) -> list[Sale]:
+    """The sales that an order's events have made so far, under the ids that its events had; none if never placed."""
+    if order.placed_at is None:
+        return []
+    signs = {Status.PLACED.value: 1, Status.CANCELLED.value: -1}
+    return [
+        Sale(ids.event_id(order.order_id, step.sequence), order.placed_at[:10], order, signs[step.status])
+        for step in order.history
+        if step.status in signs
+    ]
+
+
+def bucket_id(generation: int, day: str, shard: int) -> str:
+    """The partition of a day's counters; ``day`` as YYYY-MM-DD."""
+    return f"{generation}#{day}#{shard}"
+
+
 class SalesStore:
-    """Counts each event exactly once: its marker and its counters are written in one transaction."""
+    """Counts each event exactly once a generation: its marker and its counters are written in one transaction."""
 
     def __init__(self, client: "DynamoDBClient", table: str, shards: int) -> None:
         self._client = client
@@ -60,8 +81,8 @@ class SalesStore:
                 counters = set(sale.counts())
         return groups
 
-    def record(self, sales: Sequence[Sale]) -> None:
-        """Count one group of sales, all or nothing; what was counted before is left out.
+    def record(self, sales: Sequence[Sale], generation: int) -> int:
+        """Count one group of sales in a generation, all or nothing; returns how many had not been counted before.
 
         Raises
         ------
@@ -72,26 +93,27 @@ class SalesStore:
         deadline = Deadline(_WRITE_SECONDS)
         while left:
             try:
-                aws.write(self._client, self._writes(left), deadline)
-                return
+                aws.write(self._client, self._writes(left, generation), deadline)
+                break
             except aws.ConditionFailed as failed:  # only markers have a condition
                 left = [sale for n, sale in enumerate(left) if n not in failed.images]
+        return len(left)
 
-    def _writes(self, sales: Sequence[Sale]) -> "list[TransactWriteItemTypeDef]":
+    def _writes(self, sales: Sequence[Sale], generation: int) -> "list[TransactWriteItemTypeDef]":
         merged: dict[tuple[str, str], Counter[str]] = {}
         for sale in sales:
             for key, count in sale.counts().items():
                 merged.setdefault(key, Counter()).update(count)
         shard = random.randrange(self._shards)
-        return [self._marker(sale) for sale in sales] + [
-            self._counter(f"{day}#{shard}", entry, count) for (day, entry), count in merged.items()
+        return [self._marker(sale, generation) for sale in sales] + [
+            self._counter(bucket_id(generation, day, shard), entry, count) for (day, entry), count in merged.items()
         ]
 
-    def _marker(self, sale: Sale) -> "TransactWriteItemTypeDef":
+    def _marker(self, sale: Sale, generation: int) -> "TransactWriteItemTypeDef":
         return {
             "Put": {
                 "TableName": self._table,
-                "Item": aws.to_item({"bucketId": f"event#{sale.event_id}", "entry": "counted"}),
+                "Item": aws.to_item({"bucketId": f"{generation}#event#{sale.event_id}", "entry": "counted"}),
                 "ConditionExpression": "attribute_not_exists(bucketId)",
             }
         }

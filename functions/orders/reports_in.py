@@ -1,0 +1,95 @@
+"""Who may read reports, and what of them is asked for."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import problems
+from handoff.sales_report import Place
+
+SCOPE = "reports:read"
+# Cognito puts the resource server's name before a scope's. The route in template.yaml names the same two.
+_SCOPES = {SCOPE, f"handoff/{SCOPE}"}
+MAX_DAYS = 92  # a quarter
+MAX_ROWS = 500
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_LIMIT = re.compile(r"[1-9]\d{0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class SalesQuery:
+    """Which part of the sales is wanted: the UTC days from first to last, both included, as YYYY-MM-DD."""
+
+    first: str
+    last: str
+    limit: int
+    after: Place | None
+
+
+def check_scope(event: dict[str, Any]) -> None:
+    """Let only tokens with the scope ``reports:read`` pass. The gateway checks it as well; not every local one does.
+
+    Raises
+    ------
+    problems.Problem
+        If the token has it neither in its claim ``scope`` nor in ``scp``.
+    """
+    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    # The gateway hands a list on as text in brackets: "[one two]".
+    given = " ".join(str(claims.get(name, "")) for name in ("scope", "scp"))
+    if _SCOPES.isdisjoint(re.split(r"[\s,\[\]]+", given)):
+        raise problems.forbidden(SCOPE)
+
+
+def sales(event: dict[str, Any]) -> SalesQuery:
+    """The sales that are asked for.
+
+    Raises
+    ------
+    problems.Problem
+        Naming the parameters that are wrong.
+    """
+    query = event.get("queryStringParameters") or {}
+    days = {name: _day(query.get(name, "")) for name in ("from", "to")}
+    wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if day is None}
+    limit = query.get("limit", "100")
+    if not _LIMIT.fullmatch(limit) or int(limit) > MAX_ROWS:
+        wrong["limit"] = f"must be a whole number from 1 to {MAX_ROWS}"
+    first, last = days["from"], days["to"]
+    if first and last and first > last:
+        wrong["to"] = "must not be before from"
+    elif first and last and (last - first).days >= MAX_DAYS:
+        wrong["to"] = f"must be at most {MAX_DAYS} days from the first day to the last"
+    if wrong or first is None or last is None:
+        raise problems.invalid(wrong)
+    cursor = query.get("cursor")
+    return SalesQuery(str(first), str(last), int(limit), _place(cursor, first, last) if cursor else None)
+
+
+def _day(text: str) -> date | None:
+    if not _DAY.fullmatch(text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _place(cursor: str, first: date, last: date) -> Place:
+    wrong = problems.invalid({"cursor": "not one that this API gave out for these days"})
+    try:
+        place = json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(place, dict) or set(place) != {"day", "sku"}:
+        raise wrong
+    if not all(isinstance(value, str) and len(value) <= 64 for value in place.values()):
+        raise wrong
+    day = _day(place["day"])
+    if day is None or not first <= day <= last:
+        raise wrong
+    return Place(place["day"], place["sku"])

@@ -1,0 +1,156 @@
+"""Which generation of the sales counters counts, and, while a rebuild runs, which one is being built.
+
+Both stand in one item of the sales table. Consumers read it once a batch, after they have received its events, and
+count each event into every generation that it names. So an event that happens after a generation was announced is
+counted into it, and one that happened before is part of its order's history, where the rebuild finds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from handoff import aws
+from handoff.clock import Deadline
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+POINTER = "generations"  # the key of the item
+FIRST = 1  # the generation of a table that was never rebuilt
+_WRITE_SECONDS = 20.0
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """The generation that counts, and the one being built, if any; ``switched_at`` in epoch milliseconds."""
+
+    current: int = FIRST
+    building: int | None = None
+    built_up_to: str | None = None
+    switched_at: int = 0
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """All generations that an event is counted into."""
+        return (self.current,) if self.building is None else (self.current, self.building)
+
+
+class Busy(Exception):
+    """Somebody else is building; ``lease_until`` (epoch milliseconds) is when they are taken for dead."""
+
+    def __init__(self, lease_until: int) -> None:
+        super().__init__("another rebuild is at work")
+        self.lease_until = lease_until
+
+
+class TakenOver(Exception):
+    """Somebody else has gone on with, or finished, what this run was building."""
+
+
+class GenerationStore:
+    """Reads the item, and changes it under a lease. Only rebuilding changes it."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self) -> Generations:
+        """The generations as they are now (a consistent read)."""
+        response = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="bucketId = :pointer",
+            ExpressionAttributeValues=aws.to_item({":pointer": POINTER}),
+            ConsistentRead=True,
+        )
+        return _generations(aws.from_item(response["Items"][0])) if response["Items"] else Generations()
+
+    def announce(self, builder: str, *, now: int, lease_until: int) -> Generations:
+        """Begin a new generation, or go on with the one that a dead run has left; times in epoch milliseconds.
+
+        Raises
+        ------
+        Busy
+            If another run is alive.
+        """
+        lease = 0
+        for _ in range(_TRIES):
+            seen = self.read()
+            try:
+                self._update(
+                    "SET currentGeneration = :current, nextGeneration = :next, builder = :builder, leaseUntil = :until",
+                    "(attribute_not_exists(currentGeneration) OR currentGeneration = :current)"
+                    " AND (attribute_not_exists(nextGeneration) OR leaseUntil < :now)",
+                    {"current": seen.current, "next": seen.current + 1, "until": lease_until, "now": now},
+                    builder,
+                )
+                return self.read()
+            except aws.ConditionFailed as failed:
+                image = failed.images[0]
+                if image.get("builder") == builder:  # an earlier try of this write had succeeded
+                    return _generations(image)
+                lease = image.get("leaseUntil", 0)
+        raise Busy(lease)
+
+    def keep(self, builder: str, *, built_up_to: str | None, lease_until: int) -> None:
+        """Renew the lease, and note the last order of those that are done.
+
+        Raises
+        ------
+        TakenOver
+            If the lease is another run's.
+        """
+        values: dict[str, Any] = {"leaseUntil": lease_until}
+        if built_up_to is not None:
+            values["builtUpTo"] = built_up_to
+        self._own("SET " + ", ".join(f"{name} = :{name}" for name in values), values, builder)
+
+    def switch(self, builder: str, generation: int, *, now: int) -> None:
+        """Have the new generation count from now on, instead of the old one.
+
+        Raises
+        ------
+        TakenOver
+            If the lease is another run's.
+        """
+        self._own(
+            "SET currentGeneration = :next, switchedAt = :now, switchedBy = :builder"
+            " REMOVE nextGeneration, builder, leaseUntil, builtUpTo",
+            {"next": generation, "now": now},
+            builder,
+        )
+
+    def _own(self, expression: str, values: dict[str, Any], builder: str) -> None:
+        try:
+            self._update(expression, "builder = :builder", values, builder)
+        except aws.ConditionFailed as failed:
+            if failed.images[0].get("switchedBy") != builder:  # else an earlier try of the switch had succeeded
+                raise TakenOver("another rebuild has taken over") from failed
+
+    def _update(self, expression: str, condition: str, values: Mapping[str, Any], builder: str) -> None:
+        parameters = {f":{name}": value for name, value in values.items()} | {":builder": builder}
+        aws.write(
+            self._client,
+            [
+                {
+                    "Update": {
+                        "TableName": self._table,
+                        "Key": aws.to_item({"bucketId": POINTER, "entry": POINTER}),
+                        "UpdateExpression": expression,
+                        "ConditionExpression": condition,
+                        "ExpressionAttributeValues": aws.to_item(parameters),
+                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                    }
+                }
+            ],
+            Deadline(_WRITE_SECONDS),
+        )
+
+
+def _generations(item: Mapping[str, Any]) -> Generations:
+    return Generations(
+        current=item["currentGeneration"],
+        building=item.get("nextGeneration"),
+        built_up_to=item.get("builtUpTo"),
+        switched_at=item.get("switchedAt", 0),
+    )

@@ -1,0 +1,37 @@
+"""Tokens for programs that read reports."""
+
+import httpx
+
+from ops.deployment import Deployment
+
+SCOPE = "handoff/reports:read"  # as Cognito writes it
+
+
+class TokenError(Exception):
+    """There is no token to be had; the text says why."""
+
+
+def for_reports(deployment: Deployment) -> str:
+    """An access token that may read reports and nothing else, from the stack's own pool; good for an hour.
+
+    Raises
+    ------
+    TokenError
+        If the stack has no pool, or the pool gives none.
+    """
+    if "ReportsClientId" not in deployment.outputs:
+        raise TokenError("The stack takes the tokens of another issuer: get one with the scope reports:read there.")
+    client_id = deployment.outputs["ReportsClientId"]
+    found = deployment.cognito.describe_user_pool_client(
+        UserPoolId=deployment.outputs["UserPoolId"], ClientId=client_id
+    )
+    local = deployment.endpoint and f"{deployment.endpoint}/oauth2/token"
+    answer = httpx.post(
+        local or deployment.outputs["TokenUrl"],
+        data={"grant_type": "client_credentials", "scope": SCOPE},
+        auth=(client_id, found["UserPoolClient"]["ClientSecret"]),
+        trust_env=not local,
+    )
+    if not answer.is_success:
+        raise TokenError(f"The pool gave no token: {answer.status_code} {answer.text[:200]}")
+    return str(answer.json()["access_token"])

@@ -1,0 +1,107 @@
+"""Sales on the deployed stack: the report that a program reads, and a rebuild while the shop goes on."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from e2e.support import eventually, paused, place
+from ops import demo, rebuild, tokens
+from ops.deployment import Deployment
+from ops.shop_client import ShopClient
+
+NAMES = ("orders", "units", "revenue")
+
+
+@pytest.fixture
+def reader(deployment: Deployment) -> Iterator[ShopClient]:
+    """A program with a token that may read reports."""
+    with contextlib.closing(ShopClient(deployment.api_url, tokens.for_reports(deployment))) as client:
+        yield client
+
+
+def today() -> dict[str, str]:
+    day = datetime.now(UTC).date().isoformat()
+    return {"from": day, "to": day}
+
+
+def report(reader: ShopClient, limit: int = 100) -> dict[str, Counter[str]]:
+    """The report's rows by product, read page by page."""
+    found: dict[str, Counter[str]] = {}
+    query = {**today(), "limit": str(limit)}
+    while True:
+        answer = reader.sales(**query)
+        assert answer.status == 200, answer.body
+        for row in answer.body["sales"]:
+            found[row["sku"]] = Counter({name: row[name] for name in NAMES})
+        if "next" not in answer.body:
+            return found
+        query["cursor"] = answer.body["next"]
+
+
+def fold(deployment: Deployment) -> dict[str, Counter[str]]:
+    """The orders that stand, by product."""
+    found: dict[str, Counter[str]] = {}
+    for order in deployment.scan("OrdersTable"):
+        if "placedAt" in order and order["status"] != "CANCELLED":
+            for line in order["lines"]:
+                count = Counter(orders=1, units=line["quantity"], revenue=line["quantity"] * line["unitPrice"])
+                found.setdefault(line["sku"], Counter()).update(count)
+    return found
+
+
+def lose_next_event(deployment: Deployment, client: ShopClient) -> str:
+    """Place an order whose event analytics never gets."""
+    queue = deployment.queue_url("analytics")
+    with paused(deployment, "analytics"):
+        order_id = str(place(client).body["orderId"])
+        message: Any = eventually(lambda: deployment.sqs.receive_message(QueueUrl=queue).get("Messages", []), bool)[0]
+        assert order_id in message["Body"]
+        deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return order_id
+
+
+def test_the_report_is_the_sum_of_the_orders_that_stand(
+    deployment: Deployment, client: ShopClient, reader: ShopClient
+) -> None:
+    # GIVEN orders, one of them cancelled
+    demo.place_samples(client, lambda _: None)
+    demo.wait_until_quiet(deployment, lambda _: None)
+    # THEN the report says what they add up to, in pages of any size
+    assert report(reader) == fold(deployment) != {}
+    assert report(reader, limit=1) == fold(deployment)
+
+
+def test_a_customers_token_can_not_read_reports(client: ShopClient) -> None:
+    assert client.sales(**today()).status == 403
+
+
+def test_bad_input_is_answered_with_the_fields(reader: ShopClient) -> None:
+    answer = reader.sales(to="2026-11-23")
+    assert answer.status == 400
+    assert [error["field"] for error in answer.body["errors"]] == ["from"]
+
+
+def test_a_rebuild_fills_a_gap_while_the_shop_goes_on(
+    deployment: Deployment, client: ShopClient, reader: ShopClient
+) -> None:
+    # GIVEN an event that was lost
+    demo.wait_until_quiet(deployment, lambda _: None)
+    lose_next_event(deployment, client)
+    demo.wait_until_quiet(deployment, lambda _: None)
+    assert report(reader) != fold(deployment)
+    # WHEN the sales are rebuilt, and orders come in meanwhile
+    during: list[int] = []
+    done = rebuild.of(deployment).run(lambda _: during.append(place(client).status))
+    demo.wait_until_quiet(deployment, lambda _: None)
+    # THEN the report is exact again, and stays so
+    assert during
+    assert set(during) == {201}
+    assert done.generation == 2
+    assert report(reader) == fold(deployment)
+    place(client)
+    demo.wait_until_quiet(deployment, lambda _: None)
+    assert report(reader) == fold(deployment)

@@ -1,0 +1,103 @@
+"""Audit and archive: no local engine has them, so they are held to what AWS's documentation asks for."""
+
+import json
+
+from moto.events.models import EventPattern
+
+from handoff.events import DetailType
+from ops import replay
+from ops.deployment import CONSUMERS
+from template import translated
+from template.test_events import event
+from template.translated import Consumer, Properties, Stack
+
+LOG_ARN = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AuditLog}"
+
+
+def audit(stack: Stack) -> Properties:
+    """The audit's rule."""
+    return stack.of_type("AWS::Events::Rule")["AuditRule"]
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_event_on_the_bus_is_kept_whoever_sent_it(stack: Stack) -> None:
+    pattern = EventPattern.load(json.dumps(audit(stack)["EventPattern"]))
+    assert audit(stack)["EventBusName"] == "${Bus}"
+    for detail_type in DetailType:
+        assert pattern.matches_event(event(detail_type))
+    assert pattern.matches_event({"source": "another.stack", "detail-type": "anything", "detail": {}})
+
+
+def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(stack: Stack) -> None:
+    # GIVEN that EventBridge writes into groups under /aws/events/ only
+    (target,) = audit(stack)["Targets"]
+    group = stack.of_type("AWS::Logs::LogGroup")["AuditLog"]
+    assert group["LogGroupName"] == "/aws/events/${AWS::StackName}"
+    assert group["RetentionInDays"] == 365
+    # THEN that is where the events go: named without the ":*" of the group's ARN attribute, and without a role
+    assert target["Arn"] == LOG_ARN
+    assert "RoleArn" not in target
+
+
+def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(stack: Stack) -> None:
+    (policy,) = stack.of_type("AWS::Logs::ResourcePolicy").values()
+    create, put = json.loads(policy["PolicyDocument"])["Statement"]
+    for statement in (create, put):
+        assert statement["Effect"] == "Allow"
+        assert set(statement["Principal"]["Service"]) == {"events.amazonaws.com", "delivery.logs.amazonaws.com"}
+        assert statement["Resource"] == "${AuditLog.Arn}"
+    assert (create["Action"], put["Action"]) == ("logs:CreateLogStream", "logs:PutLogEvents")
+    assert put["Condition"] == {"ArnEquals": {"aws:SourceArn": "${AuditRule.Arn}"}}
+
+
+def test_the_query_finds_the_trail_of_one_order(stack: Stack) -> None:
+    (query,) = stack.of_type("AWS::Logs::QueryDefinition").values()
+    assert query["LogGroupNames"] == ["${AuditLog}"]
+    assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
+    assert "`detail-type`" in query["QueryString"]
+    # AND it is the one that the documents show
+    documented = (translated.ROOT / "docs/operating.md").read_text()
+    assert all(line in documented for line in query["QueryString"].splitlines())
+
+
+def test_the_audit_is_kept_like_the_tables(stack: Stack) -> None:
+    assert stack.resources["AuditLog"]["DeletionPolicy"] == "Retain"
+    assert translated.stack(DataPolicy="Delete").resources["AuditLog"]["DeletionPolicy"] == "Delete"
+
+
+def test_the_audit_can_be_left_out() -> None:
+    stack = translated.stack(Audit="false")
+    assert not {"AuditRule", "AuditLog", "AuditLogPolicy", "OrderTrailQuery"} & stack.resources.keys()
+
+
+# --- archive and replay -----------------------------------------------------------------------------------------------
+
+
+def test_the_archive_keeps_all_events_of_the_bus_for_a_year(stack: Stack) -> None:
+    (archive,) = stack.of_type("AWS::Events::Archive").values()
+    assert archive["SourceArn"] == "${Bus.Arn}"
+    assert archive["RetentionDays"] == 365
+    assert "EventPattern" not in archive
+
+
+def test_the_retention_is_a_parameter_and_zero_makes_no_archive() -> None:
+    # GIVEN that for AWS zero would mean for ever
+    assert translated.stack(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"
+    assert "Archive" not in translated.stack(ArchiveDays="0").resources
+
+
+def test_rules_are_found_by_the_names_of_their_consumers(stack: Stack, consumer: Consumer) -> None:
+    # GIVEN that `handoff replay` makes a rule's name of its logical id
+    on_the_bus = {name for name, rule in consumer.rules.items() if rule["EventBusName"] == "${Bus}"}
+    # THEN it is that of the consumer
+    assert {name.removesuffix("Rule").lower() for name in on_the_bus} <= {consumer.name}
+
+
+def test_a_replay_goes_to_no_consumer_by_itself_but_analytics() -> None:
+    assert replay.DEFAULT == ("analytics",)
+    # AND whoever names another is told what may come of it
+    others = [name for name in CONSUMERS if name != "analytics"]
+    wanted = replay.parse("2026-11-22T10:00:00Z", "2026-11-23T09:00:00Z", others)
+    assert [caution.partition(":")[0] for caution in wanted.cautions] == others

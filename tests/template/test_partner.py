@@ -1,0 +1,154 @@
+"""Partner: an API destination. No local engine has it, so it is held to what AWS's documentation asks for."""
+
+import json
+import re
+
+import pytest
+
+from handoff.events import DetailType, Event
+from template import translated
+from template.test_events import event, heard
+from template.test_rights import rights
+from template.translated import Properties, Stack, named
+
+OAUTH = {**translated.EVERYTHING, "PartnerTokenEndpoint": "https://partner.example.com/token"}
+PARTNERS = {
+    "PartnerRule",
+    "PartnerDestination",
+    "PartnerConnection",
+    "PartnerRole",
+    "PartnerDeadLetters",
+    "PartnerDeadLettersPolicy",
+    "PartnerDeadLettersAlarm",
+}
+
+
+def target(stack: Stack) -> Properties:
+    """What the partner's rule sends to."""
+    (target,) = stack.of_type("AWS::Events::Rule")["PartnerRule"]["Targets"]
+    return target
+
+
+def connection(stack: Stack) -> Properties:
+    """How the partner knows us."""
+    (connection,) = stack.of_type("AWS::Events::Connection").values()
+    return connection
+
+
+def transformed(stack: Stack, detail_type: DetailType) -> dict:
+    """What the partner gets of an event: the paths put into the template, text in quotes, as EventBridge does it."""
+    transformer = target(stack)["InputTransformer"]
+
+    def value(found: re.Match[str]) -> str:
+        node = event(detail_type)
+        for part in transformer["InputPathsMap"][found[1]].removeprefix("$.").split("."):
+            node = node[part]
+        return json.dumps(node)
+
+    return json.loads(re.sub(r"<([\w-]+)>", value, transformer["InputTemplate"]))
+
+
+def test_without_an_endpoint_there_is_no_partner() -> None:
+    assert not PARTNERS & translated.stack().resources.keys()
+
+
+def test_with_an_endpoint_there_is_one(stack: Stack) -> None:
+    assert stack.resources.keys() >= PARTNERS
+    assert {name for name in stack.resources if name.startswith("Partner")} == PARTNERS
+
+
+def test_the_partner_hears_of_orders_and_of_no_profile(stack: Stack) -> None:
+    rule = stack.of_type("AWS::Events::Rule")["PartnerRule"]
+    assert heard(rule) == {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED, DetailType.SHIPMENT_PREPARED}
+
+
+@pytest.mark.parametrize("detail_type", [DetailType.ORDER_PLACED, DetailType.SHIPMENT_PREPARED])
+def test_the_partner_gets_the_public_event_and_nothing_of_the_account(stack: Stack, detail_type: DetailType) -> None:
+    sent = transformed(stack, detail_type)
+    assert sent == {"type": detail_type, **event(detail_type)["detail"]}
+    Event.model_validate({"metadata": sent["metadata"], "data": sent["data"]}, extra="forbid")
+
+
+def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(stack: Stack) -> None:
+    (destination,) = stack.of_type("AWS::Events::ApiDestination").values()
+    assert target(stack)["Arn"] == "${PartnerDestination.Arn}"
+    assert destination == {
+        "ConnectionArn": "${PartnerConnection.Arn}",
+        "HttpMethod": "POST",
+        "InvocationEndpoint": "https://partner.example.com/events",
+        "InvocationRateLimitPerSecond": 10,
+    }
+
+
+def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(stack: Stack) -> None:
+    assert target(stack)["RetryPolicy"] == {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}
+    queue = named(target(stack)["DeadLetterConfig"]["Arn"])
+    others = {
+        named(other["DeadLetterConfig"]["Arn"])
+        for name, rule in stack.of_type("AWS::Events::Rule").items()
+        for other in rule["Targets"]
+        if name != "PartnerRule"
+    }
+    assert queue == "PartnerDeadLetters"
+    assert queue not in others
+
+
+def test_eventbridge_may_call_this_destination_and_nothing_else(stack: Stack) -> None:
+    role = stack.of_type("AWS::IAM::Role")[named(target(stack)["RoleArn"])]
+    assert rights(role) == {"${PartnerDestination.Arn}": {"events:InvokeApiDestination"}}
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
+
+
+def test_the_key_is_in_a_secret_and_not_in_the_template(stack: Stack) -> None:
+    assert connection(stack) == {
+        "AuthorizationType": "API_KEY",
+        "AuthParameters": {
+            "ApiKeyAuthParameters": {
+                "ApiKeyName": "x-api-key",
+                "ApiKeyValue": "{{resolve:secretsmanager:partner:SecretString:apiKey}}",
+            }
+        },
+    }
+
+
+def test_with_a_token_endpoint_it_is_oauth() -> None:
+    made = connection(translated.stack(**OAUTH))
+    assert made["AuthorizationType"] == "OAUTH_CLIENT_CREDENTIALS"
+    assert made["AuthParameters"] == {
+        "OAuthParameters": {
+            "AuthorizationEndpoint": "https://partner.example.com/token",
+            "HttpMethod": "POST",
+            "ClientParameters": {
+                "ClientID": "{{resolve:secretsmanager:partner:SecretString:clientId}}",
+                "ClientSecret": "{{resolve:secretsmanager:partner:SecretString:clientSecret}}",
+            },
+            "OAuthHttpParameters": {
+                "BodyParameters": [{"Key": "grant_type", "Value": "client_credentials", "IsValueSecret": False}]
+            },
+        }
+    }
+
+
+@pytest.mark.parametrize("name", ["PartnerEndpoint", "PartnerTokenEndpoint"])
+@pytest.mark.parametrize(
+    ("value", "is_taken"),
+    [
+        ("", True),
+        ("https://a.example/b", True),
+        ("http://a.example", False),
+        ("a.example", False),
+        ("https:// a", False),
+    ],
+)
+def test_an_endpoint_is_an_https_address(name: str, value: str, *, is_taken: bool) -> None:
+    pattern = translated.source()["Parameters"][name]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is is_taken
+
+
+def test_an_endpoint_without_a_secret_is_refused_before_anything_is_created() -> None:
+    rule = translated.source()["Rules"]["PartnerIsComplete"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PartnerEndpoint"}, ""]}]}
+    (assertion,) = rule["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PartnerSecret"}, ""]}]}
+    assert "PartnerSecret" in assertion["AssertDescription"]
