@@ -94,7 +94,7 @@ class Build:
 
     def with_stripe(self, name: str) -> Function:
         """A function as it is deployed where Stripe is the payment provider."""
-        function, told = self.functions[name], {"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_ID": "arn:of-the-secret"}
+        function, told = self.functions[name], {"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_ID": "shop/stripe"}
         return replace(
             function,
             layers=[*function.layers, self.folder / "StripeLayer"],
