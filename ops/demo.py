@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -217,10 +218,9 @@ def wrong_stock(outcome: Outcome) -> list[str]:
 
 
 def mail_summary(mail: Mapping[str, Any]) -> tuple[str, str]:
-    """A mail's subject, and the id of the order that it is about."""
-    text = str(mail)
-    start = text.find("ord_")
-    return str(mail.get("Subject", "")), text[start : start + 30]
+    """A mail's subject, and the id of the order that it is about, empty if none."""
+    about = re.search(r"ord_[a-z2-7]{26}", str(mail))
+    return str(mail.get("Subject", "")), about[0] if about else ""
 
 
 def _sample(name: str) -> dict[str, Any]:

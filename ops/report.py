@@ -15,6 +15,8 @@ def show(console: Console, story: Story, outcome: Outcome) -> None:
     """Print each answer with its time, and what happened behind the queues."""
     console.print(_answers(story))
     console.print(_orders(outcome))
+    others = Counter(subject for subject, about in map(mail_summary, outcome.mails) if not about)
+    console.print(*(f"Mailed besides: {subject} ({count})" for subject, count in others.items()), sep="\n")
     console.print(_sales(outcome))
     console.print(_consumers(outcome))
 

@@ -1,0 +1,49 @@
+"""What SES reports of mails: asked for on AWS, told apart from what is not ours, and not waited for locally."""
+
+import json
+
+from moto.events.models import EventPattern
+
+from ops import samples
+from template import translated
+from template.translated import Stack
+
+
+def bounce() -> dict:
+    """The sample report, as EventBridge sees it."""
+    (record,) = samples.payloads()["feedback.json"]["Records"]
+    report: dict = json.loads(record["body"])
+    report["detail"]["mail"]["tags"]["ses:configuration-set"] = [
+        "${AWS::StackName}-mail"
+    ]  # as the translated template writes it
+    return report
+
+
+def test_bounces_and_complaints_are_reported_to_the_one_bus_that_ses_knows(stack: Stack) -> None:
+    (destination,) = stack.of_type("AWS::SES::ConfigurationSetEventDestination").values()
+    told = destination["EventDestination"]
+    assert set(told["MatchingEventTypes"]) == {"BOUNCE", "COMPLAINT"}
+    assert told["EventBridgeDestination"]["EventBusArn"].endswith(":event-bus/default")
+    assert stack.of_type("AWS::Events::Rule")["FeedbackRule"]["EventBusName"] == "default"
+
+
+def test_mails_are_sent_under_the_configuration_that_is_reported_on(stack: Stack) -> None:
+    (name,) = stack.of_type("AWS::SES::ConfigurationSet")
+    destination = stack.of_type("AWS::SES::ConfigurationSetEventDestination")["MailFeedbackDestination"]
+    sender = stack.functions()["emails"]["Environment"]["Variables"]["CONFIGURATION_SET"]
+    assert sender == destination["ConfigurationSetName"]
+    assert name == "MailConfiguration"
+
+
+def test_the_rule_takes_reports_of_this_stacks_mails_only(stack: Stack) -> None:
+    pattern = EventPattern.load(json.dumps(stack.of_type("AWS::Events::Rule")["FeedbackRule"]["EventPattern"]))
+    report = bounce()
+    assert pattern.matches_event(report)
+
+    for change in ({"eventType": "Delivery"}, {"mail": {"tags": {"ses:configuration-set": ["somebody-elses"]}}}):
+        assert not pattern.matches_event(report | {"detail": report["detail"] | change})
+
+
+def test_where_ses_reports_nothing_nothing_is_asked_for() -> None:
+    assert "MailFeedbackDestination" in translated.stack().resources
+    assert "MailFeedbackDestination" not in translated.stack(MailFeedback="false").resources
