@@ -14,6 +14,7 @@ from handoff.model import Address, HistoryEntry, Line, Order, Payment, Product, 
 from handoff.order_store import OrderStore, Overtaken, Refused, Repeated
 from handoff.outbox import announce
 from handoff.payments import Authorised, Declined, Payments, ProviderError
+from handoff.settlement import ask_for_hold
 from handoff.telemetry import logger
 from handoff.unfinished import FIRST_LOOK_AFTER
 
@@ -140,14 +141,7 @@ def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
     try:
         if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
             raise payments.Unavailable("no time left to ask")
-        answer = shop.payments.authorise(
-            ids.payment_key(order.order_id, "authorise"),
-            order_id=order.order_id,
-            amount=order.total,
-            currency=order.currency,
-            token=order.payment_token or "",
-            since=order.created_at,
-        )
+        answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
         _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error

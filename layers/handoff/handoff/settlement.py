@@ -4,7 +4,25 @@ from handoff import ids
 from handoff.clock import Deadline
 from handoff.model import Order, Payment, PaymentState
 from handoff.order_store import OrderStore
-from handoff.payments import Authorised, Captured, Failed, Payments, Voided
+from handoff.payments import Authorised, Captured, Declined, Failed, Payments, Voided
+
+
+def ask_for_hold(payments: Payments, order: Order) -> Authorised | Declined:
+    """Have an order's total held; asked again, the answer is the same.
+
+    Raises
+    ------
+    ProviderError
+        If there is no definite answer.
+    """
+    return payments.authorise(
+        ids.payment_key(order.order_id, "authorise"),
+        order_id=order.order_id,
+        amount=order.total,
+        currency=order.currency,
+        token=order.payment_token or "",
+        since=order.created_at,
+    )
 
 
 def settle(orders: OrderStore, payments: Payments, order: Order, deadline: Deadline) -> Order:
@@ -27,14 +45,7 @@ def _settled(payments: Payments, order: Order, action: str) -> Payment:
     if reference is None:
         # A request died before the answer. Asking again with its key tells for certain whether anything is held, and
         # keeps a late authorisation from arriving after we looked; if the key is too old for that, the adapter looks.
-        held = payments.authorise(
-            ids.payment_key(order.order_id, "authorise"),
-            order_id=order.order_id,
-            amount=order.total,
-            currency=order.currency,
-            token=order.payment_token or "",
-            since=order.created_at,
-        )
+        held = ask_for_hold(payments, order)
         if not isinstance(held, Authorised):
             return Payment(state=PaymentState.VOIDED, reason="nothing was held")
         reference = held.reference
