@@ -8,9 +8,9 @@ import boto3
 from handoff import aws, consumer, order_store, settings
 from handoff.aws import Contended
 from handoff.consumer import NotYet
-from handoff.events import DetailType, Envelope
+from handoff.events import DetailType, Envelope, WrongEvent
 from handoff.model import Order
-from handoff.sales import Sale, SalesStore
+from handoff.sales import Sale, SalesStore, sales_of
 from handoff.sales_generations import GenerationStore
 from handoff.telemetry import logger
 
@@ -23,6 +23,7 @@ _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 _generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))
 _consumer = consumer.connect("analytics", consumer.parse)
+_COUNTED = {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED}
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -43,19 +44,20 @@ class Batch:
 
         Which generations count is read after the events were received: see `handoff.sales_generations`.
         """
+        countable = [envelope for envelope in envelopes if envelope.detail_type in _COUNTED]
         try:
             generations = _generations.read()
-            orders = _orders.get_many(envelope.order.order_id for envelope in envelopes)
+            orders = _orders.get_many(envelope.order.order_id for envelope in countable)
         except aws.ERRORS as error:
-            self._errors = {envelope.detail.metadata.event_id: error for envelope in envelopes}
+            self._errors = {envelope.event_id: error for envelope in countable}
             return
         sales = {}
-        for envelope in envelopes:
-            metadata, order = envelope.detail.metadata, orders.get(envelope.order.order_id)
-            if order is None or order.placed_at is None or order.sequence < metadata.sequence:
-                self._errors[metadata.event_id] = NotYet("the order is not as far as its event")
+        for envelope in countable:
+            found = sale(envelope, orders.get(envelope.order.order_id))
+            if found is None:
+                self._errors[envelope.event_id] = NotYet("the order is not as far as its event")
             else:
-                sales[metadata.event_id] = sale(envelope, order, order.placed_at)
+                sales[envelope.event_id] = found
         groups = _sales.groups(list(sales.values()))
         for generation, group in product(generations.counted, groups):
             try:
@@ -66,12 +68,14 @@ class Batch:
 
     def check(self, envelope: Envelope) -> None:
         """Raise what kept this event from being counted, if anything did."""
-        error = self._errors.get(envelope.detail.metadata.event_id)
+        if envelope.detail_type not in _COUNTED:
+            raise WrongEvent(f"{envelope.detail_type} is nothing to count")
+        error = self._errors.get(envelope.event_id)
         if error:
             raise error
 
 
-def sale(envelope: Envelope, order: Order, placed_at: str) -> Sale:
-    """What an event adds to the sales of the UTC day on which its order was placed; a cancellation takes it away."""
-    sign = -1 if envelope.detail_type is DetailType.ORDER_CANCELLED else 1
-    return Sale(event_id=envelope.detail.metadata.event_id, day=placed_at[:10], order=order, sign=sign)
+def sale(envelope: Envelope, order: Order | None) -> Sale | None:
+    """What an event adds to the sales, as its order's history has it; None if the order is not as far yet."""
+    sales = sales_of(order) if order else []
+    return next((found for found in sales if found.event_id == envelope.event_id), None)

@@ -1,5 +1,7 @@
 """Analytics: every order counted exactly once, on the day on which it was placed."""
 
+import json
+
 import pytest
 
 from support import invariants, wire
@@ -294,3 +296,19 @@ def test_keys_that_dynamodb_left_unread_are_asked_for_again(world):
     world.queues.deliver(ANALYTICS)
 
     assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
+
+
+def test_an_event_that_is_nothing_to_count_takes_no_neighbour_along_and_counts_nothing(world):
+    # GIVEN an order, and in the same batch events that are not for analytics
+    (order_id,) = place(world, 1)
+    world.queues.send(ANALYTICS, message("shipment_prepared", order_id, 1))
+    profile = json.loads(message("user_profile_updated", order_id, 1))
+    profile["detail"]["data"] = {"userId": "ada", "changedFields": ["name"]}
+    world.queues.send(ANALYTICS, json.dumps(profile))
+
+    world.queues.deliver(ANALYTICS)
+
+    # THEN the order is counted once, and the others are dead letters that say why
+    assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
+    reasons = {letter.attributes["reason"] for letter in world.queues.dead_letters(ANALYTICS)}
+    assert reasons == {"shipment_prepared is nothing to count", "user_profile_updated is nothing to count"}
