@@ -1,13 +1,12 @@
 """Who may read reports, and what of them is asked for."""
 
-import base64
-import json
 import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import problems
+import requests_in
 from handoff.sales_report import Place
 
 SCOPE = "reports:read"
@@ -38,7 +37,7 @@ def check_scope(event: dict[str, Any]) -> None:
     problems.Problem
         If the token has it neither in its claim ``scope`` nor in ``scp``.
     """
-    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    claims = requests_in.claims(event)
     # The gateway hands a list on as text in brackets: "[one two]".
     given = " ".join(str(claims.get(name, "")) for name in ("scope", "scp"))
     if _SCOPES.isdisjoint(re.split(r"[\s,\[\]]+", given)):
@@ -66,8 +65,7 @@ def sales(event: dict[str, Any]) -> SalesQuery:
         wrong["to"] = f"must be at most {MAX_DAYS} days from the first day to the last"
     if wrong or first is None or last is None:
         raise problems.invalid(wrong)
-    cursor = query.get("cursor")
-    return SalesQuery(str(first), str(last), int(limit), _place(cursor, first, last) if cursor else None)
+    return SalesQuery(str(first), str(last), int(limit), _place(query.get("cursor"), first, last))
 
 
 def _day(text: str) -> date | None:
@@ -79,16 +77,11 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _place(cursor: str, first: date, last: date) -> Place:
+def _place(cursor: str | None, first: date, last: date) -> Place | None:
     wrong = problems.invalid({"cursor": "not one that this API gave out for these days"})
-    try:
-        place = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, RecursionError) as error:
-        raise wrong from error
-    if not isinstance(place, dict) or set(place) != {"day", "sku"}:
-        raise wrong
-    if not all(isinstance(value, str) and len(value) <= 64 for value in place.values()):
-        raise wrong
+    place = requests_in.place(cursor, {"day", "sku"}, wrong)
+    if place is None:
+        return None
     day = _day(place["day"])
     if day is None or not first <= day <= last:
         raise wrong

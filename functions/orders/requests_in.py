@@ -134,11 +134,16 @@ def user_id(event: dict[str, Any]) -> str:
     problems.Problem
         If the token names nobody.
     """
-    claims = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
-    subject = claims.get("sub")
+    subject = claims(event).get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= 128:
         raise problems.unauthenticated("The token's claim sub must name the user, in 1 to 128 characters.")
     return subject
+
+
+def claims(event: dict[str, Any]) -> dict[str, Any]:
+    """What the token claims, which the gateway has verified; nothing without one."""
+    found: dict[str, Any] = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    return found
 
 
 def order_id(event: dict[str, Any]) -> str:
@@ -167,8 +172,32 @@ def page(event: dict[str, Any]) -> Page:
     limit = query.get("limit", "20")
     if not re.fullmatch(r"[1-9]\d?", limit) or int(limit) > MAX_PAGE:
         raise problems.invalid({"limit": f"must be a whole number from 1 to {MAX_PAGE}"})
-    cursor = query.get("cursor")
-    return Page(int(limit), _after(cursor) if cursor else None)
+    wrong = problems.invalid({"cursor": "not one that this API gave out"})
+    after = place(query.get("cursor"), {"orderId", "placedAt"}, wrong)
+    if after and not all(after.values()):
+        raise wrong
+    return Page(int(limit), after)
+
+
+def place(cursor: str | None, fields: set[str], wrong: problems.Problem) -> dict[str, str] | None:
+    """The place in a list that a cursor stands for, with exactly these fields; None without a cursor.
+
+    Raises
+    ------
+    problems.Problem
+        ``wrong``, if it is no such cursor.
+    """
+    if not cursor:
+        return None
+    try:
+        found = json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(found, dict) or set(found) != fields:
+        raise wrong
+    if not all(isinstance(value, str) and len(value) <= 64 for value in found.values()):
+        raise wrong
+    return found
 
 
 def correlation_id(event: dict[str, Any]) -> str:
@@ -211,16 +240,3 @@ def _merged(lines: list[LineIn]) -> dict[str, int]:
         if quantities[line.sku] > MAX_QUANTITY:
             raise problems.invalid({f"lines.{n}.quantity": f"more than {MAX_QUANTITY} of {line.sku} in all"})
     return quantities
-
-
-def _after(cursor: str) -> dict[str, str]:
-    wrong = problems.invalid({"cursor": "not one that this API gave out"})
-    try:
-        after = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, RecursionError) as error:
-        raise wrong from error
-    if not isinstance(after, dict) or set(after) != {"orderId", "placedAt"}:
-        raise wrong
-    if not all(isinstance(value, str) and 0 < len(value) <= 64 for value in after.values()):
-        raise wrong
-    return after

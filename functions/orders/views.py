@@ -34,8 +34,7 @@ def orders(summaries: Sequence[OrderSummary], following: Mapping[str, str] | Non
     """200: one page of orders; ``next`` is the cursor of the page after it."""
     page: dict[str, Any] = {"orders": [_dump(summary) for summary in summaries]}
     if following:
-        place = {name: following[name] for name in ("orderId", "placedAt")}
-        page["next"] = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+        page["next"] = _cursor({name: following[name] for name in ("orderId", "placedAt")})
     return _json(200, page)
 
 
@@ -48,8 +47,7 @@ def sales(page: SalesPage, currency: str) -> Response:
     """200: one page of sales, revenue in minor units; ``next`` is the cursor of the page after it."""
     report: dict[str, Any] = {"currency": currency, "sales": [_dump(row) for row in page.rows]}
     if page.following:
-        place = {"day": page.following.day, "sku": page.following.sku}
-        report["next"] = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+        report["next"] = _cursor({"day": page.following.day, "sku": page.following.sku})
     return _json(200, report)
 
 
@@ -70,6 +68,11 @@ def catalog(products: Sequence[Product], currency: str) -> Response:
 def health(payment_provider: str) -> Response:
     """200: alive."""
     return _json(200, {"status": "ok", "paymentProvider": payment_provider})
+
+
+def _cursor(place: Mapping[str, str]) -> str:
+    """A place in a list, as `requests_in.place` reads it back."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
 def _order(order: Order) -> dict[str, Any]:

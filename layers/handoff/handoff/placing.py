@@ -174,9 +174,8 @@ def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Or
 
 
 def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
-    """Tell the others, if there is time; what is not told now is told by the sweeper."""
-    if deadline.remaining() >= LONGEST_PUBLISH + LONGEST_CALL:
-        announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
+    """Tell the others; what is not told now is told by the sweeper."""
+    announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
 
 
 def outcome(order: Order) -> Order:
