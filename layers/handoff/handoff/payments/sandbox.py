@@ -77,7 +77,7 @@ class Sandbox:
             if existing is None:
                 return self._first_answer(key, first, token)
             if existing["state"] in (LOST, REFUSED):
-                self._hold(key)
+                self._hold(key, existing["state"])
             return Declined("card_declined") if existing["state"] == DECLINED else Authorised(key)
         except aws.ERRORS as error:
             raise _provider_error(error) from error
@@ -115,14 +115,19 @@ class Sandbox:
             return aws.image(error)
         return None
 
-    def _hold(self, key: str) -> None:
-        self._client.update_item(
-            TableName=self._table,
-            Key=aws.to_item({"key": key}),
-            UpdateExpression="SET #state = :held",
-            ExpressionAttributeNames={"#state": "state"},
-            ExpressionAttributeValues=aws.to_item({":held": HELD}),
-        )
+    def _hold(self, key: str, seen: str) -> None:
+        """Hold what was asked for in vain before, unless another request was faster: its hold may be void by now."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({"key": key}),
+                UpdateExpression="SET #state = :held",
+                ConditionExpression="#state = :seen",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=aws.to_item({":held": HELD, ":seen": seen}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            logger.debug("Another request was faster", key=key)
 
     def _settle(self, key: str, kind: str, order_id: str, reference: str) -> str | None:
         """Capture or void a hold, once per key; the reason if it can't be done."""

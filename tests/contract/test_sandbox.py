@@ -1,0 +1,20 @@
+"""What the sandbox does with its own tokens."""
+
+import pytest
+
+from handoff.payments import Unknown
+from support.payment_providers import Sandbox, Shop
+from support.wire import meanwhile
+
+
+def test_a_late_repeat_does_not_hold_again_what_was_voided_meanwhile(world):
+    # GIVEN an authorisation whose request was lost
+    provider = Sandbox(world)
+    shop = Shop(provider)
+    with pytest.raises(Unknown):
+        shop.authorise("tok_timeout")
+    # WHEN it is asked for twice at once, and voided before the slower one has its hold
+    world.wire.on("dynamodb.UpdateItem", meanwhile(lambda: shop.end("void", shop.authorise("tok_timeout").reference)))
+    shop.authorise("tok_timeout")
+    # THEN nothing is held
+    assert provider.books() == {"voided": 1}
