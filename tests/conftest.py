@@ -1,18 +1,52 @@
 """What all tests share."""
 
 import os
+from collections import Counter
 
 import pytest
 from pytest_socket import socket_allow_hosts
 
 from support import template
 
+_HEADING = "what was tried"
+
 # Powertools reads these when it is imported.
 for name, value in template.plain_variables().items():
     os.environ.setdefault(name, value)
+
+
+def pytest_addoption(parser):
+    """How far the experiments of tests/chaos go."""
+    group = parser.getgroup("chaos")
+    group.addoption("--chaos", choices=["slice", "sample", "full"], default="slice", help="slice: for `make test`")
+    group.addoption("--chaos-seed", type=int, default=1, help="what the random choices begin with")
+    group.addoption("--experiment", help="for tests/chaos/again.py: an experiment, as its failure named it")
+    group.addoption("--chaos-schedule", help="one order of calls for a test of interleavings, such as AABAT")
 
 
 @pytest.fixture(autouse=True)
 def _closed_sockets():
     """Nothing leaves this machine."""
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture
+def tally(record_property):
+    """Counts what a test has tried, by name, for the summary at the end of the run."""
+    counts = Counter()
+    yield counts
+    for name, count in counts.items():
+        record_property(f"tried {name}", count)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what was tried."""
+    counts = Counter()
+    for report in terminalreporter.getreports(""):  # those of the teardowns: a tally is complete only then
+        for name, count in report.user_properties:
+            if name.startswith("tried "):
+                counts[name.removeprefix("tried ")] += count
+    if counts:
+        terminalreporter.section(_HEADING)
+        for name, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{count:>9,}  {name}")

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test, or a sleep, moves it on."""
+"""Clocks that a test moves on: one that stands still otherwise, and one that runs."""
 
 import time
 from collections.abc import Iterator
@@ -34,3 +34,10 @@ def standing() -> Iterator[Clock]:
         clock = Clock(traveller)
         with patch("time.sleep", clock.forward), patch("time.monotonic", time.time):
             yield clock
+
+
+@contextmanager
+def running() -> Iterator[Clock]:
+    """Clocks that run on from `START`; sleeping takes its time."""
+    with time_machine.travel(START, tick=True) as traveller:
+        yield Clock(traveller)

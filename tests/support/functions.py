@@ -5,14 +5,15 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 from handoff import settings
-from handoff.telemetry import metrics
+from handoff.telemetry import logger, metrics
 from support.clock import Clock
 from support.stack import ACCOUNT, Stack
 from support.template import REGION
@@ -85,6 +86,36 @@ class Functions:
     def _environment(self, function: str) -> dict[str, str]:
         lambda_own = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         return {**self._stack.environment(function), **lambda_own}
+
+
+class Process:
+    """What a process of Lambda's has to itself and all threads share in here. Only one may be `entered` at a time."""
+
+    def __init__(self) -> None:
+        environment, *counted, log_keys = _shared()
+        self._own = [dict(environment), *({} for _ in counted), dict(log_keys)]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Change places with whatever is there now, and back."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for n, shared in enumerate(_shared()):
+            found = dict(shared)
+            shared.clear()
+            shared.update(self._own[n])
+            self._own[n] = found
+
+
+def _shared() -> list[MutableMapping[str, Any]]:
+    """The environment variables, and what Powertools keeps of metrics and for the logs."""
+    counted = [metrics.metric_set, metrics.dimension_set, metrics.metadata_set, metrics.default_dimensions]
+    return [os.environ, *counted, logger.get_current_keys()]
 
 
 def _forget_metrics() -> None:

@@ -22,15 +22,10 @@ def envelope(
 ) -> dict[str, Any]:
     """The same, not yet as text."""
     timestamp = to_iso(now_ms() if at is None else at)
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
+    return _frame() | {
         "detail-type": detail_type,
         "source": _SOURCES.get(detail_type, "handoff.orders"),
-        "account": ACCOUNT,
         "time": timestamp,
-        "region": REGION,
-        "resources": [],
         "detail": {
             "metadata": {
                 "eventId": ids.event_id(order_id, sequence),
@@ -42,3 +37,20 @@ def envelope(
             "data": {"orderId": order_id, "userId": user},
         },
     }
+
+
+def replayed(event: dict[str, Any]) -> str:
+    """The body of a message with an event that the bus took before, as `World.events` gives it."""
+    detail = event["Detail"]
+    again = {
+        "detail-type": event["DetailType"],
+        "source": event["Source"],
+        "time": detail["metadata"]["timestamp"],
+        "detail": detail,
+        "replay-name": "again",
+    }
+    return json.dumps(_frame() | again)
+
+
+def _frame() -> dict[str, Any]:
+    return {"version": "0", "id": str(uuid.uuid4()), "account": ACCOUNT, "region": REGION, "resources": []}

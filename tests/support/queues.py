@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from moto.sqs.models import sqs_backends
 
 from support.functions import Functions
-from support.stack import Queue, Stack
+from support.stack import ACCOUNT, Queue, Stack
 from support.template import REGION
 from support.wire import Crash
 
@@ -28,10 +29,11 @@ class Queues:
         self._functions = functions
         self._sqs = sqs
         self._queues = {queue.function: queue for queue in stack.queues()}
+        self.names = tuple(self._queues)
 
     def until_quiet(self, *functions: str) -> None:
         """Deliver whatever is visible, to these functions or to all, until nothing is."""
-        chosen = functions or tuple(self._queues)
+        chosen = functions or self.names
         for _ in range(_MOST_ROUNDS):
             if not sum(self.deliver(function) for function in chosen):
                 return
@@ -39,18 +41,21 @@ class Queues:
 
     def deliver(self, function: str) -> int:
         """Deliver one batch; returns its size. What the function does not answer for comes back some time later."""
-        queue = self._queues[function]
         records = self.receive(function)
         if records:
-            try:
-                answer = self._functions.invoke(function, {"Records": records})
-            except (BatchProcessingError, Crash):
-                return len(records)
-            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-            for record in records:
-                if record["messageId"] not in failed:
-                    self._sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
+            self.hand_over(function, records)
         return len(records)
+
+    def hand_over(self, function: str, records: list[dict[str, Any]]) -> None:
+        """Invoke a function with these records, and take out of its queue what it does not report as failed."""
+        try:
+            answer = self._functions.invoke(function, {"Records": records})
+        except (BatchProcessingError, Crash):
+            return
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for record in records:
+            if record["messageId"] not in failed:
+                self._sqs.delete_message(QueueUrl=self._queues[function].url, ReceiptHandle=record["receiptHandle"])
 
     def receive(self, function: str, most: int | None = None) -> list[dict[str, Any]]:
         """The records of a function's next batch, as Lambda makes them of the messages that are visible."""
@@ -65,10 +70,13 @@ class Queues:
         self._sqs.send_message(QueueUrl=self._queues[function].url, MessageBody=body)
 
     def waiting(self, function: str) -> int:
-        """How many messages a function has before it, visible or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self._sqs.get_queue_attributes(QueueUrl=self._queues[function].url, AttributeNames=names)
-        return sum(int(found["Attributes"][name]) for name in names)
+        """How many messages a function has before it, visible or not; moto itself is asked, as often as one likes."""
+        queue = sqs_backends[ACCOUNT][REGION].queues[self._queues[function].arn.rpartition(":")[2]]
+        return queue.approximate_number_of_messages + queue.approximate_number_of_messages_not_visible
+
+    def busy(self) -> list[str]:
+        """The functions that have messages before them, visible or not."""
+        return [function for function in self.names if self.waiting(function)]
 
     def dead_letters(self, function: str) -> list[Letter]:
         """A function's dead letters; they are taken out of the queue."""

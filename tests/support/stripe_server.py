@@ -121,6 +121,13 @@ class StripeServer:
         """Let the next requests of this kind go wrong."""
         self._faults += [(operation, fault)] * times
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.requests.clear()
+        self.intents.clear()
+        self._kept.clear()
+        self._faults.clear()
+
     def made(self, operation: str) -> list[Request]:
         """The requests of one kind that arrived."""
         return [request for request in self.requests if request.operation == operation]

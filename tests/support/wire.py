@@ -5,6 +5,7 @@ nothing of Handoff is patched. A crash is a `BaseException`, so that no handler 
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
+
+_TOKEN = "ClientRequestToken"
+_TOKEN_LIVES = (
+    600  # seconds: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+)
 
 
 class Crash(BaseException):
@@ -43,6 +49,10 @@ class Call:
         named = {part["TableName"] for part in (self.request, *writes) if "TableName" in part}
         return named | self.request.get("RequestItems", {}).keys()
 
+    def is_retry_of(self, earlier: "Call") -> bool:
+        """Whether it asks for the same again, be it as the SDK's retry or as our own."""
+        return self.name == earlier.name and _without_token(self.request) == _without_token(earlier.request)
+
     @property
     def values(self) -> dict[str, Any]:
         """The values in the expressions of a DynamoDB call, by name."""
@@ -54,6 +64,10 @@ Deliver = Callable[[], AWSResponse]
 Fault = Callable[[Call, Deliver], AWSResponse]
 
 
+def _without_token(request: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name != _TOKEN}
+
+
 def refuse(code: str, status: int = 400, **members: Any) -> Fault:
     """AWS answers with an error and does nothing."""
     body = {"__type": code, "message": "refused by the test", **members}
@@ -63,6 +77,38 @@ def refuse(code: str, status: int = 400, **members: Any) -> Fault:
 def answer(document: dict[str, Any]) -> Fault:
     """AWS answers 200 with this, and does nothing."""
     return lambda _call, _deliver: _response(200, document, {})
+
+
+def conflict(call: Call, deliver: Deliver) -> AWSResponse:
+    """DynamoDB finds another transaction on the same items, and does nothing. (Moto never does.)"""
+    writes = call.request.get("TransactItems")
+    if not writes:
+        return refuse("TransactionConflictException")(call, deliver)
+    reasons = [{"Code": "None"}] * (len(writes) - 1) + [{"Code": "TransactionConflict", "Message": "ongoing"}]
+    return refuse("TransactionCanceledException", CancellationReasons=reasons)(call, deliver)
+
+
+def fail_first_entry(call: Call, deliver: Deliver) -> AWSResponse:
+    """EventBridge answers 200, takes all entries but the first, and says so."""
+    first, *others = call.request["Entries"]
+    taken = []
+    if others:
+        call.request["Entries"] = others
+        taken = json.loads(deliver().content)["Entries"]
+    else:
+        call.status = None  # nothing was taken
+    failed = {"ErrorCode": "InternalFailure", "ErrorMessage": f"{first['DetailType']} refused by the test"}
+    return _response(200, {"FailedEntryCount": 1, "Entries": [failed, *taken]}, {})
+
+
+def leave_some(call: Call, deliver: Deliver) -> AWSResponse:
+    """DynamoDB reads none of the keys in a batch but the first of each table."""
+    left = {table: {**wanted, "Keys": wanted["Keys"][1:]} for table, wanted in call.request["RequestItems"].items()}
+    for wanted in call.request["RequestItems"].values():
+        wanted["Keys"] = wanted["Keys"][:1]
+    found = json.loads(deliver().content)
+    found["UnprocessedKeys"] = {table: wanted for table, wanted in left.items() if wanted["Keys"]}
+    return _response(200, found, {})
 
 
 def cannot_connect(call: Call, deliver: Deliver) -> AWSResponse:
@@ -79,6 +125,12 @@ def lose_response(call: Call, deliver: Deliver) -> AWSResponse:
     """It is done, and no answer comes."""
     deliver()
     raise ReadTimeoutError(endpoint_url=call.service)
+
+
+def lose_response_and_token(call: Call, deliver: Deliver) -> AWSResponse:
+    """It is done, no answer comes, and DynamoDB has forgotten the request's token by the time of its retry."""
+    call.request.pop(_TOKEN, None)
+    return lose_response(call, deliver)
 
 
 def crash_before(call: Call, deliver: Deliver) -> AWSResponse:
@@ -111,13 +163,20 @@ class _Planned:
     nth: int
     times: float
     where: Callable[[Call], bool]
+    retries: bool
     matched: int = field(default=0)
+    first: Call | None = field(default=None)
 
     def strikes(self, call: Call) -> bool:
         if not fnmatch(call.name, self.pattern) or not self.where(call):
             return False
+        if self.retries and self.first and not call.is_retry_of(self.first):
+            return False
         self.matched += 1
-        return self.nth <= self.matched < self.nth + self.times
+        struck = self.nth <= self.matched < self.nth + self.times
+        if struck and not self.first:
+            self.first = call
+        return struck
 
 
 class Wire:
@@ -126,6 +185,8 @@ class Wire:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._planned: list[_Planned] = []
+        self._tokens: dict[str, float] = {}
+        self.gate: Callable[[Call], None] = lambda call: None  # where a call waits until it may go
         self.session = boto3.Session()
         self.session.events.unregister("before-send", botocore_stubber)
         self.session.events.register("before-send", self._send)
@@ -134,6 +195,7 @@ class Wire:
         """Forget all calls and faults."""
         self.calls.clear()
         self._planned.clear()
+        self._tokens.clear()
 
     def on(
         self,
@@ -143,9 +205,13 @@ class Wire:
         nth: int = 1,
         times: float = 1,
         where: Callable[[Call], bool] = lambda call: True,
+        retries: bool = False,
     ) -> None:
-        """Plan a fault for the nth call from now on whose name matches, such as ``dynamodb.*``."""
-        self._planned.append(_Planned(pattern, fault, nth, times, where))
+        """Plan a fault for the nth call from now on whose name matches, such as ``dynamodb.*``.
+
+        With ``retries``, further ``times`` strike retries of that call only.
+        """
+        self._planned.append(_Planned(pattern, fault, nth, times, where, retries))
 
     def always(self, pattern: str, fault: Fault, where: Callable[[Call], bool] = lambda call: True) -> None:
         """Plan a fault for every call from now on whose name matches."""
@@ -172,16 +238,29 @@ class Wire:
     def _send(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         _, service, operation = event_name.split(".")
         call = Call(service, operation, json.loads(request.body or "{}"))
+        self.gate(call)
         self.calls.append(call)
 
         def deliver() -> AWSResponse:
+            if self._is_done(call):
+                call.status = 200
+                return _response(200, {}, {})
+            if call.request:
+                request.body = json.dumps(call.request).encode()  # a fault may have changed it
             response = botocore_stubber(event_name, request)
             assert response is not None, f"moto is not running, or does not know {call.name}"
             call.status = response.status_code
+            if call.status == 200 and _TOKEN in call.request:
+                self._tokens[call.request[_TOKEN]] = time.time()
             return response
 
         strikes = [planned.fault for planned in self._planned if planned.strikes(call)]
         return strikes[0](call, deliver) if strikes else deliver()
+
+    def _is_done(self, call: Call) -> bool:
+        """Whether a transaction with this token has succeeded: DynamoDB does it once. (Moto does it again.)"""
+        token = call.request.get(_TOKEN)
+        return token in self._tokens and time.time() - self._tokens[token] < _TOKEN_LIVES
 
 
 def _response(status: int, document: dict[str, Any], headers: dict[str, str]) -> AWSResponse:

@@ -3,38 +3,61 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
 
 from handoff import aws
 from support.api import Api
 from support.clock import Clock
 from support.functions import Functions
 from support.queues import Queues
-from support.stack import Stack
+from support.stack import ACCOUNT, Stack
+from support.stripe_server import StripeServer
 from support.template import REGION
-from support.wire import Call, Wire
+from support.wire import Call, Crash, Wire
 
-_CREDENTIALS = {
+CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "W1", "country": "GB"}
+_PAUSES = [60] * 20 + [600] * 30 + [1800] * 60  # seconds; what takes long may as well take a little longer
+_STATES = {  # as each provider calls them
+    **{"capture": "captured", "void": "voided"},
+    **{
+        "requires_capture": "held",
+        "succeeded": "captured",
+        "canceled": "voided",
+        "requires_payment_method": "declined",
+    },
+}
 MUG, TEE = "MUG-01", "TEE-02"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An authorisation in the provider's books: declined, held, captured or voided; the amount in minor units."""
+
+    order_id: str
+    amount: int
+    state: str
 
 
 class World:
     """The stack, its functions, its queues, the wire between them, and the shop's data."""
 
-    def __init__(self, stack: Stack, clock: Clock) -> None:
+    def __init__(self, stack: Stack, clock: Clock, stripe: StripeServer | None = None) -> None:
         stack.empty()
+        self.stripe = stripe
         self.stack = stack
         self.clock = clock
         self.client = _client
@@ -60,6 +83,23 @@ class World:
             self.clock.forward(60)
             self.sweep()
             self.queues.until_quiet()
+
+    def until_quiet(self) -> None:
+        """Let time pass, as `settle_down` does, until nothing is left to be done. Faults may still strike meanwhile."""
+        for pause in _PAUSES:
+            with suppress(Crash, *aws.ERRORS):  # the next run makes up for it
+                self.sweep()
+            self.queues.until_quiet()
+            if not self.unfinished():
+                return
+            self.clock.forward(pause)
+        raise AssertionError(f"still unfinished after {sum(_PAUSES) / 3600:.0f} hours: {self.unfinished()}")
+
+    def unfinished(self) -> list[str]:
+        """What is not done yet: aggregates by their key, and queues that hold messages, visible or not."""
+        orders = [item["orderId"] for item in self.items("OrdersTable") if "unfinished" in item]
+        customers = [item["userId"] for item in self.items("CustomersTable") if "unfinished" in item]
+        return orders + customers + self.queues.busy()
 
     # --- the shop's data ----------------------------------------------------------------------------------------------
 
@@ -97,9 +137,9 @@ class World:
         return aws.from_item(found.get("Item", {}))
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        """All items."""
-        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.table(table))
-        return [aws.from_item(item) for page in pages for item in page["Items"]]
+        """All items, taken from moto itself: experiments ask for them all the time."""
+        held = dynamodb_backends[ACCOUNT][REGION].tables[self.table(table)].all_items()
+        return [aws.from_item(item.to_json()["Attributes"]) for item in held]
 
     def table(self, name: str) -> str:
         """The table's name."""
@@ -120,6 +160,15 @@ class World:
         return {
             entry["orderId"]: entry.get("state", kind) for entry in self.items("SandboxTable") if entry["kind"] == kind
         }
+
+    def holds(self) -> list[Hold]:
+        """The provider's authorisations."""
+        if self.stripe:
+            return [
+                Hold(intent["metadata"]["order_id"], intent["amount"], _STATES[intent["status"]])
+                for intent in self.stripe.intents.values()
+            ]
+        return holds_in(self.items("SandboxTable"))
 
     def events(self) -> list[dict[str, Any]]:
         """The events that the bus took, oldest first, with the parsed detail."""
@@ -144,6 +193,15 @@ class World:
             }
             for mail in sent
         ]
+
+
+def holds_in(ledger: list[dict[str, Any]]) -> list[Hold]:
+    """The authorisations in the sandbox's ledger."""
+    return [
+        Hold(entry["orderId"], entry["amount"], _STATES.get(entry["state"], entry["state"]))
+        for entry in ledger
+        if entry["kind"] == "authorise"
+    ]
 
 
 def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:
@@ -173,7 +231,7 @@ def deployed(parameters: dict[str, str] | None = None) -> Iterator[Stack]:
     """A stack in moto; a `World` on it begins with nothing in its tables and queues."""
     keep_ours = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
     with (
-        patch.dict(os.environ, _CREDENTIALS),
+        patch.dict(os.environ, CREDENTIALS),
         mock_aws(config=keep_ours),
         patch("boto3.DEFAULT_SESSION", _wire().session),
     ):

@@ -1,0 +1,10 @@
+"""One experiment again, as a failure named it; not part of any run."""
+
+from support import experiments
+from support.scenarios import SCENARIOS
+
+
+def test_again(request, stack):
+    name, _, faults = request.config.getoption("--experiment").partition(": ")
+    (scenario,) = (scenario for scenario in SCENARIOS if scenario.name == name)
+    experiments.run(stack, scenario, *map(experiments.parse, faults.split(", ")))

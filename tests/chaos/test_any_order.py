@@ -1,0 +1,419 @@
+"""Any order of events: what customers, queues, clocks and faults can do, in whatever order, against a small model.
+
+Hypothesis chooses the steps. A failure prints the shortest program of them that fails, and the seed that finds it
+again: `pytest tests/chaos/test_any_order.py --chaos-seed N`.
+"""
+
+import json
+import logging
+import sys
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from unittest.mock import patch
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase, settings, strategies
+from hypothesis.internal.conjecture.providers import CONSTANTS_CACHE, Constants, HypothesisProvider
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from moto.moto_api._internal import mock_random
+
+from handoff import aws
+from ops import catalogue, dead_letters
+from support import invariants, messages, reference, wire
+from support.clock import standing
+from support.experiments import KINDS
+from support.reference import OUTAGE, PLACED, PRICES, Reference, Wish
+from support.wire import Crash
+from support.world import MUG, TEE, World
+
+ROUNDS = {"slice": 1, "sample": 6, "full": 70}
+SETTINGS = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=False,
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+hypothesis.register_random(mock_random)
+
+FUNCTIONS = EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
+WANTED = {
+    EMAILS: {"order_placed", "order_cancelled", "shipment_prepared", "user_profile_updated"},
+    ANALYTICS: {"order_placed", "order_cancelled"},
+    FULFILLMENT: {"order_placed", "order_cancelled", "shipment_prepared"},
+}
+FAULTS = {kind.name: kind for kind in KINDS if not kind.name.startswith("crash")}
+DEAD = {
+    "bus": ("eventbridge.*", None),
+    "provider": ("dynamodb.*", World.to_provider),
+    "mail": ("sesv2.*", None),
+    "SQS": ("sqs.*", None),
+}
+AVAILABLE = 6  # of each product: it runs out
+LONGEST = 48 * 3_600_000  # ms that a program may last: SQS keeps a message for four days
+LOOKED_AT = 121  # seconds until a dead letter that was looked at is to be seen again
+MOST_POISONS = 3
+MOST_ROUNDS = 60
+
+USERS = strategies.sampled_from(reference.USERS)
+KEYS = strategies.sampled_from([f"key-{n}" for n in range(1, 7)])
+GOODS = [((MUG, 1),), ((MUG, 2),), ((MUG, 1), (TEE, 2)), ((TEE, 3),)]
+TOKENS = [*["tok_approve"] * 6, "tok_decline", "tok_timeout", "tok_timeout_held", "tok_fail_once"]
+WISHES = strategies.builds(
+    Wish, strategies.sampled_from(GOODS), strategies.sampled_from(TOKENS), strategies.sampled_from([False, False, True])
+)
+CONSUMERS = strategies.sampled_from(FUNCTIONS)
+ANY = strategies.integers(0, 9)  # one of those that there are, counted round and round
+NTH = strategies.sampled_from([1, 2, 3, 4, 5, 6, 8, 11])
+
+# Whatever else a seed finds, a round that did not get as far as this has tried nothing.
+SEEN_IN_EVERY_ROUND = {
+    *(
+        "placed",
+        "repeated answer",
+        "payment-declined",
+        "out-of-stock",
+        "key-reused",
+        "try-later",
+        "cancelled",
+        "shipped",
+    ),
+    *(
+        "crash",
+        "fault",
+        "meanwhile",
+        "outage",
+        "swept",
+        "order expired",
+        "replay",
+        "poison",
+        "batch delivered, times 2",
+    ),
+}
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """One world, and a program of steps in it. ``tried`` counts what happened."""
+
+    def __init__(self, stack, tried):
+        super().__init__()
+        self.before = sys.exception()
+        self.tried = tried
+        self._exit = ExitStack()
+        self.clock = self._exit.enter_context(standing())
+        self.started = self.clock.ms
+        self.world = World(stack, self.clock)
+        self.shop = Reference(self.world, AVAILABLE)
+        self.requests = []
+        self.poisons = set()
+        self.outage = False
+        self.deliveries = 0
+        self.struck = self.mails_struck = self.interrupted = 0
+        self.tried["state machine runs"] += 1
+
+    # --- customers ----------------------------------------------------------------------------------------------------
+
+    @rule(user=USERS, wish=WISHES)
+    def place_new(self, user, wish):
+        self.place(user, f"new-{len(self.requests)}", wish)
+
+    @rule(user=USERS, key=KEYS, wish=WISHES)
+    def place_under(self, user, key, wish):
+        self.place(user, key, wish)
+
+    @precondition(lambda self: self.requests)
+    @rule(which=ANY)
+    def place_again(self, which):
+        self.place(*one_of(self.requests, which))
+
+    def place(self, user, key, wish):
+        self.requests.append((user, key, wish))
+        possible = self.shop.outcomes(user, key, wish)
+        answer, possible = self.call(lambda: self.world.api(user).place(wish.body(), key), possible)
+        if answer:
+            known = len(self.shop.placed)
+            outcome = self.shop.answered(user, key, wish, answer, possible)
+            self.tried["repeated answer" if outcome == PLACED and len(self.shop.placed) == known else outcome] += 1
+
+    @precondition(lambda self: self.shop.orders)
+    @rule(which=ANY, user=strategies.sampled_from(["its owner", "its owner", "its owner", "eve"]))
+    def cancel(self, which, user):
+        placed = [order for order in self.shop.orders if order["status"] == "PLACED"]
+        order = one_of(placed + self.shop.orders, which)
+        self.cancel_order(order["orderId"], order["userId"] if user == "its owner" else user)
+
+    def cancel_order(self, order_id, user):
+        possible = self.shop.cancellation_outcomes(user, order_id)
+        answer, possible = self.call(lambda: self.world.api(user).cancel(order_id), possible)
+        if answer:
+            self.tried[self.shop.cancellation_answered(order_id, answer, possible)] += 1
+
+    @rule(user=USERS, which=strategies.sampled_from([1, 2, 3]))
+    def change_profile(self, user, which):
+        profile = {"name": f"{user.title()} {which}", "email": f"{user}-{which}@example.com"}
+        possible = self.shop.profile_outcomes(user)
+        answer, possible = self.call(lambda: self.world.api(user).call("PUT", "/me", json.dumps(profile)), possible)
+        self.tried[self.shop.profile_answered(user, profile, answer, possible)] += 1
+
+    def call(self, request, possible):
+        """Make a request; returns the answer, None after a crash, and what it may be in view of what struck it."""
+        struck, interrupted = self.struck, self.interrupted
+        try:
+            answer = request()
+        except Crash:
+            return None, None
+        if self.interrupted > interrupted:
+            return answer, None
+        return answer, possible | OUTAGE if self.struck > struck else possible
+
+    # --- the shop's own people ----------------------------------------------------------------------------------------
+
+    @rule(
+        sku=strategies.sampled_from(sorted(PRICES)),
+        price=strategies.sampled_from([1250, 2000]),
+        units=strategies.sampled_from([0, 0, 1, 5]),
+        listed=strategies.sampled_from([True, True, True, True, False]),
+    )
+    def load_catalogue(self, sku, price, units, listed):
+        """A product gets this price, is listed or not, and units of it arrive."""
+        self.deliveries += bool(units)
+        delivery = catalogue.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
+        entry = catalogue.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
+        self.shop.loads(sku, price, units, listed)
+        catalogue.load(self.world.client("dynamodb"), self.world.table("ProductsTable"), [entry])
+        self.tried["stock delivered"] += bool(units)
+
+    @precondition(lambda self: self.poisons or self.struck)
+    @rule(function=CONSUMERS, dies=strategies.booleans())
+    def redrive(self, function, dies):
+        """Letters are put back; whoever does it may die before the first one is taken away."""
+        for letter in self.letters(function):
+            self.tried["redriven"] += 1
+            if dies:
+                self.world.queues.send(function, letter.message["Body"])
+                return
+            self.put_back(function, letter)
+
+    def letters(self, function):
+        url = self.world.stack.environment(function)["DEAD_LETTER_QUEUE_URL"]
+        return list(dead_letters.letters(self.world.client("sqs"), url, wait=0))
+
+    def put_back(self, function, letter):
+        at = self.world.stack.environment(function)
+        urls = {"dead_letters_url": at["DEAD_LETTER_QUEUE_URL"], "queue_url": at["QUEUE_URL"]}
+        dead_letters.redrive(self.world.client("sqs"), letter, **urls)
+
+    # --- queues and the bus -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.shop.events_seen or self.poisons)
+    @rule(
+        function=CONSUMERS,
+        most=strategies.sampled_from([1, 3, 10]),
+        order=strategies.permutations(range(3)),
+        times=strategies.sampled_from([1, 1, 2, 0]),
+    )
+    def deliver(self, function, most, order, times):
+        """A batch, shuffled: once, or twice as "at least once" allows; or not at all, until it is visible again."""
+        for name in (function, *FUNCTIONS):
+            records = self.world.queues.receive(name, most)
+            if records:
+                shuffled = [record for start in order for record in records[start :: len(order)]]
+                for _ in range(times):
+                    self.world.queues.hand_over(name, shuffled)
+                self.tried[f"batch delivered, times {times}"] += 1
+                return
+
+    @precondition(lambda self: self.shop.events_seen)
+    @rule(function=CONSUMERS, which=ANY)
+    def replay(self, function, which):
+        events = [event for event in self.world.events() if event["DetailType"] in WANTED[function]]
+        if events:
+            self.tried["replay"] += 1
+            self.world.queues.send(function, messages.replayed(one_of(events, which)))
+
+    @precondition(lambda self: len(self.poisons) < MOST_POISONS)
+    @rule(function=CONSUMERS, kind=strategies.sampled_from(["no JSON", "no event", "not wanted", "about nothing"]))
+    def poison(self, function, kind):
+        """A message that can't be done: it must end as a dead letter."""
+        unknown = f"ord_{'a' * 24}{'abcdefghij'[len(self.poisons) % 10]}a"
+        body = {
+            "no JSON": f"poison {len(self.poisons)}",
+            "no event": json.dumps({"poison": len(self.poisons)}),
+            "not wanted": messages.message("order_changed", unknown, 1),
+            "about nothing": messages.message("order_cancelled", unknown, 2),
+        }[kind]
+        self.poisons.add((function, body))
+        self.world.queues.send(function, body)
+        self.tried["poison"] += 1
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    @rule(seconds=strategies.sampled_from([1, 25, 25, 60, 60, 300, 600, 3600, 3600, 86_400]))
+    def tick(self, seconds):
+        if self.clock.ms - self.started + seconds * 1000 < LONGEST:
+            self.clock.forward(seconds)
+
+    @rule()
+    def sweep(self):
+        """A run of the sweeper, which may die or be refused."""
+        self.tried["sweep"] += 1
+        with suppress(Crash, *aws.ERRORS):
+            report = self.world.sweep()
+            self.tried["swept"] += any(report.values())
+            self.tried["order expired"] += report["OrdersExpired"]
+
+    @rule()
+    def a_minute(self):
+        """Everything has its turn once."""
+        self.clock.forward(60)
+        self.sweep()
+        for name in FUNCTIONS:
+            self.world.queues.deliver(name)
+
+    # --- faults -------------------------------------------------------------------------------------------------------
+
+    @rule(after=strategies.booleans(), nth=NTH)
+    def crash_next(self, after, nth):
+        """The nth call from now on is the last of its process."""
+        self.world.wire.on("*", self.counted(wire.crash_after if after else wire.crash_before, "crash"), nth=nth)
+
+    @rule(kind=strategies.sampled_from(sorted(FAULTS)), nth=NTH)
+    def fail_next(self, kind, nth):
+        """The nth call from now on that can go wrong in this way does so."""
+        fault = FAULTS[kind]
+        counted = self.counted(fault.fault, "fault")
+        self.world.wire.on("*", counted, nth=nth, times=fault.times, where=fault.fits, retries=True)
+
+    @rule(nth=NTH, what=strategies.sampled_from(["again", "cancel", "sweep", "deliver", "load", "profile"]), which=ANY)
+    def meanwhile(self, nth, what, which):
+        """Something else happens just before the nth call from now on."""
+        self.world.wire.on("*", self.counted(wire.meanwhile(lambda: self.interrupt(what, which)), "meanwhile"), nth=nth)
+
+    def interrupt(self, what, which):
+        self.interrupted += 1
+        if what == "again" and self.requests:
+            self.place(*one_of(self.requests[::-1], which))
+        elif what == "cancel":
+            orders = self.world.items("OrdersTable")
+            if orders:
+                order = one_of(orders, which)
+                self.cancel_order(order["orderId"], order["userId"])
+        elif what == "sweep":
+            self.sweep()
+        elif what == "deliver":
+            self.world.queues.deliver(one_of(FUNCTIONS, which))
+        elif what == "load":
+            self.load_catalogue(one_of([MUG, TEE], which), one_of([1250, 2000], which // 2), which % 3, which < 9)
+        elif what == "profile":
+            self.change_profile("ada", which % 3 + 1)
+
+    @precondition(lambda self: not self.outage)
+    @rule(what=strategies.sampled_from(sorted(DEAD)))
+    def go_down(self, what):
+        """Something answers nobody, until it is healed."""
+        pattern, where = DEAD[what]
+        mine = (lambda call: where(self.world, call)) if where else (lambda call: True)
+        self.world.wire.always(pattern, self.counted(wire.cannot_connect, "outage"), mine)
+        self.outage = True
+
+    @precondition(lambda self: self.outage)
+    @rule()
+    def heal(self):
+        """Everything works again, and what was to go wrong does not."""
+        self.world.wire.heal()
+        self.outage = False
+
+    def counted(self, fault, name):
+        def strike(call, deliver):
+            self.tried[name] += 1
+            self.struck += 1
+            self.mails_struck += self.world.functions.running[-1] == EMAILS and name in {"crash", "fault"}
+            return fault(call, deliver)
+
+        return strike
+
+    # --- judgement ----------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_wrong(self):
+        self.tried["state machine steps"] += 1
+        self.shop.look()
+
+    def teardown(self):
+        try:
+            if sys.exception() is self.before:  # a program that has failed, or was broken off, is not judged
+                self.recover()
+                self.judge()
+        finally:
+            self._exit.close()
+
+    def recover(self):
+        """Everything works, and time passes until nothing is left to do."""
+        self.world.wire.heal()
+        self.clock.forward(LOOKED_AT)
+        pause = 60
+        for _ in range(MOST_ROUNDS):
+            self.sweep()
+            self.world.queues.until_quiet()
+            letters = [(name, letter) for name in FUNCTIONS for letter in self.letters(name)]
+            lost = [(name, letter) for name, letter in letters if (name, letter.message["Body"]) not in self.poisons]
+            if not lost and not self.world.unfinished():
+                return
+            for name, letter in lost:
+                self.tried["dead letter"] += 1
+                self.put_back(name, letter)
+            self.clock.forward(pause)
+            pause = min(2 * pause, 3600)
+        raise AssertionError(f"still unfinished: {self.world.unfinished()}")
+
+    def judge(self):
+        """What is left are the poisoned messages, and all else is as it should be."""
+        self.clock.forward(LOOKED_AT)
+        letters = {(name, letter.body) for name in FUNCTIONS for letter in self.world.queues.dead_letters(name)}
+        assert letters == self.poisons
+        invariants.check_all(self.world, self.shop.loaded, self.shop.placed.values(), mail_repeats=self.mails_struck)
+        told = {mail["to"] for mail in self.world.mails() if mail["subject"] == "Your e-mail address was changed"}
+        assert self.shop.new_addresses <= told
+        self.shop.look()
+        self.tried["shipped"] += len(self.world.items("ShipmentsTable"))
+
+
+def one_of(things, which):
+    return things[which % len(things)]
+
+
+@contextmanager
+def same_choices_everywhere():
+    """Hypothesis likes to draw numbers that it finds in the modules loaded so far: here, a seed alone decides."""
+    CONSTANTS_CACHE.cache.clear()
+    with patch.object(HypothesisProvider, "_local_constants", Constants()):
+        yield
+    CONSTANTS_CACHE.cache.clear()
+
+
+@pytest.fixture
+def silence():
+    """No log lines: of a hundred thousand, nobody reads one, and they take a third of the time."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("silence")
+@pytest.mark.timeout(3 * 3600)
+def test_any_order_of_events(stack, effort, tally):
+    for seed in range(effort.seed, effort.seed + ROUNDS[effort.level]):
+        tried = Counter()
+        machine = hypothesis.seed(seed)(lambda tried=tried: AnyOrder(stack, tried))
+        try:
+            with same_choices_everywhere():
+                run_state_machine_as_test(machine, settings=SETTINGS)
+        except BaseException as error:
+            error.add_note(f"The same again: pytest tests/chaos/test_any_order.py --chaos-seed {seed}")
+            raise
+        tally.update({name: tried[name] for name in ("state machine runs", "state machine steps")})
+        assert not [name for name in SEEN_IN_EVERY_ROUND if not tried[name]], tried

@@ -1,0 +1,68 @@
+"""Every call of every scenario goes wrong in every way, alone and in pairs; then nothing is lost or done twice.
+
+`make test` tries some, `make chaos` every single fault and some pairs, `make chaos FULL=1` all pairs.
+"""
+
+import random
+
+import pytest
+
+from support import experiments
+from support.experiments import PAIRED
+from support.scenarios import SCENARIOS
+
+# By effort: single faults of a scenario, first faults of pairs, second faults for each; None is all.
+_PORTIONS = {"slice": (10, 2, 1), "sample": (None, 24, 8), "full": (None, None, None)}
+_PARTS = 8  # of a scenario's work, so that several processes can share it
+
+pytestmark = pytest.mark.timeout(0)
+
+
+def pytest_generate_tests(metafunc):
+    """Each scenario, and beyond `make test` in parts."""
+    metafunc.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+    if "part" in metafunc.fixturenames:
+        parts = 1 if metafunc.config.getoption("--chaos") == "slice" else _PARTS
+        metafunc.parametrize("part", [(n, parts) for n in range(parts)], ids=lambda part: f"{part[0] + 1} of {part[1]}")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack):
+    """A scenario without a fault, run once."""
+    runs = {}
+
+    def find(scenario):
+        if scenario.name not in runs:
+            runs[scenario.name] = experiments.run(stack, scenario)
+        return runs[scenario.name]
+
+    return find
+
+
+@pytest.fixture
+def choose(effort, scenario):
+    """Chooses as many as are wanted, always the same for a seed."""
+    chance = random.Random(f"{effort.seed} {scenario.name}")
+    return lambda choices, most: choices if most is None else chance.sample(choices, min(most, len(choices)))
+
+
+def test_without_a_fault(undisturbed, tally, scenario):
+    undisturbed(scenario)
+    tally["scenarios"] += 1
+
+
+def test_one_fault(stack, effort, undisturbed, choose, tally, scenario, part):
+    number, parts = part
+    strikes = choose(list(undisturbed(scenario).further()), _PORTIONS[effort.level][0])
+    for strike in strikes[number::parts]:
+        experiments.run(stack, scenario, strike)
+        tally["experiments with one fault"] += 1
+
+
+def test_two_faults(stack, effort, undisturbed, choose, tally, scenario, part):
+    (number, parts), (_, firsts, seconds) = part, _PORTIONS[effort.level]
+    for first in choose(list(undisturbed(scenario).further(PAIRED)), firsts)[number::parts]:
+        struck = experiments.run(stack, scenario, first)
+        for second in choose(list(struck.further(PAIRED)), seconds):
+            experiments.run(stack, scenario, first, second)
+            tally["experiments with two faults"] += 1

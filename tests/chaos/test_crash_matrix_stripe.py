@@ -1,0 +1,86 @@
+"""The crash matrix with Stripe as the provider, which also goes wrong at its own socket."""
+
+import random
+from dataclasses import replace
+
+import boto3
+import pytest
+
+from support import experiments, stripe_server
+from support.payment_providers import SECRET
+from support.scenarios import SCENARIOS
+from support.world import deployed
+
+_CHOSEN = ["place", "place, and never come back", "declined", "cancel", "cancel while it is prepared"]
+_FAULTS = {
+    "request lost": stripe_server.lose_request,
+    "answer lost": stripe_server.lose_answer,
+    "bad gateway": stripe_server.bad_gateway,
+    "too many requests": stripe_server.refuse(429, code="rate_limit"),
+}
+# Stripe keeps a 500 with its key for a day: no customer waits for that, and each of these takes a day of sweeps.
+_KEPT_FAULTS = {"failed before": stripe_server.fail_before, "failed after": stripe_server.fail_after}
+_SINGLES = {"slice": 3, "sample": 60, "full": None}
+
+pytestmark = pytest.mark.timeout(0)
+
+
+def pytest_generate_tests(metafunc):
+    """In `make test` two scenarios, and only faults that outlast the retries."""
+    is_slice = metafunc.config.getoption("--chaos") == "slice"
+    chosen = ["place", "cancel"] if is_slice else _CHOSEN
+    found = [scenario for scenario in SCENARIOS if scenario.name in chosen]
+    metafunc.parametrize("scenario", found, ids=lambda scenario: scenario.name)
+    if "times" in metafunc.fixturenames:
+        metafunc.parametrize("times", [3] if is_slice else [1, 3])
+
+
+@pytest.fixture(scope="module")
+def stripe():
+    """Stripe, on a socket of loopback."""
+    with stripe_server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(stripe):
+    """A stack that has chosen Stripe."""
+    with deployed({"PaymentProvider": "stripe", "StripeSecret": SECRET, "StripeApiBase": stripe.base}) as stack:
+        boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk_test_first")
+        yield stack
+
+
+@pytest.fixture
+def run(stack, stripe, tally, scenario):
+    """Runs the scenario with strikes at AWS and faults at Stripe, which has forgotten the last run."""
+
+    def experiment(*strikes, at_stripe=(), scenario=scenario):
+        stripe.forget()
+        for operation, fault in at_stripe:
+            stripe.on(operation, fault)
+        tally["experiments with Stripe"] += 1
+        return experiments.run(stack, scenario, *strikes, stripe=stripe)
+
+    return experiment
+
+
+@pytest.mark.parametrize("fault", _FAULTS.values(), ids=_FAULTS)
+def test_a_fault_at_stripe(run, stripe, fault, times):
+    run()
+    for operation in {request.operation for request in stripe.requests}:
+        run(at_stripe=[(operation, fault)] * times)
+
+
+@pytest.mark.parametrize("fault", _KEPT_FAULTS.values(), ids=_KEPT_FAULTS)
+def test_a_failure_that_stripe_keeps(run, stripe, effort, scenario, fault):
+    run()
+    operations = sorted({request.operation for request in stripe.requests})
+    for operation in operations[: 1 if effort.level == "slice" else None]:
+        run(at_stripe=[(operation, fault)], scenario=replace(scenario, expect=lambda client: None))
+
+
+def test_a_fault_at_aws(run, effort, scenario):
+    strikes = list(run().further())
+    most = _SINGLES[effort.level] or len(strikes)
+    for strike in random.Random(f"{effort.seed} {scenario.name}").sample(strikes, min(most, len(strikes))):
+        run(strike)

@@ -1,0 +1,138 @@
+"""A scenario with faults at chosen calls, then recovery until all is quiet, then the invariants."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+
+from support import invariants, scenarios, stripe_server, wire
+from support.clock import standing
+from support.scenarios import LOADED, Client, Scenario
+from support.stack import Stack
+from support.stripe_server import StripeServer
+from support.wire import Call, Deliver, Fault
+from support.world import World
+
+_TRIES = 2  # of the SDK, in `handoff.aws.config`
+_CONFLICT_TRIES = 8  # of `handoff.aws.write`
+_THROTTLED = {
+    "dynamodb": wire.refuse("ProvisionedThroughputExceededException"),
+    "eventbridge": wire.refuse("ThrottlingException"),
+    "sqs": wire.refuse("RequestThrottled"),
+    "sesv2": wire.refuse("TooManyRequestsException", 429),
+}
+_STRIPES = {"tok_approve": stripe_server.VISA, "tok_decline": stripe_server.DECLINED}
+_WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
+
+
+def _throttle(call: Call, deliver: Deliver) -> AWSResponse:
+    return _THROTTLED[call.service](call, deliver)
+
+
+def _writes(call: Call) -> bool:
+    return call.operation in _WRITES
+
+
+def _any(call: Call) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way in which a call can go wrong; ``times`` counts its retries in."""
+
+    name: str
+    fault: Fault
+    times: int = 1
+    fits: Callable[[Call], bool] = _any
+
+
+KINDS = [
+    Kind("crash before", wire.crash_before),
+    Kind("crash after", wire.crash_after),
+    Kind("answer lost", wire.lose_response),
+    Kind("answers of all tries lost", wire.lose_response, _TRIES),
+    Kind("timed out", wire.lose_request, _TRIES),
+    Kind("throttled", _throttle, _TRIES),
+    Kind("out of order", wire.refuse("InternalServerError", 500), _TRIES),
+    Kind("conflict", wire.conflict, 1, _writes),
+    Kind("conflicts without end", wire.conflict, _CONFLICT_TRIES, _writes),
+    Kind("entry refused", wire.fail_first_entry, 1, lambda call: call.operation == "PutEvents"),
+    Kind("keys left unread", wire.leave_some, 1, lambda call: call.operation == "BatchGetItem"),
+]
+
+# For pairs, the kinds that differ in what they leave behind: a crash before a call is one after the call before it,
+# and of the refusals one stands for all.
+PAIRED = [kind for kind in KINDS if kind.name not in {"crash before", "throttled", "out of order"}]
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault at the nth call (from 1) of a scenario."""
+
+    nth: int
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} at call {self.nth}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What was done: the scenario, the faults, and every call with the function that made it."""
+
+    scenario: Scenario
+    strikes: tuple[Strike, ...]
+    calls: list[Call]
+
+    def further(self, kinds: Sequence[Kind] = KINDS) -> Iterator[Strike]:
+        """Every fault that could strike a call after those that did."""
+        last = max((strike.nth for strike in self.strikes), default=0)
+        for nth, call in enumerate(self.calls[last:], start=last + 1):
+            yield from (Strike(nth, kind) for kind in kinds if kind.fits(call))
+
+
+def run(stack: Stack, scenario: Scenario, *strikes: Strike, stripe: StripeServer | None = None) -> Experiment:
+    """Do it, and check that nothing was lost and nothing done twice. Without ``stripe`` the sandbox is the provider."""
+    random.seed(0)
+    with standing() as clock:
+        world = World(stack, clock, stripe)
+        scenarios.prepare(world, scenario)
+        start = len(world.wire.calls)
+        struck: list[str] = []
+        for strike in strikes:
+            fault = _noting(world, struck, strike.kind.fault)
+            world.wire.on("*", fault, nth=strike.nth, times=strike.kind.times, retries=True)
+        client = Client(world, scenario.patient, _STRIPES if stripe else {})
+        try:
+            scenario.act(client)
+            world.until_quiet()
+            calls = world.wire.calls[start:]
+            world.wire.heal()
+            assert len(struck) >= len(strikes), f"only these functions were struck: {struck}"
+            scenario.expect(client)
+            invariants.check_all(world, LOADED, client.placed, mail_repeats=struck.count("EmailsFunction"))
+        except Exception as error:
+            error.add_note(
+                f'Again: pytest tests/chaos/again.py --experiment "{scenario.name}: {", ".join(map(str, strikes))}"'
+            )
+            raise
+        return Experiment(scenario, strikes, calls)
+
+
+def parse(strike: str) -> Strike:
+    """A strike from its text."""
+    name, _, nth = strike.partition(" at call ")
+    return Strike(int(nth), next(kind for kind in KINDS if kind.name == name))
+
+
+def _noting(world: World, struck: list[str], fault: Fault) -> Fault:
+    """The fault, noting the function that it strikes."""
+
+    def noted(call: Call, deliver: Deliver) -> Any:
+        struck.append(world.functions.running[-1])
+        return fault(call, deliver)
+
+    return noted

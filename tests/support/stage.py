@@ -1,0 +1,117 @@
+"""Where races are run: a world with a process for every handler, cheap enough to be used a thousand times."""
+
+import random
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any
+
+from support import invariants, scheduler
+from support.api import Api
+from support.fingerprint import fingerprint
+from support.functions import Functions
+from support.queues import Queues
+from support.scheduler import Choose, Handler, Race, Turn
+from support.wire import Call, Crash, Fault, crash_before
+from support.world import MUG, World
+
+# A scenario sets the stage and yields a race. When all is quiet again it gets what each handler returned, None for one
+# that has died, and checks that.
+Scenario = Callable[["Stage"], Generator[Race, list[Any], None]]
+
+_A_DAY = 86_400_000  # ms
+_MOST_HANDLERS = 3
+
+
+class Stage:
+    """A world with spare processes. They stay warm, so each run has a day of its own, and none sees the last one's."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._loaded: dict[str, int] = {}
+        self._begun = world.clock.ms
+        self._days = 0
+        self._known: set[str] = set()
+        self._spare = [Functions(world.stack, world.clock) for _ in range(_MOST_HANDLERS)]
+        self._used = 0
+
+    def play(self, scenario: Scenario, choose: Choose) -> list[Turn]:
+        """Run a scenario once, in the order chosen, let things get quiet, and check that all is well.
+
+        All runs are of the same scenario.
+        """
+        self._reset()
+        act = scenario(self)
+        race = next(act)
+        turns, results = scheduler.play(race, self.world.wire, self.world.clock, choose, self._matters)
+        self.world.wire.heal()
+        known = fingerprint(self.world, self._begun + self._days * _A_DAY, results)
+        if known in self._known:
+            return turns  # another order has led to the same, and that has ended well
+        self.world.until_quiet()
+        placed = [answer.json for answer in results if getattr(answer, "status", 0) == 201]
+        invariants.check_all(self.world, self._loaded, placed, mail_repeats=race.deaths)
+        try:
+            act.send(results)
+        except StopIteration:
+            self._known.add(known)
+            return turns
+        raise AssertionError("a scenario yields once")
+
+    @property
+    def outcomes(self) -> int:
+        """How many different ones the runs have had."""
+        return len(self._known)
+
+    # --- what a scenario sets up --------------------------------------------------------------------------------------
+
+    def stock(self, sku: str, available: int) -> None:
+        """Put so many on sale."""
+        self.world.stock(sku, available)
+        self._loaded[sku] = available
+
+    def strike(self, do: Handler, pattern: str, fault: Fault = crash_before) -> None:
+        """Do something whose first call of this name goes wrong."""
+        self.world.wire.on(pattern, fault)
+        with suppress(Crash):
+            do()
+        self.world.wire.heal()
+
+    # --- handlers, each in a process of its own -----------------------------------------------------------------------
+
+    def api(self, user: str = "ada") -> Api:
+        """The API, with a fresh copy of the catalogue."""
+        api = Api(self._process("OrdersFunction"), {"sub": user, "token_use": "access"})
+        api.get("/catalog")
+        return api
+
+    def sweep(self) -> Handler:
+        """A run of the sweeper."""
+        functions = self._process("SweeperFunction")
+        return lambda: functions.invoke("SweeperFunction", {})
+
+    def queues(self, function: str) -> Queues:
+        """The queues, with one consumer more for one of them."""
+        return Queues(self.world.stack, self._process(function), self.world.client("sqs"))
+
+    def _process(self, function: str) -> Functions:
+        functions = self._spare[self._used]
+        self._used += 1
+        functions.module(function)
+        return functions
+
+    def _reset(self) -> None:
+        self._days += 1
+        self._used = 0
+        self.world.clock.forward((self._begun + self._days * _A_DAY - self.world.clock.ms) / 1000)
+        self.world.stack.empty()
+        self.world.wire.reset()
+        random.seed(0)  # for the pauses and shards that are drawn
+        self._loaded.clear()
+        self.stock(MUG, 10)
+        self.world.customer()
+
+    def _matters(self, call: Call) -> bool:
+        """A look into a shard where nothing is unfinished takes no turn: nobody minds when it is."""
+        if call.request.get("IndexName") != "unfinished":
+            return True
+        return bool(self.world.client("dynamodb").query(**call.request)["Count"])
