@@ -1,7 +1,6 @@
 """The `handoff` command."""
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -9,22 +8,22 @@ import time
 from pathlib import Path
 from types import FrameType
 
-import boto3
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from ops import catalogue, dead_letters, demo, report, samples, tokens
+from ops import catalogue, cli_dead_letters, cli_drill, demo, report, samples, tokens
 from ops import rebuild as rebuilds
 from ops import replay as replays
-from ops.deployment import QUEUED, Deployment, NoSuchStack
-from ops.local import DEFAULT_PORT, LocalStack, LocalStackError, running
+from ops.deployment import QUEUED, Deployment
+from ops.local import DEFAULT_PORT, LocalStackError, running
 from ops.shop_client import Account, ShopClient
+from ops.target import deployment as _deployment
+from ops.target import local_option as _local_option
+from ops.target import running_stack as _running_stack
+from ops.target import stack_option as _stack_option
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-
-_stack_option = click.option("--stack", default="handoff", show_default=True, help="The stack's name.")
-_local_option = click.option("--local", is_flag=True, help="The local stack (on $PORT, or 4566) instead of AWS.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,36 +72,8 @@ def load(file: Path, stack: str, local: bool) -> None:
     console.print(f"{loaded.added} added, {loaded.updated} updated, {loaded.restocked} deliveries counted in")
 
 
-@main.group()
-def dlq() -> None:
-    """Dead letters: events that a consumer could not deal with."""
-
-
-@dlq.command(name="list")
-@click.argument("consumer", type=click.Choice(QUEUED))
-@_stack_option
-@_local_option
-def list_(consumer: str, stack: str, local: bool) -> None:
-    """List CONSUMER's dead letters with their reasons."""
-    deployment = _deployment(stack, local=local)
-    queue = deployment.queue_url(consumer, dead_letters=True)
-    for letter in list(dead_letters.letters(deployment.sqs, queue)):
-        console.print(f"{letter.event_id}  {escape(letter.reason)}")
-        dead_letters.release(deployment.sqs, queue, letter)
-
-
-@dlq.command()
-@click.argument("consumer", type=click.Choice(QUEUED))
-@_stack_option
-@_local_option
-def redrive(consumer: str, stack: str, local: bool) -> None:
-    """Give all of CONSUMER's dead letters another go. Doing it twice does no harm."""
-    deployment = _deployment(stack, local=local)
-    queue, dead = deployment.queue_url(consumer), deployment.queue_url(consumer, dead_letters=True)
-    count = 0
-    for count, letter in enumerate(dead_letters.letters(deployment.sqs, dead), start=1):  # noqa: B007
-        dead_letters.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
-    console.print(f"{count} redriven")
+main.add_command(cli_dead_letters.dlq)
+main.add_command(cli_drill.drill)
 
 
 @main.command()
@@ -240,28 +211,8 @@ def _curl(api_url: str) -> str:
     )
 
 
-def _deployment(stack: str, *, local: bool) -> Deployment:
-    if local:
-        running_stack = _running_stack(int(os.environ.get("PORT", DEFAULT_PORT)))
-        deployment = Deployment(stack, running_stack.session(), running_stack.endpoint)
-    else:
-        deployment = Deployment(stack, boto3.Session())
-    try:
-        deployment.check()
-    except NoSuchStack as error:
-        raise click.ClickException(str(error)) from error
-    return deployment
-
-
 def _say(what: str) -> None:
     console.print(escape(what))
-
-
-def _running_stack(port: int) -> LocalStack:
-    stack = LocalStack(port)
-    if not stack.is_up():
-        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
-    return stack
 
 
 def _end_on(signum: signal.Signals) -> None:

@@ -1,48 +1,117 @@
-"""Dead letters: what could not be done, why, and giving it another go."""
+"""Giving dead letters another go: looking through their queues, and sending them back."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Self
+
+from ops.letters import Letter, read
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-CRASHED = "crashed each time"  # what a letter without a reason means: SQS moved it by itself
-_HIDDEN_SECONDS = 120  # how long a letter that was looked at stays out of sight
-_EMPTY_LOOKS = 3  # SQS may miss messages in one look
+_HIDDEN_SECONDS = 120  # how long a letter that was looked at stays out of sight if its look is killed
+_STALE_RECEIVES = 3  # in a row that bring only what came later: by then the others have been seen
+_BATCH = 10  # the most that SQS gives or takes in one call
 
 
-@dataclass(frozen=True)
-class Letter:
-    """One dead letter."""
+class Look:
+    """One look through a queue of dead letters: each letter that was there when it began.
 
-    event_id: str
-    reason: str
-    message: "MessageTypeDef"
+    What it finds stays out of others' sight until the look ends, however long it takes. What dies meanwhile, or comes
+    back after a redrive, is left for the next look: so every look ends.
+    """
+
+    PRECISION = 1.0  # seconds: what comes back that long after a look began is not taken for what was there
+
+    def __init__(self, client: "SQSClient", queue_url: str, *, wait: int = 1) -> None:
+        self.queue_url = queue_url
+        self.missing = 0  # letters that SQS counted when it began, and that were not seen: somebody else has them
+        self.later = 0  # letters that came after it had begun
+        self._client = client
+        self._wait = wait
+        self._held: dict[str, tuple[str, float]] = {}  # by message id: its receipt handle, and until when
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        handles = [handle for handle, _ in self._held.values()]
+        self._held.clear()
+        self._hide(handles, 0)
+
+    def __iter__(self) -> Iterator[Letter]:
+        before = self._begin()
+        stale = 0
+        while stale < _STALE_RECEIVES and (letters := self._receive()):
+            self.missing = max(0, self.missing - len(letters))
+            there = [letter for letter in letters if letter.sent_at < before]
+            self.later += len(letters) - len(there)
+            stale = 0 if there else stale + 1
+            yield from there
+
+    def gone(self, letter: Letter) -> None:
+        """Take note that a letter was deleted."""
+        self._held.pop(letter.message["MessageId"], None)
+
+    def _begin(self) -> int:
+        """Note what there is; returns the end of this second by SQS's clock, which the letters' times are by."""
+        answer = self._client.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
+        counts = answer["Attributes"]
+        visible, hidden = counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]
+        self.missing = int(visible) + int(hidden)
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return int(now.timestamp() + self.PRECISION) * 1000
+
+    def _receive(self) -> list[Letter]:
+        """Up to ten letters that were not seen yet; none if there are none."""
+        self._keep_hidden()
+        answer = self._client.receive_message(
+            QueueUrl=self.queue_url,
+            MaxNumberOfMessages=_BATCH,
+            VisibilityTimeout=_HIDDEN_SECONDS,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            WaitTimeSeconds=self._wait,  # above zero, SQS asks all of its servers: empty means empty
+        )
+        messages = answer.get("Messages", [])
+        fresh = [message for message in messages if message["MessageId"] not in self._held]
+        until = time.monotonic() + _HIDDEN_SECONDS
+        for message in messages:
+            self._held.pop(message["MessageId"], None)  # so that they stay in the order in which they come back
+            self._held[message["MessageId"]] = (message["ReceiptHandle"], until)
+        return [read(message) for message in fresh]
+
+    def _keep_hidden(self) -> None:
+        """Put off the return of those whose time is half over."""
+        now = time.monotonic()
+        soon = now + _HIDDEN_SECONDS / 2
+        due = dict(takewhile(lambda held: held[1][1] < soon, self._held.items()))
+        self._hide([handle for handle, _ in due.values()], _HIDDEN_SECONDS)
+        for message_id, (handle, _) in due.items():
+            del self._held[message_id]
+            self._held[message_id] = (handle, now + _HIDDEN_SECONDS)
+
+    def _hide(self, handles: Sequence[str], seconds: int) -> None:
+        """Show letters again so many seconds from now. Those that SQS refuses are visible already."""
+        for start in range(0, len(handles), _BATCH):
+            batch = handles[start : start + _BATCH]
+            self._client.change_message_visibility_batch(
+                QueueUrl=self.queue_url,
+                Entries=[
+                    {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                    for n, handle in enumerate(batch)
+                ],
+            )
 
 
 def letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Iterator[Letter]:
-    """Each letter of a dead-letter queue; it stays there, out of others' sight for two minutes.
+    """Each letter of a dead-letter queue; it stays there, out of others' sight until `release`, or for two minutes.
 
-    ``wait`` is how long one look may take, in seconds: above zero, SQS asks all of its servers.
+    ``wait`` is how long the last, empty receive takes, in seconds: above zero, SQS asks all of its servers.
     """
-    seen: set[str] = set()
-    empty = 0
-    while empty < _EMPTY_LOOKS:
-        answer = client.receive_message(
-            QueueUrl=queue_url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=_HIDDEN_SECONDS,
-            MessageAttributeNames=["All"],
-            WaitTimeSeconds=wait,
-        )
-        fresh = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
-        empty = 0 if fresh else empty + 1
-        for message in fresh:
-            seen.add(message["MessageId"])
-            attributes = message.get("MessageAttributes", {})
-            yield Letter(_text(attributes, "eventId", "unknown"), _text(attributes, "reason", CRASHED), message)
+    yield from Look(client, queue_url, wait=wait)
 
 
 def release(client: "SQSClient", queue_url: str, letter: Letter) -> None:
@@ -57,9 +126,9 @@ def redrive(client: "SQSClient", letter: Letter, *, dead_letters_url: str, queue
 
     Dying in between doubles the event, which every consumer knows to do once.
     """
-    client.send_message(QueueUrl=queue_url, MessageBody=letter.message["Body"])
+    trace = letter.message["Attributes"].get("AWSTraceHeader")
+    traced: Any = (
+        {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}} if trace else {}
+    )
+    client.send_message(QueueUrl=queue_url, MessageBody=letter.message["Body"], **traced)
     client.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=letter.message["ReceiptHandle"])
-
-
-def _text(attributes: Any, name: str, default: str) -> str:
-    return str(attributes.get(name, {}).get("StringValue", default))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import boto3
@@ -117,8 +117,17 @@ class LocalStack:
 
 
 @contextlib.contextmanager
-def running(port: int, *, enforce_iam: bool = True) -> Iterator[LocalStack]:
+def running(
+    port: int,
+    *,
+    enforce_iam: bool = True,
+    variables: Mapping[str, str] | None = None,
+    state: Path | None = None,
+) -> Iterator[LocalStack]:
     """MiniStack for as long as the context lasts; afterwards its processes and temporary files are gone.
+
+    ``variables`` are environment variables that all functions inherit, such as `ops.fault_proxy.routes`. What the stack
+    holds is kept in the folder ``state``, if there is one, for the next one that names it.
 
     Raises
     ------
@@ -139,6 +148,8 @@ def running(port: int, *, enforce_iam: bool = True) -> Iterator[LocalStack]:
         "AUTH": "true" if enforce_iam else "false",
         "TMPDIR": str(temporary),
         "PYTHONDONTWRITEBYTECODE": "",  # workers import faster from bytecode
+        **(variables or {}),
+        **({"PERSIST_STATE": "1", "STATE_DIR": str(state)} if state else {}),
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,11 +1,21 @@
 """`handoff dlq`: dead letters are listed with their reasons, and given another go."""
 
-import pytest
+import json
+from types import SimpleNamespace
 
-from ops import dead_letters
-from support.messages import message
+import boto3
+import pytest
+from click.testing import CliRunner
+
+from ops import cli, dead_letters, target
+from ops.local import ROOT
+from support import template
+from support.messages import envelope, message
+from support.template import REGION
+from support.wire import Crash, crash_after, crash_before, meanwhile, refuse
 
 EMAILS = "EmailsFunction"
+RULE_ARN = f"arn:aws:events:{REGION}:123456789012:rule/handoff-test-bus/"
 
 
 @pytest.fixture
@@ -15,6 +25,65 @@ def queue(world):
     return environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
 
 
+@pytest.fixture
+def sqs(world):
+    """The command's SQS client, on the wire. It waits for no letter: moto would wait on a clock that stands still."""
+    client = boto3.client("sqs")
+    client.meta.events.register(
+        "provide-client-params.sqs.ReceiveMessage", lambda params, **_: params.update(WaitTimeSeconds=0)
+    )
+    # What is let go is visible a moment later.
+    client.meta.events.register("after-call.sqs.ChangeMessageVisibilityBatch", lambda **_: world.clock.forward(1))
+    return client
+
+
+@pytest.fixture
+def resources(world):
+    """The stack's queues and rules: physical ids by logical id, by type."""
+    kinds = ("AWS::SQS::Queue", "AWS::Events::Rule")
+    absent = ("Partner", "Audit")  # they depend on parameters
+    names = {kind: [name for name in template.of_type(kind) if not name.startswith(absent)] for kind in kinds}
+    return {kind: {name: world.stack.resource(name).ref for name in names[kind]} for kind in kinds}
+
+
+@pytest.fixture
+def dlq(sqs, resources, monkeypatch):
+    """Runs `handoff dlq` against the stack in moto."""
+
+    def resource(logical_id):
+        return next(found[logical_id] for found in resources.values() if logical_id in found)
+
+    deployment = SimpleNamespace(
+        sqs=sqs, of_type=resources.__getitem__, resource=resource, has=lambda name: name == "EmailsLogs"
+    )
+    resources["AWS::Logs::LogGroup"] = {"EmailsLogs": "handoff-EmailsLogs"}
+    monkeypatch.setattr(target, "deployment", lambda stack, local: deployment)
+    return lambda *arguments, **given: CliRunner().invoke(cli.main, ["dlq", *arguments], **given)
+
+
+@pytest.fixture
+def die(world, queue):
+    """Puts a letter among the dead, of the e-mails if not told otherwise; no attributes: as SQS does it by itself."""
+
+    def put(body, url=queue[1], **attributes):
+        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        world.client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+
+    return put
+
+
+def sent_to(url):
+    """Tells the calls to a queue."""
+    return lambda call: call.request["QueueUrl"] == url
+
+
+def listed(dlq, *arguments):
+    """What is listed, as scripts see it."""
+    done = dlq("list", "--json", *arguments)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
 def redrive(world, queue):
     found = list(dead_letters.letters(world.client("sqs"), queue[1], wait=0))
     for letter in found:
@@ -22,21 +91,26 @@ def redrive(world, queue):
     return found
 
 
-def test_letters_are_listed_with_event_and_reason_and_stay(world, queue):
+# --- letters and queues -----------------------------------------------------------------------------------------------
+
+
+def test_letters_are_read_with_event_and_reason_and_stay(world, queue, die):
     # GIVEN one that its consumer put there, and one that SQS did, after crashes
     world.queues.send(EMAILS, "poison")
     world.queues.deliver(EMAILS)
-    world.client("sqs").send_message(QueueUrl=queue[1], MessageBody="crashed")
+    die(message("order_placed", "ord_1", 1))
 
     # WHEN they are looked at, and let go
     found = []
     for letter in list(dead_letters.letters(world.client("sqs"), queue[1], wait=0)):
-        found.append((letter.event_id, letter.reason))
+        found.append((letter.event_id, letter.reason, letter.died_at))
         dead_letters.release(world.client("sqs"), queue[1], letter)
-
-    # THEN each says why it is there, and still is
     world.clock.forward(1)
-    assert sorted(found) == [("unknown", "crashed each time"), ("unknown", "not an event: body")]
+
+    # THEN each says why it is there, and still is; SQS does not say when what it moved has died
+    poison, crashed = sorted(found, key=lambda letter: letter[0] == "ord_1-1")
+    assert poison[1:] == ("not an event: body", world.clock.ms - 1000)
+    assert crashed == ("ord_1-1", "crashed each time", None)
     assert len(world.queues.dead_letters(EMAILS)) == 2
 
 
@@ -55,12 +129,404 @@ def test_a_redriven_event_is_dealt_with(world, queue, order_id):
     assert world.queues.dead_letters(EMAILS) == []
 
 
-def test_redriving_what_was_done_does_no_harm(world, queue, order_id):
+def test_redriving_what_was_done_does_no_harm(world, dlq, die, order_id):
     world.queues.deliver(EMAILS)
-    world.client("sqs").send_message(QueueUrl=queue[1], MessageBody=message("order_placed", order_id, 1))
+    die(message("order_placed", order_id, 1))
 
-    redrive(world, queue)
-    redrive(world, queue)
+    assert dlq("redrive", "--yes").exit_code == 0
+    assert dlq("redrive", "--yes").exit_code == 0
     world.queues.until_quiet(EMAILS)
 
     assert len(world.mails()) == 1
+
+
+def test_the_body_and_the_trace_go_along_and_the_reason_does_not(world, dlq, queue):
+    body = '{"spaces":   "as they are", "ä": 1}'
+    world.client("sqs").send_message(
+        QueueUrl=queue[1],
+        MessageBody=body,
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": "an old one"}},
+        MessageSystemAttributes={"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}},
+    )
+
+    dlq("redrive", "--yes")
+
+    (sent,) = [call.request for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
+    trace = {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}
+    assert sent == {"QueueUrl": queue[0], "MessageBody": body, "MessageSystemAttributes": {"AWSTraceHeader": trace}}
+
+
+# --- list and show ----------------------------------------------------------------------------------------------------
+
+
+def test_an_event_is_one_row_however_many_letters_it_has(dlq, die, clock):
+    # GIVEN an event that died twice, and another
+    at = clock.ms - 7_500_000
+    die(message("order_placed", "ord_1", 1, at=at), reason="SendEmail: Throttling", eventId="ord_1-1")
+    clock.forward(60)
+    die(message("order_placed", "ord_1", 1, at=at), reason="order ord_1 is not as far as its event", eventId="ord_1-1")
+    die(message("order_cancelled", "ord_2", 2), reason="order ord_2 is not as far as its event", eventId="ord_2-2")
+    clock.forward(239)  # and letting go takes a second
+
+    # WHEN they are listed
+    lines = dlq("list").stdout.splitlines()
+
+    # THEN each has a row with the newest reason, and the reasons are counted whatever order they name
+    first = ["emails", "ord_1-1", "order_placed", "ord_1", "2h10m", "4m", "1", "2", "order", "ord_1", "is", "not"]
+    second = ["emails", "ord_2-2", "order_cancelled", "ord_2", "4m", "4m", "1", "1", "order", "ord_2", "is", "not"]
+    assert [line.split()[:12] for line in lines[1:3]] == [first, second]
+    assert lines[3:] == ["", "     3  emails: order ... is not as far as its event"]
+
+
+def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, die):
+    body = message("order_placed", "ord_1", 1)
+    die(body)
+    die(body, url=world.stack.environment("FulfillmentFunction")["DEAD_LETTER_QUEUE_URL"])
+
+    assert [(row["consumer"], row["letters"]) for row in listed(dlq)] == [("emails", 1), ("fulfillment", 1)]
+    assert [row["consumer"] for row in listed(dlq, "fulfillment")] == ["fulfillment"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "events"),
+    [
+        ([], {"ord_1-1", "ord_2-1", "ada-3"}),
+        (["--reason", "throttl"], {"ord_1-1"}),
+        (["--reason", "CRASHED"], {"ord_2-1", "ada-3"}),
+        (["--order", "ord_2"], {"ord_2-1"}),
+        (["--event", "ada-3"], {"ada-3"}),
+        (["--older-than", "1h"], {"ord_1-1"}),
+        (["--newer-than", "1h"], {"ord_2-1", "ada-3"}),
+        (["--older-than", "5m", "--newer-than", "1h"], {"ord_2-1"}),
+        (["--order", "ord_1", "--reason", "crashed"], set()),
+        (["analytics"], set()),
+    ],
+)
+def test_a_filter_chooses(dlq, die, clock, filters, events):
+    # GIVEN letters of different reasons, orders and ages; one is about a customer
+    die(message("order_placed", "ord_1", 1, at=clock.ms - 7_200_000), reason="SendEmail: Throttling", eventId="ord_1-1")
+    die(message("order_placed", "ord_2", 1, at=clock.ms - 600_000))
+    profile = envelope("user_profile_updated", "ada", 3)
+    profile["detail"]["data"] = {"userId": "ada", "changedFields": ["name"]}
+    die(json.dumps(profile))
+
+    # THEN what is listed is what was asked for, and only that would be redriven
+    assert {row["eventId"] for row in listed(dlq, *filters)} == events
+    assert dlq("redrive", "--dry-run", *filters).stdout.startswith(f"{len(events)} would be redriven")
+
+
+def test_what_is_not_an_event_goes_by_its_message_and_shows_none_of_its_content(dlq, die):
+    die("not an event, but a letter of ada@example.com \x9b2J", reason="not an event: body", eventId="unknown")
+    die('{"detail": {"metadata": 7}}', reason="not an event: detail", eventId="unknown")
+
+    rows = listed(dlq)
+
+    assert len({row["eventId"] for row in rows}) == 2
+    assert "ada@example.com" not in json.dumps(rows)
+    # AND whole, it is all there, but can't play with the terminal
+    (unread,) = [row["eventId"] for row in rows if row["reason"] == "not an event: body"]
+    assert "not an event, but a letter of ada@example.com \\x9b2J" in dlq("show", "emails", unread).stdout
+
+
+def test_a_letter_about_a_mail_names_the_customer_by_id_alone(world, dlq, die):
+    (record,) = json.loads((ROOT / "events/feedback.json").read_text())["Records"]
+    die(record["body"], url=world.stack.environment("FeedbackFunction")["DEAD_LETTER_QUEUE_URL"])
+
+    (row,) = listed(dlq)
+
+    assert (row["consumer"], row["type"], row["userId"]) == ("feedback", "Email Bounced", "user-tomas")
+    assert row["eventId"] == json.loads(record["body"])["id"]
+    assert "@" not in json.dumps(row)
+
+
+def test_no_letters_are_said_to_be_none(dlq):
+    assert dlq("list").stdout == "No dead letters.\n"
+    assert dlq("list", "emails").stdout == "No dead letters of emails.\n"
+    assert dlq("list", "emails", "--reason", "x").stdout == "No dead letters of emails match.\n"
+    assert listed(dlq) == []
+
+
+def test_one_letter_is_shown_whole_with_where_to_look_on(dlq, die):
+    body = envelope("order_placed", "ord_1", 1)
+    die(json.dumps(body), reason="SendEmail: Throttling", eventId="ord_1-1", consumer="emails")
+
+    shown = dlq("show", "emails", "ord_1-1").stdout
+
+    assert json.loads(shown.partition("body")[2].partition("Look on")[0]) == body
+    assert '"reason": "SendEmail: Throttling"' in shown
+    assert "handoff-EmailsLogs" in shown
+    assert '| filter event_id = "ord_1-1" or correlation_id = "trace-me"' in shown
+    missing = dlq("show", "emails", "ord_9-1")
+    assert (missing.exit_code, missing.output) == (1, "Error: emails has no dead letter of ord_9-1.\n")
+
+
+def test_letters_in_other_hands_are_counted(world, dlq, die, queue):
+    die(message("order_placed", "ord_1", 1))
+    world.client("sqs").receive_message(QueueUrl=queue[1], VisibilityTimeout=60)
+
+    assert "SQS counts 1 more; somebody else may be looking" in dlq("list").stderr
+
+
+# --- redrive ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_and_a_no_change_nothing(world, dlq, die, queue):
+    die(message("order_placed", "ord_1", 1), reason="SendEmail: Throttling", eventId="ord_1-1")
+
+    dry, declined = dlq("redrive", "--dry-run"), dlq("redrive", input="n\n")
+
+    assert dry.stdout == "1 would be redriven: 1 to emails\n"
+    assert declined.exit_code == 1
+    assert "Redrive them? [y/N]: n" in declined.stdout
+    assert {call.operation for call in world.wire.calls} == {
+        "GetQueueAttributes", "ReceiveMessage", "ChangeMessageVisibilityBatch"
+    }  # fmt: skip
+    assert [letter.attributes["eventId"] for letter in world.queues.dead_letters(EMAILS)] == ["ord_1-1"]
+
+
+def test_only_what_was_chosen_is_redriven_and_the_rest_is_let_go(world, dlq, die):
+    for number in range(3):
+        die(message("order_placed", f"ord_{number}", 1))
+
+    done = dlq("redrive", "emails", "--order", "ord_1", input="y\n")
+
+    assert done.stdout.endswith("1 redriven: 1 to emails\n")
+    assert ["ord_1" in record["body"] for record in world.queues.receive(EMAILS)] == [True]
+    assert len(world.queues.dead_letters(EMAILS)) == 2
+
+
+@pytest.mark.parametrize("crash", [crash_before, crash_after])
+@pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage"])
+def test_a_redrive_that_dies_anywhere_is_run_again_and_all_is_done_once(world, dlq, queue, order_id, operation, crash):
+    # GIVEN a dead letter of a placed order
+    (record,) = world.queues.receive(EMAILS)
+    world.client("sqs").send_message(QueueUrl=queue[1], MessageBody=record["body"])
+    world.client("sqs").delete_message(QueueUrl=queue[0], ReceiptHandle=record["receiptHandle"])
+
+    # WHEN the redrive dies at once, without a chance to let go of what it has
+    world.wire.on(f"sqs.{operation}", crash)
+    world.wire.always("sqs.ChangeMessageVisibilityBatch", crash_before)
+    with pytest.raises(Crash):
+        dlq("redrive", "--yes")
+    world.wire.heal()
+    world.clock.forward(121)
+    # AND is run again
+    assert dlq("redrive", "--yes").exit_code == 0
+    world.queues.until_quiet(EMAILS)
+
+    # THEN the mail went out, once
+    assert len(world.mails()) == 1
+    assert world.queues.dead_letters(EMAILS) == []
+
+
+def interrupt(_call, _deliver):
+    """Ctrl-C is pressed."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fault", [interrupt, refuse("AccessDenied", 403)])
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "emails", "ord_1-1"], ["redrive", "--yes", "--event", "ord_1-1"]]
+)
+def test_whatever_ends_a_command_early_the_letters_are_let_go(world, dlq, die, fault, command):
+    for number in range(12):
+        die(message("order_placed", f"ord_x{number}", 1))
+    world.wire.on(
+        "sqs.ReceiveMessage", fault, nth=2, where=lambda call: "EmailsDeadLetters" in call.request["QueueUrl"]
+    )
+
+    done = dlq(*command)
+
+    assert done.exit_code == 1
+    assert len(world.queues.dead_letters(EMAILS)) == 12
+
+
+@pytest.mark.parametrize(("fault", "why"), [(interrupt, "Interrupted"), (refuse("AccessDenied", 403), "AccessDenied")])
+def test_a_redrive_that_ends_early_says_how_far_it_came_and_can_go_on(world, dlq, die, queue, fault, why):
+    for number in range(12):
+        die(message("order_placed", f"ord_{number}", 1))
+    world.wire.on("sqs.SendMessage", fault, nth=5)
+
+    first = dlq("redrive", "--yes")
+    second = dlq("redrive", "--yes")
+
+    assert first.exit_code == 1
+    assert why in first.stderr
+    assert "4 redriven, the others are where they were. Run it again to go on." in first.stderr
+    assert second.stdout == "8 redriven: 8 to emails\n"
+
+
+def test_what_dies_again_meanwhile_is_not_redriven_again(world, dlq, queue):
+    # GIVEN three letters whose cause is not mended
+    for _ in range(3):
+        world.queues.send(EMAILS, "poison")
+    world.queues.deliver(EMAILS)
+
+    # WHEN they are redriven, and each dies again at once
+    sends = []
+
+    def dies_again(call, deliver):
+        sends.append(call)
+        assert len(sends) <= 3, "it goes round and round"
+        response = deliver()
+        world.queues.deliver(EMAILS)
+        return response
+
+    world.wire.always("sqs.SendMessage", dies_again, where=sent_to(queue[0]))
+    done = dlq("redrive", "--yes")
+
+    # THEN each had one more go, and is a dead letter again, for all to see
+    assert (len(sends), done.stdout.splitlines()[-1]) == (3, "3 redriven: 3 to emails")
+    assert "3 more came meanwhile, or came back. Look again." in done.stderr
+    assert len(world.queues.dead_letters(EMAILS)) == 3
+
+
+def test_letters_that_keep_coming_do_not_keep_a_look_from_ending(world, dlq, die):
+    die(message("order_placed", "ord_1", 1))
+    receives = []
+
+    def another(call, deliver):
+        receives.append(call)
+        assert len(receives) < 20, "it goes on and on"
+        world.clock.forward(2)
+        die(message("order_placed", f"ord_new{len(receives)}", 1))
+        return deliver()
+
+    world.wire.always("sqs.ReceiveMessage", another, where=lambda call: "EmailsDead" in call.request["QueueUrl"])
+
+    assert [row["eventId"] for row in listed(dlq, "emails")] == ["ord_1-1"]
+
+
+def test_a_look_that_takes_longer_than_letters_stay_out_of_sight_sees_each_once(world, dlq, die, queue):
+    # GIVEN 120 letters, every other one of a kind, and an SQS so slow that the first come back before the last is seen
+    for number in range(120):
+        die(message("order_placed", f"ord_{number}", 1), reason=("odd" if number % 2 else "even"), eventId=f"{number}")
+    world.wire.always("sqs.ReceiveMessage", meanwhile(lambda: world.clock.forward(30)))
+
+    # THEN all are listed once
+    rows = listed(dlq, "emails")
+    assert (len(rows), {row["letters"] for row in rows}) == (120, {1})
+
+    # WHEN those of one kind are redriven
+    assert dlq("redrive", "emails", "--reason", "odd", "--yes").stdout == "60 redriven: 60 to emails\n"
+
+    # THEN each has been sent once, and the others are there for all to see
+    sent = [call.request["MessageBody"] for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
+    assert len(sent) == len(set(sent)) == 60
+    assert {letter.attributes["reason"] for letter in world.queues.dead_letters(EMAILS)} == {"even"}
+
+
+def test_a_redrive_keeps_to_its_rate_and_says_how_far_it_is(world, dlq, die):
+    for number in range(101):
+        die(message("order_placed", f"ord_{number}", 1))
+    sent_at = []
+    world.wire.always("sqs.SendMessage", meanwhile(lambda: sent_at.append(world.clock.ms)))
+
+    done = dlq("redrive", "emails", "--yes", "--rate", "4")
+
+    assert sent_at[-1] - sent_at[0] == 25_000
+    assert done.stdout == "100 so far\n101 redriven: 101 to emails\n"
+
+
+# --- what EventBridge could not deliver -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def undelivered(world, die, resources):
+    """Puts an event where EventBridge puts what a rule could not deliver."""
+
+    def put(body, rule, queue="UndeliveredQueue"):
+        url = resources["AWS::SQS::Queue"][queue]
+        why = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized"}
+        die(body, url=url, RULE_ARN=RULE_ARN + rule, TARGET_ARN="arn:aws:sqs:somewhere", **why)
+
+    return put
+
+
+def test_what_was_not_delivered_is_listed_with_its_consumer_and_redriven_to_it(world, dlq, undelivered, order_id):
+    # GIVEN that the event of an order never came into the e-mail queue
+    (record,) = world.queues.receive(EMAILS)
+    world.client("sqs").delete_message(
+        QueueUrl=world.stack.environment(EMAILS)["QUEUE_URL"], ReceiptHandle=record["receiptHandle"]
+    )
+    undelivered(record["body"], world.stack.resource("EmailsRule").ref)
+
+    # THEN it is the e-mails' letter, and nobody else's
+    (row,) = listed(dlq, "emails")
+    assert (row["orderId"], row["reason"]) == (order_id, "not delivered: NO_PERMISSIONS: not authorized")
+    assert listed(dlq, "analytics") == []
+    # AND redriven, its mail goes out
+    assert dlq("redrive", "--yes").stdout == "1 redriven: 1 to emails\n"
+    world.queues.until_quiet(EMAILS)
+    assert len(world.mails()) == 1
+
+
+def test_what_was_not_delivered_and_dies_again_is_not_redriven_again(world, dlq, undelivered, queue):
+    undelivered("poison", world.stack.resource("EmailsRule").ref)
+
+    def dies(_call, deliver):
+        response = deliver()
+        world.clock.forward(2)
+        world.queues.deliver(EMAILS)
+        return response
+
+    world.wire.always("sqs.SendMessage", dies, where=sent_to(queue[0]))
+
+    assert dlq("redrive", "emails", "--yes").stdout.splitlines()[-1] == "1 redriven: 1 to emails"
+    assert len(world.queues.dead_letters(EMAILS)) == 1
+
+
+def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, undelivered, resources, clock):
+    # GIVEN two events that the partner did not take, and one of a rule that is gone
+    partner = world.client("sqs").create_queue(QueueName="partner")["QueueUrl"]
+    resources["AWS::SQS::Queue"]["PartnerDeadLetters"] = partner
+    resources["AWS::Events::Rule"]["PartnerRule"] = "handoff-bus|PartnerRule-1"
+    for minutes in (20, 10):
+        body = message("order_placed", f"ord_{minutes}", 1, at=clock.ms - minutes * 60_000)
+        undelivered(body, "PartnerRule-1", queue="PartnerDeadLetters")
+    undelivered(message("order_placed", "ord_1", 1), "GoneRule-1")
+
+    # WHEN all are redriven
+    done = dlq("redrive", "--yes")
+
+    # THEN none is touched, and it says what to do
+    replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:50:00.001Z --rules partner"
+    assert done.stdout.splitlines() == [
+        "0 redriven",
+        "1 left: the stack has no such rule any more. Show one: it names its rule and its target.",
+        f"2 left: partner has no queue. Replay them from the archive: {replay}",
+    ]
+    assert [row["consumer"] for row in listed(dlq)] == ["nobody", "partner", "partner"]
+    assert not world.wire.named("sqs.DeleteMessage")
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["list", "partner"], ["redrive", "partner", "--yes"], ["show", "partner", "x"]])
+def test_a_consumer_that_the_stack_does_not_have_is_told_with_those_it_has(dlq, command):
+    done = dlq(*command)
+
+    assert done.exit_code == 1
+    assert done.output == (
+        "Error: There is no consumer partner in this stack. "
+        "It has: analytics, emails, feedback, fulfillment, nobody.\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["GetQueueAttributes", "ReceiveMessage"])
+def test_a_missing_right_is_told_in_a_line(world, dlq, operation):
+    world.wire.always(f"sqs.{operation}", refuse("AccessDenied", 403))
+
+    done = dlq("list")
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: AWS refused, or did not answer: An error occurred (AccessDenied)")
+    assert operation in done.stderr
+
+
+def test_an_age_that_is_none_is_refused(dlq):
+    done = dlq("list", "--older-than", "yesterday")
+
+    assert done.exit_code == 2
+    assert "'yesterday' is not an age such as 90s, 30m, 1h or 2d" in done.stderr

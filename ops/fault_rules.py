@@ -1,0 +1,182 @@
+"""What the fault proxy does to which calls.
+
+A call has a name, such as ``dynamodb.TransactWriteItems``, ``eventbridge.PutEvents``, ``sqs.SendMessage`` or
+``sesv2.SendEmail``; what is no call to AWS is named after its request, as in ``POST /v1/payment_intents``.
+"""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# The header X-Amz-Target begins with one of these. SES has a REST API, where the path says what is asked for.
+_SERVICES = {"DynamoDB_20120810": "dynamodb", "AWSEvents": "eventbridge", "AmazonSQS": "sqs"}
+_PATHS = {("POST", "/v2/email/outbound-emails"): "sesv2.SendEmail"}
+
+
+class Call:
+    """One request, as it came in; a client's retry is a call of its own."""
+
+    def __init__(self, method: str, path: str, target: str, body: bytes) -> None:
+        self._body = body
+        service, _, operation = target.partition(".")
+        if service in _SERVICES:
+            self.name = f"{_SERVICES[service]}.{operation}"
+        else:
+            self.name = _PATHS.get((method, path), f"{method} {path}")
+
+    @cached_property
+    def _request(self) -> dict[str, Any]:
+        """What is asked of DynamoDB; empty if the call is for another service."""
+        request: dict[str, Any] = json.loads(self._body) if self.name.startswith("dynamodb.") else {}
+        return request
+
+    @property
+    def tables(self) -> set[str]:
+        """The DynamoDB tables that it touches."""
+        steps = [next(iter(step.values())) for step in self._request.get("TransactItems", [])]
+        named = [part["TableName"] for part in (self._request, *steps) if "TableName" in part]
+        return {*named, *self._request.get("RequestItems", {})}
+
+    @property
+    def puts(self) -> set[str]:
+        """The tables that it puts a whole item into."""
+        if self.name == "dynamodb.PutItem":
+            return {self._request["TableName"]}
+        return {step["Put"]["TableName"] for step in self._request.get("TransactItems", []) if "Put" in step}
+
+
+class Rule(BaseModel):
+    """A fault, and the calls that it strikes.
+
+    ``call``, ``table`` and ``puts`` are patterns with ``*``: of the call's name, of a table that it touches, and of a
+    table that it puts a whole item into. Of the calls that match it strikes a ``share``, at random, and ``times`` at
+    most. They wait for ``delay`` milliseconds; then they
+
+    - ``refuse``: get an error with this code and ``status``, and nothing is done,
+    - ``answer``: get 200 with this document, and nothing is done,
+    - ``drop``: get no answer; "before" anything is done, or "after" all is done. With ``kill``, the process that
+      called is killed with SIGKILL, too,
+    - or else are answered as ever.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    call: str = "*"
+    table: str | None = None
+    puts: str | None = None
+    share: float = Field(default=1.0, gt=0, le=1)
+    times: int | None = Field(default=None, ge=1)
+    delay: int = Field(default=0, ge=0)
+    refuse: str | None = None
+    status: int = Field(default=400, ge=400, le=599)
+    answer: dict[str, Any] | None = None
+    drop: Literal["before", "after"] | None = None
+    kill: bool = False
+
+    @model_validator(mode="after")
+    def _one_end(self) -> "Rule":
+        if sum(end is not None for end in (self.refuse, self.answer, self.drop)) > 1:
+            raise ValueError("a call can be refused, answered or dropped, but only one of these")
+        if self.kill and self.drop is None:
+            raise ValueError("with kill, say whether to drop the call before or after anything is done")
+        return self
+
+    def fits(self, call: Call) -> bool:
+        """Whether this call is one of those that it is about."""
+        return (
+            fnmatchcase(call.name, self.call)
+            and _any_fits(self.table, call.tables if self.table else set())
+            and _any_fits(self.puts, call.puts if self.puts else set())
+        )
+
+
+def _any_fits(pattern: str | None, names: set[str]) -> bool:
+    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+
+
+@dataclass(slots=True)
+class Planned:
+    """A rule in force, how many calls it was about, and how many of them it has struck."""
+
+    number: int
+    rule: Rule
+    matched: int = 0
+    struck: int = 0
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it has struck as often as it may."""
+        return self.rule.times is not None and self.struck >= self.rule.times
+
+
+class Faults:
+    """The rules in force, and how often each call was made. Safe to use from any thread.
+
+    ``seed`` makes the choices of rules with a ``share`` repeatable.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(seed)
+        self._planned: dict[int, Planned] = {}
+        self._last = 0
+        self._calls: Counter[str] = Counter()
+
+    def add(self, rule: Rule) -> Planned:
+        """Put a rule in force, after those that are there: the first one that strikes decides."""
+        with self._lock:
+            self._last += 1
+            planned = self._planned[self._last] = Planned(self._last, rule)
+        return planned
+
+    def remove(self, number: int) -> Planned | None:
+        """End a rule; returns it with its counts, None if there is no such rule."""
+        with self._lock:
+            return self._planned.pop(number, None)
+
+    def heal(self) -> None:
+        """End all rules."""
+        with self._lock:
+            self._planned.clear()
+
+    @contextmanager
+    def in_force(self, *rules: Rule) -> Iterator[list[Planned]]:
+        """These rules, for as long as the context lasts; their counts can be read afterwards, too."""
+        planned = [self.add(rule) for rule in rules]
+        try:
+            yield planned
+        finally:
+            for each in planned:
+                self.remove(each.number)
+
+    def strike(self, call: Call) -> Rule | None:
+        """Count a call; the rule that strikes it, if any."""
+        with self._lock:
+            self._calls[call.name] += 1
+            for planned in self._planned.values():
+                if planned.used_up or not planned.rule.fits(call):
+                    continue
+                planned.matched += 1
+                if planned.rule.share == 1 or self._random.random() < planned.rule.share:
+                    planned.struck += 1
+                    return planned.rule
+        return None
+
+    def planned(self) -> list[Planned]:
+        """The rules in force, with their counts."""
+        with self._lock:
+            return list(self._planned.values())
+
+    def calls(self) -> Counter[str]:
+        """How often each call was made so far, by name."""
+        with self._lock:
+            return self._calls.copy()
