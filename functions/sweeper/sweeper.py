@@ -17,7 +17,7 @@ _dynamodb = boto3.client("dynamodb", config=aws.config())
 _orders = order_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
-_bus = bus.connect(_settings.bus_name)
+_bus = bus.connect_patiently(_settings.bus_name)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -102,6 +102,40 @@ def test_two_cancellations_at_the_same_time_give_the_stock_back_once(world, api,
     assert (world.available(MUG), world.available(TEE)) == (10, 10)
 
 
+def test_a_cancellation_just_before_the_placed_event_is_taken_out_keeps_its_place_in_the_index(world, api):
+    # GIVEN a cancellation, of which the bus does not hear, between publishing the order and taking its event out
+    def cancel():
+        world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+        (order,) = world.items("OrdersTable")
+        api.cancel(order["orderId"])
+
+    clearing = wire.meanwhile(cancel)
+    world.wire.on(
+        "dynamodb.UpdateItem", clearing, where=lambda call: "REMOVE outbox" in call.request["UpdateExpression"]
+    )
+
+    # WHEN the order is placed
+    order = world.order(api.place(body()).json["orderId"])
+
+    # THEN the sweeper will find the cancellation's event and the payment
+    assert order["outbox"].keys() == {"2"}
+    assert {"unfinished", "dueAt", "unfinishedSince", "paymentDue"} <= order.keys()
+
+
+def test_a_cancellation_leaves_the_age_of_what_is_unfinished(world, api):
+    # GIVEN an order of which the bus has not heard
+    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+    order_id = api.place(body()).json["orderId"]
+    since = world.order(order_id)["unfinishedSince"]
+
+    # WHEN it is cancelled later
+    world.clock.forward(30)
+    api.cancel(order_id)
+
+    # THEN it has been unfinished since it was placed
+    assert world.order(order_id)["unfinishedSince"] == since
+
+
 def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
     world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
     with pytest.raises(Crash):

@@ -85,6 +85,15 @@ def test_the_same_event_later_sends_no_second_mail(world, order_id):
     assert world.queues.waiting(EMAILS) == 0
 
 
+def test_the_same_event_sends_no_second_mail_though_it_would_read_otherwise_by_now(world, order_id):
+    world.queues.deliver(EMAILS)
+    world.customer(name="Ada King")
+
+    deliver(world, message("order_placed", order_id, 1))
+
+    assert len(world.mails()) == 1
+
+
 def test_the_same_event_twice_in_a_batch_sends_one_mail(world, order_id):
     assert deliver(world, message("order_placed", order_id, 1)) == 2
 

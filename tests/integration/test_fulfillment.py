@@ -87,6 +87,17 @@ def test_preparing_whose_answer_is_lost_is_preparing(world, order_id):
     invariants.check(world, {MUG: 10})
 
 
+def test_preparing_that_succeeded_before_is_known_by_its_id_and_announced_at_once(world, order_id):
+    # GIVEN a write whose answer is lost, and whose retry DynamoDB does not know by its token any more
+    world.wire.on("dynamodb.TransactWriteItems", wire.lose_response_and_token)
+
+    # WHEN the order is prepared
+    world.queues.deliver(FULFILLMENT)
+
+    # THEN its event does not wait for the sweeper
+    assert world.event_types() == ["order_placed", "shipment_prepared"]
+
+
 def test_a_shipment_that_the_bus_does_not_hear_of_is_announced_by_the_sweeper(world, order_id):
     world.wire.on("eventbridge.PutEvents", wire.lose_request)
     world.queues.deliver(FULFILLMENT)
@@ -122,6 +133,18 @@ def test_a_paid_order_keeps_no_payment_token(world, prepared):
     world.queues.deliver(FULFILLMENT)
 
     assert "paymentToken" not in world.order(prepared)
+
+
+def test_a_shipment_that_is_gone_is_not_made_again_and_its_payment_stays_due(world, prepared):
+    # GIVEN a shipment that somebody has deleted
+    world.client("dynamodb").delete_item(TableName=world.table("ShipmentsTable"), Key={"orderId": {"S": prepared}})
+
+    # WHEN its payment is captured
+    world.queues.deliver(FULFILLMENT)
+
+    # THEN there is no shipment of which nothing is known, and the order stays in sight
+    assert world.items("ShipmentsTable") == []
+    assert world.order(prepared)["paymentDue"]["action"] == "capture"
 
 
 def test_a_capture_that_the_provider_refuses_releases_nothing(world, prepared, printed):

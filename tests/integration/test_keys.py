@@ -151,6 +151,29 @@ def test_an_abandoned_order_is_resumed_as_it_was_stored(world, api, abandoned):
     assert world.ledger() == {abandoned: "held"}
 
 
+def test_only_one_of_two_requests_that_resume_the_same_order_is_at_it(world, api, abandoned):
+    # GIVEN a second request that takes the order over between the first one's look and its write
+    world.clock.forward(25)
+
+    def another():
+        world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
+        with pytest.raises(Crash):
+            api.place(body())
+
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(another), where=lambda call: ":leaseUntil" in call.values)
+
+    # THEN the first does not take it over in its turn
+    answer = api.place(body())
+    assert (answer.status, answer.problem) == (409, "in-progress")
+
+
+def test_resuming_whose_answer_is_lost_is_resuming(world, api, abandoned):
+    world.clock.forward(25)
+    world.wire.on("dynamodb.UpdateItem", wire.lose_response, where=lambda call: ":leaseUntil" in call.values)
+
+    assert api.place(body()).status == 201
+
+
 def test_two_requests_that_resume_the_same_order_place_it_once(world, api, abandoned):
     # GIVEN a second request that comes between the first one's look and its taking over
     world.clock.forward(25)

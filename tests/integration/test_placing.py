@@ -355,3 +355,34 @@ def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm):
     assert (answer.status, answer.problem) == (503, "try-later")
     assert world.items("SandboxTable") == []
     assert warm.place(body()).status == 201
+
+
+def test_nothing_is_published_when_there_is_no_time_left_for_it(world, warm):
+    # GIVEN a commit that takes most of the request's time
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: world.clock.forward(13)))
+
+    # WHEN an order is placed
+    with world.wire.watched() as calls:
+        answer = warm.place(body())
+
+    # THEN it is answered at once, and its event is the sweeper's to publish
+    assert answer.status == 201
+    assert "PutEvents" not in [call.operation for call in calls]
+    world.clock.forward(60)
+    world.sweep()
+    assert world.event_types() == ["order_placed"]
+
+
+def test_an_order_is_not_priced_again_when_there_is_no_time_left_for_it(world, warm):
+    # GIVEN a product that has been delisted, and a reservation that takes long to find it out
+    world.stock(listed=False)
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.clock.forward(7)))
+
+    # WHEN an order is placed
+    with world.wire.watched() as calls:
+        answer = warm.place(body())
+
+    # THEN no call is begun that might not end in time, and the next request says what is wrong
+    assert (answer.status, answer.problem) == (503, "try-later")
+    assert "GetItem" not in [call.operation for call in calls]
+    assert warm.place(body()).fields == ["lines.0.sku"]

@@ -147,6 +147,68 @@ def test_an_event_that_the_bus_refused_is_swept_up(world, api):
     assert "unfinished" not in stored(world)
 
 
+def test_a_later_change_leaves_the_age_of_what_is_unfinished(world, api):
+    world.wire.always("eventbridge.PutEvents", wire.refuse("InternalFailure", 500))
+    put(api)
+    since = stored(world)["unfinishedSince"]
+    world.clock.forward(30)
+
+    put(api, name="Grace Hopper")
+
+    assert stored(world)["unfinishedSince"] == since
+
+
+def test_an_index_entry_of_a_finished_customer_is_taken_out(world, api):
+    put(api)
+    now = world.clock.ms
+    world.change("CustomersTable", {"userId": "grace"}, unfinished=0, dueAt=now, unfinishedSince=now)
+
+    world.sweep()
+
+    assert "unfinished" not in stored(world)
+
+
+def test_what_waits_is_published_with_the_next_change_oldest_first_and_stays_if_it_is_refused_again(world, api):
+    # GIVEN a change of which the bus has not heard, and a bus that refuses the first of two events
+    world.wire.on("eventbridge.PutEvents", wire.refuse("InternalFailure", 500))
+    put(api)
+    world.clock.forward(31)
+    second = {
+        "FailedEntryCount": 1,
+        "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": ""}, {"EventId": "2"}],
+    }
+    world.wire.on("eventbridge.PutEvents", wire.answer(second))
+
+    # WHEN the profile is changed again
+    put(api, name="Grace Hopper")
+
+    # THEN both were published in their order, and the first keeps its place in the index
+    entries = world.wire.named("eventbridge.PutEvents")[-1].request["Entries"]
+    assert [json.loads(entry["Detail"])["metadata"]["sequence"] for entry in entries] == [1, 2]
+    assert list(stored(world)["outbox"]) == ["1"]
+    assert {"unfinished", "dueAt", "unfinishedSince"} <= stored(world).keys()
+
+
+def test_an_event_that_its_customer_is_behind_of_is_tried_again(world, api):
+    # GIVEN a change that the table does not show yet
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    before = stored(world)
+    put(api, email="hopper@example.com")
+    after = stored(world)
+    world.put("CustomersTable", before)
+    world.queues.deliver(EMAILS)
+    assert len(world.mails()) == 1
+
+    # WHEN it does
+    world.put("CustomersTable", after)
+    world.clock.forward(11)
+    world.queues.until_quiet(EMAILS)
+
+    # THEN both addresses are told
+    assert [to for to, _ in told(world)][1:] == ["grace@example.com", "hopper@example.com"]
+
+
 def test_a_crash_after_the_write_loses_no_event(world, api):
     world.wire.on("eventbridge.PutEvents", wire.crash_before)
     with pytest.raises(wire.Crash):
@@ -165,6 +227,19 @@ def test_a_write_whose_answer_is_lost_is_one_change(world, api):
 
     assert stored(world)["sequence"] == 2
     assert len(world.events()) == 2
+
+
+def test_a_write_whose_answer_is_lost_does_not_undo_a_later_one(world, api):
+    # GIVEN a write whose answer is lost, and another change before its retry
+    put(api)
+    world.wire.on("dynamodb.UpdateItem", wire.lose_response)
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: put(api, name="Rear Admiral Hopper")), nth=2)
+
+    # WHEN it is tried again
+    assert put(api, name="Grace Hopper").status == 200
+
+    # THEN it knows by its id that it was done
+    assert (stored(world)["name"], stored(world)["sequence"]) == ("Rear Admiral Hopper", 3)
 
 
 def test_a_change_meanwhile_is_not_overwritten_unseen(world, api):

@@ -317,6 +317,17 @@ def test_a_rebuild_that_was_taken_for_dead_does_not_switch(world, counted):
     invariants.sales_are_exact(world)
 
 
+def test_a_rebuild_that_begins_while_another_ends_builds_the_next_generation(world, counted):
+    # GIVEN a whole rebuild between the first one's look at the pointer and its write
+    whole = wire.meanwhile(lambda: run(world))
+    world.wire.on("dynamodb.UpdateItem", whole, where=world.touching("SalesTable"))
+
+    # THEN it does not go back to the generation that it had seen
+    assert run(world).generation == 3
+    assert generations(world).current == 3
+    invariants.sales_are_exact(world)
+
+
 @pytest.mark.parametrize("where", ["announce", "switch"])
 def test_a_write_of_the_pointer_whose_answer_is_lost_has_happened(world, counted, where):
     nth = 1 if where == "announce" else 3

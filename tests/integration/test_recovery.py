@@ -109,6 +109,18 @@ def test_the_lost_answer_of_the_bus_makes_a_duplicate_event_and_nothing_else(wor
     invariants.check(world, {MUG: 10})
 
 
+def test_a_reservation_that_succeeded_before_is_known_by_its_attempt(world, warm):
+    # GIVEN a reservation whose answer is lost, and whose retry DynamoDB does not know by its token any more
+    world.wire.on("dynamodb.TransactWriteItems", wire.lose_response_and_token)
+
+    # WHEN an order is placed
+    answer = warm.place(body())
+
+    # THEN the order that is there by then is its own
+    assert answer.status == 201
+    assert world.available() == 9
+
+
 def test_the_lost_answers_of_all_tries_of_the_commit_are_no_lost_order(world, warm):
     # GIVEN that neither the commit's first try nor its second is answered
     world.wire.on("dynamodb.UpdateItem", wire.lose_response, times=2, where=lambda call: ":placedAt" in call.values)

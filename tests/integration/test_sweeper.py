@@ -127,6 +127,13 @@ def test_events_are_published_ten_a_call(world, order_id, placed_unheard):
     invariants.nothing_is_unfinished(world)
 
 
+def test_a_slow_bus_is_waited_for(world):
+    # Or what it takes would never be known as taken, and go out again with each sweep.
+    client = world.functions.module("SweeperFunction")._bus._client
+
+    assert client.meta.config.read_timeout >= 4
+
+
 def test_one_orders_events_are_published_oldest_first(world, api, placed_unheard):
     # GIVEN an order that was placed and cancelled while the bus was dead
     (order_id,) = placed_unheard(1)
@@ -187,6 +194,19 @@ def test_a_dead_bus_is_asked_once_a_run(world, placed_unheard):
     assert len([call for call in calls if call.operation == "PutEvents"]) == 1
 
 
+def test_a_dead_bus_puts_off_only_what_it_was_asked_to_take(world, placed_unheard):
+    # GIVEN 23 orders in one shard, and a dead bus
+    (one,) = placed_unheard(1)
+    order = world.order(one)
+    for n in range(22):
+        world.put("OrdersTable", order | {"orderId": f"ord_{n}"})
+    world.clock.forward(MINUTE)
+    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+
+    # THEN the others cost no write, and are due in the next run
+    assert world.sweep()["SweepFailures"] == 10
+
+
 def test_a_dead_bus_does_not_hold_up_payments(world, api, order_id):
     # GIVEN a cancelled order whose event the bus did not take
     world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
@@ -201,6 +221,21 @@ def test_a_dead_bus_does_not_hold_up_payments(world, api, order_id):
     assert world.ledger() == {order_id: "void"}
     assert world.order(order_id)["outbox"].keys() == {"2"}
     assert "unfinished" in world.order(order_id)
+
+
+def test_a_slow_table_does_not_let_events_hold_up_payments(world, due, placed_unheard):
+    # GIVEN thirty events beside a payment that is due, and writes that take two seconds each
+    unheard = world.order(placed_unheard(1)[0])
+    for n in range(30):
+        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}", "unfinished": world.order(due)["unfinished"]})
+    world.clock.forward(MINUTE)
+    world.wire.always("dynamodb.UpdateItem", wire.meanwhile(lambda: world.clock.forward(2)))
+
+    # WHEN they are swept
+    report = world.sweep()
+
+    # THEN events have their budget of 20 s, which one call's worth uses up, and payments have theirs
+    assert (report["EventsSwept"], report["PaymentsSettled"]) == (10, 1)
 
 
 def test_a_crash_after_publishing_publishes_again(world, placed_unheard):
@@ -249,6 +284,19 @@ def test_the_stock_goes_back_in_the_write_that_gives_the_order_up(world, pending
 
     (write,) = [call for call in calls if world.table("ProductsTable") in call.tables]
     assert write.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
+
+
+def test_an_order_that_is_finished_just_before_it_is_put_off_stays_finished(world, api, pending):
+    # GIVEN a client that comes back between the sweeper's look and its write
+    world.clock.forward(MINUTE)
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: api.place(body())))
+
+    # WHEN the order is swept
+    world.sweep()
+
+    # THEN it has no place in the index, nor part of one
+    assert world.order(pending)["status"] == "PLACED"
+    assert not {"unfinished", "dueAt", "unfinishedSince"} & world.order(pending).keys()
 
 
 def test_an_order_under_a_live_lease_is_not_given_up(world, pending):
@@ -376,6 +424,16 @@ def test_a_capture_that_is_due_is_made_and_releases_the_shipment(world, order_id
     assert world.ledger() == {order_id: "capture"}
     assert world.item("ShipmentsTable", orderId=order_id)["state"] == "released"
     invariants.nothing_is_unfinished(world)
+
+
+def test_a_refusal_of_the_providers_is_counted_for_a_human(world, due):
+    # GIVEN a hold that somebody else has captured
+    world.change("SandboxTable", {"key": f"{due}:authorise"}, state="capture")
+    world.clock.forward(MINUTE)
+
+    # THEN the void that is due is refused for good, and counted
+    assert world.sweep()["PaymentsFailed"] == 1
+    assert world.order(due)["payment"]["state"] == "failed"
 
 
 def test_a_provider_that_fails_is_asked_later_and_later_and_the_age_goes_on(world, due):
@@ -524,6 +582,22 @@ def test_an_index_entry_of_a_finished_order_is_taken_out(world, order_id):
     invariants.nothing_is_unfinished(world)
 
 
+def test_an_order_that_changes_just_before_its_index_entry_is_taken_out_keeps_it(world, api, order_id):
+    # GIVEN an index entry that is wrong, and a cancellation that makes it right before it is taken out
+    world.change(
+        "OrdersTable", {"orderId": order_id}, unfinished=0, dueAt=world.clock.ms, unfinishedSince=world.clock.ms
+    )
+    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: api.cancel(order_id)))
+
+    # WHEN it is swept
+    world.sweep()
+
+    # THEN the sweeper will find its event and its payment
+    assert world.order(order_id)["outbox"].keys() == {"2"}
+    assert {"unfinished", "dueAt", "unfinishedSince"} <= world.order(order_id).keys()
+
+
 @pytest.mark.parametrize(
     "fault",
     [wire.refuse("AccessDeniedException"), wire.lose_request, wire.refuse("InternalServerError", 500)],
@@ -552,8 +626,9 @@ def test_an_order_that_cannot_be_read_does_not_hold_up_the_others(world, due):
     # WHEN they are swept
     world.sweep()
 
-    # THEN the order is finished
+    # THEN the order is finished, and the item is looked at later
     assert "paymentDue" not in world.order(due)
+    assert world.item("OrdersTable", orderId="ord_broken") == hint | {"dueAt": world.clock.ms + 60_000}
 
 
 def test_an_order_whose_product_is_gone_does_not_hold_up_the_others(world, pending, due_of_bob):

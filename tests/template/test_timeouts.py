@@ -53,6 +53,13 @@ def test_publishing_takes_no_longer_than_we_count_with(config_of: Callable[..., 
     assert longest(config) <= bus.LONGEST_PUBLISH <= 1
 
 
+def test_the_sweeper_waits_for_a_slow_bus(config_of: Callable[..., Config]) -> None:
+    # What a bus takes without our knowing goes out again with each sweep, for as long as it is slow.
+    config = config_of(bus.connect_patiently)
+    assert config.retries["total_max_attempts"] == 1
+    assert bus.LONGEST_PUBLISH < longest(config) <= bus.LONGEST_PATIENT_PUBLISH
+
+
 def test_the_sandbox_provider_takes_no_longer_than_we_count_with(config_of: Callable[..., Config]) -> None:
     assert longest(config_of(sandbox.connect)) <= payments.LONGEST_CALL
 
@@ -64,7 +71,7 @@ def test_reading_stripes_key_leaves_most_of_a_payments_time_to_stripe(config_of:
 
 
 def test_clients_retry_in_standard_mode_and_keep_their_connections_alive(config_of: Callable[..., Config]) -> None:
-    connects = (bus.connect, sandbox.connect, stripe_key.connect)
+    connects = (bus.connect, bus.connect_patiently, sandbox.connect, stripe_key.connect)
     for config in (aws.config(), *map(config_of, connects)):
         assert config.retries["mode"] == "standard"
         assert config.tcp_keepalive is True
@@ -108,7 +115,7 @@ def test_a_batch_of_payments_that_get_no_answer_ends_in_time(stack: Stack) -> No
 
 def test_a_sweep_that_uses_up_both_budgets_ends_in_time(stack: Stack) -> None:
     # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
-    last = (bus.LONGEST_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
+    last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
     # AND one look at each shard of the index, and at its orders
     looking = 2 * aws.LONGEST_CALL
     assert (

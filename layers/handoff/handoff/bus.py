@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import boto3
 
 from handoff import aws
-from handoff.model import OutboxEntry
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
+    from handoff.model import OutboxEntry
+
 ENTRIES_PER_CALL = 10  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-LONGEST_PUBLISH = 1.0  # seconds: one try, 0.3 to connect and 0.7 to answer
+LONGEST_PUBLISH = 1.0  # seconds, with somebody waiting: one try, 0.3 to connect and 0.7 to answer
+LONGEST_PATIENT_PUBLISH = 5.0  # seconds, with nobody waiting: one try, 1 to connect and 4 to answer
 _PAUSE_AFTER_FAILURE = 30.0
 
 
@@ -28,7 +30,7 @@ class Bus:
         self._name = name
         self._paused_until = 0.0
 
-    def publish(self, entries: Sequence[OutboxEntry]) -> list[bool]:
+    def publish(self, entries: Sequence["OutboxEntry"]) -> list[bool]:
         """Publish up to ten events; for each, whether the bus took it.
 
         After a failure this instance does not try for 30 s, so that a dead bus costs no request its time.
@@ -53,7 +55,7 @@ class Bus:
     def _pause(self) -> None:
         self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE
 
-    def _entry(self, entry: OutboxEntry) -> "PutEventsRequestEntryTypeDef":
+    def _entry(self, entry: "OutboxEntry") -> "PutEventsRequestEntryTypeDef":
         put: PutEventsRequestEntryTypeDef = {
             "EventBusName": self._name,
             "Source": entry.source,
@@ -67,6 +69,15 @@ class Bus:
 
 
 def connect(name: str) -> Bus:
-    """The bus of this deployment."""
-    quick = aws.config(connect_timeout=0.3, read_timeout=0.7, tries=1)
-    return Bus(boto3.client("events", config=quick), name)
+    """The bus of this deployment, for whoever has others waiting."""
+    return _connect(name, connect_timeout=0.3, read_timeout=0.7)
+
+
+def connect_patiently(name: str) -> Bus:
+    """The same, for the sweeper: from a bus that is slow but works, what it takes is to be known as taken."""
+    return _connect(name, connect_timeout=1.0, read_timeout=4.0)
+
+
+def _connect(name: str, connect_timeout: float, read_timeout: float) -> Bus:
+    config = aws.config(connect_timeout=connect_timeout, read_timeout=read_timeout, tries=1)
+    return Bus(boto3.client("events", config=config), name)

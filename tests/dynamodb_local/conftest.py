@@ -1,0 +1,43 @@
+"""A deployment on DynamoDB Local for each test: `make test-dynamodb`."""
+
+import os
+import uuid
+from functools import cache
+from unittest.mock import patch
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dynamodb_local import engine
+from dynamodb_local.market import Market
+from dynamodb_local.network import Network
+from support.clock import running
+from support.stack import Stack
+from support.world import CREDENTIALS
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where DynamoDB Local answers."""
+    with engine.running() as address:
+        yield address
+
+
+@pytest.fixture
+def clock():
+    """A clock that runs, and can be moved on."""
+    with running() as clock:
+        yield clock
+
+
+@pytest.fixture
+def market(address, clock, request, tally):
+    """The template's tables on DynamoDB Local, empty: it keeps a database for each access key. The rest is in moto."""
+    own_database = {"AWS_ACCESS_KEY_ID": uuid.uuid4().hex, "AWS_ENDPOINT_URL_DYNAMODB": address}
+    network = Network(request.config.getoption("--chaos-seed"))
+    with patch.dict(os.environ, CREDENTIALS | own_database), patch("boto3.DEFAULT_SESSION", network.session):
+        with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
+            stack = Stack(cache(boto3.Session().client))
+        yield Market(stack, network)
+    tally.update(network.counts)

@@ -1,0 +1,202 @@
+"""One deployment on DynamoDB Local, with as many instances of its functions as many customers need."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Barrier
+from typing import Any, TypeVar
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from dynamodb_local.network import Network
+from handoff import aws, transitions
+from handoff.cancelling import cancel_order
+from handoff.clock import Deadline, now_ms
+from handoff.errors import InProgress, RequestError, TryLater
+from handoff.events import Envelope
+from handoff.model import Address, Order
+from handoff.order_store import Overtaken
+from handoff.outbox import announce
+from handoff.placing import Placement, Shop, place_order
+from handoff.sweeping import Sweep
+from support.functions import Functions
+from support.stack import Stack
+from support.world import ADDRESS, Hold, holds_in
+
+THREADS = 200
+_INSTANCES = 10  # of each function, for twenty threads each
+_SECONDS = 120.0  # for a request: threads wait for this machine longer than functions do
+_TRIES = 12
+_MOST_ROUNDS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a customer heard until it was definite, or they gave up. ``died``: a request got no answer from a table."""
+
+    key: str
+    heard: tuple[Order | RequestError, ...]
+    died: bool
+
+    @property
+    def last(self) -> Order | RequestError | None:
+        return self.heard[-1] if self.heard else None
+
+    @property
+    def definite(self) -> bool:
+        return not isinstance(self.last, (InProgress, TryLater, type(None)))
+
+
+class Market:
+    """The template's tables, the functions over them, and everybody who uses them at once."""
+
+    def __init__(self, stack: Stack, network: Network) -> None:
+        self.network = network
+        self._stack = stack
+        self._client = boto3.Session().client("dynamodb")  # the test's own, which goes around the network
+        self._shops: list[Shop] = [self._module("OrdersFunction").shop for _ in range(_INSTANCES)]
+        self._analytics = [self._module("AnalyticsFunction") for _ in range(_INSTANCES)]
+        self._sweepers = [self._module("SweeperFunction") for _ in range(2)]
+
+    def _module(self, function: str) -> Any:
+        return Functions(self._stack, clock=None).module(function)
+
+    # --- tables, by logical id ----------------------------------------------------------------------------------------
+
+    def load(self, stock: dict[str, int]) -> None:
+        """Put products on sale."""
+        for sku, available in stock.items():
+            product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": available, "listed": True}
+            self._client.put_item(TableName=self._table("ProductsTable"), Item=aws.to_item(product))
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """All items."""
+        pages = self._client.get_paginator("scan").paginate(TableName=self._table(table), ConsistentRead=True)
+        return [aws.from_item(item) for page in pages for item in page["Items"]]
+
+    def _table(self, name: str) -> str:
+        return self._stack.resource(name).ref
+
+    def holds(self) -> list[Hold]:
+        """The provider's authorisations."""
+        return holds_in(self.items("SandboxTable"))
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events that the bus took, with the parsed detail."""
+        return self.network.events
+
+    # --- what customers, consumers and sweepers do --------------------------------------------------------------------
+
+    def place(self, wish: Placement) -> Answers:
+        """Place an order as a client does: with the same key until the answer is definite."""
+        return _insist(wish.idempotency_key, lambda: place_order(self._shop(), wish, Deadline(_SECONDS)))
+
+    def place_once(self, wish: Placement) -> None:
+        """Place an order as somebody does who does not come back when it fails."""
+        with suppress(TryLater):
+            place_order(self._shop(), wish, Deadline(_SECONDS))
+
+    def cancel(self, order: Order) -> Answers:
+        """Cancel an order as a client does."""
+        return _insist(
+            order.order_id, lambda: cancel_order(self._shop(), order.order_id, order.user_id, Deadline(_SECONDS))
+        )
+
+    def prepare(self, order: Order) -> None:
+        """Pack what was ordered, unless it was cancelled; what fulfillment does, and SQS has it do again."""
+        for _ in range(_TRIES):
+            shop, deadline = self._shop(), Deadline(_SECONDS)
+            try:
+                current = shop.orders.get(order.order_id)
+                assert current
+                after = shop.orders.transition(transitions.prepared(current, now_ms()), deadline)
+                announce(shop.orders.unfinished, shop.bus, order.order_id, after, deadline)
+                return
+            except transitions.NotPossible:
+                return
+            except (Overtaken, aws.Contended, BotoCoreError):
+                continue
+
+    def count(self, envelopes: Sequence[Envelope]) -> None:
+        """Have analytics count a batch; what it does not answer for is delivered again."""
+        left = list(envelopes)
+        for _ in range(_TRIES):
+            batch = random.choice(self._analytics).Batch()
+            batch.count(left)
+            left = [envelope for envelope in left if _comes_back(batch, envelope)]
+            if not left:
+                return
+        raise AssertionError(f"{len(left)} events are never counted")
+
+    def sweep_until_quiet(self, clock: Any, sweepers: int) -> dict[str, int]:
+        """Have several sweepers run at once, minute by minute, until nothing is left; returns what they did."""
+        done: dict[str, int] = {}
+        for _ in range(_MOST_ROUNDS):
+            clock.forward(300)
+            for report in at_once([self._sweep] * sweepers, sweepers):
+                done = {name: done.get(name, 0) + count for name, count in report.items()}
+            if not any("unfinished" in order for order in self.items("OrdersTable")):
+                return done
+        raise AssertionError("the sweepers do not get done")
+
+    def _sweep(self) -> dict[str, int]:
+        function = random.choice(self._sweepers)
+        sweep = Sweep(function._orders, function._customers, function._payments, function._bus)
+        sweep.run(range(function._settings.unfinished_shards))
+        return sweep.report()
+
+    def _shop(self) -> Shop:
+        return random.choice(self._shops)
+
+
+def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = "ada") -> Placement:
+    """An order that somebody wants, under a key of its own."""
+    return Placement(
+        user_id=user,
+        idempotency_key=uuid.uuid4().hex,
+        quantities=quantities,
+        shipping_address=Address.model_validate(ADDRESS),
+        payment_token=token,
+        expected_total=None,
+        request_hash=f"{sorted(quantities.items())} {token}",
+        correlation_id="trace-me",
+    )
+
+
+def at_once(jobs: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
+    """Do all the jobs with so many threads, which begin together; an error in one of them is an error of the test."""
+    assert len(jobs) >= threads
+    with ThreadPoolExecutor(threads, initializer=Barrier(threads).wait) as pool:
+        return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+def _insist(key: str, request: Callable[[], Order]) -> Answers:
+    heard: list[Order | RequestError] = []
+    died = False
+    for _ in range(_TRIES):
+        try:
+            heard.append(request())
+        except RequestError as error:
+            heard.append(error)
+        except BotoCoreError:  # no answer, or no connection; the function answers 503 to it
+            died = True
+            continue
+        if not isinstance(heard[-1], (InProgress, TryLater)):
+            break
+        time.sleep(random.uniform(0.1, 0.4))
+    return Answers(key, tuple(heard), died)
+
+
+def _comes_back(batch: Any, envelope: Envelope) -> bool:
+    try:
+        batch.check(envelope)
+    except (aws.Contended, BotoCoreError):
+        return True
+    return False

@@ -1,0 +1,105 @@
+"""The network between many threads and DynamoDB Local, with what AWS's has and the local engine lacks: trouble.
+
+DynamoDB Local never says that two transactions were in each other's way, and never loses an answer.
+"""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
+from moto.core.models import botocore_stubber
+
+from support.wire import Call, Fault, answer, conflict, lose_response, refuse
+
+_WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
+_LOSES_ANSWER = 0.03  # of the writes
+_CONFLICTS = 0.06  # of the writes begin to conflict, and then as often as the choice of these says,
+_IN_A_ROW = (1, 1, 1, 1, 2, 2, 3, 9)  # the last one more often than a write is tried
+_NAMES = {conflict: "conflicts injected", lose_response: "lost answers injected"}
+
+
+class Network:
+    """Carries what the functions' clients send; ``events`` is what the bus took, ``counts`` the trouble so far."""
+
+    def __init__(self, seed: int) -> None:
+        self.session = boto3.Session()
+        self.session.events.unregister("before-send", botocore_stubber)
+        self.session.events.register("before-send", self._send)
+        self.events: list[dict[str, Any]] = []
+        self.counts: Counter[str] = Counter()
+        self.bus_works = True
+        self._trouble: Callable[[Call], Fault | None] | None = None
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+        self._http = URLLib3Session(max_pool_connections=100)
+
+    def rough(self) -> AbstractContextManager[None]:
+        """Meanwhile some writes conflict, and some answers get lost."""
+        return self._with(self._any_fault)
+
+    def losing(self, *then: Fault) -> AbstractContextManager[None]:
+        """Meanwhile each write loses its answer, its repeats fare as given, and the next one gets through.
+
+        Not those of the payment provider: it is asked once a request.
+        """
+        course = (lose_response, *then, None)
+
+        def fault(call: Call) -> Fault | None:
+            if any("Sandbox" in table for table in call.tables):
+                return None
+            self._thread.step = (getattr(self._thread, "step", -1) + 1) % len(course)
+            return course[self._thread.step]
+
+        return self._with(fault)
+
+    @contextmanager
+    def _with(self, trouble: Callable[[Call], Fault | None]) -> Iterator[None]:
+        self._trouble = trouble
+        try:
+            yield
+        finally:
+            self._trouble = None
+
+    def _send(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        _, service, operation = event_name.split(".")
+        call = Call(service, operation, json.loads(request.body or "{}"))
+        if service == "eventbridge":
+            return self._publish(call)
+        assert service == "dynamodb", f"{call.name} is more than this network knows"
+        if not self._trouble or operation not in _WRITES:
+            return None
+        fault = self._trouble(call)
+        with self._lock:
+            self.counts.update(["writes"] if fault is None else ["writes", _NAMES[fault]])
+        return fault(call, lambda: self._http.send(request)) if fault else None
+
+    def _publish(self, call: Call) -> AWSResponse:
+        if not self.bus_works:
+            return refuse("InternalFailure", 500)(call, _nowhere)
+        entries = call.request["Entries"]
+        self.events += [{**entry, "Detail": json.loads(entry["Detail"])} for entry in entries]
+        taken = {"FailedEntryCount": 0, "Entries": [{"EventId": str(n)} for n, _ in enumerate(entries)]}
+        return answer(taken)(call, _nowhere)
+
+    def _any_fault(self, _call: Call) -> Fault | None:
+        left = getattr(self._thread, "conflicts", 0)
+        with self._lock:
+            choice = self._random.random()
+            if left == 0 and choice < _LOSES_ANSWER:
+                return lose_response
+            if left == 0 and choice < _LOSES_ANSWER + _CONFLICTS:
+                left = self._random.choice(_IN_A_ROW)
+        self._thread.conflicts = max(0, left - 1)
+        return conflict if left else None
+
+
+def _nowhere() -> AWSResponse:
+    raise AssertionError("there is nothing behind the bus")

@@ -1,0 +1,177 @@
+"""A rush on the deployed stack over HTTP: a hundred customers at once, a few products, and far less than they want.
+
+After test_deployed.py, which begins with a shop that has sold nothing.
+"""
+
+import contextlib
+import random
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e.support import change_order, invoke, lambda_client, paused, sample
+from handoff import aws
+from ops import catalogue, demo, observe
+from ops.deployment import CONSUMERS, Deployment
+from ops.shop_client import Answer, ShopClient, sign_up
+
+LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
+PRICE = 500
+USERS = 4
+KEYS = 50  # each sent by two threads
+INSTANCES = 6  # of the orders function: each is a process here, and two cores can't start a hundred in time
+PASSING = {429, 503}  # of the gateway, and of a function that has no time left
+TRIES = 20
+
+
+@pytest.fixture
+def customers(deployment: Deployment, client: ShopClient) -> Iterator[list[ShopClient]]:
+    """Customers who have introduced themselves, so that mails go out to them."""
+    with contextlib.ExitStack() as opened:
+        found = []
+        for _ in range(USERS):
+            email = f"{uuid.uuid4().hex}@example.com"
+            customer = opened.enter_context(
+                contextlib.closing(ShopClient(deployment.api_url, sign_up(deployment, email).token))
+            )
+            assert customer.introduce({"name": "Eager", "email": email}).status == 200
+            found.append(customer)
+        yield found
+
+
+@pytest.fixture
+def hot(deployment: Deployment) -> Iterator[None]:
+    """Products of the test's own, taken away again: the sample catalogue's stock is for other tests to look at."""
+    table = deployment.resource("ProductsTable")
+    entries = [catalogue.Entry(sku=sku, name=sku, unitPrice=PRICE, available=n) for sku, n in LOADED.items()]
+    catalogue.load(deployment.dynamodb, table, entries)
+    yield
+    for sku in LOADED:
+        deployment.dynamodb.delete_item(TableName=table, Key=aws.to_item({"sku": sku}))
+
+
+@pytest.fixture
+def few_instances(deployment: Deployment) -> Iterator[None]:
+    """Let the orders function have only so many instances: what is more is throttled, and comes again."""
+    function, client = deployment.resource("OrdersFunction"), lambda_client(deployment)
+    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=INSTANCES)
+    yield
+    client.delete_function_concurrency(FunctionName=function)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a customer wants, under a key."""
+
+    customer: ShopClient
+    key: str
+    body: dict[str, Any]
+    cancels: bool
+
+
+def wishes(customers: list[ShopClient], choose: random.Random) -> list[Wish]:
+    """More than there is; every fifth customer has second thoughts at once."""
+    found = []
+    for n in range(KEYS):
+        chosen = choose.sample(sorted(LOADED), choose.randint(1, 2))
+        lines = [{"sku": sku, "quantity": choose.randint(1, 3)} for sku in chosen]
+        body = {name: value for name, value in sample("good", lines=lines).items() if name != "expectedTotal"}
+        found.append(Wish(customers[n % len(customers)], str(uuid.uuid4()), body, cancels=n % 5 == 0))
+    return found
+
+
+def insist(request: Callable[[], Answer]) -> list[Answer]:
+    """Send a request until its answer is definite, as a client should: later and later; returns all answers."""
+    answers: list[Answer] = []
+    for attempt in range(TRIES):
+        with contextlib.suppress(httpx.TransportError):  # no answer is none either
+            answers.append(request())
+            if answers[-1].status not in PASSING and kind(answers[-1]) != "in-progress":
+                return answers
+        time.sleep(random.uniform(0.5, 1) * min(8, 2**attempt))
+    raise AssertionError(f"no definite answer: {answers}")
+
+
+def kind(answer: Answer) -> str:
+    return str(answer.body.get("type", "")).rpartition(":")[2]
+
+
+def send(wish: Wish) -> list[Answer]:
+    """Place an order, and cancel it if that was rash."""
+    answers = insist(lambda: wish.customer.place(wish.body, wish.key))
+    if wish.cancels and answers[-1].status == 201:
+        cancelled = insist(lambda: wish.customer.cancel(answers[-1].body["orderId"]))[-1]
+        assert cancelled.status == 200 or kind(cancelled) == "not-cancellable", cancelled
+    return answers
+
+
+def at_once(wanted: list[Wish]) -> list[list[Answer]]:
+    """Send all of them, each from a thread of its own; all begin together."""
+    with ThreadPoolExecutor(len(wanted), initializer=Barrier(len(wanted)).wait) as pool:
+        return list(pool.map(send, wanted))
+
+
+def content(order: dict[str, Any]) -> dict[str, Any]:
+    return {name: order[name] for name in ("orderId", "lines", "total", "placedAt")}
+
+
+def sweep(deployment: Deployment) -> None:
+    """Have the sweeper publish at once what a busy bus has left to it, not a minute later."""
+    for order in deployment.scan("OrdersTable"):
+        if order.get("outbox"):
+            change_order(deployment, order["orderId"], dueAt=1)
+    invoke(deployment, "sweeper", {})
+
+
+@pytest.mark.usefixtures("hot", "few_instances")
+def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
+    deployment: Deployment, customers: list[ShopClient], tally: Counter[str]
+) -> None:
+    # WHEN far more is wanted than there is, and every wish is sent by two threads at once
+    wanted = wishes(customers, random.Random(1)) * 2
+    with paused(deployment, *CONSUMERS):  # two cores have enough to do
+        answers = at_once(wanted)
+    sweep(deployment)
+    demo.wait_until_quiet(deployment, lambda _: None)
+    outcome = demo.look(deployment)
+    # THEN every answer was definite in the end, and of the kinds that there are
+    assert {(given[-1].status, kind(given[-1])) for given in answers} == {(201, ""), (409, "out-of-stock")}
+    # AND each key has one order or none, and said so to everybody
+    stored = {order["orderId"]: order for order in outcome.orders if order["lines"][0]["sku"] in LOADED}
+    by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for wish, given in zip(wanted, answers, strict=True):
+        by_key[wish.key] += [content(answer.body) for answer in given if answer.status == 201]
+    placed = [found for found in by_key.values() if found]
+    assert all(order == content(stored[order["orderId"]]) for found in placed for order in found)
+    assert sorted(found[0]["orderId"] for found in placed) == sorted(stored)
+    # AND what was loaded is there or in an order
+    sold = Counter[str]()
+    for order in stored.values():
+        if order["status"] != "CANCELLED":
+            sold.update({line["sku"]: line["quantity"] for line in order["lines"]})
+    available = {product["sku"]: product["available"] for product in outcome.products if product["sku"] in LOADED}
+    assert available == {sku: count - sold[sku] for sku, count in LOADED.items()}
+    assert min(available.values()) >= 0
+    # AND each order was paid, shipped and mailed about once, or not at all
+    kept = [order_id for order_id, order in stored.items() if order["status"] == "PREPARED"]
+    cancelled = [order_id for order_id, order in stored.items() if order["status"] == "CANCELLED"]
+    assert len(kept) + len(cancelled) == len(stored)
+    assert demo.wrong_effects(demo.Story(kept=kept, cancelled=cancelled), outcome) == []
+    held = [entry["orderId"] for entry in outcome.ledger if entry["kind"] == "authorise"]
+    assert all(held.count(order_id) == 1 for order_id in stored)
+    # AND the sales are exact
+    counted = {sku: outcome.sales[f"sku#{sku}"] for sku in LOADED}
+    assert {sku: (count["units"], count["revenue"]) for sku, count in counted.items()} == {
+        sku: (sold[sku], sold[sku] * PRICE) for sku in LOADED
+    }
+    assert observe.dead_letters(deployment) == dict.fromkeys(outcome.dead_letters, 0)
+    tally["requests of the rush over HTTP"] = sum(map(len, answers))
+    tally["orders placed in the rush over HTTP"] = len(stored)
