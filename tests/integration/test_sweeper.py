@@ -224,18 +224,63 @@ def test_a_dead_bus_does_not_hold_up_payments(world, api, order_id):
 
 
 def test_a_slow_table_does_not_let_events_hold_up_payments(world, due, placed_unheard):
-    # GIVEN thirty events beside a payment that is due, and writes that take two seconds each
-    unheard = world.order(placed_unheard(1)[0])
-    for n in range(30):
-        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}", "unfinished": world.order(due)["unfinished"]})
+    # GIVEN 150 events beside a payment that is due, and transactions that take 40 seconds each
+    unheard = world.order(placed_unheard(1)[0]) | {"unfinished": world.order(due)["unfinished"]}
+    for order_id in (unheard["orderId"], *(f"ord_{n}" for n in range(149))):
+        world.put("OrdersTable", unheard | {"orderId": order_id})
     world.clock.forward(MINUTE)
-    world.wire.always("dynamodb.UpdateItem", wire.meanwhile(lambda: world.clock.forward(2)))
+    slow = wire.meanwhile(lambda: world.clock.forward(40))
+    world.wire.always("dynamodb.TransactWriteItems", slow, where=world.touching("OrdersTable"))
 
     # WHEN they are swept
     report = world.sweep()
 
-    # THEN events have their budget of 20 s, which one call's worth uses up, and payments have theirs
-    assert (report["EventsSwept"], report["PaymentsSettled"]) == (10, 1)
+    # THEN events have their budget of 40 s, which one write uses up, and payments have theirs
+    assert (report["EventsSwept"], report["PaymentsSettled"]) == (100, 1)
+
+
+def test_no_more_orders_are_read_than_there_is_time_for(world, placed_unheard):
+    # GIVEN 600 orders in one shard, and reads of a hundred that take 15 seconds each
+    unheard = world.order(placed_unheard(1)[0])
+    for n in range(599):
+        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}"})
+    world.clock.forward(MINUTE)
+    world.wire.always("dynamodb.BatchGetItem", wire.meanwhile(lambda: world.clock.forward(15)))
+
+    # WHEN they are swept
+    with world.wire.watched() as calls:
+        report = world.sweep()
+
+    # THEN three reads use up the 40 s for events, and two more the 20 s for payments
+    assert report["EventsSwept"] == 200
+    assert sum(call.operation == "BatchGetItem" for call in calls) == 5
+
+
+def test_events_are_taken_out_in_one_write_unless_one_of_their_orders_has_changed(world, placed_unheard):
+    # GIVEN 23 orders in one shard, one of which gets another event while the others are published
+    unheard = world.order(placed_unheard(1)[0])
+    for n in range(22):
+        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}"})
+    world.clock.forward(MINUTE)
+    changed = {"outbox": unheard["outbox"] | {"2": unheard["outbox"]["1"]}}
+    add_one = wire.meanwhile(lambda: world.change("OrdersTable", {"orderId": "ord_7"}, **changed))
+    world.wire.on("dynamodb.TransactWriteItems", add_one)
+
+    # WHEN they are swept
+    with world.wire.watched() as calls:
+        world.sweep()
+
+    # THEN all are taken out, and what was added stays for the next sweep
+    assert [len(call.request["TransactItems"]) for call in calls if call.operation == "TransactWriteItems"] == [23]
+    left = {order["orderId"]: order["outbox"].keys() for order in world.items("OrdersTable") if order["outbox"]}
+    assert left == {"ord_7": {"2"}}
+    world.clock.forward(MINUTE)
+    with world.wire.watched() as calls:
+        world.sweep()
+    assert [call.operation for call in calls if call.operation not in {"Query", "BatchGetItem"}] == [
+        "PutEvents",
+        "UpdateItem",
+    ]
 
 
 def test_a_crash_after_publishing_publishes_again(world, placed_unheard):

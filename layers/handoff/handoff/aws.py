@@ -25,7 +25,7 @@ LONGEST_CALL = 7.0
 ERRORS = (BotoCoreError, ClientError)
 
 _CONFLICT_TRIES = 8
-_KEYS_PER_READ = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+KEYS_PER_READ = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _FAILED = "ConditionalCheckFailed"
 # Reasons for which a transaction is cancelled and that pass by themselves. Source:
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -88,11 +88,11 @@ def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterabl
     found: dict[str, dict[str, Any]] = {}
     left = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
     while left:
-        page = left[:_KEYS_PER_READ]
+        page = left[:KEYS_PER_READ]
         response = client.batch_get_item(RequestItems={table: {"Keys": page, "ConsistentRead": True}})
         items = [from_item(item) for item in response["Responses"].get(table, [])]
         found |= {item[key_name]: item for item in items}
-        left = [*response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"], *left[_KEYS_PER_READ:]]
+        left = [*response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"], *left[KEYS_PER_READ:]]
     return found
 
 

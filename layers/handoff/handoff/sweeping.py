@@ -5,26 +5,27 @@ write insists on what was read, events may come twice, and the provider knows it
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from handoff import aws, transitions
 from handoff.aws import Contended
 from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms
 from handoff.customers import CustomerStore
-from handoff.model import Aggregate, Order, PaymentState, Status
+from handoff.model import Order, PaymentState, Status
 from handoff.order_store import OrderStore, Overtaken
 from handoff.payments import Payments, ProviderError
 from handoff.settlement import settle
 from handoff.telemetry import logger
 from handoff.unfinished import A, Hint, Remains, UnfinishedStore
 
-PUBLISHING_BUDGET = 20.0  # seconds a run
+PUBLISHING_BUDGET = 40.0  # seconds a run
 SETTLING_BUDGET = 20.0  # seconds a run, of its own, so that a dead provider does not hold up events
 STUCK_AFTER = 23 * 3_600_000  # ms: providers forget their keys after 24 h; from here on a human had better look
 _SHORTEST_PAUSE = 60_000  # ms
 _LONGEST_PAUSE = 240_000  # ms: short of the five minutes over which the age alarm looks for the oldest
 _WRITE_SECONDS = 10.0
+CLEARED_TOGETHER = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 
 
 class Sweep:
@@ -90,7 +91,8 @@ class Sweep:
         now = now_ms()
         self.oldest_age = max([self.oldest_age, *((now - hint.unfinished_since) / 1000 for hint in hints)])
         due_hints = {hint.key: hint for hint in hints if hint.due_at <= now}
-        with self._publishing:
+        # With its own time over, publishing is left out, and what is read is read for the payments.
+        with self._settling if self._publishing.spent else self._publishing:
             due = get_many(due_hints)
             self._publish(store, due)
             for unreadable in due_hints.keys() - due.keys():
@@ -98,24 +100,36 @@ class Sweep:
         return due
 
     def _publish(self, store: UnfinishedStore, aggregates: Mapping[str, A]) -> None:
-        """Publish the outboxes, oldest event first, ten entries a call."""
+        """Publish the outboxes, oldest event first, and take out what the bus took, many at a time."""
         waiting = [(key, sequence) for key, found in aggregates.items() for sequence in sorted(found.outbox, key=int)]
+        for start in range(0, len(waiting), CLEARED_TOGETHER):
+            published: dict[str, list[str]] = {}
+            refused: list[str] = []
+            for (key, sequence), taken in self._hand_over(aggregates, waiting[start : start + CLEARED_TOGETHER]):
+                if taken:
+                    published.setdefault(key, []).append(sequence)
+                else:
+                    refused.append(key)
+            cleared = self._clear(store, aggregates, published)
+            for key in dict.fromkeys([*refused, *(key for key in published if key not in cleared)]):
+                self._put_off(store, key, aggregates[key].unfinished_since)
+
+    def _hand_over(
+        self, aggregates: Mapping[str, A], waiting: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], bool]]:
+        """Give events to the bus, ten entries a call; each one that it was asked to take, and whether it did."""
         for start in range(0, len(waiting), ENTRIES_PER_CALL):
             if not self._bus_works or self._publishing.spent:
                 return
             batch = waiting[start : start + ENTRIES_PER_CALL]
             taken = self._bus.publish([aggregates[key].outbox[sequence] for key, sequence in batch])
             self._bus_works = any(taken)
-            for key in dict.fromkeys(key for key, _ in batch):
-                mine = [(sequence, ok) for (of, sequence), ok in zip(batch, taken, strict=True) if of == key]
-                published = [sequence for sequence, ok in mine if ok]
-                cleared = self._clear(store, key, aggregates[key], published)
-                if not cleared or len(published) < len(mine):
-                    self._put_off(store, key, aggregates[key].unfinished_since)
+            yield from zip(batch, taken, strict=True)
 
-    def _clear(self, store: UnfinishedStore, key: str, aggregate: Aggregate, published: list[str]) -> bool:
-        self.published += len(published)
-        return store.clear(key, Remains.of(aggregate), published, Deadline(_WRITE_SECONDS))
+    def _clear(self, store: UnfinishedStore, aggregates: Mapping[str, A], published: dict[str, list[str]]) -> set[str]:
+        self.published += sum(map(len, published.values()))
+        gone = {key: (Remains.of(aggregates[key]), sequences) for key, sequences in published.items()}
+        return store.clear_together(gone, Deadline(_WRITE_SECONDS)) if gone else set()
 
     def _finish(self, order: Order) -> None:
         """Expire the order or settle its payment, if that is what is left to do."""

@@ -17,6 +17,7 @@ from handoff.telemetry import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 INDEX = "unfinished"
 FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
@@ -80,7 +81,10 @@ class UnfinishedStore:
         self._key_name = key_name
 
     def hints(self, shard: int) -> Iterator[list[Hint]]:
-        """The entries of one shard, soonest due first, page by page."""
+        """The entries of one shard, soonest due first, as many at a time as one read takes.
+
+        A page has thousands, and their items would not fit the memory.
+        """
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=INDEX,
@@ -89,7 +93,9 @@ class UnfinishedStore:
         )
         for page in pages:
             items = [aws.from_item(item) for item in page["Items"]]
-            yield [Hint(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
+            hints = [Hint(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
+            for start in range(0, len(hints), aws.KEYS_PER_READ):
+                yield hints[start : start + aws.KEYS_PER_READ]
 
     def postpone(self, key: str, due_at: int) -> None:
         """Have the sweeper look again at ``due_at`` (epoch milliseconds), if anything is unfinished by then."""
@@ -122,6 +128,24 @@ class UnfinishedStore:
                 logger.warning("Published events stay in the outbox", aggregate=key, exc_info=error)
                 return False
         return False
+
+    def clear_together(self, cleared: Mapping[str, tuple["Remains", Collection[str]]], deadline: Deadline) -> set[str]:
+        """`clear` for several aggregates, in one write if nobody else is writing any of them; returns those cleared.
+
+        Up to 100 of them: what DynamoDB takes in a transaction.
+        """
+        writes: list[TransactWriteItemTypeDef] = []
+        for key, (seen, published) in cleared.items():
+            update: Any = self._clearing(key, seen, sorted(published))
+            writes.append({"Update": update})
+        try:
+            aws.write(self._client, writes, deadline)
+            return set(cleared)
+        except aws.ERRORS as error:
+            logger.warning("Published events stay in the outboxes", aggregates=len(cleared), exc_info=error)
+            return set()
+        except (aws.ConditionFailed, aws.Contended):  # one of them has changed: not a reason to leave the others
+            return {key for key, (seen, published) in cleared.items() if self.clear(key, seen, published, deadline)}
 
     def _clearing(self, key: str, seen: "Remains", gone: list[str]) -> dict[str, Any]:
         """The write that takes these events out, if what is unfinished is what was seen.
