@@ -70,8 +70,8 @@ CONSUMERS = strategies.sampled_from(FUNCTIONS)
 ANY = strategies.integers(0, 9)  # one of those that there are, counted round and round
 NTH = strategies.sampled_from([1, 2, 3, 4, 5, 6, 8, 11])
 
-# Whatever else a seed finds, a round that did not get as far as this has tried nothing.
-SEEN_IN_EVERY_ROUND = {
+# What several rounds have to come across, whatever their seeds.
+SEEN = {
     *(
         "placed",
         "repeated answer",
@@ -406,14 +406,15 @@ def silence():
 @pytest.mark.usefixtures("silence")
 @pytest.mark.timeout(3 * 3600)
 def test_any_order_of_events(stack, effort, tally):
+    tried = Counter()
     for seed in range(effort.seed, effort.seed + ROUNDS[effort.level]):
-        tried = Counter()
-        machine = hypothesis.seed(seed)(lambda tried=tried: AnyOrder(stack, tried))
+        machine = hypothesis.seed(seed)(lambda: AnyOrder(stack, tried))
         try:
             with same_choices_everywhere():
                 run_state_machine_as_test(machine, settings=SETTINGS)
         except BaseException as error:
             error.add_note(f"The same again: pytest tests/chaos/test_any_order.py --chaos-seed {seed}")
             raise
-        tally.update({name: tried[name] for name in ("state machine runs", "state machine steps")})
-        assert not [name for name in SEEN_IN_EVERY_ROUND if not tried[name]], tried
+    tally.update({name: tried[name] for name in ("state machine runs", "state machine steps")})
+    # A single round need not get everywhere, but several that do not have tried nothing.
+    assert effort.level == "slice" or not [name for name in SEEN if not tried[name]], tried
