@@ -1,9 +1,10 @@
 """The texts of the mails, as plain text and as HTML. Whatever a customer has typed is escaped."""
 
 from html import escape
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from handoff.model import Customer, Order
+if TYPE_CHECKING:
+    from handoff.model import Customer, Order
 
 _WITHOUT_MINOR_UNITS = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}  # ISO 4217
 
@@ -16,23 +17,23 @@ class Mail(TypedDict):
     html: str
 
 
-def confirmation(order: Order, customer: Customer) -> Mail:
+def confirmation(order: "Order", customer: "Customer") -> Mail:
     """The order stands."""
     return _mail(order, customer, "Your order is confirmed", "Thank you for your order. We are packing it.")
 
 
-def cancellation(order: Order, customer: Customer) -> Mail:
+def cancellation(order: "Order", customer: "Customer") -> Mail:
     """The order is cancelled."""
     news = "Your order is cancelled, as you asked. Nothing was charged; the amount held is released."
     return _mail(order, customer, "Your order is cancelled", news)
 
 
-def on_its_way(order: Order, customer: Customer) -> Mail:
+def on_its_way(order: "Order", customer: "Customer") -> Mail:
     """The shipment is packed."""
     return _mail(order, customer, "Your order is on its way", "Your order is packed and on its way to you.")
 
 
-def address_changed(customer: Customer, *, is_new: bool) -> Mail:
+def address_changed(customer: "Customer", *, is_new: bool) -> Mail:
     """The customer's address has changed; said at both, so that a stranger's change does not go unnoticed."""
     title = "Your e-mail address was changed"
     if is_new:
@@ -52,7 +53,7 @@ def money(amount: int, currency: str) -> str:
     return f"{amount // 100}.{amount % 100:02d} {currency}"
 
 
-def _mail(order: Order, customer: Customer, title: str, news: str) -> Mail:
+def _mail(order: "Order", customer: "Customer", title: str, news: str) -> Mail:
     rows = [
         (f"{line.quantity} x {line.name}", money(line.quantity * line.unit_price, order.currency))
         for line in order.lines

@@ -143,7 +143,8 @@ def runtime(folder: Path) -> Path:
 
 def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
     """Import a function's handler where only the standard library and these folders can be imported from."""
-    request = {"handler": function.handler, "path": [str(folder) for folder in path], "environment": _lambda(function)}
+    environment = lambda_environment(function)
+    request = {"handler": function.handler, "path": [str(folder) for folder in path], "environment": environment}
     # -I and -S: no environment variables, no site-packages. The bytecode goes elsewhere: the artefacts stay as built.
     command = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={bytecode}", "-c", _IMPORT]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
@@ -154,7 +155,7 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
     return Imported("", answer["callable"], tuple(answer["reached"]), files)
 
 
-def _lambda(function: Function) -> dict[str, str]:
+def lambda_environment(function: Function) -> dict[str, str]:
     """The environment of a function: the template's variables, and those of Lambda itself."""
     return function.environment | {
         "AWS_REGION": "eu-central-1",

@@ -60,6 +60,15 @@ def test_what_was_ended_one_way_is_not_ended_the_other(shop, provider, step):
     assert provider.books() == BOOKED[step]
 
 
+@pytest.mark.parametrize("step", ["capture", "void"])
+def test_asking_again_for_a_hold_that_was_ended_holds_nothing_new(shop, provider, step):
+    shop.end(step, shop.hold())
+
+    shop.authorise(provider.approved)
+
+    assert provider.books() == BOOKED[step]
+
+
 def test_ending_one_orders_hold_leaves_anothers(shop, provider):
     shop.hold(OTHER)
     shop.end("void", shop.hold(ORDER))

@@ -103,7 +103,8 @@ def test_every_variable_that_must_be_a_number_is_a_positive_one(stack: Stack) ->
 
 def test_nothing_is_set_that_nothing_reads(stack: Stack) -> None:
     for name, function in stack.functions().items():
-        ours = {variable for variable in variables_of(function) if not variable.startswith("POWERTOOLS_")}
+        libraries = ("POWERTOOLS_", "PYDANTIC_")
+        ours = {variable for variable in variables_of(function) if not variable.startswith(libraries)}
         assert ours == source.settings_of(name).keys()
 
 

@@ -3,6 +3,8 @@
 Each message is tried by itself and only what failed comes back (partial batch responses). Errors that may pass are
 tried again later and later; what no retry can mend, and what fails on its last receive, goes to the dead-letter queue
 with its reason. A letter that SQS moved there by itself, without a reason, means that the function crashed each time.
+
+Whoever imports this does so before pydantic: where that is loaded, Powertools' batch loads its parser's models as well.
 """
 
 import random
