@@ -122,6 +122,31 @@ def test_a_cancellation_just_before_the_placed_event_is_taken_out_keeps_its_plac
     assert {"unfinished", "dueAt", "unfinishedSince", "paymentDue"} <= order.keys()
 
 
+@pytest.fixture
+def unheard(world, api):
+    """A placed order whose event the bus has not taken; it works again."""
+    world.wire.on("eventbridge.PutEvents", wire.cannot_connect)
+    order_id = api.place(body()).json["orderId"]
+    world.functions.stop("OrdersFunction")
+    return order_id
+
+
+def test_only_what_the_bus_took_is_taken_out(world, api, unheard):
+    world.wire.on("eventbridge.PutEvents", wire.fail_first_entry)
+
+    api.cancel(unheard)
+
+    assert world.order(unheard)["outbox"].keys() == {"1"}
+
+
+def test_events_that_cannot_be_taken_out_cost_no_customer_the_answer(world, api, unheard):
+    world.wire.on("dynamodb.UpdateItem", wire.refuse("AccessDeniedException"))
+
+    assert api.cancel(unheard).status == 200
+
+    assert world.order(unheard)["outbox"].keys() == {"1", "2"}
+
+
 def test_a_cancellation_leaves_the_age_of_what_is_unfinished(world, api):
     # GIVEN an order of which the bus has not heard
     world.wire.always("eventbridge.PutEvents", wire.cannot_connect)

@@ -170,6 +170,18 @@ def test_only_what_the_bus_took_is_taken_out(world, placed_unheard):
     assert world.sweep()["EventsSwept"] == 1
 
 
+def test_of_one_orders_events_only_those_that_the_bus_took_are_taken_out(world, api, placed_unheard):
+    (order_id,) = placed_unheard(1)
+    world.wire.on("eventbridge.PutEvents", wire.cannot_connect)
+    api.cancel(order_id)
+    world.clock.forward(MINUTE)
+    world.wire.on("eventbridge.PutEvents", wire.fail_first_entry)
+
+    world.sweep()
+
+    assert world.order(order_id)["outbox"].keys() == {"1"}
+
+
 def test_an_event_that_could_not_be_taken_out_is_published_again(world, placed_unheard):
     placed_unheard(1)
     world.clock.forward(MINUTE)
