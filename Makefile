@@ -11,13 +11,14 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: run test chaos drill test-dynamodb mutants lint format lock events invoke stop clean
+.PHONY: run test chaos drill test-dynamodb mutants bench lint format lock events invoke stop clean
 
 run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
 	@$(BIN)/handoff run
 
-test: $(TOOLS) .tools/localstripe/.ready ## everything but the benchmarks
-	$(BIN)/pytest
+test: $(TOOLS) .tools/localstripe/.ready ## everything but the long experiments and the benchmarks
+	$(BIN)/pytest -n auto --ignore tests/e2e
+	$(BIN)/pytest tests/e2e
 
 chaos: .venv/.ready ## faults at every call, shuffled events, interleavings; FULL=1 for all pairs of faults, SEED=2 for others
 	$(BIN)/pytest tests/chaos -n auto --dist worksteal --chaos $(if $(FULL),full,sample) --chaos-seed $(or $(SEED),1)
@@ -30,6 +31,9 @@ test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## many threads on AWS's own 
 
 mutants: .venv/.ready ## take each mechanism away, see a test go red, and write the table in docs/reliability.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
+
+bench: $(TOOLS) ## measure all that docs/benchmarks.md claims, and write it; PARTS="road costs" for some
+	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
 lint: .venv/.ready .tools/sam/.ready ## ruff, mypy, sam validate
 	$(BIN)/ruff check .

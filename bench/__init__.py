@@ -1,0 +1,1 @@
+"""What Handoff claims about speed and cost, measured: `python -m bench`."""

@@ -1,0 +1,107 @@
+"""The chain that Handoff replaces: the request does everything, and the customer waits for all of it.
+
+It is made of Handoff's own parts, and does for an order what Handoff's functions do: reserve, authorise, commit, the
+mail, the sales. Only the wiring differs: what fails here, fails for the customer.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+import mails
+import problems
+import requests_in
+import views
+from handoff import aws, order_store, payments, settings
+from handoff.aws import Contended
+from handoff.catalogue import Catalogue
+from handoff.clock import Deadline
+from handoff.customers import CustomerStore
+from handoff.errors import RequestError
+from handoff.model import Order, Status
+from handoff.placing import DEADLINE, Placement, Shop, authorise, commit, reserve
+from handoff.sales import SalesStore, sales_of
+from handoff.sales_generations import FIRST
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from views import Response
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from handoff.bus import Bus
+
+_settings = settings.load()
+_dynamodb = boto3.client("dynamodb", config=aws.config())
+_customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
+_sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
+_ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as the e-mail function has it
+_sender = settings.text("MAIL_FROM")
+_no_bus: "Bus" = None  # type: ignore[assignment]  # a chain tells nobody
+_shop = Shop(
+    catalogue=Catalogue(_dynamodb, _settings.products_table),
+    orders=order_store.connect(_dynamodb, _settings),
+    payments=payments.connect(_settings.payment_provider, _settings.sandbox_table),
+    bus=_no_bus,
+    currency=_settings.currency,
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
+    """Answer ``POST /orders``."""
+    correlation_id = requests_in.correlation_id(event)
+    logger.append_keys(correlation_id=correlation_id)
+    response = _answer(event)
+    response["headers"]["x-correlation-id"] = correlation_id
+    logger.info("Answered", route=event["routeKey"], status=response["statusCode"])
+    flush_metrics()
+    return response
+
+
+def _answer(event: dict[str, Any]) -> Response:
+    try:
+        deadline = Deadline(DEADLINE)
+        placement = requests_in.placement(event)
+        logger.append_keys(order_id=placement.order_id)
+        metrics.add_metric("OrderRequests", MetricUnit.Count, 1)
+        return views.placed(place_order(placement, deadline))
+    except problems.Problem as problem:
+        return problems.answer(problem)
+    except RequestError as error:
+        return problems.answer(problems.of(error))
+    except (*aws.ERRORS, Contended) as error:
+        logger.exception("A call to AWS failed", exc_info=error)
+        return problems.answer(problems.unavailable())
+
+
+def place_order(placement: Placement, deadline: Deadline) -> Order:
+    """One step after the other."""
+    order = reserve(_shop, placement, deadline)
+    if order.status is not Status.PENDING:
+        return order
+    hold = authorise(_shop, order, deadline)
+    order = commit(_shop, order, hold, deadline)
+    confirm(order)
+    _sales.record(sales_of(order), FIRST)
+    return order
+
+
+def confirm(order: Order) -> None:
+    """Mail the customer that the order stands."""
+    customer = _customers.get(order.user_id)
+    if customer is None or not customer.email:
+        return
+    mail = mails.confirmation(order, customer)
+    _ses.send_email(
+        FromEmailAddress=_sender,
+        Destination={"ToAddresses": [customer.email]},
+        Content={
+            "Simple": {
+                "Subject": {"Data": mail["subject"], "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": mail["text"], "Charset": "UTF-8"},
+                    "Html": {"Data": mail["html"], "Charset": "UTF-8"},
+                },
+            }
+        },
+    )

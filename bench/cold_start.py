@@ -1,0 +1,269 @@
+"""Cold starts: what importing a built function, clients included, takes a fresh process, beside bare boto3."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from statistics import median
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench.tables import table
+from build import artefacts
+from build.artefacts import Build, Function
+
+GATE, GOAL = 1.6, 1.4
+_API = "orders"
+_ROUNDS = 15
+_BARE, _BUILT, _PLAIN, _USUAL = "bare boto3", "as built", "layers without bytecode", "the usual handler"
+_ALL_PLAIN, _BARE_PLAIN = "no bytecode at all", "bare boto3, no bytecode"
+_USUAL_PLAIN = "the usual handler, layers without bytecode"
+_COLOURS = {_BUILT: "#0072B2", _PLAIN: "#E69F00", _USUAL: "#999999"}
+
+# Runs in the fresh process, which has nothing but the standard library and what is on the path.
+_START = """
+import importlib, json, os, resource, sys, time
+
+request = json.loads(sys.argv[1])
+sys.path += request["path"]
+os.environ.clear()
+os.environ.update(request["environment"])
+wall, cpu = time.perf_counter(), time.process_time()
+exec(request["code"])
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+try:
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+except OSError:  # not Linux
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+print(json.dumps({"wall": wall * 1000, "cpu": cpu * 1000, "peak": peak}))
+"""
+_CLIENTS = "import boto3\nfor service in {services}:\n    boto3.client(service)\n"
+_ASK_FOR_CLIENTS = """
+import boto3
+client, services = boto3.client, []
+boto3.client = lambda service, **settings: services.append(service) or client(service, **settings)
+importlib.import_module({module!r})
+print(json.dumps(services))
+"""
+# On top of the API's clients.
+_IMPORTS = {
+    "pydantic, and a first model": "import pydantic; type('M', (pydantic.BaseModel,), {})",
+    "Powertools' Logger and Metrics": "from aws_lambda_powertools import Logger, Metrics; Logger(); Metrics()",
+    "Powertools' batch": "import aws_lambda_powertools.utilities.batch",
+    "Powertools' batch, once pydantic is there (with it)": "import pydantic, aws_lambda_powertools.utilities.batch",
+    "Powertools' idempotency": "import aws_lambda_powertools.utilities.idempotency",
+    "Powertools' HTTP resolver": "from aws_lambda_powertools.event_handler import APIGatewayHttpResolver as R; R()",
+    "Powertools' HTTP resolver, validating": (
+        "from aws_lambda_powertools.event_handler import APIGatewayHttpResolver as R; R(enable_validation=True)"
+    ),
+    "stripe": "import stripe; stripe.StripeClient('key').v1.payment_intents",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that a fresh process imports; it sees these folders, in this order."""
+
+    code: str
+    path: tuple[Path, ...]
+    environment: Mapping[str, str]
+
+    def run(self) -> list[Any]:
+        """The documents that the process prints: the code's own, and the milliseconds and mebibytes that it took."""
+        request = {"code": self.code, "path": [str(folder) for folder in self.path], "environment": self.environment}
+        # -I, -S, -B: nothing else is on the path, and no bytecode is written.
+        command = [sys.executable, "-I", "-S", "-B", "-c", _START, json.dumps(request)]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [json.loads(line) for line in printed.splitlines()]
+
+
+def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
+    """Build the functions, and import all cases in turns, so that a drift of the machine's speed meets them all."""
+    with tempfile.TemporaryDirectory() as folder:
+        progress("sam build")
+        place = _Place(artefacts.build(Path(folder)), Path(folder))
+        clients = {name: place.clients(function) for name, function in place.built.functions.items()}
+        cases = dict(_cases(place, clients))
+        rounds = 2 if quick else _ROUNDS
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+        for n in range(rounds + 1):
+            progress(f"round {n} of {rounds}")
+            for name, case in cases.items():
+                *_, taken = case.run()
+                if n:  # the round before the first warms the disk's cache
+                    runs[name].append(taken)
+        layers = ("DependenciesLayer", "HandoffLayer", "StripeLayer")
+        sizes = {layer: _bytes(place.built.layer(layer)) for layer in layers}
+    return {"python": ".".join(map(str, sys.version_info[:2])), "clients": clients, "runs": runs, "sizes": sizes}
+
+
+class _Place:
+    """The built functions with what Lambda's runtime brings, all with bytecode, and all again without."""
+
+    def __init__(self, built: Build, folder: Path) -> None:
+        self.built = built
+        self.runtime = folder / "runtime"
+        copytree(artefacts.runtime(folder / "links"), self.runtime, ignore=ignore_patterns("__pycache__"))
+        self._plain = folder / "plain"
+        for layer in ("DependenciesLayer", "HandoffLayer"):
+            copytree(built.layer(layer), self._plain / layer, ignore=ignore_patterns("__pycache__"))
+        self.plain_runtime = copytree(self.runtime, self._plain / "runtime")
+        compiling = [sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        subprocess.run([*compiling, str(self.runtime)], check=True)
+
+    def layers(self, *, bytecode: bool = True) -> tuple[Path, ...]:
+        """What all functions share."""
+        names = ("DependenciesLayer", "HandoffLayer")
+        return tuple(self.built.layer(name) if bytecode else self._plain / name for name in names)
+
+    def clients(self, function: Function) -> list[str]:
+        """The services that a function makes its clients for."""
+        code = _ASK_FOR_CLIENTS.format(module=function.folder.name)
+        path = (function.folder, *self.layers(), self.runtime)
+        *_, services, _ = Case(code, path, artefacts.lambda_environment(function)).run()
+        return list(services)
+
+
+def _cases(place: _Place, clients: Mapping[str, list[str]]) -> Iterator[tuple[str, Case]]:
+    for name, function in place.built.functions.items():
+        told = artefacts.lambda_environment(function)
+        bare, ours = _CLIENTS.format(services=clients[name]), f"importlib.import_module({name!r})"
+        source = place.layers(bytecode=False)
+        yield f"{name}: {_BARE}", Case(bare, (place.runtime,), told)
+        yield f"{name}: {_BUILT}", Case(ours, (function.folder, *place.layers(), place.runtime), told)
+        yield f"{name}: {_PLAIN}", Case(ours, (function.folder, *source, place.runtime), told)
+        if name == _API:
+            yield f"{name}: {_BARE_PLAIN}", Case(bare, (place.plain_runtime,), told)
+            yield f"{name}: {_ALL_PLAIN}", Case(ours, (function.folder, *source, place.plain_runtime), told)
+            usual = Path(__file__).parent / "usual"
+            yield f"{name}: {_USUAL}", Case("import usual", (usual, *place.layers(), place.runtime), told)
+            yield f"{name}: {_USUAL_PLAIN}", Case("import usual", (usual, *source, place.runtime), told)
+            libraries = (*place.layers(), place.built.layer("StripeLayer"), place.runtime)
+            for what, statement in _IMPORTS.items():
+                yield f"import: {what}", Case(bare + statement, libraries, told)
+
+
+def _bytes(folder: Path) -> dict[str, int]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {
+        "all": sum(file.stat().st_size for file in files),
+        "bytecode": sum(file.stat().st_size for file in files if file.suffix == ".pyc"),
+    }
+
+
+# --- the section ------------------------------------------------------------------------------------------------------
+
+
+def section(results: dict[str, Any], folder: Path) -> str:
+    """Markdown, and the plot beside it."""
+    runs, sizes = results["runs"], results["sizes"]
+    _plot(results, folder / "cold-start.png")
+    api = _ratio(runs, _API, _BUILT)
+    ours = ("DependenciesLayer", "HandoffLayer")
+    return _TEXT.format(
+        python=results["python"],
+        rounds=len(runs[f"{_API}: {_BARE}"]),
+        functions=table(_HEAD, _rows(results), texts=2),
+        gate=f"{GATE}, is {'reached' if api <= GATE else 'missed'}",
+        goal=f"{GOAL}, {'too' if api <= GOAL else 'is not'}",
+        api=api,
+        plain=_ratio(runs, _API, _PLAIN),
+        usual=_ratio(runs, _API, _USUAL),
+        usual_plain=_ratio(runs, _API, _USUAL_PLAIN),
+        bytecode=sum(sizes[layer]["bytecode"] for layer in ours) / 2**20,
+        layers=sum(sizes[layer]["all"] for layer in ours) / 2**20,
+        with_stripe=sum(layer["all"] for layer in sizes.values()) / 2**20,
+        all_plain=_median(runs, f"{_API}: {_ALL_PLAIN}", "cpu"),
+        bare_plain=_median(runs, f"{_API}: {_BARE_PLAIN}", "cpu"),
+        imports=table(["import", "adds (ms)", "of bare boto3"], _imports(runs)),
+    )
+
+
+_TEXT = """\
+## Cold start
+
+Each built function is imported, which makes its clients, by a fresh process (Python {python}) that has its folder, its
+layers and Lambda's boto3, and nothing else; beside it, bare boto3 makes the same clients. No function can be faster.
+All take turns, {rounds} rounds. Times are medians of processor time, because importing waits for nothing once the files
+are in memory; ratios are the medians of the rounds' ratios, and those of elapsed time are given as a check.
+
+{functions}
+
+![Cold starts as ratios to bare boto3](benchmarks/cold-start.png)
+
+The API takes {api:.2f} times bare boto3: the gate, {gate}; the goal, {goal}. What decides is bytecode: without
+it in the layers the API takes {plain:.2f}, because Lambda's file system is read-only and each cold start compiles anew.
+It is {bytecode:.0f} of the {layers:.0f} MB of a function's layers ({with_stripe:.0f} MB with Stripe's). If Lambda's
+boto3 had none either, the API would take {all_plain:.0f} ms, and bare boto3 {bare_plain:.0f} ms. What people usually
+write (`bench/usual`: Logger, Metrics, validating resolver, pydantic, the same clients) takes {usual:.2f} with the same
+bytecode, and {usual_plain:.2f} without, as SAM's builders leave it. Lambda's own part, such as fetching the code, is
+not in here.
+
+What each import adds to bare boto3 with the API's clients:
+
+{imports}
+"""
+_HEAD = ["function", "clients", "bare (ms)", "built (ms)", "ratio", "elapsed", "without bytecode", "peak memory (MiB)"]
+
+
+def _rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
+    runs = results["runs"]
+    for name, clients in results["clients"].items():
+        yield [
+            name,
+            ", ".join(clients),
+            f"{_median(runs, f'{name}: {_BARE}', 'cpu'):.0f}",
+            f"{_median(runs, f'{name}: {_BUILT}', 'cpu'):.0f}",
+            f"**{_ratio(runs, name, _BUILT):.2f}**",
+            f"{_ratio(runs, name, _BUILT, 'wall'):.2f}",
+            f"{_ratio(runs, name, _PLAIN):.2f}",
+            f"{_median(runs, f'{name}: {_BUILT}', 'peak'):.0f}",
+        ]
+
+
+def _imports(runs: Mapping[str, Any]) -> Iterator[list[str]]:
+    bare = runs[f"{_API}: {_BARE}"]
+    for what in _IMPORTS:
+        pairs = zip(runs[f"import: {what}"], bare, strict=True)
+        added = median(taken["cpu"] - limit["cpu"] for taken, limit in pairs)
+        yield [what, f"{added:.0f}", f"{100 * added / _median(runs, f'{_API}: {_BARE}', 'cpu'):.0f} %"]
+
+
+def _median(runs: Mapping[str, Any], case: str, what: str) -> float:
+    return float(median(taken[what] for taken in runs[case]))
+
+
+def _ratio(runs: Mapping[str, Any], function: str, case: str, what: str = "cpu") -> float:
+    """The median of the rounds' ratios to bare boto3."""
+    pairs = zip(runs[f"{function}: {case}"], runs[f"{function}: {_BARE}"], strict=True)
+    return float(median(taken[what] / limit[what] for taken, limit in pairs))
+
+
+def _plot(results: Mapping[str, Any], file: Path) -> None:
+    names = list(results["clients"])
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for n, name in enumerate(names):
+        cases = [_BUILT, _PLAIN, *([_USUAL] if name == _API else [])]
+        for k, case in enumerate(cases):
+            ratio = _ratio(results["runs"], name, case)
+            bar = axes.bar(
+                n + (k - 0.5) * 0.28, ratio, 0.26, color=_COLOURS[case], label=case if name == _API else None
+            )
+            axes.bar_label(bar, fmt="%.2f", fontsize=8)
+    axes.axhline(1, color="black", linewidth=1)
+    axes.axhline(GATE, color="#D55E00", linewidth=1, linestyle="--", label=f"gate for the API: {GATE}")
+    axes.axhline(GOAL, color="#009E73", linewidth=1, linestyle=":", label=f"goal for the API: {GOAL}")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("import and clients, bare boto3 = 1")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.25)
+    axes.legend(fontsize=8, ncols=2, loc="upper center", frameon=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)

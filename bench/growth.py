@@ -1,0 +1,154 @@
+"""How what an order takes grows: with its lines, with a customer's history, with a batch, with a backlog."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from bench.flows import ANALYTICS, Shop, fresh_world
+from bench.meter import Road
+from bench.tables import table
+
+_LINES = (1, 2, 5, 10, 20, 30, 40, 50)
+_HISTORY = (10, 100, 5_000)
+_BATCHES = (1, 5, 20, 50, 100)
+_BACKLOG = (1, 10, 100)
+_BATCH_LINES = 3
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"  # told apart by everybody (Okabe and Ito)
+
+Point = dict[str, float]
+
+
+def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
+    """Count calls and capacity units at several sizes of each."""
+    with fresh_world() as world:
+        shop = Shop(world)
+        progress("lines")
+        lines = [{"size": size, **_of(shop.new_order(size)[0])} for size in _LINES]
+        shop.drain()
+        progress("batches")
+        batches = [_batch(shop, size) for size in (_BATCHES[:3] if quick else _BATCHES)]
+        progress("backlog")
+        backlog = [_backlog(shop, size) for size in (_BACKLOG[:2] if quick else _BACKLOG)]
+        progress("history")
+        history = [_history(shop, size) for size in (_HISTORY[:2] if quick else _HISTORY)]
+    return {"lines": lines, "batches": batches, "backlog": backlog, "history": history}
+
+
+def _of(road: Road, messages: int = 1) -> Point:
+    return {
+        "calls": (road.aws_calls + road.provider_calls) / messages,
+        "writes": sum(road.write_units.values()) / messages,
+        "reads": sum(road.read_units.values()) / messages,
+        "log_bytes": road.log_bytes / messages,
+    }
+
+
+def _batch(shop: Shop, size: int) -> Point:
+    for _ in range(size):
+        shop.new_order(_BATCH_LINES)
+    return {"size": size, **_of(shop.deliver(ANALYTICS), size)}
+
+
+def _backlog(shop: Shop, size: int) -> Point:
+    idle = shop.sweep()
+    shop.leave_unpublished(size)
+    swept = shop.sweep()
+    return {"size": size, **_of(swept, size), "beyond_idle": (swept.aws_calls - idle.aws_calls) / size}
+
+
+def _history(shop: Shop, size: int) -> Point:
+    """Reading, for a customer who has ordered so often before; the old orders are put into the table as they are."""
+    _, order_id = shop.new_order()
+    order = shop.world.order(order_id)
+    for n in range(size):
+        placed_at = f"2026-{n // 2800 + 1:02}-{n // 100 % 28 + 1:02}T10:{n % 60:02}:00.{n % 1000:03}Z"
+        shop.world.put("OrdersTable", order | {"orderId": f"ord_{n:026}", "placedAt": placed_at})
+    listed, looked_up = _of(shop.list_orders()), _of(shop.look_up(order_id))
+    placed = _of(shop.new_order()[0])
+    return {"size": size, "list": listed["reads"], "look_up": looked_up["reads"], "place": placed["writes"]}
+
+
+def section(results: Mapping[str, Any], folder: Path) -> str:
+    """The section of docs/benchmarks.md; draws growth.png."""
+    _draw(results, folder / "growth.png")
+    rows = [
+        _row("a new order", "lines of the order", "calls", results["lines"]),
+        _row("a new order", "lines of the order", "writes", results["lines"]),
+        _row("a new order", "orders that the customer has", "place", results["history"], "write units"),
+        _row("reading an order", "orders that the customer has", "look_up", results["history"], "read units"),
+        _row("a page of one's orders", "orders that the customer has", "list", results["history"], "read units"),
+        _row("analytics, each event", "events in the batch", "calls", results["batches"]),
+        _row("analytics, each event", "events in the batch", "writes", results["batches"]),
+        _row("sweeper, each event", "events that wait", "beyond_idle", results["backlog"], "calls"),
+        _row("sweeper, each event", "events that wait", "writes", results["backlog"]),
+    ]
+    head = ["what", "grows with", "counted in", "how", *("least", "most")]
+    return _TEXT.format(table=table(head, rows, texts=4))
+
+
+_UNITS = {"calls": "calls", "writes": "write units", "reads": "read units"}
+
+_TEXT = """\
+## How it grows
+
+The same flows at several sizes, counted as above; the orders of a batch are for the same three products. "Least" and
+"most" are the values at the smallest and at the largest size that was tried.
+
+{table}
+
+![Growth](benchmarks/growth.png)
+
+An order's lines are its only dear dimension, and they are bounded: at most 50, so that cancelling one fits a
+transaction. Calls, and with them the time that a customer waits, do not grow at all. History costs nothing, because
+nothing reads it. A batch makes analytics cheaper until its transaction is full; a backlog makes the sweeper's reads and
+publications cheaper, and one write for each order is left. Each run of the sweeper also asks each shard of both tables
+once, whatever there is to do.
+"""
+
+
+def _row(what: str, dimension: str, value: str, points: Sequence[Point], unit: str = "") -> list[str]:
+    sizes, values = [point["size"] for point in points], [point[value] for point in points]
+    head = [what, dimension, unit or _UNITS[value]]
+    return [
+        *head,
+        growth(sizes, values),
+        f"{values[0]:.4g} (at {sizes[0]:,})",
+        f"{values[-1]:.4g} (at {sizes[-1]:,})",
+    ]
+
+
+def growth(sizes: Sequence[float], values: Sequence[float]) -> str:
+    """How values grow with sizes, in the usual notation; a line is one from its first to its last point."""
+    if max(values) == min(values):
+        return "O(1)"
+    if values[-1] < values[0]:
+        return "falls to a constant"
+    slope = (values[-1] - values[0]) / (sizes[-1] - sizes[0])
+    return f"O(n): {slope:.2g} each"
+
+
+def _draw(results: Mapping[str, Any], path: Path) -> None:
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="tight")
+    left, right = figure.subplots(1, 2)
+    lines = results["lines"]
+    left.plot([p["size"] for p in lines], [p["writes"] for p in lines], "o-", color=_BLUE, label="write units")
+    left.plot([p["size"] for p in lines], [p["calls"] for p in lines], "s-", color=_ORANGE, label="calls")
+    left.set(xlabel="lines of the order", ylabel="for one new order", ylim=0)
+    left.legend()
+    batches, backlog = results["batches"], results["backlog"]
+    sizes = [p["size"] for p in batches]
+    right.plot(sizes, [p["calls"] for p in batches], "s-", color=_ORANGE, label="analytics: calls")
+    right.plot(sizes, [p["writes"] for p in batches], "o-", color=_BLUE, label="analytics: write units")
+    sizes = [p["size"] for p in backlog]
+    right.plot(sizes, [p["beyond_idle"] for p in backlog], "^-", color=_GREEN, label="sweeper: calls")
+    right.set(xlabel="events at once", ylabel="for each event", xscale="log", ylim=0)
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)

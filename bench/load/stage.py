@@ -1,0 +1,176 @@
+"""Both wirings on one local stack, behind one fault proxy, with one budget of concurrent executions."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from bench.load.days import Day
+from handoff import aws
+from ops import catalogue, observe
+from ops.catalogue import Entry
+from ops.deployment import QUEUED, Deployment
+from ops.fault_proxy import CONTROL, routes
+from ops.local import ROOT, LocalStack, running
+from ops.shop_client import sign_up
+
+# Concurrent executions of all functions together: what two cores can carry, and more than the 35 that Handoff's
+# consumers and its sweeper may take (the sum of their MaximumConcurrency in template.yaml).
+BUDGET = 50
+ACCOUNTS = 50
+_PRODUCTS = 200  # so many that users rarely want the same one at once
+_STOCK = 1_000_000
+_CHAIN = Path(__file__).resolve().parent.parent / "chain"
+_CHAIN_API_ID = "0c4a1900"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is running, and who may order."""
+
+    handoff: Deployment
+    chain: Deployment
+    tokens: list[str]
+    skus: list[str]
+    proxy_url: str
+
+    def set_day(self, day: Day) -> None:
+        """From now on the network is as on this day."""
+        httpx.delete(self.proxy_url + CONTROL, trust_env=False).raise_for_status()
+        for rule in day.rules:
+            document = rule.model_dump_json(exclude_defaults=True)
+            httpx.post(self.proxy_url + CONTROL, content=document, trust_env=False).raise_for_status()
+
+    def url(self, wiring: str) -> str:
+        """Where a wiring takes orders."""
+        return {
+            "hybrid": f"{self.handoff.api_url}/orders",
+            "chain": f"{self.chain.api_url}/orders",
+            "nothing": f"{self.chain.api_url}/nothing",
+        }[wiring]
+
+    def waiting(self) -> dict[str, int]:
+        """Messages that each of Handoff's consumers has not dealt with."""
+        return observe.waiting(self.handoff)
+
+    def forget(self) -> None:
+        """Throw away what the consumers have not done yet, so that it does not disturb what is measured next."""
+        for name in QUEUED:
+            self.handoff.sqs.purge_queue(QueueUrl=self.handoff.queue_url(name))
+
+    def processor_seconds(self, wiring: str) -> float:
+        """Processor time that a wiring's processes have used so far."""
+        deployment, logical_id = {
+            "hybrid": (self.handoff, "OrdersFunction"),
+            "chain": (self.chain, "ChainFunction"),
+            "nothing": (self.chain, "NothingFunction"),
+        }[wiring]
+        return sum(_processor_seconds(process) for process in _workers(deployment.resource(logical_id)))
+
+
+@contextlib.contextmanager
+def staged(progress: Progress) -> Iterator[Stage]:
+    """A stage for as long as the context lasts."""
+    port = _free_port()
+    with _proxy(f"http://127.0.0.1:{port}") as proxy_url:
+        # Workers are kept: neither wiring pays for cold starts while it is measured.
+        variables = {"LAMBDA_ACCOUNT_CONCURRENCY": str(BUDGET), "LAMBDA_WARM_TTL_SECONDS": "3600"}
+        with running(port, variables=routes(proxy_url) | variables) as stack:
+            progress("sam build and deploy: Handoff")
+            stack.build()
+            handoff = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+            progress("sam build and deploy: the chain")
+            chain = _deploy_chain(stack, handoff)
+            progress("customers and products")
+            tokens = [_customer(n, handoff, chain) for n in range(ACCOUNTS)]
+            yield Stage(handoff, chain, tokens, _load_products(handoff, chain), proxy_url)
+
+
+@contextlib.contextmanager
+def _proxy(upstream: str) -> Iterator[str]:
+    """A fault proxy in a process of its own; its address."""
+    command = [sys.executable, "-m", "ops.fault_proxy", "--upstream", upstream, "--seed", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip() if process.stdout else ""
+        finally:
+            process.terminate()
+
+
+def _deploy_chain(stack: LocalStack, handoff: Deployment) -> Deployment:
+    folder = ROOT / ".local/bench/chain"
+    shutil.rmtree(folder, ignore_errors=True)
+    files = {
+        "chain": [_CHAIN / "chain.py", *(ROOT / "functions/orders").glob("*s_in.py")],
+        "nothing": [_CHAIN / "nothing.py"],
+    }
+    files["chain"] += [ROOT / f"functions/orders/{name}.py" for name in ("problems", "views")]
+    files["chain"] += [ROOT / "functions/emails/mails.py"]
+    for name, sources in files.items():
+        (folder / name).mkdir(parents=True)
+        for source in sources:
+            shutil.copy(source, folder / name)
+    shutil.copy(_CHAIN / "template.yaml", folder)
+    lambda_ = stack.session().client("lambda", endpoint_url=stack.endpoint)
+    function = lambda_.get_function_configuration(FunctionName=handoff.resource("OrdersFunction"))
+    stack.deploy_beside(
+        folder,
+        "chain",
+        ApiId=_CHAIN_API_ID,
+        UserPool=handoff.outputs["UserPoolId"],
+        UserPoolClient=handoff.outputs["UserPoolClientId"],
+        Layers=",".join(layer["Arn"] for layer in function["Layers"]),
+    )
+    return Deployment("chain", stack.session(), stack.endpoint)
+
+
+def _customer(n: int, handoff: Deployment, chain: Deployment) -> str:
+    """Sign a customer up with both; their token."""
+    email = f"customer-{n}@example.com"
+    account = sign_up(handoff, email)
+    item = aws.to_item({"userId": account.user_id, "name": f"Customer {n}", "email": email})
+    for deployment in (handoff, chain):
+        deployment.dynamodb.put_item(TableName=deployment.resource("CustomersTable"), Item=item)
+    return account.token
+
+
+def _load_products(*deployments: Deployment) -> list[str]:
+    entries = [
+        Entry.model_validate({"sku": f"BENCH-{n}", "name": f"Product {n}", "unitPrice": 1_000, "available": _STOCK})
+        for n in range(_PRODUCTS)
+    ]
+    for deployment in deployments:
+        catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
+    return [entry.sku for entry in entries]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _workers(function: str) -> list[psutil.Process]:
+    """The processes that run a function, whichever stack it is of."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == function:
+                found.append(process)
+    return found
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    times: Any = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,242 @@
+"""What goes over the wire of a `World`: each call, with the capacity that it took."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+
+from bench import units
+from bench.units import Index, Item
+from handoff.telemetry import logger
+from support.wire import Call, Deliver
+from support.world import World
+
+LOG_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line:
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+
+# On a clock that stands still, a write of another time would look like none.
+_CALL_SECONDS = 0.001
+
+PROVIDER = "SandboxTable"  # the payment provider's ledger: calls to it stand for calls to the provider
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """One call. Units by table, or by table and index (``OrdersTable/unfinished``), by logical id."""
+
+    name: str
+    tables: tuple[str, ...]
+    entries: int  # events that it puts on the bus
+    concurrent: bool  # begun while another call was under way
+    write_units: dict[str, float]
+    read_units: dict[str, float]
+
+    @property
+    def to_provider(self) -> bool:
+        """Whether it is the payment provider's."""
+        return PROVIDER in self.tables
+
+    @property
+    def text(self) -> str:
+        """It, for a reader."""
+        operation = self.name.partition(".")[2]
+        if self.to_provider:
+            return "payment provider"
+        return f"{operation} ({', '.join(table.removesuffix('Table').lower() for table in self.tables)})".replace(
+            " ()", ""
+        )
+
+
+@dataclass(slots=True)
+class Road:
+    """The calls of one or more invocations, in their order, and what was printed meanwhile."""
+
+    calls: list[Metered] = field(default_factory=list)
+    printed: str = ""
+
+    @property
+    def aws_calls(self) -> int:
+        """Calls to AWS."""
+        return sum(not call.to_provider for call in self.calls)
+
+    @property
+    def provider_calls(self) -> int:
+        """Calls to the payment provider."""
+        return sum(call.to_provider for call in self.calls)
+
+    @property
+    def depth(self) -> int:
+        """How many calls follow one another: those that did not begin while another was under way."""
+        return sum(not call.concurrent for call in self.calls)
+
+    @property
+    def write_units(self) -> dict[str, float]:
+        """Write units by table and index, without the provider's."""
+        return _sum(call.write_units for call in self.calls if not call.to_provider)
+
+    @property
+    def read_units(self) -> dict[str, float]:
+        """Read units by table and index, without the provider's."""
+        return _sum(call.read_units for call in self.calls if not call.to_provider)
+
+    @property
+    def log_bytes(self) -> int:
+        """What CloudWatch Logs takes in of what was printed."""
+        return sum(len(line.encode()) + LOG_OVERHEAD for line in self.printed.splitlines() if line)
+
+    def as_json(self) -> dict[str, Any]:
+        """It, for the results."""
+        return {
+            "aws_calls": self.aws_calls,
+            "provider_calls": self.provider_calls,
+            "depth": self.depth,
+            "operations": dict(Counter("provider" if call.to_provider else call.name for call in self.calls)),
+            "way": [call.text for call in self.calls],
+            "events": sum(call.entries for call in self.calls),
+            "write_units": self.write_units,
+            "read_units": self.read_units,
+            "log_bytes": self.log_bytes,
+        }
+
+
+class Meter:
+    """Meters all calls of a world's functions, as long as the world's wire is not healed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._names = {world.table(name): name for name in _TABLES}
+        self._described = {table: _describe(world, table) for table in self._names}
+        self._under_way = 0
+        self._road = Road()
+        world.wire.always("*", self._metered)
+
+    @contextmanager
+    def road(self) -> Iterator[Road]:
+        """What goes over the wire, and onto the standard output, inside the block."""
+        self._road = road = Road()
+        output = StringIO()
+        streams = [(handler, handler.setStream(output)) for handler in logger.handlers]  # type: ignore[attr-defined]
+        try:
+            with redirect_stdout(output):
+                yield road
+        finally:
+            for handler, stream in streams:
+                handler.setStream(stream)  # type: ignore[attr-defined]
+            self._road = Road()
+            road.printed = output.getvalue()
+
+    def _metered(self, call: Call, deliver: Deliver) -> AWSResponse:
+        keys = list(self._written(call))
+        before = [self._read(table, key) for table, key in keys]
+        concurrent = self._under_way > 0
+        self._under_way += 1
+        try:
+            response: AWSResponse = deliver()
+        finally:
+            self._under_way -= 1
+            self._world.clock.forward(_CALL_SECONDS)
+        after = [self._read(table, key) for table, key in keys]
+        self._road.calls.append(
+            Metered(
+                name=call.name,
+                tables=tuple(sorted(self._names[table] for table in call.tables)),
+                entries=len(call.request.get("Entries", ())),
+                concurrent=concurrent,
+                write_units=self._write_units(keys, before, after, transaction="TransactItems" in call.request),
+                read_units=self._read_units(call, json.loads(response.content or "{}")),
+            )
+        )
+        return response
+
+    def _written(self, call: Call) -> Iterator[tuple[str, Item]]:
+        """The table and key of each item that a call may write."""
+        writes = [next(iter(write.values())) for write in call.request.get("TransactItems", [])]
+        if call.name in ("dynamodb.PutItem", "dynamodb.UpdateItem", "dynamodb.DeleteItem"):
+            writes = [call.request]
+        for write in writes:
+            keys, _ = self._described[write["TableName"]]
+            item = write.get("Key") or write["Item"]
+            yield write["TableName"], {name: item[name] for name in keys}
+
+    def _read(self, table: str, key: Item) -> Item | None:
+        found: Item | None = self._world.client("dynamodb").get_item(TableName=table, Key=key).get("Item")
+        return found
+
+    def _write_units(
+        self,
+        keys: list[tuple[str, Item]],
+        before: list[Item | None],
+        after: list[Item | None],
+        *,
+        transaction: bool,
+    ) -> dict[str, float]:
+        found: Counter[str] = Counter()
+        for (table, _), old, new in zip(keys, before, after, strict=True):
+            name = self._names[table]
+            found[name] += units.write_units(old, new, transaction=transaction)
+            for index in self._described[table][1].values():
+                found[f"{name}/{index.name}"] += index.write_units(old, new)
+        return {name: float(count) for name, count in found.items() if count}
+
+    def _read_units(self, call: Call, answer: Mapping[str, Any]) -> dict[str, float]:
+        request = call.request
+        if call.name == "dynamodb.GetItem":
+            size = units.item_size(answer.get("Item"))
+            consistent = request.get("ConsistentRead", False)
+            return {self._names[request["TableName"]]: units.read_units(size, consistent=consistent)}
+        if call.name == "dynamodb.BatchGetItem":
+            return {
+                self._names[table]: sum(
+                    units.read_units(units.item_size(item), consistent=wanted.get("ConsistentRead", False))
+                    for item in _padded(answer["Responses"].get(table, []), len(wanted["Keys"]))
+                )
+                for table, wanted in request["RequestItems"].items()
+            }
+        if call.name in ("dynamodb.Query", "dynamodb.Scan"):
+            table = request["TableName"]
+            index = self._described[table][1].get(request.get("IndexName", ""))
+            items = [index.entry(item) if index else item for item in answer["Items"]]
+            size = sum(map(units.item_size, items))
+            name = self._names[table] + (f"/{index.name}" if index else "")
+            return {name: units.read_units(size, consistent=request.get("ConsistentRead", False))}
+        return {}
+
+
+_TABLES = (
+    "OrdersTable",
+    "ProductsTable",
+    "CustomersTable",
+    "ShipmentsTable",
+    "SalesTable",
+    "IdempotencyTable",
+    PROVIDER,
+)
+
+
+def _describe(world: World, table: str) -> tuple[tuple[str, ...], dict[str, Index]]:
+    """A table's key attributes, and its indexes by name."""
+    described = world.client("dynamodb").describe_table(TableName=table)["Table"]
+    keys = tuple(key["AttributeName"] for key in described["KeySchema"])
+    indexes = {}
+    for index in described.get("GlobalSecondaryIndexes", []):
+        own = frozenset(key["AttributeName"] for key in index["KeySchema"])
+        projected = frozenset(index["Projection"].get("NonKeyAttributes", ()))
+        indexes[index["IndexName"]] = Index(index["IndexName"], own, own | projected | set(keys))
+    return keys, indexes
+
+
+def _padded(items: list[Item], count: int) -> list[Item | None]:
+    """Items that were asked for and are not there are paid for as well."""
+    return [*items, *[None] * (count - len(items))]
+
+
+def _sum(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return {name: float(count) for name, count in sorted(total.items())}

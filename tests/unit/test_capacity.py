@@ -1,0 +1,232 @@
+"""The capacity page's formulae, held against simulations with a fixed seed, and against the code they are about."""
+
+import random
+import time
+from itertools import pairwise
+
+import pytest
+import simpy
+
+from bench import formulas, needs
+from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
+from bench.profile import ORDERS
+from handoff import aws
+from handoff.clock import Deadline
+from handoff.sales import Sale, SalesStore
+from support.orders import line, order
+
+SEED = 20261123
+
+
+def poisson(env, rate, until, each):
+    """Starts ``each`` at random times, so many a second."""
+    while env.now < until:
+        yield env.timeout(random.expovariate(rate))
+        env.process(each())
+
+
+@pytest.fixture
+def env():
+    random.seed(SEED)
+    return simpy.Environment()
+
+
+@pytest.mark.parametrize(("rate", "duration"), [(10, 0.36), (200, 0.36), (50, 2.0)])
+def test_littles_law(env, rate, duration):
+    busy_seconds, seconds = 0.0, 500
+
+    def request():
+        nonlocal busy_seconds
+        taken = random.expovariate(1 / duration)
+        busy_seconds += taken
+        yield env.timeout(taken)
+
+    env.process(poisson(env, rate, seconds, request))
+    env.run()
+
+    assert busy_seconds / seconds == pytest.approx(formulas.concurrency(rate, duration), rel=0.05)
+
+
+def test_as_many_workers_as_reckoned_keep_up_and_one_quarter_fewer_do_not(env):
+    rate, duration, seconds = 40, 0.5, 300
+    needed = formulas.workers(rate, duration, utilisation=0.8)
+
+    def waiting(workers):
+        local, pool = simpy.Environment(), None
+        pool = simpy.Resource(local, capacity=workers)
+
+        def message():
+            with pool.request() as turn:
+                yield turn
+                yield local.timeout(duration)
+
+        local.process(poisson(local, rate, seconds, message))
+        local.run(until=seconds)
+        return len(pool.queue)
+
+    assert waiting(needed) < rate  # less than what arrives in a second
+    assert waiting(needed * 3 // 4) > rate * 10
+
+
+@pytest.mark.parametrize(("backlog", "arrivals", "workers"), [(5_000, 20, 10), (20_000, 0, 4), (2_000, 35, 10)])
+def test_how_long_a_queue_takes_to_drain(env, backlog, arrivals, workers):
+    duration = 0.25
+    queue = simpy.Store(env)
+    queue.items += [None] * backlog
+    drained = []
+
+    def message():
+        yield queue.put(None)
+
+    def worker():
+        while True:
+            yield queue.get()
+            yield env.timeout(duration)
+            if not queue.items:
+                drained.append(env.now)
+
+    if arrivals:
+        env.process(poisson(env, arrivals, 10_000, message))
+    for _ in range(workers):
+        env.process(worker())
+    while not drained:
+        env.step()
+
+    expected = formulas.time_to_drain(backlog, arrivals, workers / duration)
+    assert drained[0] == pytest.approx(expected, rel=0.1)
+
+
+def test_a_queue_that_gets_more_than_it_takes_never_drains():
+    assert formulas.time_to_drain(1, 10, 10) == float("inf")
+
+
+def test_how_many_runs_a_sweeper_takes(env):
+    backlog, budget, each = 5_000, 20.0, 0.009
+    left, runs = backlog, 0
+
+    def sweeper():
+        nonlocal left, runs
+        while left:
+            runs += 1
+            began = env.now
+            while left and env.now - began < budget:
+                yield env.timeout(each)
+                left -= 1
+            yield env.timeout(60 - (env.now - began))
+
+    env.run(env.process(sweeper()))
+
+    assert runs == formulas.runs_to_drain(backlog, budget, each)
+
+
+def hot_product(env, rate, hold, seconds):
+    """The share of orders that one product refuses: who finds it taken comes again, and gives up in the end."""
+    taken_until, orders, refusals = 0.0, 0, 0
+
+    def order():
+        nonlocal taken_until, orders, refusals
+        orders += 1
+        for attempt in range(formulas.CONFLICT_TRIES):
+            if env.now >= taken_until:
+                taken_until = env.now + hold
+                return
+            longest = min(formulas.LONGEST_PAUSE, formulas.FIRST_PAUSE * 2**attempt)
+            yield env.timeout(random.uniform(0, longest))
+        refusals += 1
+
+    env.process(poisson(env, rate, seconds, order))
+    env.run()
+    return refusals / orders
+
+
+@pytest.mark.parametrize(
+    ("rate", "hold"), [(50, 0.010), (70, 0.010), (100, 0.010), (150, 0.010), (25, 0.020), (50, 0.020)]
+)
+def test_the_share_of_orders_that_a_hot_product_refuses(env, rate, hold):
+    simulated = hot_product(env, rate, hold, seconds=600)
+
+    assert formulas.refused(rate, hold) == pytest.approx(simulated, rel=0.2, abs=0.002)
+
+
+@pytest.mark.parametrize("hold", [0.005, 0.010, 0.020])
+def test_a_product_takes_as_many_orders_as_the_page_says(env, hold):
+    most = formulas.most_orders(hold, refused_at_most=0.001)
+
+    assert hot_product(env, most, hold, seconds=600) < 0.003
+    assert hot_product(simpy.Environment(), 2 * most, hold, seconds=300) > 0.003
+
+
+def test_the_model_tries_and_pauses_as_the_code_does(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
+
+    tries = sum(1 for _ in aws.conflict_pauses(Deadline(60)))
+
+    assert tries == formulas.CONFLICT_TRIES
+    longest = [min(formulas.LONGEST_PAUSE, formulas.FIRST_PAUSE * 2**n) for n in range(tries)]
+    assert pauses == pytest.approx(longest)
+
+
+def test_more_orders_and_longer_holds_are_refused_more_often():
+    by_rate = [formulas.refused(rate, 0.01) for rate in range(1, 300, 10)]
+    by_hold = [formulas.refused(30, hold / 1000) for hold in range(1, 60, 5)]
+
+    assert all(fewer <= more for fewer, more in pairwise(by_rate))
+    assert all(fewer <= more for fewer, more in pairwise(by_hold))
+
+
+FOUND = {  # what one order takes, in round numbers
+    "lines": 3,
+    "steps": {
+        name: {
+            "function": function,
+            "batch": batch,
+            "road": {"operations": calls, "write_units": writes, "read_units": {}},
+        }
+        for name, function, batch, calls, writes in [
+            ("request", ORDERS, 1, {"provider": 1}, {"OrdersTable": 6, "OrdersTable/unfinished": 2}),
+            ("emails: order_placed", EMAILS, 1, {"sesv2.SendEmail": 1}, {}),
+            ("emails: shipment_prepared", EMAILS, 1, {"sesv2.SendEmail": 1}, {}),
+            ("analytics: order_placed", ANALYTICS, 10, {"dynamodb.TransactWriteItems": 1}, {"SalesTable": 30}),
+            ("fulfillment: order_placed", FULFILLMENT, 1, {"provider": 1}, {"OrdersTable/unfinished": 1}),
+        ]
+    },
+}
+
+
+def test_a_loads_functions_are_as_busy_as_their_messages_make_them():
+    load = needs.Load(100, FOUND)
+
+    assert load.messages == {ORDERS: 100, EMAILS: 200, ANALYTICS: 100, FULFILLMENT: 100}
+    assert load.concurrency(ORDERS) == pytest.approx(100 * (0.300 + 0.010 + 0.002))
+    assert load.concurrency(EMAILS) == pytest.approx(200 / 10 * (0.010 + 10 * (0.400 + 0.002)))
+    assert load.concurrency(ANALYTICS) == pytest.approx(1 * (0.010 + 100 * 0.002 + 5 * 0.015))  # 24 sales a transaction
+
+
+@pytest.mark.parametrize("rate", [1, 10, 999, 100_000])
+def test_shards_keep_every_partition_below_its_limit_and_are_no_more_than_it_takes(rate):
+    load, limit = needs.Load(rate, FOUND), 1_000 * 0.7
+
+    for units, shards in ((rate * 3, load.unfinished_shards), (load.counter_units, load.sales_shards)):
+        assert units / shards <= limit
+        assert shards == 1 or units / (shards - 1) > limit
+
+
+def test_events_are_multiplied_by_the_rules_that_take_them():
+    load = needs.Load(10, FOUND)
+
+    assert load.put_events == 20
+    assert load.targets == 10 * (4 + 3)  # three consumers and the audit log; no analytics for a shipment
+
+
+def test_a_sales_transaction_holds_as_many_sales_as_the_store_puts_into_one():
+    sales = [Sale(f"event-{n}", "2026-11-23", order(lines=distinct_lines(n)), 1) for n in range(100)]
+
+    groups = SalesStore(client=None, table="sales", shards=1).groups(sales)
+
+    assert len(groups) == needs.Load(1, FOUND).sales_transactions
+
+
+def distinct_lines(n):
+    return tuple(line(f"SKU-{n}-{number}", 1, 100) for number in range(FOUND["lines"]))

@@ -1,0 +1,83 @@
+"""What an order costs: reckoned by hand for a small one, and nothing without its price, its source and its date."""
+
+from datetime import date
+from math import ceil
+
+import pytest
+
+from bench import costs
+from bench.costs import PRICES, SERVICES
+from bench.profile import ASSUMED, Step, duration_ms
+
+WRITES, READS = {"OrdersTable": 4.0, "OrdersTable/byUser": 1.0}, {"OrdersTable": 1.0}
+
+
+def step(name="request", function="OrdersFunction", batch=1, **road):
+    empty = {"operations": {}, "events": 0, "write_units": {}, "read_units": {}, "log_bytes": 0}
+    return Step(name, function, batch, empty | road)
+
+
+@pytest.mark.parametrize("name", [name for name in PRICES if isinstance(PRICES[name], dict)])
+def test_each_price_names_its_unit_and_where_it_stands(name):
+    price = PRICES[name]
+
+    assert price["usd"] > 0
+    assert price["unit"]
+    assert price["page"].startswith("https://aws.amazon.com/")
+    assert price["seen"].startswith("https://")
+
+
+def test_prices_have_a_date_and_a_region():
+    assert isinstance(PRICES["read"], date)
+    assert PRICES["region"] == "us-east-1"
+
+
+def test_everything_that_an_order_takes_is_in_a_line_of_the_table_once():
+    in_lines = [name for names in SERVICES.values() for name in names]
+
+    assert sorted(in_lines) == sorted(costs.usage([step()], 10))
+
+
+def test_an_order_reckoned_by_hand():
+    request = step(events=1, operations={"provider": 1, "dynamodb.UpdateItem": 2}, write_units=WRITES, read_units=READS)
+    # 100 messages, and so ten receives and ten deletes
+    consumer = step("analytics: order_placed", "AnalyticsFunction", 100, write_units={"SalesTable": 200.0})
+
+    used = costs.usage([request, consumer], 10, targets=1)
+
+    assert used["lambda_request"] == 1.01
+    assert used["dynamodb_write"] == 4 + 1 + 2
+    assert used["dynamodb_read"] == 1
+    assert used["eventbridge_event"] == 1
+    assert used["sqs_request"] == 1 + 20 / 100
+    own = ASSUMED["own_ms"]
+    milliseconds = 300 + 2 * ASSUMED["latency_ms"]["dynamodb.UpdateItem"] + own["invocation"] + own["message"]
+    assert request.milliseconds == milliseconds
+    analytics = (own["invocation"] + 100 * own["message"]) / 100
+    assert used["lambda_gb_second"] == pytest.approx(milliseconds / 1000 * 1.0 + analytics / 1000 * 0.5)  # 1 GB, 512 MB
+
+
+def test_what_a_million_of_it_costs():
+    assert costs.price({"dynamodb_write": 1_000_000}, "dynamodb_write") == 0.625
+    assert costs.price({}, "dynamodb_write") == 0
+    assert costs.total({"ses_mail": 1_000, "alarm": 2}) == pytest.approx(0.1 + 0.2)
+
+
+@pytest.mark.parametrize(("rate", "share"), [(0.5, 1.0), (1, 1.0), (10, 0.145), (1000, 0.05095)])
+def test_traces_are_sampled_by_the_default_rule(rate, share):
+    assert costs.sampled(rate) == pytest.approx(share)
+
+
+def test_calls_one_after_the_other_add_up():
+    assumed = {"latency_ms": {"a": 10, "b": 3}, "own_ms": {"invocation": 5, "message": 1}}
+
+    assert duration_ms({"a": 2, "b": 1}, 4, assumed) == 20 + 3 + 5 + 4
+
+
+def test_what_idle_queues_cost_is_their_pollers():
+    idle = {"function": "SweeperFunction", "road": step().road}
+
+    fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
+
+    assert fixed["sqs_request"] == 4 * 5 * ceil(costs.MONTH / 20)  # four queues, five pollers, 20 s a poll
+    assert fixed["lambda_request"] == costs.MONTH / 60
