@@ -171,7 +171,7 @@ class _Planned:
         if not fnmatch(call.name, self.pattern) or not self.where(call):
             return False
         if self.retries and self.first and not call.is_retry_of(self.first):
-            return False
+            self.times = 0  # the next call: whoever retried has given up
         self.matched += 1
         struck = self.nth <= self.matched < self.nth + self.times
         if struck and not self.first:
@@ -209,7 +209,7 @@ class Wire:
     ) -> None:
         """Plan a fault for the nth call from now on whose name matches, such as ``dynamodb.*``.
 
-        With ``retries``, further ``times`` strike retries of that call only.
+        With ``retries``, further ``times`` strike retries of that call only, and only those that follow at once.
         """
         self._planned.append(_Planned(pattern, fault, nth, times, where, retries))
 
