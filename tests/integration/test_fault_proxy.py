@@ -242,7 +242,7 @@ SEND = Call("POST", "/", "AmazonSQS.SendMessage", b'{"QueueUrl": "the-orders"}')
         (Rule(puts="the-orders"), [RESERVE]),
         (Rule(puts="the-s*"), [COUNT, PAY]),
     ],
-    ids=str,
+    ids=["any", "one service", "a table", "another table", "a table in it", "only updated", "put", "put anywhere"],
 )
 def test_a_rule_is_about_the_calls_that_it_names(rule: Rule, struck: list[Call]) -> None:
     faults = Faults()
