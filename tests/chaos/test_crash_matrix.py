@@ -12,7 +12,7 @@ from support.experiments import PAIRED
 from support.scenarios import SCENARIOS
 
 # By effort: single faults of a scenario, first faults of pairs, second faults for each; None is all.
-_PORTIONS = {"slice": (10, 2, 1), "sample": (None, 16, 6), "full": (None, None, None)}
+_PORTIONS = {"slice": (10, 2, 1), "sample": (None, 12, 5), "full": (None, None, None)}
 _PARTS = 8  # of a scenario's work, so that several processes can share it
 
 pytestmark = pytest.mark.timeout(0)

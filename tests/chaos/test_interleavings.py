@@ -19,7 +19,7 @@ from support.world import MUG, TEE, World, body
 pytestmark = pytest.mark.timeout(7200)
 
 # How many orders of a scenario's calls are tried: one by one at most, and at random if those were not all.
-ORDERS = {"slice": (3, 3), "sample": (8, 16), "full": (3_000, 500)}
+ORDERS = {"slice": (3, 3), "sample": (6, 10), "full": (3_000, 500)}
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 ORDER = ids.order_id("ada", "key-1")
