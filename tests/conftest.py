@@ -7,6 +7,7 @@ import pytest
 from pytest_socket import socket_allow_hosts
 
 from support import template
+from support.clock import standing
 
 _HEADING = "what was tried"
 
@@ -22,6 +23,13 @@ def pytest_addoption(parser):
     group.addoption("--chaos-seed", type=int, default=1, help="what the random choices begin with")
     group.addoption("--experiment", help="for tests/chaos/again.py: an experiment, as its failure named it")
     group.addoption("--chaos-schedule", help="one order of calls for a test of interleavings, such as AABAT")
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands still until it is moved, for our own servers as well."""
+    with standing() as clock:
+        yield clock
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from typing import Literal
 
 import pytest
 
-from support.clock import standing
 from support.world import deployed
 
 
@@ -28,10 +27,3 @@ def stack():
     """One stack for a file of experiments; a `World` on it begins empty."""
     with deployed() as stack:
         yield stack
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands still until it is moved."""
-    with standing() as clock:
-        yield clock

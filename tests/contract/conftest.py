@@ -4,16 +4,8 @@ import boto3
 import pytest
 
 from support import stripe_server
-from support.clock import standing
 from support.payment_providers import SECRET, Sandbox, Shop, Stripe
 from support.world import World, deployed
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands still until it is moved, for Stripe's server as well."""
-    with standing() as clock:
-        yield clock
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,7 @@
 import pytest
 
 from support import metrics
-from support.clock import standing
 from support.world import World, body, deployed
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands still until it is moved."""
-    with standing() as clock:
-        yield clock
 
 
 @pytest.fixture(scope="module")
