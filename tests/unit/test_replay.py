@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from ops import cli, replay
 from ops.replay import Replay, ReplayError, Route
-from support.clock import standing
+
+pytestmark = pytest.mark.usefixtures("clock")
 
 FROM, TO = "2026-11-22T10:00:00Z", "2026-11-23T09:00:00Z"
 ARN = "arn:aws:events:eu-central-1:123456789012:"
@@ -24,12 +25,6 @@ RESOURCES = {
     "EmailsRule": "handoff-EmailsRule-1",  # local engines leave the bus out
     "FeedbackRule": "handoff-FeedbackRule-1",  # on another bus
 }
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with standing() as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -1,16 +1,7 @@
 """What a sweep goes by: its budgets, and what it takes for unfinished."""
 
-import pytest
-
 from handoff.sweeping import Budget
 from handoff.unfinished import Remains
-from support.clock import standing
-
-
-@pytest.fixture
-def clock():
-    with standing() as clock:
-        yield clock
 
 
 def test_a_budget_is_spent_while_it_is_entered(clock):
