@@ -1,4 +1,4 @@
-"""What must hold of a whole deployment once it is quiet, whatever has happened before: the promises P1 to P4.
+"""What must hold of a whole deployment once it is quiet, whatever has happened before: the promises P1 to P4, and P9.
 
 Each check looks at the tables alone and returns what violates it, so that drills, benchmark and tests can all ask.
 They take it that every customer has an address for mails, and that stock changes by orders only.
@@ -48,6 +48,7 @@ def check(outcome: Outcome, loaded: Mapping[str, int], answered: Collection[str]
         *shipments_are_paid(outcome),
         *sales_are_exact(outcome),
         *mails_are_sent(outcome),
+        *settled_orders_keep_no_token(outcome),
     ]
 
 
@@ -183,6 +184,12 @@ def mails_are_sent(outcome: Outcome) -> list[Violation]:
         ),
         *(_wrong(f"{about} was told that it is {word}") for about, word in extra if (about, word) not in wanted),
     ]
+
+
+def settled_orders_keep_no_token(outcome: Outcome) -> list[Violation]:
+    """P9: the payment token has left every order whose payment has come to its end."""
+    ended = (order for order in outcome.orders if not _is_open(order) and "paymentDue" not in order)
+    return [_wrong(f"{order['orderId']} still has its payment token") for order in ended if "paymentToken" in order]
 
 
 def harms(violations: Iterable[Violation]) -> Counter[Harm]:

@@ -107,18 +107,11 @@ class Look:
 
 
 def letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Iterator[Letter]:
-    """Each letter of a dead-letter queue; it stays there, out of others' sight until `release`, or for two minutes.
+    """Each letter of a dead-letter queue; it stays there, and out of others' sight until the last was taken.
 
     ``wait`` is how long the last, empty receive takes, in seconds: above zero, SQS asks all of its servers.
     """
     yield from Look(client, queue_url, wait=wait)
-
-
-def release(client: "SQSClient", queue_url: str, letter: Letter) -> None:
-    """Let others see a letter again."""
-    client.change_message_visibility(
-        QueueUrl=queue_url, ReceiptHandle=letter.message["ReceiptHandle"], VisibilityTimeout=0
-    )
 
 
 def redrive(client: "SQSClient", letter: Letter, *, dead_letters_url: str, queue_url: str) -> None:

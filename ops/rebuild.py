@@ -104,7 +104,7 @@ class Rebuild:
                     wrong.append(item["orderId"])
             sales = [sale for order in orders for sale in sales_of(order)]
             for group in self._sales.groups(sales):
-                done.events += self._sales.record(group, done.generation)
+                done.events += len(self._sales.record(group, done.generation))
             done.orders += len(orders)
             # An unreadable order is not done: the next run has to come by again.
             done_up_to = items[-1]["orderId"] if items and not wrong else None

@@ -185,6 +185,7 @@ def payloads() -> dict[str, dict[str, Any]]:
         "orders_me_put.json": _http("PUT /me", good.customer, body=_profile(good.customer)),
         "orders_sales.json": _http("GET /reports/sales", query=_QUARTER, claims=_READER),
         "orders_catalog.json": _http("GET /catalog"),
+        "orders_openapi.json": _http("GET /openapi.json", good.customer),
         "orders_health.json": _http("GET /health"),
         "emails.json": _queued("emails", [placed, prepared, other_cancelled, profile_updated(good.customer)]),
         "analytics.json": _queued("analytics", [placed, other_placed, other_cancelled]),

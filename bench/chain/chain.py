@@ -18,8 +18,8 @@ from handoff.catalogue import Catalogue
 from handoff.clock import Deadline
 from handoff.customers import CustomerStore
 from handoff.errors import RequestError
-from handoff.model import Order, Status
-from handoff.placing import DEADLINE, Placement, Shop, authorise, commit, reserve
+from handoff.model import Order
+from handoff.placing import DEADLINE, AnsweredBefore, Placement, Shop, authorise, commit, outcome, reserve
 from handoff.sales import SalesStore, sales_of
 from handoff.sales_generations import FIRST
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
@@ -63,7 +63,6 @@ def _answer(event: dict[str, Any]) -> Response:
         deadline = Deadline(DEADLINE)
         placement = requests_in.placement(event)
         logger.append_keys(order_id=placement.order_id)
-        metrics.add_metric("OrderRequests", MetricUnit.Count, 1)
         return views.placed(place_order(placement, deadline))
     except problems.Problem as problem:
         return problems.answer(problem)
@@ -76,11 +75,13 @@ def _answer(event: dict[str, Any]) -> Response:
 
 def place_order(placement: Placement, deadline: Deadline) -> Order:
     """One step after the other."""
-    order = reserve(_shop, placement, deadline)
-    if order.status is not Status.PENDING:
-        return order
-    hold = authorise(_shop, order, deadline)
-    order = commit(_shop, order, hold, deadline)
+    try:
+        order = reserve(_shop, placement, deadline)
+        hold = authorise(_shop, order, deadline)
+        order = commit(_shop, order, hold, deadline)
+    except AnsweredBefore as before:
+        return outcome(before.order)
+    metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     confirm(order)
     _sales.record(sales_of(order), FIRST)
     return order

@@ -33,7 +33,7 @@ class Order(BaseModel):
 @app.post("/orders")
 def post_order(order: Order) -> Order:
     """Answer with what was sent."""
-    metrics.add_metric("OrderRequests", MetricUnit.Count, 1)
+    metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     return order
 
 

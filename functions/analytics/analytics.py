@@ -12,7 +12,7 @@ from handoff.events import DetailType, Envelope, WrongEvent
 from handoff.model import Order
 from handoff.sales import Sale, SalesStore, sales_of
 from handoff.sales_generations import GenerationStore
-from handoff.telemetry import logger
+from handoff.telemetry import MetricUnit, logger, metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -38,6 +38,7 @@ class Batch:
 
     def __init__(self) -> None:
         self._errors: dict[str, Exception] = {}
+        self._new: set[str] = set()
 
     def count(self, envelopes: list[Envelope]) -> None:
         """Count all events whose orders are there, in as few transactions as possible.
@@ -61,18 +62,25 @@ class Batch:
         groups = _sales.groups(list(sales.values()))
         for generation, group in product(generations.counted, groups):
             try:
-                _sales.record(group, generation)
+                new = _sales.record(group, generation)
             except (*aws.ERRORS, Contended) as error:
-                logger.warning("Some sales were not counted", events=len(group), generation=generation, exc_info=error)
                 self._errors |= {missed.event_id: error for missed in group}
+            else:
+                if generation == generations.current:
+                    self._new |= {counted.event_id for counted in new}
 
     def check(self, envelope: Envelope) -> None:
-        """Raise what kept this event from being counted, if anything did."""
+        """Raise what kept this event from being counted, if anything did; tell one that had been counted before."""
         if envelope.detail_type not in _COUNTED:
             raise WrongEvent(f"{envelope.detail_type} is nothing to count")
         error = self._errors.get(envelope.event_id)
         if error:
             raise error
+        if envelope.event_id in self._new:
+            self._new.remove(envelope.event_id)  # its double in the same batch is a repeat
+        else:
+            metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
+            logger.info("Counted before")
 
 
 def sale(envelope: Envelope, order: Order | None) -> Sale | None:

@@ -1,5 +1,6 @@
 """E-mail: tells customers what has become of their orders."""
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from aws_lambda_powertools.utilities.idempotency import (
     IdempotencyConfig,
     idempotent_function,
 )
+from botocore.exceptions import ClientError
 
 import mails
 from handoff import aws, consumer, mail_tags, order_store, settings
@@ -40,6 +42,7 @@ _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,
     expires_after_seconds=_REMEMBERED_DAYS * 24 * 3600,
+    response_hook=lambda _message_id, _record: None,  # what was sent before is told by it; see `send`
 )
 _persistence = DynamoDBPersistenceLayer(table_name=settings.text("IDEMPOTENCY_TABLE"), boto3_client=_dynamodb)
 
@@ -100,7 +103,7 @@ def tell_of_order(envelope: Envelope) -> None:
     else:
         mail = _ORDER_MAILS[envelope.detail_type](order, customer)
         who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
-        send(mail={"eventId": envelope.event_id, **who, **mail})
+        _tell_repeated([send(mail={"eventId": envelope.event_id, **who, **mail})])
 
 
 def tell_of_address(envelope: Envelope) -> None:
@@ -113,19 +116,21 @@ def tell_of_address(envelope: Envelope) -> None:
     if change is None:
         _skip("the address has not changed, or both addresses have been told")
         return
+    sent = []
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
             mail = mails.address_changed(customer, is_new=recipient == "new")
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
-            send(mail={"eventId": envelope.event_id, **who, **mail})
+            sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
     _customers.told(customer.user_id, sequence)
+    _tell_repeated(sent)
 
 
 @idempotent_function(  # type: ignore[untyped-decorator]
     data_keyword_argument="mail", persistence_store=_persistence, config=_idempotency, key_prefix="emails"
 )
-def send(*, mail: dict[str, str]) -> str:
-    """Send a mail, once per event and recipient; returns SES's message id."""
+def send(*, mail: dict[str, str]) -> str | None:
+    """Send a mail, once per event and recipient; returns SES's message id, or None if it had been sent before."""
     _pace.wait()
     try:
         sent = _ses.send_email(
@@ -143,10 +148,26 @@ def send(*, mail: dict[str, str]) -> str:
                 }
             },
         )
-    except _ses.exceptions.BadRequestException as error:
-        raise Permanent("the mail service can't send this mail; is the address well-formed?") from error
+    except _ses.exceptions.BadRequestException:
+        raise Permanent("the mail service can't send this mail; is the address well-formed?") from None
+    except ClientError as error:
+        raise _without_addresses(error) from None
     metrics.add_metric("MailsSent", MetricUnit.Count, 1)
     return sent["MessageId"]
+
+
+def _without_addresses(error: ClientError) -> ClientError:
+    """The same error for the log: SES's words can name the recipient, who is nobody's business there."""
+    said = error.response["Error"]
+    hidden = re.sub(r"\S*@\S*", "(an address)", said["Message"])
+    return ClientError({**error.response, "Error": {**said, "Message": hidden}}, error.operation_name)
+
+
+def _tell_repeated(sent: list[str | None]) -> None:
+    """Count an event of which every mail had been sent before."""
+    if not any(sent):
+        metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
+        logger.info("Mailed before")
 
 
 def _skip(reason: str) -> None:

@@ -5,12 +5,15 @@ Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sn
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from handoff.clock import from_iso
 from handoff.consumer import Permanent
+from handoff.events import Id
 from handoff.mail_tags import user_id_of
 from handoff.model import Model
+
+_ID = TypeAdapter(Id)
 
 
 class Recipient(Model):
@@ -55,7 +58,7 @@ class Detail(Model):
 class MailEvent(Model):
     """An event of SES as EventBridge delivers it, as far as it is looked at."""
 
-    id: str
+    id: Id
     time: str
     detail: Detail
 
@@ -105,10 +108,11 @@ def read(body: str) -> MailEvent:
     """
     try:
         event = MailEvent.model_validate_json(body)
-        _ = event.happened_at, event.user_id
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
         raise Permanent(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error shows values
-    except ValueError as error:
-        raise Permanent("not an event of SES: time or tags") from error
+    try:
+        _ = event.happened_at, _ID.validate_python(event.user_id)
+    except ValueError:
+        raise Permanent("not an event of SES: time or tags") from None
     return event

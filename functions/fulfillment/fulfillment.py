@@ -8,7 +8,7 @@ from handoff import aws, bus, consumer, order_store, payments, settings, transit
 from handoff.clock import Deadline, now_ms
 from handoff.consumer import NotYet
 from handoff.events import DetailType, Envelope
-from handoff.model import Order, PaymentState
+from handoff.model import Order, PaymentState, Status
 from handoff.outbox import announce
 from handoff.settlement import settle
 from handoff.telemetry import MetricUnit, logger, metrics
@@ -45,12 +45,15 @@ def fulfill(envelope: Envelope) -> None:
 
 
 def prepare(order: Order) -> None:
-    """Write the shipment and announce it; a cancelled or prepared order is left as it is."""
+    """Write the shipment and announce it; an order that is prepared or cancelled by now is left as it is."""
     try:
         step = transitions.prepared(order, now_ms())
-    except transitions.NotPossible as overtaken:
-        metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
-        logger.info("Overtaken", status=overtaken.order.status)
+    except transitions.NotPossible:
+        if order.status is Status.PREPARED:
+            _repeated("Prepared before")
+        else:
+            metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
+            logger.info("Skipped", reason=f"the order is {order.status.lower()}")
         return
     deadline = Deadline(_SECONDS_FOR_ONE)
     announce(_orders.unfinished, _bus, order.order_id, _orders.transition(step, deadline), deadline)
@@ -58,7 +61,15 @@ def prepare(order: Order) -> None:
 
 def settle_payment(order: Order) -> None:
     """Capture the payment of what is prepared, void that of what is cancelled."""
+    if order.payment_due is None:
+        _repeated("Settled before")
+        return
     settled = settle(_orders, _payments, order, Deadline(_SECONDS_FOR_ONE))
     if settled.payment.state is PaymentState.FAILED:
         metrics.add_metric("PaymentsFailed", MetricUnit.Count, 1)
         logger.error("The provider refused to settle a payment", reason=settled.payment.reason)
+
+
+def _repeated(found: str) -> None:
+    metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
+    logger.info(found)

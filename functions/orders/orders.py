@@ -1,5 +1,6 @@
 """The HTTP API: each route parses the request, calls the shop, and answers."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from handoff.catalogue import Catalogue
 from handoff.clock import Deadline, now_ms
 from handoff.customers import CustomerStore
 from handoff.errors import RequestError, UnknownProducts
+from handoff.model import Order
 from handoff.outbox import announce
-from handoff.placing import DEADLINE, Shop, place_order
+from handoff.placing import DEADLINE, AnsweredBefore, Shop, outcome, place_order
 from handoff.sales_report import SalesReport
-from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics, timed
 from views import Response
 
 if TYPE_CHECKING:
@@ -44,46 +46,69 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
     """Answer one request of the HTTP API (payload format 2.0)."""
     correlation_id = requests_in.correlation_id(event)
     logger.append_keys(correlation_id=correlation_id)
-    response = _answer(event)
-    response["headers"]["x-correlation-id"] = correlation_id
-    logger.info("Answered", route=event["routeKey"], status=response["statusCode"])
-    flush_metrics()
-    return response
+    try:
+        response = _answer(event)
+        response["headers"]["x-correlation-id"] = correlation_id
+        logger.info("Answered", route=event["routeKey"], status=response["statusCode"])
+        return response
+    finally:
+        flush_metrics()
 
 
 def _answer(event: dict[str, Any]) -> Response:
     """The gateway has matched the route already: its key is all the routing that is left."""
     try:
         return ROUTES.get(event["routeKey"], _no_route)(event)
-    except problems.Problem as problem:
-        return problems.answer(problem)
-    except RequestError as error:
-        return problems.answer(problems.of(error))
-    except (*aws.ERRORS, Contended) as error:
-        logger.exception("A call to AWS failed", exc_info=error)
-        return problems.answer(problems.unavailable())
     except Exception as error:  # noqa: BLE001  # the client gets a problem document, the log the rest
-        logger.exception("Unexpected error", exc_info=error)
-        return problems.answer(problems.internal())
+        return problems.answer(_problem(error))
+
+
+def _problem(error: Exception) -> problems.Problem:
+    """What the client is told of an error; what is not the client's business is logged."""
+    if isinstance(error, problems.Problem):
+        return error
+    if isinstance(error, RequestError):
+        return problems.of(error)
+    if isinstance(error, (*aws.ERRORS, Contended)):
+        logger.exception("A call to AWS failed", exc_info=error)
+        return problems.unavailable()
+    logger.exception("Unexpected error", exc_info=error)
+    return problems.internal()
 
 
 def post_order(event: dict[str, Any]) -> Response:
-    """Place an order: 201, and the same again for the same key."""
+    """Place an order: 201, and the same again for the same key. Each request is counted by what came of it."""
+    result = "OrdersFailed"
+    with timed("OrderTime"):
+        try:
+            order = _placed(event)
+            result = "OrdersPlaced"
+            metrics.add_metric("Revenue", MetricUnit.NoUnit, order.total)
+            return views.placed(order)
+        except AnsweredBefore as before:
+            result = "OrdersRepeated"
+            return views.placed(outcome(before.order))
+        except Exception as error:
+            problem = _problem(error)
+            result = problem.counted_as
+            raise problem from error
+        finally:
+            metrics.add_metric(result, MetricUnit.Count, 1)
+
+
+def _placed(event: dict[str, Any]) -> Order:
     deadline = Deadline(DEADLINE)
     placement = requests_in.placement(event)
     logger.append_keys(order_id=placement.order_id)
     try:
-        order = place_order(shop, placement, deadline)
+        return place_order(shop, placement, deadline)
     except UnknownProducts as error:
         raise problems.invalid(requests_in.fields_of(event, error.skus), str(error)) from error
-    finally:
-        metrics.add_metric("OrderRequests", MetricUnit.Count, 1)
-    return views.placed(order)
 
 
 def get_order(event: dict[str, Any]) -> Response:
     """One order of the caller's, as it stands now."""
-    return views.order(own_order(shop, requests_in.order_id(event), requests_in.user_id(event)))
+    return views.order(own_order(shop, _order_id(event), requests_in.user_id(event)))
 
 
 def list_orders(event: dict[str, Any]) -> Response:
@@ -96,7 +121,14 @@ def list_orders(event: dict[str, Any]) -> Response:
 def cancel(event: dict[str, Any]) -> Response:
     """Cancel an order of the caller's that has not been prepared yet."""
     deadline = Deadline(DEADLINE)
-    return views.order(cancel_order(shop, requests_in.order_id(event), requests_in.user_id(event), deadline))
+    return views.order(cancel_order(shop, _order_id(event), requests_in.user_id(event), deadline))
+
+
+def _order_id(event: dict[str, Any]) -> str:
+    """The order's id in the path, from here on also in the log lines."""
+    order_id = requests_in.order_id(event)
+    logger.append_keys(order_id=order_id)
+    return order_id
 
 
 def get_me(event: dict[str, Any]) -> Response:
@@ -137,13 +169,21 @@ def get_catalog(event: dict[str, Any]) -> Response:
     return views.catalog(shop.catalogue.listed(), shop.currency)
 
 
+def get_openapi(event: dict[str, Any]) -> Response:
+    """How to use this API."""
+    return views.description()
+
+
 def get_health(event: dict[str, Any]) -> Response:
     """The function runs; nothing behind it is asked."""
     return views.health(_settings.payment_provider)
 
 
 def _no_route(event: dict[str, Any]) -> Response:
-    raise problems.no_route(event["rawPath"])
+    path = event["rawPath"]
+    routes = (route.split() for route in ROUTES)
+    allowed = [method for method, known in routes if re.fullmatch(re.sub(r"{\w+}", "[^/]+", known), path)]
+    raise problems.wrong_method(allowed) if allowed else problems.no_route(path)
 
 
 ROUTES: dict[str, Callable[[dict[str, Any]], Response]] = {
@@ -155,5 +195,6 @@ ROUTES: dict[str, Callable[[dict[str, Any]], Response]] = {
     "PUT /me": put_me,
     "GET /reports/sales": get_sales,
     "GET /catalog": get_catalog,
+    "GET /openapi.json": get_openapi,
     "GET /health": get_health,
 }

@@ -1,7 +1,7 @@
 """Problem documents (RFC 9457): how the API says that something is wrong, and what to do about it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handoff import errors
@@ -28,6 +28,13 @@ class Problem(Exception):
         self.name = name
         self.document = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail, **members}
         self.headers = dict(headers or {})
+
+    @property
+    def counted_as(self) -> str:
+        """The metric of orders that end like this."""
+        if self.name == "out-of-stock":
+            return "OrdersOutOfStock"
+        return {402: "OrdersDeclined", 500: "OrdersFailed", 503: "OrdersUnavailable"}.get(self.status, "OrdersRefused")
 
 
 def answer(problem: Problem) -> Response:
@@ -69,8 +76,15 @@ def no_profile() -> Problem:
 
 
 def no_route(path: str) -> Problem:
-    """404: no such path, or not with this method."""
-    return Problem(404, "no-such-route", "Not found", f"There is nothing at {path[:200]} with this method.")
+    """404: no such path."""
+    return Problem(404, "no-such-route", "Not found", f"There is nothing at {path[:200]}.")
+
+
+def wrong_method(allowed: Sequence[str]) -> Problem:
+    """405: the path takes other methods."""
+    methods = ", ".join(allowed)
+    detail = f"This takes {methods}."
+    return Problem(405, "wrong-method", "Method not allowed", detail, headers={"allow": methods})
 
 
 def too_large(most: int) -> Problem:

@@ -7,16 +7,17 @@ from typing import Any
 
 import problems
 import requests_in
+from answers import DAY
 from handoff.sales_report import Place
 
 SCOPE = "reports:read"
 # Cognito puts the resource server's name before a scope's. The route in template.yaml names the same two.
 _SCOPES = {SCOPE, f"handoff/{SCOPE}"}
 MAX_DAYS = 92  # a quarter
-MAX_ROWS = 500
+DEFAULT_ROWS, MAX_ROWS = 100, 500
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_LIMIT = re.compile(r"[1-9]\d{0,2}")
+_DAY = re.compile(DAY)
+_LIMIT = re.compile(r"[1-9][0-9]{0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ def sales(event: dict[str, Any]) -> SalesQuery:
     problems.Problem
         Naming the parameters that are wrong.
     """
-    query = event.get("queryStringParameters") or {}
+    query = requests_in.parameters(event, {"from", "to", "limit", "cursor"})
     days = {name: _day(query.get(name, "")) for name in ("from", "to")}
     wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if day is None}
-    limit = query.get("limit", "100")
+    limit = query.get("limit", str(DEFAULT_ROWS))
     if not _LIMIT.fullmatch(limit) or int(limit) > MAX_ROWS:
         wrong["limit"] = f"must be a whole number from 1 to {MAX_ROWS}"
     first, last = days["from"], days["to"]

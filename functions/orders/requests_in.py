@@ -1,36 +1,50 @@
 """What clients send: parsed and checked before anything else sees it."""
 
 import base64
-import binascii
 import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 import problems
+from answers import ORDER_ID
 from handoff import ids
 from handoff.model import MAX_LINES, MAX_QUANTITY, Address
 from handoff.placing import Placement
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_PAGE = 50
+DEFAULT_PAGE, MAX_PAGE = 20, 50
+KEY = r"^[\x21-\x7e]{1,128}$"
 
-_KEY = re.compile(r"[\x21-\x7e]{1,128}")
-_ORDER_ID = re.compile(r"ord_[a-z2-7]{26}")
+_KEY = re.compile(KEY)
+_ORDER_ID = re.compile(ORDER_ID)
+_SUBJECT = re.compile(r"[\x21-\x7e]{1,128}")  # OpenID Connect has ASCII, and an event has 1 KB
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,64}")
 # What a mail service can take: one @, no spaces, a dot in the domain. Whether it exists, only a mail can tell.
 _EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
-_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"  # no line breaks: these texts end up in mails and on labels
+# One line, and not blank: these texts end up in mails and on labels.
+_BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_ONE_LINE = rf"^[^{_BREAKS}]*[^\s{_BREAKS}][^{_BREAKS}]*$"
 
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 def _text(longest: int) -> Any:
-    return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest, pattern=_PRINTABLE)
+    return StringConstraints(min_length=1, max_length=longest, pattern=_ONE_LINE)
+
+
+_STRIPPED = AfterValidator(str.strip)  # after the checks: so the schema says exactly what is taken
+
+
+def _whole(number: Any) -> Any:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+_WHOLE = BeforeValidator(_whole)  # to JSON Schema, and so to a client, 2.0 is an integer as well
 
 
 class Body(BaseModel):
@@ -46,16 +60,16 @@ class LineIn(Body):
     """A product and how many of it. Lines with the same product are merged."""
 
     sku: Sku
-    quantity: int = Field(ge=1, le=MAX_QUANTITY)
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY), _WHOLE]
 
 
 class AddressIn(Body):
     """Where the order goes; ``country`` as ISO 3166-1 alpha-2."""
 
-    name: Annotated[str, _text(100)]
-    street: Annotated[str, _text(200)]
-    city: Annotated[str, _text(100)]
-    postal_code: Annotated[str, _text(20)]
+    name: Annotated[str, _text(100), _STRIPPED]
+    street: Annotated[str, _text(200), _STRIPPED]
+    city: Annotated[str, _text(100), _STRIPPED]
+    postal_code: Annotated[str, _text(20), _STRIPPED]
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
@@ -65,13 +79,13 @@ class OrderIn(Body):
     lines: list[LineIn] = Field(min_length=1, max_length=MAX_LINES)
     shipping_address: AddressIn
     payment_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
-    expected_total: int | None = Field(default=None, ge=0, le=10**12)
+    expected_total: Annotated[int, Field(ge=0, le=10**12), _WHOLE] | None = None
 
 
 class ProfileIn(Body):
     """The body of ``PUT /me``."""
 
-    name: Annotated[str, _text(100)]
+    name: Annotated[str, _text(100), _STRIPPED]
     email: Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL)]
 
 
@@ -135,8 +149,8 @@ def user_id(event: dict[str, Any]) -> str:
         If the token names nobody.
     """
     subject = claims(event).get("sub")
-    if not isinstance(subject, str) or not 1 <= len(subject) <= 128:
-        raise problems.unauthenticated("The token's claim sub must name the user, in 1 to 128 characters.")
+    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+        raise problems.unauthenticated("The token's claim sub must name the user: 1 to 128 visible ASCII characters.")
     return subject
 
 
@@ -168,15 +182,30 @@ def page(event: dict[str, Any]) -> Page:
     problems.Problem
         Naming the parameter that is wrong.
     """
-    query = event.get("queryStringParameters") or {}
-    limit = query.get("limit", "20")
-    if not re.fullmatch(r"[1-9]\d?", limit) or int(limit) > MAX_PAGE:
+    query = parameters(event, {"limit", "cursor"})
+    limit = query.get("limit", str(DEFAULT_PAGE))
+    if not re.fullmatch(r"[1-9][0-9]?", limit) or int(limit) > MAX_PAGE:
         raise problems.invalid({"limit": f"must be a whole number from 1 to {MAX_PAGE}"})
     wrong = problems.invalid({"cursor": "not one that this API gave out"})
     after = place(query.get("cursor"), {"orderId", "placedAt"}, wrong)
     if after and not all(after.values()):
         raise wrong
     return Page(int(limit), after)
+
+
+def parameters(event: dict[str, Any], known: set[str]) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises
+    ------
+    problems.Problem
+        Naming those that are not known: a misspelt one is not passed over.
+    """
+    query: dict[str, str] = event.get("queryStringParameters") or {}
+    unknown = sorted(query.keys() - known)
+    if unknown:
+        raise problems.invalid({name[:100]: "not a parameter of this route" for name in unknown[:20]})
+    return query
 
 
 def place(cursor: str | None, fields: set[str], wrong: problems.Problem) -> dict[str, str] | None:
@@ -226,7 +255,7 @@ def _body(event: dict[str, Any]) -> bytes:
     text = event.get("body") or ""
     try:
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
-    except (binascii.Error, UnicodeEncodeError) as error:
+    except ValueError as error:  # of either
         raise problems.invalid({"body": "not UTF-8 text"}) from error
     if len(body) > MAX_BODY_BYTES:
         raise problems.too_large(MAX_BODY_BYTES)

@@ -3,10 +3,13 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from functools import cache
+from pathlib import Path
+from typing import TypedDict, cast
 
-from handoff.model import Customer, Model, Order, OrderSummary, Product, Status
-from handoff.sales_report import SalesPage
+import answers
+from handoff.model import Address, Customer, HistoryEntry, Line, Order, OrderSummary, Product, Status
+from handoff.sales_report import SalesPage, SalesRow
 
 
 class Response(TypedDict):
@@ -19,20 +22,27 @@ class Response(TypedDict):
 
 def placed(order: Order) -> Response:
     """201: the order as it was placed. A repeat gives the same answer, whatever has become of it since."""
-    shown = {**_order(order), "status": Status.PLACED}
+    placed_at = cast("str", order.placed_at)  # placing has set it
+    shown: answers.Placed = {**_bought(order), "placedAt": placed_at, "status": Status.PLACED}
     return _json(201, shown, location=f"/orders/{order.order_id}")
 
 
 def order(order: Order) -> Response:
     """200: an order as it stands now, with its history."""
-    history = [_dump(entry, exclude={"transition_id"}) for entry in order.history]
-    now = {"status": order.status, "sequence": order.sequence, "payment": order.payment.state, "history": history}
-    return _json(200, {**_order(order), **now})
+    shown: answers.Order = {
+        **_bought(order),
+        "placedAt": order.placed_at,
+        "status": order.status,
+        "sequence": order.sequence,
+        "payment": order.payment.state,
+        "history": [_step(entry) for entry in order.history],
+    }
+    return _json(200, shown)
 
 
 def orders(summaries: Sequence[OrderSummary], following: Mapping[str, str] | None) -> Response:
     """200: one page of orders; ``next`` is the cursor of the page after it."""
-    page: dict[str, Any] = {"orders": [_dump(summary) for summary in summaries]}
+    page: answers.OrdersPage = {"orders": [_summary(summary) for summary in summaries]}
     if following:
         page["next"] = _cursor({name: following[name] for name in ("orderId", "placedAt")})
     return _json(200, page)
@@ -40,12 +50,17 @@ def orders(summaries: Sequence[OrderSummary], following: Mapping[str, str] | Non
 
 def profile(customer: Customer) -> Response:
     """200: a customer's profile; ``emailProblem`` says that mails to the address came back or were not wanted."""
-    return _json(200, _dump(customer, include={"user_id", "name", "email", "email_problem"}))
+    shown: answers.Profile = {"userId": customer.user_id, "name": customer.name}
+    if customer.email is not None:
+        shown["email"] = customer.email
+    if customer.email_problem:
+        shown["emailProblem"] = customer.email_problem
+    return _json(200, shown)
 
 
 def sales(page: SalesPage, currency: str) -> Response:
     """200: one page of sales, revenue in minor units; ``next`` is the cursor of the page after it."""
-    report: dict[str, Any] = {"currency": currency, "sales": [_dump(row) for row in page.rows]}
+    report: answers.SalesPage = {"currency": currency, "sales": [_sold(row) for row in page.rows]}
     if page.following:
         report["next"] = _cursor({"day": page.following.day, "sku": page.following.sku})
     return _json(200, report)
@@ -53,21 +68,25 @@ def sales(page: SalesPage, currency: str) -> Response:
 
 def catalog(products: Sequence[Product], currency: str) -> Response:
     """200: what is on sale; prices in minor units, stock at most a minute old."""
-    shown = [
-        {
-            "sku": product.sku,
-            "name": product.name,
-            "unitPrice": product.unit_price,
-            "inStock": product.available > 0,
-        }
-        for product in products
-    ]
-    return _json(200, {"currency": currency, "products": shown})
+    shown: answers.Catalog = {"currency": currency, "products": [_product(product) for product in products]}
+    return _json(200, shown)
 
 
 def health(payment_provider: str) -> Response:
     """200: alive."""
-    return _json(200, {"status": "ok", "paymentProvider": payment_provider})
+    shown: answers.Health = {"status": "ok", "paymentProvider": payment_provider}
+    return _json(200, shown)
+
+
+def description() -> Response:
+    """200: the API's own description (OpenAPI)."""
+    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": _openapi()}
+
+
+@cache
+def _openapi() -> str:
+    """As ``make contracts`` has generated it."""
+    return Path(__file__).with_name("openapi.json").read_text(encoding="utf-8")
 
 
 def _cursor(place: Mapping[str, str]) -> str:
@@ -75,22 +94,71 @@ def _cursor(place: Mapping[str, str]) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def _order(order: Order) -> dict[str, Any]:
+class _Bought(TypedDict):
+    """What both views of an order show."""
+
+    orderId: str
+    lines: list[answers.Line]
+    total: int
+    currency: str
+    shippingAddress: answers.Address
+
+
+def _bought(order: Order) -> _Bought:
     return {
         "orderId": order.order_id,
-        "placedAt": order.placed_at,
-        "lines": [_dump(line) for line in order.lines],
+        "lines": [_line(line) for line in order.lines],
         "total": order.total,
         "currency": order.currency,
-        "shippingAddress": _dump(order.shipping_address),
+        "shippingAddress": _address(order.shipping_address),
     }
 
 
-def _dump(model: Model, include: set[str] | None = None, exclude: set[str] | None = None) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True, include=include, exclude=exclude)
+def _line(line: Line) -> answers.Line:
+    return {"sku": line.sku, "name": line.name, "quantity": line.quantity, "unitPrice": line.unit_price}
 
 
-def _json(status: int, document: dict[str, Any], **headers: str) -> Response:
+def _address(address: Address) -> answers.Address:
+    return {
+        "name": address.name,
+        "street": address.street,
+        "city": address.city,
+        "postalCode": address.postal_code,
+        "country": address.country,
+    }
+
+
+def _step(entry: HistoryEntry) -> answers.Step:
+    step: answers.Step = {"sequence": entry.sequence, "status": Status(entry.status), "at": entry.at}
+    if entry.reason is not None:
+        step["reason"] = entry.reason
+    return step
+
+
+def _summary(summary: OrderSummary) -> answers.OrderSummary:
+    return {
+        "orderId": summary.order_id,
+        "status": summary.status,
+        "total": summary.total,
+        "currency": summary.currency,
+        "placedAt": summary.placed_at,
+    }
+
+
+def _sold(row: SalesRow) -> answers.SalesRow:
+    return {"day": row.day, "sku": row.sku, "orders": row.orders, "units": row.units, "revenue": row.revenue}
+
+
+def _product(product: Product) -> answers.Product:
+    return {
+        "sku": product.sku,
+        "name": product.name,
+        "unitPrice": product.unit_price,
+        "inStock": product.available > 0,
+    }
+
+
+def _json(status: int, document: Mapping[str, object], **headers: str) -> Response:
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json", **headers},

@@ -24,15 +24,15 @@ _bus = bus.connect_patiently(_settings.bus_name)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Look at every shard once; returns what was done."""
+    sweep = Sweep(_orders, _customers, _payments, _bus)
+    shards = range(_settings.unfinished_shards)
     try:
-        sweep = Sweep(_orders, _customers, _payments, _bus)
-        shards = range(_settings.unfinished_shards)
         sweep.run(random.sample(shards, len(shards)))  # none is always last, when there is more to do than time
+        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all was looked at
         report = sweep.report()
-        for name, count in report.items():
-            metrics.add_metric(name, MetricUnit.Count, count)
-        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)
         logger.info("Swept", extra=report)
         return report
     finally:
+        for name, count in sweep.report().items():
+            metrics.add_metric(name, MetricUnit.Count, count)
         flush_metrics()

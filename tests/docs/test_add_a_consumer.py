@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("docs", "events", "functions", "layers", "ops", "requirements", "tests")
+COPIED = ("contracts", "docs", "events", "functions", "layers", "ops", "requirements", "tests")
 BEFORE_SWEEPER = re.compile(r"  # =+\n  # FUNCTION sweeper")
+SHOWN = re.compile(
+    r"""^ +(?:"\$\{|\["|- !Ref )[^\n]*fulfillment[^\n]*\n""", re.IGNORECASE | re.MULTILINE
+)  # of fulfillment
 
 
 def blocks() -> list[str]:
@@ -25,19 +28,25 @@ def insert(file: Path, text: str, before: str) -> None:
     file.write_text(content.replace(before, text + before))
 
 
+def renamed(text: str) -> str:
+    """What is said of fulfillment, said of loyalty."""
+    return text.replace("fulfillment", "loyalty").replace("Fulfillment", "Loyalty")
+
+
 def follow(copy: Path) -> None:
     """Do what the document says."""
-    function, resources, rule, sample, rights, test = blocks()
+    function, resources, rule, sample, rights, purposes, test = blocks()
     (copy / "functions/loyalty").mkdir()
     (copy / "functions/loyalty/loyalty.py").write_text(function)
     template = (copy / "template.yaml").read_text()
     place = BEFORE_SWEEPER.search(template)
     assert place
     template = template[: place.start()] + resources + "\n" + template[place.start() :]
-    (copy / "template.yaml").write_text(template)
+    (copy / "template.yaml").write_text(SHOWN.sub(lambda line: line[0] + renamed(line[0]), template))
     insert(copy / "template.yaml", rule, "                  - !GetAtt FeedbackRule.Arn\n")
     insert(copy / "ops/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
     insert(copy / "tests/template/test_rights.py", rights, '    "sweeper": {\n')
+    insert(copy / "tests/rights/catalogue.py", purposes, "    # --- sweeper\n")
     (copy / "tests/integration/test_loyalty.py").write_text(test)
     project = (copy / "pyproject.toml").read_text()
     (copy / "pyproject.toml").write_text(
@@ -47,7 +56,7 @@ def follow(copy: Path) -> None:
 
 def run(copy: Path, *arguments: str) -> None:
     """Run Python in the copy, whose packages come before the installed ones."""
-    path = os.pathsep.join([str(copy), str(copy / "layers/handoff")])
+    path = os.pathsep.join([str(copy), str(copy / "layers/handoff"), str(copy / "tests")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False
@@ -58,12 +67,14 @@ def run(copy: Path, *arguments: str) -> None:
 def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp_path: Path) -> None:
     # GIVEN a copy of the repository
     for name in COPIED:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "e2e", "build"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     for name in ("template.yaml", "pyproject.toml", "samconfig.toml", "Makefile"):
         shutil.copy(ROOT / name, tmp_path / name)
     # WHEN the steps are followed
     follow(tmp_path)
     run(tmp_path, "-c", "from ops.cli import main; main(['events', 'write'])")
+    run(tmp_path, "-m", "template.released")
     # THEN the consumer works, and is held to the same rules as the others
-    tests = ["tests/template", "tests/samples", "tests/integration/test_loyalty.py"]
+    purposes = "tests/rights/test_security_page.py::test_every_right_has_its_purpose_and_every_purpose_its_right"
+    tests = ["tests/template", "tests/samples", "tests/integration/test_loyalty.py", purposes]
     run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)

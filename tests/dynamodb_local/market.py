@@ -22,7 +22,7 @@ from handoff.events import Envelope
 from handoff.model import Address, Order
 from handoff.order_store import Overtaken
 from handoff.outbox import announce
-from handoff.placing import Placement, Shop, place_order
+from handoff.placing import AnsweredBefore, Placement, Shop, outcome, place_order
 from handoff.sweeping import Sweep
 from support.functions import Functions
 from support.stack import Stack
@@ -96,12 +96,18 @@ class Market:
 
     def place(self, wish: Placement) -> Answers:
         """Place an order as a client does: with the same key until the answer is definite."""
-        return _insist(wish.idempotency_key, lambda: place_order(self._shop(), wish, Deadline(_SECONDS)))
+        return _insist(wish.idempotency_key, lambda: self._placed(wish))
 
     def place_once(self, wish: Placement) -> None:
         """Place an order as somebody does who does not come back when it fails."""
-        with suppress(TryLater):
+        with suppress(TryLater, AnsweredBefore):
             place_order(self._shop(), wish, Deadline(_SECONDS))
+
+    def _placed(self, wish: Placement) -> Order:
+        try:
+            return place_order(self._shop(), wish, Deadline(_SECONDS))
+        except AnsweredBefore as before:
+            return outcome(before.order)
 
     def cancel(self, order: Order) -> Answers:
         """Cancel an order as a client does."""

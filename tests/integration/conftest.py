@@ -1,8 +1,9 @@
 """A deployment in moto for each test."""
 
+import boto3
 import pytest
 
-from support import metrics
+from support import metrics, template
 from support.world import World, body, deployed
 
 
@@ -38,3 +39,24 @@ def order_id(api):
 def printed(capsys):
     """Reads the metrics that were printed since it was last called."""
     return lambda: metrics.printed(capsys.readouterr().out)
+
+
+@pytest.fixture
+def sqs(world):
+    """A command's SQS client, on the wire. It waits for no letter: moto would wait on a clock that stands still."""
+    client = boto3.client("sqs")
+    client.meta.events.register(
+        "provide-client-params.sqs.ReceiveMessage", lambda params, **_: params.update(WaitTimeSeconds=0)
+    )
+    # What is let go is visible a moment later.
+    client.meta.events.register("after-call.sqs.ChangeMessageVisibilityBatch", lambda **_: world.clock.forward(1))
+    return client
+
+
+@pytest.fixture
+def resources(world):
+    """The stack's queues and rules: physical ids by logical id, by type."""
+    kinds = ("AWS::SQS::Queue", "AWS::Events::Rule")
+    absent = ("Partner", "Audit")  # they depend on parameters
+    names = {kind: [name for name in template.of_type(kind) if not name.startswith(absent)] for kind in kinds}
+    return {kind: {name: world.stack.resource(name).ref for name in names[kind]} for kind in kinds}

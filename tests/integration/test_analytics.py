@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from handoff.sales_generations import POINTER
 from support import invariants, wire
 from support.messages import message
 from support.world import MUG, TEE, body
@@ -250,6 +251,39 @@ def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, ord
     # THEN all are counted, and no transaction is too large
     assert sums(world)[DAY_ONE, "all"] == (101, 101, 101 * 1250)
     assert [len(write.request["TransactItems"]) for write in writes(world)[1:]] == [100, 4]
+
+
+def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, capsys):
+    # GIVEN a hundred events
+    for _ in range(99):
+        world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    capsys.readouterr()
+
+    # WHEN they come in one batch
+    assert world.queues.deliver(ANALYTICS) == 100
+
+    # THEN each is in the metrics: in as many lines as it takes, each within CloudWatch's limits, and all of analytics'
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert {(line["service"], line["consumer"]) for line in lines} == {("handoff", "analytics")}
+    for name in ("EventLagReceived", "EventLagDone"):
+        counts = [len(line[name]) for line in lines if name in line]
+        assert (sum(counts), max(counts) <= 100) == (100, True)
+
+
+def test_during_a_rebuild_a_repeat_is_what_the_generation_that_counts_knows(world, order_id, printed):
+    # GIVEN an event that was counted, and a rebuild that has begun since
+    world.queues.deliver(ANALYTICS)
+    lease = {"currentGeneration": 1, "nextGeneration": 2, "builder": "somebody", "leaseUntil": world.clock.ms + 60_000}
+    world.put("SalesTable", {"bucketId": POINTER, "entry": POINTER, **lease})
+    world.api().place(body(), key="another")
+    world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
+    printed()
+
+    # WHEN it comes again, with one that is new
+    assert world.queues.deliver(ANALYTICS) == 2
+
+    # THEN it alone is a repeat
+    assert printed()["EventsRepeated"].values == [1.0]
 
 
 def test_a_transaction_that_fails_does_not_hold_up_the_others(world):

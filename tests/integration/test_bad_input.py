@@ -73,6 +73,8 @@ BAD_FIELDS = [
     (with_address(name="x" * 101), ["shippingAddress.name"]),
     (with_address(name="Ada\nBcc: all@example.com"), ["shippingAddress.name"]),
     (with_address(street="\x00"), ["shippingAddress.street"]),
+    (with_address(street="12 Engine Way\u2028Bcc: all@example.com"), ["shippingAddress.street"]),
+    (with_address(street="\u00a0"), ["shippingAddress.street"]),
     (with_address(city=None), ["shippingAddress.city"]),
     (with_address(postalCode=12345), ["shippingAddress.postalCode"]),
     (with_address(country="gb"), ["shippingAddress.country"]),
@@ -182,7 +184,7 @@ def test_a_missing_key_is_400(api):
     assert (answer.status, answer.fields) == (400, ["Idempotency-Key"])
 
 
-@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}])
+@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}, {"sub": "\U0001f600" * 128}, {"sub": "a b"}])
 def test_a_token_that_names_nobody_is_401(world, claims):
     api = world.api()
     api._claims = claims

@@ -12,6 +12,7 @@ from support.world import MUG, body
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"]
 VISIBILITY = 721  # just longer than the longest visibility time-out of the queues, in seconds
 REFUSED = wire.refuse("AccessDeniedException")  # the SDK does not try this again by itself
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 everyone = pytest.mark.parametrize("function", CONSUMERS)
 
 # What each consumer's first call about its business looks like, so that it can be made to fail.
@@ -324,6 +325,69 @@ def test_failures_are_counted(world, order_id, function, printed):
     metrics = printed()
     assert (sum(metrics["EventsRetried"].values), sum(metrics["EventsFailed"].values)) == (5, 1)
     assert "EventLagDone" not in metrics
+
+
+@everyone
+def test_an_event_that_was_dealt_with_before_is_counted_as_repeated(world, order_id, function, printed):
+    # GIVEN an event that is new
+    printed()
+    world.queues.deliver(function)
+    assert not printed().keys() & {"EventsRepeated", "EventsSkipped"}
+
+    # WHEN it comes again, twice in one batch
+    for _ in range(2):
+        world.queues.send(function, message("order_placed", order_id, 1))
+    world.queues.deliver(function)
+
+    # THEN it is counted as such, and done
+    metrics = printed()
+    assert (metrics["EventsRepeated"].unit, sum(metrics["EventsRepeated"].values)) == ("Count", 2)
+    consumer = function.removesuffix("Function").lower()
+    assert metrics["EventsRepeated"].dimensions == {"service": "handoff", "consumer": consumer}
+    assert "EventsSkipped" not in metrics
+    assert world.queues.waiting(function) == 0
+
+
+@everyone
+def test_a_new_event_and_its_double_in_the_same_batch_are_one_repeat(world, order_id, function, printed):
+    world.queues.send(function, message("order_placed", order_id, 1))
+    printed()
+
+    assert world.queues.deliver(function) == 2
+
+    assert sum(printed()["EventsRepeated"].values) == 1
+
+
+@everyone
+def test_an_event_that_failed_is_not_repeated_when_it_comes_again(world, order_id, function, printed):
+    world.wire.on(WORK[function], REFUSED)
+    printed()
+    for _ in range(2):
+        world.queues.deliver(function)
+        world.clock.forward(11)
+
+    metrics = printed()
+    assert (sum(metrics["EventsRetried"].values), len(metrics["EventLagDone"].values)) == (1, 1)
+    assert "EventsRepeated" not in metrics
+
+
+@everyone
+def test_a_dead_letter_keeps_the_trace_of_its_event(world, function):
+    # GIVEN a message with a trace, and one without
+    traced = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
+    queue, dead_letters = (world.stack.environment(function)[name] for name in ("QUEUE_URL", "DEAD_LETTER_QUEUE_URL"))
+    world.client("sqs").send_message(QueueUrl=queue, MessageBody="traced", MessageSystemAttributes=traced)
+    world.queues.send(function, "untraced")
+
+    # WHEN they become dead letters
+    world.queues.deliver(function)
+
+    # THEN the one goes on with its trace
+    found = world.client("sqs").receive_message(
+        QueueUrl=dead_letters, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+    )["Messages"]
+    traces = {letter["Body"]: letter["Attributes"].get("AWSTraceHeader") for letter in found}
+    assert traces == {"traced": TRACE, "untraced": None}
 
 
 # --- independent ------------------------------------------------------------------------------------------------------

@@ -3,13 +3,11 @@
 import json
 from types import SimpleNamespace
 
-import boto3
 import pytest
 from click.testing import CliRunner
 
 from ops import cli, dead_letters, target
 from ops.local import ROOT
-from support import template
 from support.messages import envelope, message
 from support.template import REGION
 from support.wire import Crash, crash_after, crash_before, meanwhile, refuse
@@ -23,27 +21,6 @@ def queue(world):
     """The e-mail queue's address and that of its dead letters."""
     environment = world.stack.environment(EMAILS)
     return environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
-
-
-@pytest.fixture
-def sqs(world):
-    """The command's SQS client, on the wire. It waits for no letter: moto would wait on a clock that stands still."""
-    client = boto3.client("sqs")
-    client.meta.events.register(
-        "provide-client-params.sqs.ReceiveMessage", lambda params, **_: params.update(WaitTimeSeconds=0)
-    )
-    # What is let go is visible a moment later.
-    client.meta.events.register("after-call.sqs.ChangeMessageVisibilityBatch", lambda **_: world.clock.forward(1))
-    return client
-
-
-@pytest.fixture
-def resources(world):
-    """The stack's queues and rules: physical ids by logical id, by type."""
-    kinds = ("AWS::SQS::Queue", "AWS::Events::Rule")
-    absent = ("Partner", "Audit")  # they depend on parameters
-    names = {kind: [name for name in template.of_type(kind) if not name.startswith(absent)] for kind in kinds}
-    return {kind: {name: world.stack.resource(name).ref for name in names[kind]} for kind in kinds}
 
 
 @pytest.fixture
@@ -101,10 +78,8 @@ def test_letters_are_read_with_event_and_reason_and_stay(world, queue, die):
     die(message("order_placed", "ord_1", 1))
 
     # WHEN they are looked at, and let go
-    found = []
-    for letter in list(dead_letters.letters(world.client("sqs"), queue[1], wait=0)):
-        found.append((letter.event_id, letter.reason, letter.died_at))
-        dead_letters.release(world.client("sqs"), queue[1], letter)
+    with dead_letters.Look(world.client("sqs"), queue[1], wait=0) as look:
+        found = [(letter.event_id, letter.reason, letter.died_at) for letter in look]
     world.clock.forward(1)
 
     # THEN each says why it is there, and still is; SQS does not say when what it moved has died

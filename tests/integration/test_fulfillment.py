@@ -75,7 +75,9 @@ def test_a_placed_event_of_a_cancelled_order_is_skipped(world, cancelled, printe
     world.queues.deliver(FULFILLMENT)
 
     assert world.items("ShipmentsTable") == []
-    assert sum(printed()["EventsSkipped"].values) == 1
+    metrics = printed()
+    assert sum(metrics["EventsSkipped"].values) == 1
+    assert "EventsRepeated" not in metrics
 
 
 def test_preparing_whose_answer_is_lost_is_preparing(world, order_id):
@@ -162,6 +164,23 @@ def test_a_capture_that_the_provider_refuses_releases_nothing(world, prepared, p
     assert world.item("ShipmentsTable", orderId=prepared)["state"] == "prepared"
     assert sum(printed()["PaymentsFailed"].values) == 1
     assert world.queues.waiting(FULFILLMENT) == 0
+
+
+@pytest.mark.parametrize("detail_type", ["shipment_prepared", "order_cancelled"])
+def test_a_payment_that_was_settled_before_is_a_repeat(world, api, order_id, deliver, printed, detail_type):
+    # GIVEN an order whose payment is settled
+    if detail_type == "order_cancelled":
+        api.cancel(order_id)
+    world.queues.until_quiet()
+    settled = world.order(order_id)["payment"]
+    printed()
+
+    # WHEN the event comes again
+    deliver(detail_type, order_id, 2)
+
+    # THEN it is counted, and nothing changes
+    assert printed()["EventsRepeated"].values == [1.0]
+    assert world.order(order_id)["payment"] == settled
 
 
 BROKEN_PROVIDER = [

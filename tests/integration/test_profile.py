@@ -8,6 +8,7 @@ from handoff.customers import MOST_UNTOLD
 from support import wire
 
 EMAILS = "EmailsFunction"
+REFUSED = wire.refuse("AccessDeniedException")
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com"}
 
 
@@ -117,7 +118,7 @@ def test_a_changed_name_alone_is_not_mailed(world, api):
     assert len(world.mails()) == 1
 
 
-def test_the_pair_is_kept_until_both_addresses_are_told(world, api):
+def test_the_pair_is_kept_until_both_addresses_are_told(world, api, printed):
     # GIVEN a change whose second mail fails
     put(api)
     world.queues.until_quiet(EMAILS)
@@ -128,11 +129,32 @@ def test_the_pair_is_kept_until_both_addresses_are_told(world, api):
 
     # WHEN it is tried again
     world.clock.forward(11)
+    printed()
     world.queues.until_quiet(EMAILS)
 
-    # THEN both are told, each once
+    # THEN both are told, each once, and the half that was new makes it no repeat
     assert [to for to, _ in told(world)] == ["grace@example.com", "grace@example.com", "hopper@example.com"]
+    assert "EventsRepeated" not in printed()
     assert stored(world)["addressChanges"] == {}
+
+
+def test_a_change_that_was_told_at_both_addresses_before_is_a_repeat(world, api, printed):
+    # GIVEN a change that was told, and whose pair of addresses could not be forgotten
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    put(api, email="hopper@example.com")
+    world.wire.on("dynamodb.UpdateItem", REFUSED, where=world.touching("CustomersTable"))
+    world.queues.deliver(EMAILS)
+
+    # WHEN it is tried again
+    world.clock.forward(11)
+    printed()
+    world.queues.deliver(EMAILS)
+
+    # THEN nobody is told again, and it is one repeat
+    metrics = printed()
+    assert metrics["EventsRepeated"].values == [1.0]
+    assert "MailsSent" not in metrics
 
 
 def test_an_event_that_the_bus_refused_is_swept_up(world, api):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from support import wire
+from support import contract, wire
 from support.world import MUG, TEE, body
 
 
@@ -180,6 +180,23 @@ def test_the_catalogue_shows_what_is_on_sale(world, api):
     }
 
 
+@pytest.mark.parametrize("url", ["/orders?limt=1", "/orders?limit=1&Limit=1", "/orders?=1"])
+def test_a_parameter_that_there_is_not_is_400(api, url):
+    answer = api.get(url)
+
+    assert (answer.status, answer.problem) == (400, "invalid-request")
+    assert answer.fields in (["limt"], ["Limit"], [""])
+
+
+def test_the_api_describes_itself(world, api):
+    with world.wire.watched() as calls:
+        first, second = api.get("/openapi.json"), api.get("/openapi.json")
+
+    assert first.status == 200
+    assert first.json == second.json == json.loads(contract.DOCUMENT.read_text(encoding="utf-8"))
+    assert calls == []
+
+
 def test_health_asks_nobody(world, api):
     with world.wire.watched() as calls:
         answer = api.get("/health")
@@ -190,13 +207,29 @@ def test_health_asks_nobody(world, api):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/orderz"), ("DELETE", "/orders"), ("PUT", "/catalog"), ("POST", "/orders/x")],
+    [("GET", "/"), ("GET", "/orderz"), ("PUT", "/orders/x/y"), ("POST", "/orders/x/cancel/"), ("GET", "/orders//")],
 )
 def test_an_unknown_path_is_a_proper_404(api, method, path):
     answer = api.call(method, path)
 
     assert (answer.status, answer.problem) == (404, "no-such-route")
     assert path in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/orders", "POST, GET"),
+        ("PUT", "/catalog", "GET"),
+        ("HEAD", "/health", "GET"),
+        ("POST", "/orders/x", "GET"),
+        ("GET", "/orders/x/cancel", "POST"),
+    ],
+)
+def test_a_path_with_another_method_is_405_and_says_which_it_takes(api, method, path, allowed):
+    answer = api.call(method, path)
+
+    assert (answer.status, answer.problem, answer.headers["allow"]) == (405, "wrong-method", allowed)
 
 
 def test_a_mistake_of_ours_is_500_and_shows_nothing(world, api):

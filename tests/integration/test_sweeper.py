@@ -1,6 +1,7 @@
 """The sweeper: it finishes whatever was left half done, and says how old the oldest of it is."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from support import invariants, wire
 from support.wire import Crash
@@ -76,6 +77,23 @@ def test_the_age_is_that_of_the_oldest(world, placed_unheard, printed):
     world.sweep()
 
     assert printed()["UnfinishedAge"].values == [300.0]
+
+
+def test_a_run_that_fails_reports_what_it_did_and_no_age(world, placed_unheard, printed):
+    # GIVEN an order to be swept, and a table that can't be read to its end
+    placed_unheard(1)
+    world.clock.forward(MINUTE)
+    world.wire.on("dynamodb.Query", wire.refuse("AccessDeniedException"), nth=8)
+    printed()
+
+    # WHEN a run fails because of it
+    with pytest.raises(ClientError):
+        world.sweep()
+
+    # THEN what it did is counted; nobody knows the age of what it did not see
+    metrics = printed()
+    assert metrics["EventsSwept"].values == [1.0]
+    assert "UnfinishedAge" not in metrics
 
 
 def test_every_run_reports_what_it_did(world, printed):
@@ -293,6 +311,38 @@ def test_events_are_taken_out_in_one_write_unless_one_of_their_orders_has_change
         "PutEvents",
         "UpdateItem",
     ]
+
+
+def test_an_order_that_cannot_be_written_does_not_keep_the_others_of_its_write_in_the_outbox(world, placed_unheard):
+    # GIVEN three orders in one shard, one of which DynamoDB refuses to write
+    unheard = world.order(placed_unheard(1)[0])
+    for n in range(2):
+        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}"})
+    world.clock.forward(MINUTE)
+    refused = "ord_0"
+    reason = {"Code": "ValidationError", "Message": "Item size to update has exceeded the maximum allowed size"}
+
+    def refuse_one(call, deliver):
+        keys = [write["Update"]["Key"]["orderId"]["S"] for write in call.request["TransactItems"]]
+        reasons = [reason if key == refused else {"Code": "None"} for key in keys]
+        return wire.refuse("TransactionCanceledException", CancellationReasons=reasons)(call, deliver)
+
+    world.wire.on("dynamodb.TransactWriteItems", refuse_one)
+    world.wire.on(
+        "dynamodb.UpdateItem",
+        wire.refuse("ValidationException"),
+        where=lambda call: call.request["Key"]["orderId"]["S"] == refused,
+    )
+
+    # WHEN they are swept
+    report = world.sweep()
+    (write,) = world.wire.named("dynamodb.TransactWriteItems")[1:]  # the first was the reservation
+    assert len(write.request["TransactItems"]) == 3
+
+    # THEN the others' events are taken out, and that one is put off
+    assert (report["EventsSwept"], report["SweepFailures"]) == (3, 1)
+    assert {order["orderId"] for order in world.items("OrdersTable") if order["outbox"]} == {refused}
+    assert world.order(refused)["dueAt"] > world.clock.ms
 
 
 def test_a_crash_after_publishing_publishes_again(world, placed_unheard):

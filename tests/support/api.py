@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from support import template
+from support import contract, template
 from support.functions import Functions
 
 # HTTP API passes these as text; it encodes all others. Source:
@@ -60,8 +60,11 @@ class Api:
         """Any request. A body is JSON unless the headers say otherwise."""
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
-        response = self._functions.invoke("OrdersFunction", event(method, url, body, headers, self._claims))
-        return Answer(response["statusCode"], response["headers"], json.loads(response["body"]))
+        request = event(method, url, body, headers, self._claims)
+        response = self._functions.invoke("OrdersFunction", request)
+        answer = Answer(response["statusCode"], response["headers"], json.loads(response["body"]))
+        contract.check(request["routeKey"], answer.status, answer.headers, answer.json)
+        return answer
 
 
 def event(

@@ -50,6 +50,7 @@ class Functions:
         self._warm: dict[str, ModuleType] = {}
         self._last = ""
         self.running: list[str] = []  # more than one if a fault on the wire invokes another
+        self.ended: list[tuple[str, bool]] = []  # every invocation, and whether it failed
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """Invoke a function; event and answer are JSON, as they are in Lambda. A crash ends its process."""
@@ -60,13 +61,16 @@ class Functions:
                 self._last = function
             context = Context(function, self._clock.ms + self._stack.timeout(function) * 1000, lambda: self._clock.ms)
             self.running.append(function)
+            failed = True
             try:
-                return json.loads(json.dumps(handler(json.loads(json.dumps(event)), context)))
+                answer = json.loads(json.dumps(handler(json.loads(json.dumps(event)), context)))
+                failed = False
+                return answer
             except Crash:
                 self.stop(function)
                 raise
             finally:
-                self.running.pop()
+                self.ended.append((self.running.pop(), failed))
 
     def module(self, function: str) -> ModuleType:
         """The function's module, imported afresh unless it is warm."""

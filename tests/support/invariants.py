@@ -1,4 +1,4 @@
-"""What must hold once everything is quiet, whatever has happened before (the promises P1 to P4, P7 and P10)."""
+"""What must hold once everything is quiet, whatever has happened before (the promises P1 to P4, P7, P9 and P10)."""
 
 import json
 import re
@@ -32,6 +32,7 @@ def check(world: World, loaded: dict[str, int]) -> None:
     every_event_is_out(world)
     sales_are_exact(world)
     shipments_are_paid(world)
+    settled_orders_keep_no_token(world)
 
 
 def check_all(
@@ -176,6 +177,13 @@ def shipments_are_paid(world: World) -> None:
     paid = {order["orderId"] for order in world.items("OrdersTable") if order["payment"]["state"] == "captured"}
     assert shipped.keys() == prepared
     assert {order_id for order_id, state in shipped.items() if state == "released"} == paid
+
+
+def settled_orders_keep_no_token(world: World) -> None:
+    """P9: the payment token has left every order whose payment has come to its end."""
+    for order in world.items("OrdersTable"):
+        if order["status"] not in {"PENDING", "PLACED"} and "paymentDue" not in order:
+            assert "paymentToken" not in order, order
 
 
 def sales(world: World, generation: int | None = None) -> list[tuple[str, str, str, int]]:

@@ -31,6 +31,7 @@ _PSEUDO = {
 _UNSEEN = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "SSESpecification"}
 
 _AS_LOCALLY = {"Audit": "false"}  # no engine delivers events to log groups
+_NO_VALUE = object()
 
 Client = Callable[[str], Any]
 
@@ -128,7 +129,8 @@ class Stack:
             ((function, argument),) = node.items()
             if function == "Ref" or function.startswith("Fn::"):
                 return self._evaluate(function, argument)
-        return {name: self.value(part) for name, part in node.items()}
+        values = {name: self.value(part) for name, part in node.items()}
+        return {name: value for name, value in values.items() if value is not _NO_VALUE}
 
     def _evaluate(self, function: str, argument: Any) -> Any:
         match function:
@@ -150,7 +152,9 @@ class Stack:
             case _:
                 raise NotImplementedError(f"{function} in template.yaml: teach tests/support/stack.py")
 
-    def _ref(self, name: str) -> str:
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return _NO_VALUE
         if name in _PSEUDO:
             return _PSEUDO[name]
         return self.parameters[name] if name in self.parameters else self.resource(name).ref

@@ -1,6 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 
-from template import translated
+from support.cloudwatch import CloudWatch
+from support.day import Day, beginning
+from support.stack import Stack as Deployment
+from support.world import deployed
+from template import days, translated
 from template.translated import Consumer, Properties, Stack
 
 _STACK = translated.stack(**translated.EVERYTHING)
@@ -60,3 +66,26 @@ def alarm(request: pytest.FixtureRequest) -> Properties:
 def table_id(request: pytest.FixtureRequest) -> str:
     """Every table."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    """The stack in moto."""
+    with deployed() as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def good_day(deployment: Deployment) -> Day:
+    """A good day that is over."""
+    with beginning(deployment) as day:
+        days.good(day)
+    return day
+
+
+@pytest.fixture(scope="module")
+def emitted(deployment: Deployment) -> CloudWatch:
+    """All metrics that our functions ever emit."""
+    with beginning(deployment) as day:
+        days.everything(day)
+    return day.cloudwatch

@@ -48,15 +48,6 @@ def routes() -> set[str]:
     raise AssertionError("orders.py has no ROUTES")
 
 
-def argument_of(function: str, call: str) -> str:
-    """The one text that a function's own module passes to this call."""
-    calls = [found for found in _calls(ROOT / f"functions/{function}/{function}.py") if ast.unparse(found.func) == call]
-    assert len(calls) == 1, f"{function}.py has {len(calls)} calls of {call}"
-    value = ast.literal_eval(calls[0].args[0])
-    assert isinstance(value, str)
-    return value
-
-
 def constant(function: str, name: str) -> int:
     """A number that a function's own module names."""
     for node in ast.parse((ROOT / f"functions/{function}/{function}.py").read_text()).body:

@@ -1,107 +1,105 @@
-"""Alarms: on what exists, under the names that are really emitted, and heard by somebody."""
+"""Alarms: each goes off on its bad day and on no good one, tells somebody, and says what to do."""
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
+import re
 
 import pytest
 
-from template import source, translated
-from template.translated import ROOT, Consumer, Properties, Stack, named, variables_of
+from support.cloudwatch import CloudWatch, Metric
+from support.day import Day, beginning
+from support.stack import Stack as Deployment
+from template import days, known, translated
+from template.days import HOUR, BadDay
+from template.translated import ROOT, Consumer, Properties, Stack
 
-MINUTE = 60
-
-
-@dataclass(frozen=True)
-class Emitted:
-    """A metric as it stands in a log line."""
-
-    namespace: str
-    name: str
-    dimensions: frozenset[tuple[str, str]]
-    unit: str
+_STACK = translated.stack(**translated.EVERYTHING)
+_ALARMS = _STACK.of_type("AWS::CloudWatch::Alarm")
+_BAD_DAYS = days.bad(_STACK)
 
 
-@pytest.fixture(scope="module")
-def emitted() -> set[Emitted]:
-    """The metrics that the consumers and the sweeper emit, a refused capture among them, under their environment."""
-    stack = translated.stack()
-    variables = variables_of(stack.functions()["sweeper"]) | variables_of(stack.functions()["fulfillment"])
-    connected = [source.argument_of(consumer.name, "consumer.connect") for consumer in stack.consumers()]
-    run = subprocess.run(
-        [sys.executable, ROOT / "tests/template/emit.py", *connected],
-        input=(ROOT / "events/emails.json").read_text(),
-        env={
-            **{name: str(value) for name, value in variables.items()},
-            "PATH": os.environ["PATH"],
-            "PYTHONDONTWRITEBYTECODE": "1",  # the functions' folders are uploaded as they are
-            "PYTHONPATH": os.pathsep.join(
-                [str(ROOT / "functions/sweeper"), str(ROOT / "functions/fulfillment"), str(ROOT / "layers/handoff")]
-            ),
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    return {metric for line in lines if "_aws" in line for metric in metrics(line)}
+@pytest.fixture(params=_ALARMS)
+def alarm_id(request: pytest.FixtureRequest) -> str:
+    """Every alarm."""
+    return request.param
 
 
-def metrics(line: dict) -> set[Emitted]:
-    """The metrics of a line in the embedded metric format."""
-    return {
-        Emitted(
-            namespace=block["Namespace"],
-            name=metric["Name"],
-            dimensions=frozenset((name, line[name]) for name in names),
-            unit=metric["Unit"],
-        )
-        for block in line["_aws"]["CloudWatchMetrics"]
-        for names in block["Dimensions"]
-        for metric in block["Metrics"]
-        if metric["Name"] in line
-    }
+# --- when they go off -------------------------------------------------------------------------------------------------
 
 
-def dimensions(alarm: Properties) -> dict[str, str]:
-    """An alarm's dimensions."""
-    return {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+def test_every_alarm_has_a_bad_day_and_every_bad_day_an_alarm() -> None:
+    assert _BAD_DAYS.keys() == _ALARMS.keys()
 
 
-def alarms_on(stack: Stack, namespace: str, metric: str, **wanted: str) -> list[Properties]:
-    """The alarms on exactly this metric."""
-    return [
-        alarm
-        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
-        if (alarm["Namespace"], alarm["MetricName"], dimensions(alarm)) == (namespace, metric, wanted)
-    ]
+@pytest.mark.parametrize(
+    ("alarm_id", "bad_day"),
+    [(alarm_id, bad_day) for alarm_id, bad_days in _BAD_DAYS.items() for bad_day in bad_days],
+    ids=[f"{alarm_id}-{n}" for alarm_id, bad_days in _BAD_DAYS.items() for n in range(len(bad_days))],
+)
+def test_an_alarm_goes_off_on_its_bad_day(deployment: Deployment, alarm_id: str, bad_day: BadDay) -> None:
+    with beginning(deployment) as day:
+        bad_day(day)
+    # That a metric is missing raises an alarm is not to hide that its values do not.
+    missing = {} if bad_day is days.silence else {"TreatMissingData": "notBreaching"}
+    assert "ALARM" in day.states(_ALARMS[alarm_id] | missing)
 
 
-def fires_at(alarm: Properties, value: float) -> bool:
-    """Whether a value breaches an alarm's threshold."""
-    match alarm["ComparisonOperator"]:
-        case "GreaterThanOrEqualToThreshold":
-            return value >= alarm["Threshold"]
-        case "GreaterThanThreshold":
-            return value > alarm["Threshold"]
-        case operator:
-            raise NotImplementedError(operator)
+def test_no_alarm_goes_off_on_a_good_day(good_day: Day) -> None:
+    states = {alarm_id: set(good_day.states(alarm)) for alarm_id, alarm in _ALARMS.items()}
+    assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
 
-def test_every_alarm_tells_somebody_and_what_to_do(alarm: Properties) -> None:
+def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
+    states = {alarm_id: CloudWatch().states(alarm, 0, HOUR * 1000)[-1] for alarm_id, alarm in _ALARMS.items()}
+    assert states == dict.fromkeys(_ALARMS, "OK") | {"UnfinishedAgeAlarm": "ALARM"}
+
+
+# --- what they watch --------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_on_aws_watches_what_aws_publishes(alarm_id: str) -> None:
+    metric = Metric.watched_by(_ALARMS[alarm_id])
+    if metric.namespace != "Handoff":
+        assert statistic_of(_ALARMS[alarm_id]) in known.by_aws(metric, _STACK)["statistics"]
+
+
+def test_the_simulated_aws_publishes_nothing_that_aws_does_not(good_day: Day) -> None:
+    simulated = {metric: unit for metric, unit in good_day.cloudwatch.units.items() if metric.namespace != "Handoff"}
+    assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"}
+    assert simulated == {metric: known.by_aws(metric, _STACK)["unit"] for metric in simulated}
+
+
+def test_an_alarm_on_our_own_metrics_asks_for_what_they_mean(alarm_id: str, emitted: CloudWatch) -> None:
+    metric = Metric.watched_by(_ALARMS[alarm_id])
+    if metric.namespace == "Handoff":
+        assert statistic_of(_ALARMS[alarm_id]) in known.statistics(metric, emitted.units[metric])
+
+
+def test_percentiles_are_looked_at_however_few_values_they_are_of(alarm_id: str) -> None:
+    alarm = _ALARMS[alarm_id]
+    assert alarm.get("EvaluateLowSampleCountPercentile") == ("evaluate" if "ExtendedStatistic" in alarm else None)
+
+
+def test_every_dead_letter_queue_has_its_alarm(dead_letters_id: str) -> None:
+    watched = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{dead_letters_id}.QueueName}}")
+    assert [Metric.watched_by(alarm) for alarm in _ALARMS.values()].count(watched) == 1
+
+
+def test_every_consumer_has_all_four_alarms(consumer: Consumer) -> None:
+    name = consumer.queue_id.removesuffix("Queue")
+    assert {f"{name}{kind}Alarm" for kind in ("DeadLetters", "Errors", "Oldest", "Lag")} <= _ALARMS.keys()
+
+
+def test_a_message_that_waits_raises_an_alarm_long_before_it_is_lost(consumer: Consumer) -> None:
+    alarm = _ALARMS[f"{consumer.queue_id.removesuffix('Queue')}OldestAlarm"]
+    needed = alarm["Threshold"] + alarm["Period"] * alarm["EvaluationPeriods"]
+    assert needed < consumer.queue["MessageRetentionPeriod"] / 24
+
+
+# --- whom they tell, and what -----------------------------------------------------------------------------------------
+
+
+def test_every_alarm_tells_somebody(alarm: Properties) -> None:
     assert alarm["AlarmActions"] == ["${AlarmTopic}"]
     assert alarm.get("ActionsEnabled", True) is True
-    assert len(alarm["AlarmDescription"]) > 40
-
-
-def test_every_alarm_says_what_missing_data_means(alarm: Properties) -> None:
-    assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
 
 
 def test_an_address_is_told_of_alarms_if_one_is_given(stack: Stack) -> None:
@@ -110,101 +108,25 @@ def test_an_address_is_told_of_alarms_if_one_is_given(stack: Stack) -> None:
     assert told == {"TopicArn": "${AlarmTopic}", "Protocol": "email", "Endpoint": "ops@example.com"}
 
 
-def test_the_first_dead_letter_raises_an_alarm(stack: Stack, dead_letters_id: str) -> None:
-    # GIVEN the alarm of a queue in which there should be nothing
-    queue = f"${{{dead_letters_id}.QueueName}}"
-    (alarm,) = alarms_on(stack, "AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=queue)
-    # THEN one message in it is enough, within minutes
-    assert fires_at(alarm, 1)
-    assert not fires_at(alarm, 0)
-    assert alarm["Statistic"] == "Maximum"
-    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 5 * MINUTE
+def test_every_alarm_says_what_to_do_and_where_more_is_written() -> None:
+    # GIVEN the entries of the section on alarms
+    section = (ROOT / "docs/operating.md").read_text().partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    entries = {anchor(heading) for heading in re.findall(r"^### (.+)$", section, flags=re.MULTILINE)}
+    # THEN each description ends with one of them, and none is left over
+    named_entries = set()
+    for alarm_id, alarm in _ALARMS.items():
+        text, _, entry = alarm["AlarmDescription"].rpartition(" docs/operating.md#")
+        assert len(text) > 60, alarm_id
+        named_entries.add(entry)
+    assert named_entries == entries
 
 
-def test_a_message_that_waits_raises_an_alarm_long_before_it_is_lost(stack: Stack, consumer: Consumer) -> None:
-    (alarm,) = alarms_on(
-        stack, "AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=f"${{{consumer.queue_id}.QueueName}}"
-    )
-    assert alarm["Statistic"] == "Maximum"
-    assert not fires_at(alarm, MINUTE)
-    assert fires_at(alarm, consumer.queue["MessageRetentionPeriod"] / 24)
+def anchor(heading: str) -> str:
+    """A heading's address within its page."""
+    return re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-")
 
 
-def test_a_consumer_that_lags_raises_an_alarm(stack: Stack, consumer: Consumer, emitted: set[Emitted]) -> None:
-    # GIVEN the lag that this consumer emits under its own name
-    name = source.argument_of(consumer.name, "consumer.connect")
-    (lag,) = (metric for metric in emitted if metric.name == "EventLagDone" and ("consumer", name) in metric.dimensions)
-    # THEN its 95th percentile has an alarm, at seconds to minutes
-    (alarm,) = alarms_on(stack, lag.namespace, lag.name, **dict(lag.dimensions))
-    assert alarm["ExtendedStatistic"] == "p95"
-    assert lag.unit == "Milliseconds"
-    assert not fires_at(alarm, 1_000)
-    assert fires_at(alarm, 10 * MINUTE * 1_000)
-
-
-def test_lag_alarms_are_of_consumers_that_exist(stack: Stack) -> None:
-    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
-    watched = {dimensions(alarm)["consumer"] for alarm in alarms if alarm["MetricName"] == "EventLagDone"}
-    assert watched == {consumer.name for consumer in stack.consumers()}
-
-
-def test_alarms_on_our_own_metrics_are_on_what_is_emitted(stack: Stack, emitted: set[Emitted]) -> None:
-    there = {(metric.namespace, metric.name, metric.dimensions) for metric in emitted}
-    watched = {
-        (alarm["Namespace"], alarm["MetricName"], frozenset(dimensions(alarm).items()))
-        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
-        if not alarm["Namespace"].startswith("AWS/")
-    }
-    assert watched
-    assert watched <= there
-
-
-def test_metrics_have_the_dimensions_service_and_consumer_only(emitted: set[Emitted]) -> None:
-    assert emitted
-    assert {name for metric in emitted for name, _ in metric.dimensions} == {"service", "consumer"}
-
-
-def test_alarms_on_aws_metrics_are_on_what_is_in_the_stack(stack: Stack) -> None:
-    alarms = [
-        alarm for alarm in stack.of_type("AWS::CloudWatch::Alarm").values() if alarm["Namespace"].startswith("AWS/")
-    ]
-    assert alarms
-    assert {named(value) for alarm in alarms for value in dimensions(alarm).values()} <= stack.resources.keys()
-
-
-def test_work_that_stays_unfinished_raises_an_alarm_and_so_does_silence(stack: Stack) -> None:
-    (alarm,) = alarms_on(stack, "Handoff", "UnfinishedAge", service="handoff")
-    assert alarm["TreatMissingData"] == "breaching"
-    assert alarm["Statistic"] == "Maximum"
-    # The sweeper reports each minute: several missing reports in a row are silence.
-    assert 2 * MINUTE <= alarm["Period"] * alarm["EvaluationPeriods"] <= 10 * MINUTE
-    assert not fires_at(alarm, 5 * MINUTE)
-    assert fires_at(alarm, 60 * MINUTE)
-
-
-def test_a_payment_that_stays_due_for_23_hours_raises_an_alarm(stack: Stack) -> None:
-    (alarm,) = alarms_on(stack, "Handoff", "PaymentsStuck", service="handoff")
-    assert fires_at(alarm, 1)
-    assert not fires_at(alarm, 0)
-
-
-def test_a_hold_that_is_about_to_lapse_raises_an_alarm(stack: Stack) -> None:
-    (alarm,) = alarms_on(stack, "Handoff", "HoldsExpiring", service="handoff")
-    assert fires_at(alarm, 1)
-    assert not fires_at(alarm, 0)
-    # The sweeper looks at what it could not finish every four minutes at least.
-    assert alarm["Period"] >= 5 * MINUTE
-
-
-def test_the_apis_failures_raise_an_alarm(stack: Stack) -> None:
-    (alarm,) = alarms_on(stack, "AWS/ApiGateway", "5xx", ApiId="${Api}")
-    assert alarm["Statistic"] == "Sum"
-    assert not fires_at(alarm, 0)
-    assert fires_at(alarm, 10)
-
-
-def test_slow_answers_raise_an_alarm(stack: Stack) -> None:
-    (alarm,) = alarms_on(stack, "AWS/ApiGateway", "Latency", ApiId="${Api}")
-    assert alarm["ExtendedStatistic"] == "p99"
-    assert not fires_at(alarm, 500)
-    assert fires_at(alarm, 5_000)
+def statistic_of(alarm: Properties) -> str:
+    """What an alarm asks its metric for."""
+    statistic: str = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    return statistic

@@ -53,7 +53,7 @@ def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(stack: Stack) ->
 
 
 def test_the_query_finds_the_trail_of_one_order(stack: Stack) -> None:
-    (query,) = stack.of_type("AWS::Logs::QueryDefinition").values()
+    query = stack.of_type("AWS::Logs::QueryDefinition")["OrderTrailQuery"]
     assert query["LogGroupNames"] == ["${AuditLog}"]
     assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
     assert "`detail-type`" in query["QueryString"]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from handoff.events import SOURCES, DetailType, Envelope, outbox_entry, profile_updated
-from template.translated import Consumer, Properties, Stack, named
+from handoff.events import SOURCES, DetailType, Envelope
+from ops import samples
+from template.translated import ROOT, Consumer, Properties, Stack, named
 
+EXAMPLES = ROOT / "contracts/events/examples"
 HOUR = 3_600
 # DESIGN.md, section 4. A new consumer may be added here, but is held to the general rules without it.
 HEARD = {
@@ -20,13 +22,8 @@ HEARD = {
 
 
 def event(detail_type: DetailType) -> dict[str, Any]:
-    """An event as EventBridge sees it."""
-    happened: dict[str, Any] = {"user_id": "user_1", "sequence": 1, "at": 1_795_428_000_123, "correlation_id": "c-1"}
-    if detail_type is DetailType.USER_PROFILE_UPDATED:
-        entry = profile_updated(changed_fields=["email"], **happened)
-    else:
-        entry = outbox_entry(detail_type, order_id="ord_1", **happened)
-    seen = {"source": entry.source, "detail-type": entry.detail_type, "detail": json.loads(entry.detail)}
+    """An event as a run of the functions has published it: tests/contracts records it."""
+    seen: dict[str, Any] = json.loads((EXAMPLES / f"{detail_type}.json").read_text(encoding="utf-8"))
     Envelope.model_validate(seen)
     return seen
 
@@ -62,8 +59,31 @@ def test_a_pattern_names_only_events_and_sources_that_exist(choosing_rule: Prope
 def test_a_pattern_matches_nobody_elses_events(choosing_rule: Properties) -> None:
     pattern = EventPattern.load(json.dumps(choosing_rule["EventPattern"]))
     for detail_type in DetailType:
-        assert not pattern.matches_event({**event(detail_type), "source": "aws.partner/somebody"})
-        assert not pattern.matches_event({**event(detail_type), "detail-type": f"{detail_type}_v2"})
+        source = SOURCES[detail_type]
+        for other in ("aws.partner/somebody", f"{source}.eu", f"my.{source}", source.upper(), source[:-1], ""):
+            assert not pattern.matches_event({**event(detail_type), "source": other}), other
+        for other in (f"{detail_type}_v2", f"un{detail_type}", str(detail_type).upper(), ""):
+            assert not pattern.matches_event({**event(detail_type), "detail-type": other}), other
+
+
+def test_the_audit_hears_everything_whoever_sends_it(stack: Stack) -> None:
+    pattern = EventPattern.load(json.dumps(stack.of_type("AWS::Events::Rule")["AuditRule"]["EventPattern"]))
+    for detail_type in DetailType:
+        assert pattern.matches_event(event(detail_type))
+        assert pattern.matches_event({**event(detail_type), "source": "somebody.else", "detail-type": "anything"})
+
+
+def test_no_consumer_of_our_events_hears_what_ses_reports_and_feedback_hears_nothing_else(stack: Stack) -> None:
+    # GIVEN a mail of this stack's that came back, and the rules
+    bounced = samples.bounced(samples.customers()[0])
+    bounced["detail"]["mail"]["tags"]["ses:configuration-set"] = ["${AWS::StackName}-mail"]
+    rules = {
+        name: EventPattern.load(json.dumps(rule["EventPattern"]))
+        for name, rule in stack.of_type("AWS::Events::Rule").items()
+    }
+    # THEN feedback hears of it, and the audit of all
+    assert {name for name, pattern in rules.items() if pattern.matches_event(bounced)} == {"AuditRule", "FeedbackRule"}
+    assert not [detail_type for detail_type in DetailType if rules["FeedbackRule"].matches_event(event(detail_type))]
 
 
 def test_rules_listen_to_the_bus_that_the_functions_publish_to(stack: Stack, choosing_rule: Properties) -> None:

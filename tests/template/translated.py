@@ -29,7 +29,7 @@ class Stack:
     """One deployment of the template, before anything of it exists."""
 
     def __init__(self, **parameters: str) -> None:
-        template = _transformed()
+        template = _transformed(parameters.get("Canary", "false"))
         self._conditions = template["Conditions"]
         self._declared = template["Resources"]
         self._named: set[str] = set()
@@ -101,7 +101,8 @@ class Stack:
             case "Fn::GetAtt":
                 return self._reference(argument if isinstance(argument, str) else ".".join(argument))
             case "Fn::Sub":
-                return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(self._reference(found[1])), argument)
+                text, own = (argument, {}) if isinstance(argument, str) else (argument[0], self._resolved(argument[1]))
+                return self._substituted(text, own)
             case "Fn::If":
                 condition, then, otherwise = argument
                 return self._resolved(then if self._decided(condition) else otherwise)
@@ -112,12 +113,21 @@ class Stack:
                 return not self._resolved(argument[0])
             case "Fn::Select":
                 index, parts = self._resolved(argument)
-                return parts[int(index)]
+                return _selected(int(index), parts)
             case "Fn::Split":
                 separator, text = self._resolved(argument)
                 return text.split(separator)
+            case "Fn::Join":
+                separator, parts = self._resolved(argument)
+                return separator.join(str(part) for part in parts)
             case _:
                 raise NotImplementedError(f"{function}: teach tests/template/translated.py")
+
+    def _substituted(self, text: str, own: Properties) -> str:
+        def value(found: re.Match[str]) -> str:
+            return str(own[found[1]] if found[1] in own else self._reference(found[1]))
+
+        return re.sub(r"\$\{([\w:.]+)\}", value, text)
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -184,12 +194,21 @@ def source() -> dict[str, Any]:
     return template
 
 
-@cache
-def _transformed() -> dict[str, Any]:
-    template = source()
+def transformed(template: dict[str, Any], canary: str) -> dict[str, Any]:
+    """A template after SAM's transformation, which itself looks at one of the parameters."""
     for resource in template["Resources"].values():
         for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][code] = _UPLOADED + resource["Properties"][code]
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="eu-central-1"))
-    transformed: dict[str, Any] = translator.translate(template, parameter_values={})
-    return transformed
+    result: dict[str, Any] = translator.translate(template, parameter_values={"Canary": canary})
+    return result
+
+
+def _selected(index: int, parts: list[str]) -> str:
+    unknown = len(parts) == 1 and "${" in parts[0]  # until it is deployed
+    return f"{parts[0]}[{index}]" if unknown else parts[index]
+
+
+@cache
+def _transformed(canary: str) -> dict[str, Any]:
+    return transformed(source(), canary)

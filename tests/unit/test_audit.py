@@ -125,6 +125,13 @@ def test_an_order_that_nobody_goes_on_with_is_lost(outcome, status, steps):
     assert (Harm.LOST, f"ord_stuck is {status}") in found(replace(outcome, orders=orders, ledger=ledger))
 
 
+@pytest.mark.parametrize("order_id", [KEPT, GONE, DECLINED])
+def test_a_payment_token_on_a_settled_order_is_wrong(outcome, order_id):
+    orders = changed(outcome.orders, order_id, paymentToken="tok_approve")
+
+    assert found(replace(outcome, orders=orders)) == [(Harm.WRONG, f"{order_id} still has its payment token")]
+
+
 @pytest.mark.parametrize("available", [7, 9])
 def test_stock_that_does_not_add_up_is_wrong(outcome, available):
     products = [{"sku": "MUG", "available": available}, {"sku": "TEA", "available": 5}]

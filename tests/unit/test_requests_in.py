@@ -50,6 +50,16 @@ def test_spaces_around_an_address_are_taken_off():
     assert requests_in.placement(post(sent)).shipping_address.name == "Ada"
 
 
+def test_a_whole_number_is_one_however_it_is_written():
+    raw = json.dumps(body((MUG, 2), expectedTotal=2500)).replace(": 2}", ": 2.0}").replace(": 2500", ": 2.5e3")
+
+    assert requests_in.placement(post(raw=raw)).quantities == {MUG: 2}
+    assert (
+        requests_in.placement(post(raw=raw)).request_hash
+        == requests_in.placement(post(body((MUG, 2), expectedTotal=2500))).request_hash
+    )
+
+
 def test_the_hash_is_of_what_was_meant_and_not_of_how_it_was_written():
     spaced = json.dumps(dict(reversed(body().items())), indent=2)
 

@@ -6,6 +6,7 @@ from handoff.clock import Deadline, now_ms
 from handoff.model import Order, Status
 from handoff.order_store import Overtaken
 from handoff.placing import Shop, in_progress, publish
+from handoff.telemetry import MetricUnit, metrics
 
 
 def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
@@ -29,6 +30,7 @@ def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) ->
         raise _refusal(overtaken.order or order) from overtaken
     except Contended as error:
         raise errors.TryLater(order_id, "There is much to do just now.") from error
+    metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
     publish(shop, order, deadline)
     return order
 

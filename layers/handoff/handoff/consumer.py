@@ -159,6 +159,12 @@ class Consumer(Generic[M]):
 
     def _bury(self, record: SQSRecord, reason: str) -> bool:
         attributes = {"reason": reason, "consumer": self.name, "eventId": self._event_id(record.body)}
+        trace = record.attributes.aws_trace_header
+        traced: Any = (
+            {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}}
+            if trace
+            else {}
+        )
         buried = self._quietly(
             lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
@@ -166,6 +172,7 @@ class Consumer(Generic[M]):
                 MessageAttributes={
                     name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
                 },
+                **traced,
             )
         )
         if buried:

@@ -87,7 +87,7 @@ class CustomerStore:
     def get_many(self, user_ids: Iterable[str]) -> dict[str, Customer]:
         """The customers as they are now, by id; what does not exist, or is no customer, is left out."""
         items = aws.batch_get(self._client, self._table, "userId", user_ids)
-        return {user_id: found for user_id, item in items.items() if (found := readable(Customer, item, user_id))}
+        return {user_id: found for user_id, item in items.items() if (found := readable(Customer, item, "userId"))}
 
     def update(
         self, user_id: str, *, name: str, email: str, now: int, correlation_id: str, deadline: Deadline

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handoff.clock import from_iso, to_iso
 from handoff.ids import event_id
@@ -16,10 +16,26 @@ from handoff.model import Model, OutboxEntry
 
 MAX_DETAIL_BYTES = 1024
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+
+def _of_time(text: str) -> str:
+    from_iso(text)
+    return text
+
+
+# Without the characters that an attribute of a message can't hold: dead letters carry the event's id in one.
+Id = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f\ufffe\uffff]{1,160}$"),
+    Field(description="1 to 160 characters, none of which controls anything."),
+]
 # Also what a client's X-Correlation-Id must look like to be taken over.
 CorrelationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:=-]{1,64}$")]
-Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+Timestamp = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"),
+    AfterValidator(_of_time),
+    Field(description="A time in UTC, such as 2026-11-23T10:00:00.123Z."),
+]
 
 
 class DetailType(StrEnum):
@@ -63,6 +79,14 @@ class ProfileData(Model):
     changed_fields: tuple[Literal["name", "email"], ...] = Field(min_length=1)
 
 
+DATA: dict[DetailType, type[OrderData | ProfileData]] = {
+    DetailType.ORDER_PLACED: OrderData,
+    DetailType.ORDER_CANCELLED: OrderData,
+    DetailType.SHIPMENT_PREPARED: OrderData,
+    DetailType.USER_PROFILE_UPDATED: ProfileData,
+}
+
+
 class Event(Model):
     """The detail of an event on the bus. Consumers ignore fields that they do not know."""
 
@@ -83,8 +107,7 @@ class Envelope(Model):
 
     @model_validator(mode="after")
     def _data_fits(self) -> Self:
-        expected = ProfileData if self.detail_type is DetailType.USER_PROFILE_UPDATED else OrderData
-        if not isinstance(self.detail.data, expected):
+        if not isinstance(self.detail.data, DATA[self.detail_type]):
             raise ValueError(f"{self.detail_type} carries other data")  # noqa: TRY004  # pydantic wants a ValueError
         return self
 

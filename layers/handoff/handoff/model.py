@@ -16,7 +16,13 @@ MAX_QUANTITY = 999
 class Model(BaseModel):
     """A value that is stored and shown in camelCase; it ignores fields that a newer version may have added."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        frozen=True,
+        hide_input_in_errors=True,  # an error ends up in the log, where nobody is to read names and addresses
+    )
 
 
 class Status(StrEnum):
@@ -106,6 +112,11 @@ class Aggregate(Model):
     due_at: int | None = None
     unfinished_since: int | None = None
 
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds it in the logs."""
+        raise NotImplementedError
+
     def took(self, transition_id: str) -> bool:
         """Whether this transition is already part of the history."""
         return any(entry.transition_id == transition_id for entry in self.history)
@@ -134,6 +145,11 @@ class Order(Aggregate):
     attempt_id: str
     lease_until: int
     expires_at: int
+
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds it in the logs, and the request that it began with."""
+        return {"order_id": self.order_id, "correlation_id": self.correlation_id}
 
     @property
     def created_at(self) -> int:
@@ -182,6 +198,11 @@ class Customer(Aggregate):
     email: str | None = None
     email_problem: Literal["bounced", "complained"] | None = None
     address_changes: Mapping[str, AddressChange] = {}
+
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds them in the logs."""
+        return {"user_id": self.user_id}
 
 
 class OrderSummary(Model):

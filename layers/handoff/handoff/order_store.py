@@ -62,7 +62,7 @@ class OrderStore:
     def get_many(self, order_ids: Iterable[str]) -> dict[str, Order]:
         """The orders as they stand now, by id; what does not exist, or is no order, is left out."""
         items = aws.batch_get(self._client, self._orders, "orderId", order_ids)
-        return {order_id: order for order_id, item in items.items() if (order := readable(Order, item, order_id))}
+        return {order_id: order for order_id, item in items.items() if (order := readable(Order, item, "orderId"))}
 
     def list_of(
         self, user_id: str, limit: int, after: Mapping[str, str] | None = None

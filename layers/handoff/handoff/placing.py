@@ -15,7 +15,7 @@ from handoff.order_store import OrderStore, Overtaken, Refused, Repeated
 from handoff.outbox import announce
 from handoff.payments import Authorised, Declined, Payments, ProviderError
 from handoff.settlement import ask_for_hold
-from handoff.telemetry import logger
+from handoff.telemetry import logger, timed
 from handoff.unfinished import FIRST_LOOK_AFTER
 
 DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
@@ -55,20 +55,32 @@ class Placement:
         return ids.order_id(self.user_id, self.idempotency_key)
 
 
+class AnsweredBefore(Exception):
+    """The key has had its outcome: the order is attached as it stands, and `outcome` tells what to answer."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(f"order {order.order_id} is {order.status}")
+        self.order = order
+
+
 def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
-    """Place an order, or find the one that the same key has placed before.
+    """Place an order, and measure each step.
 
     Raises
     ------
+    AnsweredBefore
+        If the same key has placed one before, or tried to.
     errors.RequestError
         One of its subclasses, for every other outcome.
     """
-    order = reserve(shop, placement, deadline)
-    if order.status is not Status.PENDING:
-        return order  # a repeat of a request that was answered, or could have been
-    hold = authorise(shop, order, deadline)
-    order = commit(shop, order, hold, deadline)
-    publish(shop, order, deadline)
+    with timed("ReserveTime"):
+        order = reserve(shop, placement, deadline)
+    with timed("AuthoriseTime"):
+        hold = authorise(shop, order, deadline)
+    with timed("CommitTime"):
+        order = commit(shop, order, hold, deadline)
+    with timed("PublishTime"):
+        publish(shop, order, deadline)
     return order
 
 
@@ -115,12 +127,12 @@ def price(shop: Shop, placement: Placement) -> Order:
 
 
 def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline) -> Order:
-    """The outcome that a key has had, or its unfinished order, now ours to finish."""
+    """A key's unfinished order, now ours to finish."""
     if earlier.request_hash != placement.request_hash:
         raise errors.KeyReused()
     now = now_ms()
     if earlier.status is not Status.PENDING or earlier.lease_until > now:
-        return outcome(earlier)
+        raise _ended(earlier)
     try:
         return shop.orders.take_over(
             earlier,
@@ -131,7 +143,7 @@ def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline)
             deadline=deadline,
         )
     except Overtaken as overtaken:
-        return _overtaken_by(overtaken, earlier)
+        raise _ended_by(overtaken, earlier) from overtaken
     except Contended as error:
         raise errors.TryLater(earlier.order_id, _BUSY) from error
 
@@ -143,6 +155,7 @@ def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
             raise payments.Unavailable("no time left to ask")
         answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
+        logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
         _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error
     if isinstance(answer, Declined):
@@ -155,7 +168,7 @@ def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> No
     try:
         shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
     except Overtaken as overtaken:
-        _overtaken_by(overtaken, order)
+        raise _ended_by(overtaken, order) from overtaken
     except Contended as error:
         _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
@@ -167,7 +180,7 @@ def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Or
     try:
         return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
     except Overtaken as overtaken:
-        return _overtaken_by(overtaken, order)
+        raise _ended_by(overtaken, order) from overtaken
     except Contended as error:
         _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
@@ -179,9 +192,7 @@ def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
 
 
 def outcome(order: Order) -> Order:
-    """What an order's key answers: the order, or the error that ended it."""
-    if order.status is Status.PENDING:
-        raise in_progress(order)
+    """What a finished order's key answers: the order, or the error that ended it."""
     if order.status is Status.REJECTED:
         reason = order.history[-1].reason
         raise (
@@ -197,10 +208,15 @@ def in_progress(order: Order) -> errors.InProgress:
     return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
 
 
-def _overtaken_by(overtaken: Overtaken, order: Order) -> Order:
+def _ended(order: Order) -> Exception:
+    """Why an order is not for us to go on with."""
+    return in_progress(order) if order.status is Status.PENDING else AnsweredBefore(order)
+
+
+def _ended_by(overtaken: Overtaken, order: Order) -> Exception:
     if overtaken.order is None:
-        raise errors.TryLater(order.order_id, "The order has gone.") from overtaken
-    return outcome(overtaken.order)
+        return errors.TryLater(order.order_id, "The order has gone.")
+    return _ended(overtaken.order)
 
 
 def _give_back(shop: Shop, order: Order, deadline: Deadline) -> None:

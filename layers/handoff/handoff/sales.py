@@ -81,8 +81,8 @@ class SalesStore:
                 counters = set(sale.counts())
         return groups
 
-    def record(self, sales: Sequence[Sale], generation: int) -> int:
-        """Count one group of sales in a generation, all or nothing; returns how many had not been counted before.
+    def record(self, sales: Sequence[Sale], generation: int) -> list[Sale]:
+        """Count one group of sales in a generation, all or nothing; returns those that had not been counted before.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class SalesStore:
                 break
             except aws.ConditionFailed as failed:  # only markers have a condition
                 left = [sale for n, sale in enumerate(left) if n not in failed.images]
-        return len(left)
+        return left
 
     def _writes(self, sales: Sequence[Sale], generation: int) -> "list[TransactWriteItemTypeDef]":
         merged: dict[tuple[str, str], Counter[str]] = {}

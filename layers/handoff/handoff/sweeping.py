@@ -7,17 +7,17 @@ write insists on what was read, events may come twice, and the provider knows it
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from handoff import aws, transitions
+from handoff import aws, ids, transitions
 from handoff.aws import Contended
 from handoff.bus import ENTRIES_PER_CALL, Bus
-from handoff.clock import Deadline, now_ms
+from handoff.clock import Deadline, now_ms, to_iso
 from handoff.customers import CustomerStore
 from handoff.model import Order, PaymentState, Status
 from handoff.order_store import OrderStore, Overtaken
 from handoff.payments import Payments, ProviderError
 from handoff.settlement import settle
 from handoff.telemetry import logger
-from handoff.unfinished import A, Hint, Remains, UnfinishedStore
+from handoff.unfinished import A, Hint, UnfinishedStore
 
 PUBLISHING_BUDGET = 40.0  # seconds a run
 SETTLING_BUDGET = 20.0  # seconds a run, of its own, so that a dead provider does not hold up events
@@ -75,7 +75,8 @@ class Sweep:
         with self._settling:
             for order in due.values():
                 if not self._settling.spent:
-                    self._finish(order)
+                    with logger.append_context_keys(**order.log_keys):
+                        self._finish(order)
 
     def _look_at_customers(self, hints: Sequence[Hint]) -> None:
         if not self._publishing.spent:
@@ -108,11 +109,14 @@ class Sweep:
             for (key, sequence), taken in self._hand_over(aggregates, waiting[start : start + CLEARED_TOGETHER]):
                 if taken:
                     published.setdefault(key, []).append(sequence)
+                    event_id = ids.event_id(key, int(sequence))
+                    logger.info("Published", extra=aggregates[key].log_keys, event_id=event_id)
                 else:
                     refused.append(key)
             cleared = self._clear(store, aggregates, published)
             for key in dict.fromkeys([*refused, *(key for key in published if key not in cleared)]):
-                self._put_off(store, key, aggregates[key].unfinished_since)
+                with logger.append_context_keys(**aggregates[key].log_keys):
+                    self._put_off(store, key, aggregates[key].unfinished_since)
 
     def _hand_over(
         self, aggregates: Mapping[str, A], waiting: Sequence[tuple[str, str]]
@@ -128,7 +132,7 @@ class Sweep:
 
     def _clear(self, store: UnfinishedStore, aggregates: Mapping[str, A], published: dict[str, list[str]]) -> set[str]:
         self.published += sum(map(len, published.values()))
-        gone = {key: (Remains.of(aggregates[key]), sequences) for key, sequences in published.items()}
+        gone = {key: (aggregates[key], sequences) for key, sequences in published.items()}
         return store.clear_together(gone, Deadline(_WRITE_SECONDS)) if gone else set()
 
     def _finish(self, order: Order) -> None:
@@ -144,9 +148,9 @@ class Sweep:
             elif not order.outbox:
                 self._orders.unfinished.forget(order.order_id)
         except Overtaken:
-            logger.info("Somebody else moved it on", order_id=order.order_id)
+            logger.info("Somebody else moved it on")
         except (ProviderError, Contended, *aws.ERRORS) as error:
-            logger.warning("Not finished; tried again later", order_id=order.order_id, exc_info=error)
+            logger.warning("Not finished; tried again later", exc_info=error)
             self._put_off(self._orders.unfinished, order.order_id, order.unfinished_since)
 
     def _expire(self, order: Order) -> Order | None:
@@ -157,20 +161,22 @@ class Sweep:
             return None
         expired = self._orders.transition(transitions.expired(order, now), Deadline(_WRITE_SECONDS))
         self.expired += 1
+        logger.info("Expired")
         return expired
 
     def _settle(self, order: Order) -> None:
         if order.payment_due and now_ms() - order.payment_due.since > STUCK_AFTER:
             self.stuck += 1
-            logger.error("A payment has been due for 23 hours", order_id=order.order_id)
+            logger.error("A payment has been due for 23 hours")
         if order.payment_due and order.payment_due.action == "capture" and order.hold_is_half_over(now_ms()):
             self.expiring += 1
-            logger.error("A hold is past half its life and not captured", order_id=order.order_id)
+            logger.error("A hold is past half its life and not captured")
         settled = settle(self._orders, self._payments, order, Deadline(_WRITE_SECONDS))
         self.settled += 1
+        logger.info("Settled", payment=settled.payment.state)
         if settled.payment.state is PaymentState.FAILED:
             self.refused += 1
-            logger.error("The provider refused to settle a payment", order_id=order.order_id)
+            logger.error("The provider refused to settle a payment", reason=settled.payment.reason)
 
     def _put_off(self, store: UnfinishedStore, key: str, unfinished_since: int | None) -> None:
         """Try again after as long as it has been unfinished, within bounds; its age goes on counting."""
@@ -179,8 +185,9 @@ class Sweep:
         pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
         try:
             store.postpone(key, now + pause)
+            logger.info("Put off", extra=store.log_keys(key), until=to_iso(now + pause))
         except aws.ERRORS as error:
-            logger.warning("Not put off either; tried again in the next run", aggregate=key, exc_info=error)
+            logger.warning("Not put off either; tried again in the next run", extra=store.log_keys(key), exc_info=error)
 
 
 class Budget:

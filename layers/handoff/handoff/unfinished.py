@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INDEX = "unfinished"
 FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
-
+_LOG_KEYS = {"orderId": "order_id", "userId": "user_id"}  # what a table's key is called in the logs
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -61,14 +61,15 @@ class Remains:
         return f"size(outbox) = :events AND {exists}(paymentDue)"
 
 
-def readable(model: type[A], item: Mapping[str, Any], key: str) -> A | None:
+def readable(model: type[A], item: Mapping[str, Any], key_name: str) -> A | None:
     """An item as the aggregate that it is; None, and a line in the log, if it is none."""
     try:
         return model.model_validate(item)
     except ValidationError as error:
         # Not the error itself: it would show the fields' values.
         fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
-        logger.error("An item is not readable", aggregate=key, model=model.__name__, fields=fields)
+        found_by = {_LOG_KEYS[key_name]: item[key_name], "correlation_id": item.get("correlationId")}
+        logger.error("An item is not readable", extra=found_by, model=model.__name__, fields=fields)
         return None
 
 
@@ -79,6 +80,10 @@ class UnfinishedStore:
         self._client = client
         self._table = table
         self._key_name = key_name
+
+    def log_keys(self, key: str) -> dict[str, str]:
+        """What finds an aggregate in the logs, as far as its key tells."""
+        return {_LOG_KEYS[self._key_name]: key}
 
     def hints(self, shard: int) -> Iterator[list[Hint]]:
         """The entries of one shard, soonest due first, as many at a time as one read takes.
@@ -108,7 +113,7 @@ class UnfinishedStore:
                 ExpressionAttributeValues=aws.to_item({":dueAt": due_at}),
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            logger.debug("Finished meanwhile", aggregate=key)
+            logger.debug("Finished meanwhile", extra=self.log_keys(key))
 
     def clear(self, key: str, seen: "Remains", published: Collection[str], deadline: Deadline) -> bool:
         """Take published events out of an aggregate's outbox, given what was last seen of it.
@@ -125,27 +130,32 @@ class UnfinishedStore:
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 seen = Remains.of_item(aws.image(error))
             except aws.ERRORS as error:
-                logger.warning("Published events stay in the outbox", aggregate=key, exc_info=error)
+                logger.warning("Published events stay in the outbox", extra=self.log_keys(key), exc_info=error)
                 return False
         return False
 
-    def clear_together(self, cleared: Mapping[str, tuple["Remains", Collection[str]]], deadline: Deadline) -> set[str]:
-        """`clear` for several aggregates, in one write if nobody else is writing any of them; returns those cleared.
+    def clear_together(self, cleared: Mapping[str, tuple[Aggregate, Collection[str]]], deadline: Deadline) -> set[str]:
+        """`clear` for several aggregates, in one write if all of them can be written; returns those cleared.
 
         Up to 100 of them: what DynamoDB takes in a transaction.
         """
         writes: list[TransactWriteItemTypeDef] = []
         for key, (seen, published) in cleared.items():
-            update: Any = self._clearing(key, seen, sorted(published))
+            update: Any = self._clearing(key, Remains.of(seen), sorted(published))
             writes.append({"Update": update})
         try:
             aws.write(self._client, writes, deadline)
             return set(cleared)
+        except (aws.ConditionFailed, aws.Contended, self._client.exceptions.TransactionCanceledException):
+            # One of them has changed, or can't be written: not a reason to leave the others.
+            return {key for key, (seen, published) in cleared.items() if self._clear(key, seen, published, deadline)}
         except aws.ERRORS as error:
             logger.warning("Published events stay in the outboxes", aggregates=len(cleared), exc_info=error)
             return set()
-        except (aws.ConditionFailed, aws.Contended):  # one of them has changed: not a reason to leave the others
-            return {key for key, (seen, published) in cleared.items() if self.clear(key, seen, published, deadline)}
+
+    def _clear(self, key: str, seen: Aggregate, published: Collection[str], deadline: Deadline) -> bool:
+        with logger.append_context_keys(**seen.log_keys):
+            return self.clear(key, Remains.of(seen), published, deadline)
 
     def _clearing(self, key: str, seen: "Remains", gone: list[str]) -> dict[str, Any]:
         """The write that takes these events out, if what is unfinished is what was seen.
@@ -180,4 +190,4 @@ class UnfinishedStore:
                 ExpressionAttributeValues=aws.to_item({":events": 0, ":pending": "PENDING"}),
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            logger.debug("Something is unfinished again", aggregate=key)
+            logger.debug("Something is unfinished again", extra=self.log_keys(key))

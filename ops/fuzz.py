@@ -1,0 +1,58 @@
+"""`make fuzz`: schemathesis against the local stack, by the API's own description."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+
+from handoff.model import MAX_LINES
+from ops import catalogue, demo, observe, openapi, tokens
+from ops.catalogue import Entry
+from ops.deployment import Deployment
+from ops.local import DEFAULT_PORT, ROOT, LocalStackError, running
+
+_ST = ROOT / ".tools/schemathesis/bin/st"
+_CONFIG = ROOT / "tests/fuzz/schemathesis.toml"
+_PLENTY = 10**9  # units of each product
+
+
+def main(port: int, arguments: list[str]) -> str | None:
+    """Deploy and fuzz; returns what was wrong, if anything was."""
+    with running(port) as stack:
+        stack.build()
+        deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+        found = fuzz(deployment, arguments)
+        demo.wait_until_quiet(deployment, lambda _: None)
+        orders = deployment.scan("OrdersTable")
+        letters = observe.dead_letters(deployment)
+    print(f"{len(orders):,} orders: {dict(Counter(order['status'] for order in orders))}")  # noqa: T201
+    if found:
+        return "schemathesis has found something: see above"
+    return f"dead letters: {letters}" if any(letters.values()) else None
+
+
+def fuzz(deployment: Deployment, arguments: list[str]) -> int:
+    """Run schemathesis as a signed-in customer of a shop that has plenty of everything; returns its exit status."""
+    account = demo.prepare(deployment)
+    skus = [f"FUZZ-{n}" for n in range(MAX_LINES)]
+    entries = [
+        Entry.model_validate({"sku": sku, "name": sku, "unitPrice": n, "available": _PLENTY})
+        for n, sku in enumerate(skus)
+    ]
+    catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
+    environment = {
+        **os.environ,
+        "FUZZ_SKUS": json.dumps(skus),
+        "TOKEN": account.token,
+        "REPORTS_TOKEN": tokens.for_reports(deployment),
+    }
+    command = [str(_ST), "--config-file", str(_CONFIG), "run", str(openapi.FILE), "--url", deployment.api_url]
+    return subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(int(os.environ.get("PORT", DEFAULT_PORT)), sys.argv[1:]))
+    except LocalStackError as error:
+        sys.exit(str(error))

@@ -1,0 +1,20 @@
+"""Record the examples anew: part of ``make contracts``."""
+
+import os
+
+from support import template
+
+os.environ.update(template.plain_variables())  # Powertools reads these when it is imported
+
+
+def main() -> None:
+    """Write the files."""
+    from contracts import recording  # noqa: PLC0415
+
+    for file, text in recording.texts().items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The contracts of the events, and the recorded examples: what every consumer must be able to read."""
+
+import copy
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from contracts import recording
+from handoff.events import SOURCES, DetailType
+from ops import contracts, contracts_events, contracts_page
+from support import template
+from support.world import World, deployed
+
+EXAMPLES = {
+    file: json.loads(file.read_text(encoding="utf-8"))
+    for folder in (recording.EXAMPLES, contracts.RELEASED / "events/examples")
+    for file in sorted(folder.glob("*.json"))
+}
+_IDS = [f"{'released-' if contracts.RELEASED in file.parents else ''}{file.stem}" for file in EXAMPLES]
+example = pytest.mark.parametrize("event", EXAMPLES.values(), ids=_IDS)
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with deployed() as stack:
+        yield stack
+
+
+def heard_by(event):
+    """The consumers whose rule in the template names this event; see tests/template for the patterns themselves."""
+    rules = template.of_type("AWS::Events::Rule")
+    functions = {name: f"{name.removesuffix('Rule')}Function" for name in rules}
+    return [
+        function
+        for name, function in functions.items()
+        if function in template.of_type("AWS::Lambda::Function")
+        and event["detail-type"] in rules[name]["EventPattern"].get("detail-type", [])
+    ]
+
+
+CASES = [
+    pytest.param(event, function, is_newer, id=f"{name}-{function}{'-newer' if is_newer else ''}")
+    for name, event in zip(_IDS, EXAMPLES.values(), strict=True)
+    for function in heard_by(event)
+    for is_newer in (False, True)
+]
+
+
+def newer(event):
+    """The event with members that nobody knows yet, wherever one can be."""
+    event = copy.deepcopy(event)
+    for part in (event, event["detail"], event["detail"]["metadata"], event["detail"]["data"]):
+        part["addedLater"] = {"nested": [1, None, "text"]}
+    return event
+
+
+def test_the_examples_are_what_a_run_records():
+    assert recording.texts() == {file: file.read_text(encoding="utf-8") for file in recording.EXAMPLES.glob("*.json")}
+
+
+def test_there_is_an_example_of_each_event():
+    assert {event["detail-type"] for event in EXAMPLES.values()} == set(DetailType)
+
+
+@example
+def test_an_example_is_what_the_schemas_say(event):
+    name = DetailType(event["detail-type"])
+    Draft202012Validator(contracts_events.delivered(name)).validate(event)
+    Draft202012Validator(contracts_events.produced(name)).validate(event["detail"])
+    assert event["source"] == SOURCES[name]
+
+
+@example
+def test_readers_ignore_what_is_new_and_producers_must_not_write_it(event):
+    name, added = DetailType(event["detail-type"]), newer(event)
+    assert Draft202012Validator(contracts_events.delivered(name)).is_valid(added)
+    assert not Draft202012Validator(contracts_events.produced(name)).is_valid(added["detail"])
+    for part in ("metadata", "data"):
+        detail = event["detail"] | {part: event["detail"][part] | {"addedLater": 1}}
+        assert not Draft202012Validator(contracts_events.produced(name)).is_valid(detail)
+
+
+@pytest.mark.parametrize(("event", "function", "is_newer"), CASES)
+def test_a_consumer_does_its_work_on_an_example(stack, clock, event, function, is_newer):
+    # GIVEN the world that the examples are from, with nothing of it consumed
+    world = World(stack, clock)
+    recording.happen(world)
+    for name in world.queues.names:
+        while world.queues.receive(name):
+            pass
+    # WHEN the consumer gets the example
+    records = _sent(world, function, newer(event) if is_newer else event)
+    answer = world.functions.invoke(function, {"Records": records})
+    # THEN it is done with it, at the first try
+    assert answer == {"batchItemFailures": []}
+    assert world.queues.dead_letters(function) == []
+
+
+def _sent(world, function, event):
+    world.queues.send(function, json.dumps(event))
+    return world.queues.receive(function)
+
+
+def test_every_consumer_has_an_example_of_all_that_it_hears():
+    heard = {function for event in EXAMPLES.values() for function in heard_by(event)}
+    assert heard == {"EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"}
+
+
+@example
+def test_the_page_tells_who_hears_it(event):
+    story = contracts_page.STORIES[DetailType(event["detail-type"])]
+    assert [f"{name.capitalize()}Function" for name in story.consumers] == heard_by(event)

@@ -1,0 +1,104 @@
+"""openapi.json: as the code has it, and of the same routes as the template and the function."""
+
+import ast
+import inspect
+import json
+
+import pytest
+from openapi_spec_validator import validate
+
+import problems
+import reports_in
+import requests_in
+from handoff import errors
+from ops import contracts, openapi, openapi_problems
+from support import template
+
+ROUTES = {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
+DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+@pytest.mark.parametrize("file", contracts.documents(), ids=lambda file: file.name)
+def test_what_is_committed_is_what_the_code_generates(file):
+    assert file.read_text(encoding="utf-8") == contracts.documents()[file], "run make contracts"
+
+
+def test_no_other_schemas_are_committed():
+    assert set(contracts.EVENTS.glob("*.json")) < contracts.documents().keys()
+
+
+def test_it_is_valid_openapi():
+    validate(DOCUMENT)
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+def test_it_has_the_routes_of_the_template_and_no_others():
+    assert OPERATIONS.keys() | {"$default"} == ROUTES.keys()
+
+
+@pytest.mark.parametrize("route", OPERATIONS)
+def test_a_route_takes_the_token_that_the_template_asks_for(route):
+    asked = ROUTES[route]
+    scopes = [reports_in.SCOPE] if "AuthorizationScopes" in asked else []
+    expected = [{"token": scopes}] if asked["AuthorizationType"] == "JWT" else []
+
+    assert OPERATIONS[route].get("security", []) == expected
+    assert ("401" in OPERATIONS[route]["responses"]) == bool(expected)
+
+
+def test_every_problem_that_the_code_can_make_is_described():
+    # GIVEN the problems that the source names
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(problems))) if isinstance(node, ast.Call)]
+    made = {
+        (call.args[0].value, call.args[1].value)
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "Problem"
+    }
+    assert len(made) > 15
+    # THEN they are those of the document, and each has its schema
+    assert {(problem.status, problem.name) for problem in openapi_problems.EXAMPLES} == made
+    assert len(openapi_problems.BY_NAME) == len(openapi_problems.EXAMPLES)
+    assert {openapi_problems.component(problem) for problem in openapi_problems.EXAMPLES} <= DOCUMENT["components"][
+        "schemas"
+    ].keys()
+
+
+def test_every_problem_is_an_answer_of_some_route():
+    text = json.dumps(DOCUMENT["paths"])
+    unused = {
+        problem.name for problem in openapi_problems.EXAMPLES if f'/{openapi_problems.component(problem)}"' not in text
+    }
+
+    assert unused == {"no-such-route", "wrong-method"}  # these are of no route
+
+
+def test_every_outcome_has_its_problem():
+    named = {error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, Exception)}
+    texts = inspect.getsource(openapi_problems)
+
+    # The products that are not on sale are an invalid request.
+    expected = {error.__name__ for error in named} - {"RequestError", "UnknownProducts", "NoSuchOrder"}
+    assert [name for name in expected if f"errors.{name}(" not in texts] == []
+
+
+def test_what_the_gateway_says_by_itself_is_described():
+    for route, operation in OPERATIONS.items():
+        by_gateway = {
+            status for status, answer in operation["responses"].items() if "application/json" in answer["content"]
+        }
+        secured = {"401"} if "security" in operation else set()
+        scoped = {"403"} if route == "GET /reports/sales" else set()
+        bodied = {"413"} if "requestBody" in operation else set()
+        assert {status for status in by_gateway if status > "299"} == {"429", "500", "503"} | secured | scoped | bodied
+
+
+def test_the_examples_are_requests_that_the_api_takes():
+    examples = OPERATIONS["POST /orders"]["requestBody"]["content"]["application/json"]["examples"]
+    assert len(examples) == 4
+    for example in examples.values():
+        assert requests_in.OrderIn.model_validate_json(json.dumps(example["value"]))

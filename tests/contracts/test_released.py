@@ -1,0 +1,186 @@
+"""Nothing that was released is broken, and whatever would break it is noticed."""
+
+import copy
+import json
+import shutil
+
+import pytest
+
+from handoff.events import DetailType
+from ops import contracts, openapi
+from ops.contracts_compatibility import broken_by_api, broken_by_event
+from ops.contracts_events import delivered
+from ops.contracts_schema import Schema, excess
+
+API = openapi.document()
+ORDERS, ORDER = ("paths", "/orders"), ("paths", "/orders/{orderId}", "get")
+POST = (*ORDERS, "post")
+JSON = ("content", "application/json")
+SCHEMAS = ("components", "schemas")
+
+
+def changed(document, *path, to=None, drop=False):
+    """A copy of a document in which one thing is another, or not there."""
+    document = copy.deepcopy(document)
+    node = document
+    for step in path[:-1]:
+        node = node[step]
+    if drop:
+        del node[path[-1]]
+    else:
+        node[path[-1]] = to
+    return document
+
+
+def parameter(**values):
+    return {"name": "colour", "in": "query", "required": False, "schema": {"type": "string"}, **values}
+
+
+def member(schema, name, **values):
+    return (*SCHEMAS, schema, "properties", name), values
+
+
+BREAKING = {
+    "a path that goes": changed(API, "paths", "/catalog", drop=True),
+    "a method that goes": changed(API, *POST, drop=True),
+    "a token for what was open": changed(API, "paths", "/catalog", "get", "security", to=[{"token": []}]),
+    "a scope for what had none": changed(API, *POST, "security", to=[{"token": ["orders:write"]}]),
+    "a new required parameter": changed(API, *POST, "parameters", 1, to=parameter(required=True)),
+    "a parameter that becomes required": changed(API, *ORDERS, "get", "parameters", 0, "required", to=True),
+    "a parameter that goes": changed(API, *ORDERS, "get", "parameters", 0, drop=True),
+    "a lower limit": changed(API, *ORDERS, "get", "parameters", 0, "schema", "maximum", to=20),
+    "a parameter of another type": changed(API, *ORDERS, "get", "parameters", 0, "schema", to={"type": "boolean"}),
+    "a narrower key": changed(API, *POST, "parameters", 0, "schema", "pattern", to="^[a-z]+$"),
+    "a required member of a body": changed(
+        API, *SCHEMAS, "OrderIn", "required", to=["lines", "shippingAddress", "paymentToken", "expectedTotal"]
+    ),
+    "a member that a body may not have any more": changed(
+        API, *SCHEMAS, "OrderIn", "properties", "expectedTotal", drop=True
+    ),
+    "fewer lines": changed(API, *SCHEMAS, "OrderIn", "properties", "lines", "maxItems", to=49),
+    "a smaller quantity": changed(API, *SCHEMAS, "LineIn", "properties", "quantity", "maximum", to=998),
+    "a shorter name": changed(API, *SCHEMAS, "AddressIn", "properties", "name", "maxLength", to=99),
+    "a member that may not be null any more": changed(
+        API, *SCHEMAS, "OrderIn", "properties", "expectedTotal", to={"type": "integer", "minimum": 0, "maximum": 10**12}
+    ),
+    "a body of another media type": changed(API, *POST, "requestBody", "content", to={"text/csv": {"schema": {}}}),
+    "a member that an answer has no more": changed(API, *SCHEMAS, "Product", "properties", "inStock", drop=True),
+    "a member that an answer may lack": changed(API, *SCHEMAS, "Product", "required", to=["sku", "name", "unitPrice"]),
+    "an optional member that goes": changed(API, *SCHEMAS, "OrdersPage", "properties", "next", drop=True),
+    "a member of another type": changed(API, *SCHEMAS, "Product", "properties", "unitPrice", to={"type": "string"}),
+    "a member that may be null": changed(
+        API, *SCHEMAS, "Product", "properties", "name", to={"anyOf": [{"type": "string"}, {"type": "null"}]}
+    ),
+    "a member without a lower bound": changed(API, *SCHEMAS, "Line", "properties", "quantity", "minimum", drop=True),
+    "a new value of an enum": changed(API, *SCHEMAS, "Status", "enum", 0, to="LOST"),
+    "an enum that becomes any text": changed(API, *SCHEMAS, "Status", to={"type": "string"}),
+    "a new success": changed(API, *POST, "responses", "202", to={"description": "later", "content": {}}),
+    "a status that goes": changed(API, *POST, "responses", "402", drop=True),
+    "a problem that goes": changed(
+        API,
+        *(*POST, "responses", "409", "content", "application/problem+json", "schema", "oneOf"),
+        to=[{"$ref": "#/components/schemas/OutOfStockProblem"}],
+    ),
+    "a problem of another type": changed(
+        API, *SCHEMAS, "NoSuchOrderProblem", "properties", "type", "const", to="urn:handoff:problem:not-there"
+    ),
+    "a problem without its member": changed(API, *SCHEMAS, "OutOfStockProblem", "properties", "products", drop=True),
+    "a header that goes": changed(API, *POST, "responses", "201", "headers", "location", drop=True),
+    "an answer of another media type": changed(
+        API, *ORDER, "responses", "200", "content", to={"text/html": {"schema": {}}}
+    ),
+}
+HARMLESS = {
+    "nothing": API,
+    "a new path": changed(API, "paths", "/new", to=API["paths"]["/catalog"]),
+    "a new optional parameter": changed(
+        API, *POST, "parameters", to=[*API["paths"]["/orders"]["post"]["parameters"], parameter()]
+    ),
+    "a higher limit": changed(API, *ORDERS, "get", "parameters", 0, "schema", "maximum", to=100),
+    "a parameter that need not be sent": changed(API, *POST, "parameters", 0, "required", to=False),
+    "more lines": changed(API, *SCHEMAS, "OrderIn", "properties", "lines", "maxItems", to=99),
+    "a new optional member of a body": changed(
+        API, *SCHEMAS, "OrderIn", "properties", "note", to={"type": "string", "maxLength": 5}
+    ),
+    "a member of a body that need not be sent": changed(
+        API, *SCHEMAS, "OrderIn", "required", to=["lines", "shippingAddress"]
+    ),
+    "a new member of an answer": changed(API, *SCHEMAS, "Product", "properties", "colour", to={"type": "string"}),
+    "a member that is always there": changed(API, *SCHEMAS, "OrdersPage", "required", to=["orders", "next"]),
+    "a value less": changed(API, *SCHEMAS, "Status", "enum", to=["PLACED", "PREPARED"]),
+    "a new problem": changed(
+        API,
+        *(*POST, "responses", "402", "content", "application/problem+json", "schema"),
+        to={"oneOf": [{"$ref": f"#/components/schemas/{name}Problem"} for name in ("PaymentDeclined", "KeyReused")]},
+    ),
+    "a new refusal": changed(API, *POST, "responses", "418", to=API["paths"]["/orders"]["post"]["responses"]["402"]),
+    "another text": changed(API, *POST, "summary", to="Buy"),
+    "an open door": changed(API, *POST, "security", drop=True),
+    "a wider number where a whole one was asked for": changed(
+        API, *SCHEMAS, "LineIn", "properties", "quantity", to={"type": "number", "minimum": 0, "maximum": 999}
+    ),
+}
+
+
+def test_the_code_as_it_is_breaks_nothing_that_was_released():
+    assert contracts.breaks() == []
+
+
+@pytest.mark.parametrize("name", BREAKING)
+def test_what_breaks_clients_is_refused(name):
+    assert len(broken_by_api(API, BREAKING[name])) >= 1
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_breaks_nobody_is_allowed(name):
+    assert broken_by_api(API, HARMLESS[name]) == []
+
+
+PLACED = delivered(DetailType.ORDER_PLACED)
+DATA = ("$defs", "OrderData")
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        {},
+        {"order_placed": changed(PLACED, *DATA, "properties", "userId", drop=True)},
+        {"order_placed": changed(PLACED, *DATA, "required", to=["orderId"])},
+        {"order_placed": changed(PLACED, *DATA, "properties", "userId", to={"type": "integer"})},
+        {"order_placed": changed(PLACED, *DATA, "properties", "userId", to={"type": "string"})},
+        {"order_placed": changed(PLACED, "$defs", "Metadata", "properties", "version", "const", to=2)},
+        {"order_placed": changed(PLACED, "$defs", "Metadata", "properties", "sequence", "minimum", to=0)},
+        {"order_placed": changed(PLACED, "properties", "source", "const", to="handoff.shop")},
+    ],
+    ids=["gone", "member gone", "may be missing", "another type", "any text", "version", "sequence", "source"],
+)
+def test_what_breaks_readers_is_refused(new):
+    assert len(broken_by_event({"order_placed": PLACED}, new)) == 1
+
+
+def test_what_breaks_no_reader_is_allowed():
+    new = changed(PLACED, *DATA, "properties", "channel", to={"type": "string"})
+    new["$defs"]["OrderData"]["required"] += ["channel"]
+
+    assert broken_by_event({"order_placed": PLACED}, {"order_placed": new, "order_lost": {}}) == []
+
+
+def test_a_consumer_that_insists_on_more_than_was_written_is_refused(tmp_path):
+    # GIVEN that a release has written profiles' events without changedFields
+    shutil.copytree(contracts.RELEASED, tmp_path / "released")
+    file = tmp_path / "released/events/user_profile_updated.detail.json"
+    old = json.loads(file.read_text())
+    del old["$defs"]["ProfileData"]["properties"]["changedFields"]
+    old["$defs"]["ProfileData"]["required"].remove("changedFields")
+    file.write_text(json.dumps(old))
+    # THEN what today's consumers insist on is named
+    assert contracts.breaks(tmp_path / "released") == [
+        "user_profile_updated, read again: .data.changedFields: may be missing"
+    ]
+
+
+def test_a_keyword_that_the_comparison_does_not_know_is_an_error():
+    odd = Schema({}, {"type": "string", "contentEncoding": "base64"})
+
+    with pytest.raises(NotImplementedError, match="contentEncoding"):
+        excess(odd, odd)

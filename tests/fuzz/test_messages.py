@@ -1,0 +1,104 @@
+"""Messages that nobody would think of: each is read, or is a dead letter that says why."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ses_events
+from contracts import recording
+from fuzz.effort import fuzzed, fuzzed_slowly
+from fuzz.shapes import TEXT, bodies
+from handoff import consumer
+from handoff.consumer import Permanent
+from ops import samples
+from support.world import World, deployed
+
+EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]
+BOUNCE = samples.bounced(samples.customers()[0])
+OURS = st.one_of([bodies(event) for event in EVENTS])
+READERS = {"FeedbackFunction": bodies(BOUNCE)}
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+SQS_REFUSES = re.compile("[^\\t\\n\\r -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+# What a reason ends with if a message got further than it should have.
+CRASHES = ("Error", "ValidationException")
+# Attributes of SQS's own are always there; those of a sender may be anything that SQS takes.
+ATTRIBUTES = st.dictionaries(st.sampled_from(["AWSTraceHeader", "MessageGroupId"]), TEXT)
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with deployed() as stack:
+        yield stack
+
+
+def check(read, body):
+    """A message is read, with all that is asked of it, or there is a reason, which can be a dead letter's."""
+    message = None
+    try:
+        message = read(body)
+        said = message.event_id
+    except Permanent as permanent:
+        said = str(permanent)
+    assert 0 < len(said) < 400
+    assert not SQS_REFUSES.search(said)
+    if message:
+        assert isinstance(message.happened_at, int)
+        assert all(isinstance(value, str) for value in message.log_keys.values())
+    return message
+
+
+@fuzzed
+@given(body=OURS)
+def test_an_event_is_one_or_says_what_is_wrong(body):
+    check(consumer.parse, body)
+
+
+@fuzzed
+@given(body=bodies(BOUNCE))
+def test_an_event_of_ses_is_one_or_says_what_is_wrong(body):
+    mail = check(ses_events.read, body)
+    if mail:
+        assert 1 <= len(mail.user_id) <= 160
+        assert mail.problem in {None, "bounced", "complained"}
+        assert all(isinstance(address, str) for address in mail.addresses)
+
+
+@pytest.mark.parametrize("function", ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "FeedbackFunction"])
+def test_a_message_is_done_or_waits_or_is_a_dead_letter_with_its_reason(stack, clock, function):
+    world = World(stack, clock)
+    recording.happen(world)
+
+    @fuzzed_slowly
+    @given(body=READERS.get(function, OURS), attributes=ATTRIBUTES, receives=st.sampled_from([1, 2, 6]))
+    def deliver(body, attributes, receives):
+        # GIVEN a queue with this message alone, as SQS can hold it
+        world.queues.until_quiet()
+        world.queues.dead_letters(function)
+        before = world.queues.waiting(function)  # what came back earlier waits for longer than this test takes
+        (record,) = sent(world, function)
+        record["body"] = body
+        record["attributes"] |= attributes | {"ApproximateReceiveCount": str(receives)}
+        # WHEN it is delivered
+        with world.wire.watched() as calls:
+            world.queues.hand_over(function, [record])
+        # THEN it is done, or comes back, or is a dead letter; none is left without a word
+        letters = world.queues.dead_letters(function)
+        assert not [call for call in calls if call.name == "sqs.SendMessage" and call.status != 200]
+        if letters:
+            (letter,) = letters
+            assert letter.body == body
+            assert all(letter.attributes[name] for name in ("reason", "eventId", "consumer"))
+            assert not letter.attributes["reason"].endswith(CRASHES), letter
+        else:
+            assert receives < 6 or world.queues.waiting(function) == before
+
+    deliver()
+
+
+def sent(world, function):
+    """The record of a message, whatever it says."""
+    world.queues.send(function, "{}")
+    return world.queues.receive(function)

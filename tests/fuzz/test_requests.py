@@ -1,0 +1,109 @@
+"""Requests that nobody would think of: what the parsers do not take is a problem that is the client's to mend."""
+
+import contextlib
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+import problems
+import reports_in
+import requests_in
+from fuzz.effort import fuzzed
+from fuzz.shapes import JSON, TEXT, bent, bodies
+from handoff.model import MAX_LINES, MAX_QUANTITY
+from handoff.placing import Placement
+from ops import samples
+from support.api import event
+
+GOOD = next(iter(samples.orders().values())).request()
+PROFILE = {"name": "Mira Lindqvist", "email": "mira@example.com"}
+HEADERS = st.dictionaries(
+    st.sampled_from(["idempotency-key", "content-type", "x-correlation-id", "accept"]) | TEXT,
+    TEXT | st.sampled_from(["application/json", "APPLICATION/JSON; charset=x", "k" * 128]),
+)
+_CURSORS = st.sampled_from(["", "eyJ9", "W10=", "bnVsbA==", "e30=", "x", "\u00e9"]) | TEXT
+_DAYS = (
+    st.sampled_from(["2026-11-23", "2026-11-24", "2026-02-30", "2026-11-23 ", "\u0662026-11-23", "0000-00-00"]) | TEXT
+)
+_LIMITS = st.sampled_from(["1", "50", "51", "051", "1\u0663", "-1", "1.0"]) | TEXT
+_PARAMETERS = {"limit": _LIMITS, "cursor": _CURSORS, "from": _DAYS, "to": _DAYS}
+
+
+def query(*names):
+    """A query with some of these parameters, and hardly ever another one."""
+    known = st.fixed_dictionaries({}, optional={name: _PARAMETERS[name] for name in names})
+    return st.none() | known | known | st.dictionaries(TEXT, TEXT, max_size=2)
+
+
+CLAIMS = {"sub": "ada"}
+
+
+@contextlib.contextmanager
+def refused_at_most():
+    """A problem may be raised; it is one of the 4xx, it is a document, and it can be sent."""
+    refusal = None
+    try:
+        yield
+    except problems.Problem as problem:
+        refusal = problem
+    if refusal:
+        answer = problems.answer(refusal)
+        assert 400 <= refusal.status < 500
+        assert json.loads(answer["body"])["status"] == refusal.status
+        assert len(answer["body"].encode()) < 100_000
+
+
+def sent(body, headers, **values):
+    """A request with this body, as the gateway hands it on."""
+    made = event("POST", "/orders", None, {}, CLAIMS)
+    made["headers"] = {"content-type": "application/json", "idempotency-key": "key", **headers}
+    return made | {"body": body} | values
+
+
+@fuzzed
+@given(body=bodies(GOOD), headers=HEADERS | st.just({}), in_base64=st.booleans())
+def test_an_order_is_one_or_a_problem(body, headers, in_base64):
+    with refused_at_most():
+        placement = requests_in.placement(sent(body, headers, isBase64Encoded=in_base64))
+        assert isinstance(placement, Placement)
+        assert 1 <= len(placement.quantities) <= MAX_LINES
+        assert all(1 <= quantity <= MAX_QUANTITY for quantity in placement.quantities.values())
+        assert placement.shipping_address.name.strip()
+
+
+@fuzzed
+@given(body=bodies(PROFILE))
+def test_a_profile_is_one_or_a_problem(body):
+    with refused_at_most():
+        assert requests_in.profile(sent(body, {})).name.strip()
+
+
+@fuzzed
+@given(query=query("limit", "cursor"))
+def test_a_page_is_one_or_a_problem(query):
+    request = event("GET", "/orders", None, {}, CLAIMS) | {"queryStringParameters": query}
+    with refused_at_most():
+        assert 1 <= requests_in.page(request).limit <= requests_in.MAX_PAGE
+
+
+@fuzzed
+@given(query=query("limit", "cursor", "from", "to"))
+def test_sales_are_of_some_days_or_a_problem(query):
+    request = event("GET", "/reports/sales", None, {}, CLAIMS) | {"queryStringParameters": query}
+    with refused_at_most():
+        wanted = reports_in.sales(request)
+        assert wanted.first <= wanted.last
+        assert 1 <= wanted.limit <= reports_in.MAX_ROWS
+
+
+@fuzzed
+@given(claims=JSON | bent({"sub": "ada", "scope": "reports:read"}), order_id=TEXT, correlation_id=TEXT)
+def test_who_asks_for_what_is_known_or_a_problem(claims, order_id, correlation_id):
+    request = event("GET", "/orders/x", None, {"X-Correlation-Id": correlation_id}, CLAIMS)
+    request["requestContext"]["authorizer"] = {"jwt": {"claims": claims if isinstance(claims, dict) else {}}}
+    request["pathParameters"] = {"orderId": order_id}
+    for parse in (requests_in.user_id, reports_in.check_scope, requests_in.order_id):
+        with refused_at_most():
+            parse(request)
+    assert 1 <= len(requests_in.correlation_id(request)) <= 64

@@ -1,0 +1,197 @@
+"""What is counted of the requests to place an order: what came of each, and how long its steps took."""
+
+import pytest
+
+from support import wire
+from support.metrics import Metric
+from support.wire import Crash
+from support.world import MUG, body
+
+OUTCOMES = {
+    "OrdersPlaced",
+    "OrdersRepeated",
+    "OrdersDeclined",
+    "OrdersOutOfStock",
+    "OrdersRefused",
+    "OrdersUnavailable",
+    "OrdersFailed",
+}
+STEPS = ["ReserveTime", "AuthoriseTime", "CommitTime", "PublishTime"]
+DIMENSIONS = {"service": "handoff"}
+
+
+@pytest.fixture
+def counted(printed):
+    """What is counted, and the answer, of a request that is made here."""
+
+    def during(request):
+        printed()
+        answer = request()
+        found = printed()
+        assert all(metric.dimensions == DIMENSIONS for metric in found.values())
+        return found, answer
+
+    return during
+
+
+def outcomes(found):
+    return {name: metric.values for name, metric in found.items() if name in OUTCOMES}
+
+
+# --- outcomes ---------------------------------------------------------------------------------------------------------
+
+
+def again(request):
+    """A request that was made before."""
+
+    def prepared(world, api):
+        request(world, api)
+        return lambda: request(world, api)
+
+    return prepared
+
+
+def expired(world, api):
+    """A request with the key of an order that nobody has finished."""
+    api.get("/catalog")
+    world.wire.on("*", wire.crash_before, nth=2)
+    with pytest.raises(Crash):
+        api.place(body())
+    world.settle_down(12)
+    return lambda: api.place(body())
+
+
+def in_progress(world, api):
+    """A request with the key of an order that somebody is working on."""
+    api.get("/catalog")
+    world.wire.on("*", wire.crash_before, nth=2)
+    with pytest.raises(Crash):
+        api.place(body())
+    return lambda: api.place(body())
+
+
+def key_reused(_world, api):
+    """Another request under a known key."""
+    api.place(body())
+    return lambda: api.place(body((MUG, 2)))
+
+
+def broken_catalogue(world, api):
+    """A catalogue that we can't read."""
+    world.put("ProductsTable", {"sku": "BROKEN"})
+    return lambda: api.place(body())
+
+
+def dead_dynamodb(world, api):
+    """Nothing works."""
+    world.wire.always("dynamodb.*", wire.refuse("InternalServerError", 500))
+    return lambda: api.place(body())
+
+
+def simply(*lines, **values):
+    """The first request with its key."""
+    return lambda _world, api: lambda: api.place(body(*lines, **values))
+
+
+CASES = {
+    "placed": (simply(), 201, "OrdersPlaced"),
+    "again": (again(lambda _world, api: api.place(body())), 201, "OrdersRepeated"),
+    "declined again": (again(lambda _world, api: api.place(body(token="tok_decline"))), 402, "OrdersRepeated"),
+    "expired": (expired, 409, "OrdersRepeated"),
+    "declined": (simply(token="tok_decline"), 402, "OrdersDeclined"),
+    "out of stock": (simply((MUG, 11)), 409, "OrdersOutOfStock"),
+    "unknown product": (simply(("NO-SUCH", 1)), 400, "OrdersRefused"),
+    "another total": (simply(expectedTotal=1), 409, "OrdersRefused"),
+    "not valid": (lambda _world, api: lambda: api.place({}), 400, "OrdersRefused"),
+    "not JSON": (lambda _world, api: lambda: api.call("POST", "/orders", "{"), 400, "OrdersRefused"),
+    "nobody": (lambda world, _api: lambda: world.api(user="").place(body()), 401, "OrdersRefused"),
+    "key reused": (key_reused, 422, "OrdersRefused"),
+    "in progress": (in_progress, 409, "OrdersRefused"),
+    "silent provider": (simply(token="tok_timeout"), 503, "OrdersUnavailable"),
+    "dead DynamoDB": (dead_dynamodb, 503, "OrdersUnavailable"),
+    "broken catalogue": (broken_catalogue, 500, "OrdersFailed"),
+}
+
+
+@pytest.mark.parametrize(("prepare", "status", "outcome"), CASES.values(), ids=CASES)
+def test_each_request_is_counted_once_by_what_came_of_it(world, api, counted, prepare, status, outcome):
+    found, answer = counted(prepare(world, api))
+
+    assert answer.status == status
+    assert outcomes(found) == {outcome: [1.0]}
+    assert len(found["OrderTime"].values) == 1
+
+
+def test_the_revenue_is_that_of_new_orders(api, counted):
+    found, _ = counted(lambda: api.place(body((MUG, 2))))
+    assert found["Revenue"] == Metric("Revenue", "None", DIMENSIONS, [2500.0])
+
+    found, _ = counted(lambda: api.place(body((MUG, 2))))
+    assert "Revenue" not in found
+
+
+def test_what_fills_another_request_is_not_counted_as_an_order(api, order_id, counted):
+    for path in ("/orders", f"/orders/{order_id}", "/catalog"):
+        found, _ = counted(lambda path=path: api.get(path))
+        assert not found
+
+
+def test_a_cancellation_is_counted_once(api, order_id, counted):
+    found, _ = counted(lambda: api.cancel(order_id))
+    assert found["OrdersCancelled"] == Metric("OrdersCancelled", "Count", DIMENSIONS, [1.0])
+
+    found, answer = counted(lambda: api.cancel(order_id))
+    assert (answer.status, found) == (200, {})
+
+
+def test_a_cancellation_that_comes_too_late_is_not_counted(world, api, order_id, counted):
+    world.queues.until_quiet()
+
+    found, answer = counted(lambda: api.cancel(order_id))
+
+    assert (answer.status, found) == (409, {})
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def slow(world, nth, seconds):
+    """Have the nth call from now on take so long."""
+    world.wire.on("*", wire.meanwhile(lambda: world.clock.forward(seconds)), nth=nth)
+
+
+def test_the_steps_of_a_new_order_are_measured(world, api, counted):
+    # GIVEN calls to reserve, authorise, commit, publish and clear that take their time
+    api.get("/catalog")
+    for nth, seconds in enumerate((0.1, 0.3, 0.2, 0.05, 0.01), start=1):
+        slow(world, nth, seconds)
+
+    # WHEN an order is placed
+    found, _ = counted(lambda: api.place(body()))
+
+    # THEN each step has its time, and the whole has that of all
+    assert {name: found[name].values for name in (*STEPS, "OrderTime")} == {
+        "ReserveTime": [100.0],
+        "AuthoriseTime": [300.0],
+        "CommitTime": [200.0],
+        "PublishTime": [60.0],
+        "OrderTime": [660.0],
+    }
+    assert {found[name].unit for name in (*STEPS, "OrderTime")} == {"Milliseconds"}
+
+
+def test_a_step_that_fails_is_measured_too(world, api, counted):
+    api.get("/catalog")
+    slow(world, 2, 0.3)
+
+    found, answer = counted(lambda: api.place(body(token="tok_timeout")))
+
+    assert answer.status == 503
+    assert found["AuthoriseTime"].values == [300.0]
+    assert not found.keys() & {"CommitTime", "PublishTime"}
+
+
+def test_a_repeat_is_looked_up_and_no_more(api, order_id, counted):
+    found, _ = counted(lambda: api.place(body()))
+
+    assert found.keys() == {"OrdersRepeated", "ReserveTime", "OrderTime"}

@@ -1,0 +1,181 @@
+"""What is written into logs and onto dead letters when something is broken: nothing of what it was about."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from handoff.telemetry import logger
+from support import wire
+from support.messages import envelope
+from support.world import MUG, body
+
+CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
+MARK = "Quistgaard"  # stands in everything that is about the customer
+ADDRESS = {"name": f"Zeb {MARK}", "street": f"7 {MARK} Row", "city": f"{MARK}by", "postalCode": MARK, "country": "DK"}
+MAILBOX = f"zeb@{MARK}.example"
+
+
+@pytest.fixture
+def logged():
+    """Reads all that was logged so far."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logger.registered_formatter)
+    logger.addHandler(handler)
+    yield stream.getvalue
+    logging.getLogger(logger.name).removeHandler(handler)
+
+
+@pytest.fixture
+def order_id(world):
+    """An order of a customer whom one would know again; its event waits in every queue."""
+    world.customer("zeb", name=f"Zeb {MARK}", email=MAILBOX)
+    wanted = body() | {"shippingAddress": ADDRESS}
+    return world.api("zeb").place(wanted).json["orderId"]
+
+
+def secretive(world, logged):
+    """Look for the customer in logs and on dead letters; returns both for a closer look."""
+    letters = [letter for name in world.queues.names for letter in world.queues.dead_letters(name)]
+    assert MARK.lower() not in logged().lower()
+    assert MARK.lower() not in json.dumps([letter.attributes for letter in letters]).lower()
+    return logged(), letters
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [{"total": MARK}, {"lines": MARK}, {"shippingAddress": ADDRESS | {"city": None}}])
+def test_an_order_that_is_not_readable_shows_nothing(world, order_id, logged, broken):
+    # GIVEN an order that a hand, or an older version, has left unreadable
+    world.change("OrdersTable", {"orderId": order_id}, **broken, dueAt=1, unfinished=0, unfinishedSince=1)
+    # WHEN everybody has to do with it
+    answer = world.api("zeb").get(f"/orders/{order_id}")
+    for consumer in CONSUMERS:
+        world.queues.deliver(consumer)
+    world.sweep()
+    # THEN nobody tells of it but its id and the names of its fields
+    assert MARK not in json.dumps(answer.json)
+    lines, _ = secretive(world, logged)
+    assert "validation error" in lines
+    assert order_id in lines
+
+
+@pytest.mark.parametrize("broken", [{"sequence": MARK}, {"email": {"is": MAILBOX}}])
+def test_a_customer_who_is_not_readable_is_not_shown(world, order_id, logged, broken):
+    world.change("CustomersTable", {"userId": "zeb"}, **broken, dueAt=1, unfinished=0, unfinishedSince=1)
+
+    api = world.api("zeb")
+    answers = [api.get("/me"), api.call("PUT", "/me", json.dumps({"name": MARK, "email": MAILBOX}))]
+    world.queues.deliver("EmailsFunction")
+    world.sweep()
+
+    assert [answer.status for answer in answers] == [500, 500]
+    assert not [answer for answer in answers if MARK in json.dumps(answer.json)]
+    lines, _ = secretive(world, logged)
+    assert "validation error" in lines
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("field", ["source", "detail-type", "timestamp", "sequence", "data", "all"])
+def test_a_message_that_is_none_of_ours_shows_nothing(world, logged, consumer, field):
+    # GIVEN a message with something in the wrong place
+    event = envelope("order_placed", "ord_" + "a" * 26, 1)
+    metadata = event["detail"]["metadata"]
+    wrong = {"source": event, "detail-type": event, "timestamp": metadata, "sequence": metadata}.get(field)
+    if wrong:
+        wrong[field] = {"to": MAILBOX} if field == "source" else MAILBOX
+    elif field == "data":
+        event["detail"]["data"] = ADDRESS
+    # WHEN a consumer gets it
+    world.queues.send(consumer, MAILBOX if field == "all" else json.dumps(event))
+    world.queues.deliver(consumer)
+    # THEN it is a dead letter, and neither its reason nor the log says what was in it
+    _, letters = secretive(world, logged)
+    assert [MARK in letter.body for letter in letters] == [True]
+
+
+@pytest.mark.parametrize("field", ["time", "tag", "recipients", "all"])
+def test_a_report_that_is_none_of_sess_shows_nothing(world, logged, field):
+    report = {
+        "id": "report-1",
+        "time": MAILBOX if field == "time" else "2026-11-23T10:00:00Z",
+        "detail": {
+            "mail": {"tags": {"user": [MAILBOX if field == "tag" else "emVi"]}},
+            "bounce": {
+                "bounceType": "Permanent",
+                "bouncedRecipients": MAILBOX if field == "recipients" else [{"emailAddress": MAILBOX}],
+            },
+        },
+    }
+    world.queues.send("FeedbackFunction", MAILBOX if field == "all" else json.dumps(report))
+    world.queues.deliver("FeedbackFunction")
+
+    _, letters = secretive(world, logged)
+    assert len(letters) == 1
+
+
+@pytest.mark.usefixtures("order_id")
+@pytest.mark.parametrize("how", ["a wrong body", "no JSON", "another type", "a wrong key", "an unknown product"])
+def test_a_request_that_will_not_do_is_not_logged(world, logged, how):
+    wanted = body() | {"shippingAddress": ADDRESS, "paymentToken": f"tok_{MARK}"}
+    api = world.api("zeb")
+    match how:
+        case "a wrong body":
+            answer = api.place(wanted | {"shippingAddress": ADDRESS | {"country": MARK}})
+        case "no JSON":
+            answer = api.call("POST", "/orders", body=MARK, **{"idempotency-key": "k"})
+        case "another type":
+            answer = api.call("POST", "/orders", body=MARK, **{"content-type": f"text/{MARK}"})
+        case "a wrong key":
+            answer = api.place(wanted, key=f"{MARK} {MARK}")
+        case "an unknown product":
+            answer = api.place(wanted | {"lines": [{"sku": MARK, "quantity": 1}]})
+    assert 400 <= answer.status < 500
+    secretive(world, logged)
+
+
+# --- what others say --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("order_id")
+@pytest.mark.parametrize("code", ["MessageRejected", "BadRequestException", "MailFromDomainNotVerifiedException"])
+@pytest.mark.parametrize("receives", [1, 6])
+def test_what_the_mail_service_says_of_an_address_is_not_told_on(world, logged, code, receives):
+    # GIVEN a mail service that names the recipient when it refuses
+    said = f"Email address is not verified. The following identities failed the check: {MAILBOX}, <{MAILBOX}>"
+    world.wire.always("sesv2.SendEmail", wire.refuse(code, message=said))
+    # WHEN it is to send a mail, also for the last time
+    for _ in range(receives):
+        world.queues.deliver("EmailsFunction")
+        world.clock.forward(4000)
+    # THEN its code is told, and not its words
+    lines, letters = secretive(world, logged)
+    assert code in lines or code == "BadRequestException"
+    assert len(letters) == (1 if receives == 6 or code == "BadRequestException" else 0)
+
+
+def test_a_table_that_refuses_an_item_is_told_by_its_code(world, api, logged):
+    world.stock(MUG)
+    world.wire.on("dynamodb.TransactWriteItems", wire.refuse("ValidationException", message="refused by the test"))
+
+    answer = api.place(body() | {"shippingAddress": ADDRESS, "paymentToken": f"tok_{MARK}"})
+
+    assert answer.status == 503
+    lines, _ = secretive(world, logged)
+    assert "ValidationException" in lines
+
+
+def test_a_provider_that_does_not_answer_is_told_with_the_cause(world, api, logged):
+    world.wire.on("dynamodb.PutItem", wire.refuse("AccessDeniedException"), where=world.to_provider)
+
+    assert api.place(body() | {"shippingAddress": ADDRESS}).status == 503
+
+    lines, _ = secretive(world, logged)
+    assert "The payment provider gave no answer" in lines
+    assert "AccessDeniedException" in lines

@@ -1,0 +1,129 @@
+"""CloudWatch as far as alarms need it: the values that were published, and the states that an alarm goes through.
+
+How it does this is in AWS's documents, but for how far an alarm looks back beyond its evaluation periods when data is
+missing: two periods, as in the example there.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+"""
+
+import json
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Alarm = dict[str, Any]  # the properties of an AWS::CloudWatch::Alarm
+_LOOKS_BACK = 2  # periods
+_COMPARED = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's identity: what is published under other dimensions is another metric."""
+
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, namespace: str, name: str, **dimensions: str) -> "Metric":
+        """The metric with exactly these dimensions."""
+        return cls(namespace, name, frozenset(dimensions.items()))
+
+    @classmethod
+    def watched_by(cls, alarm: Alarm) -> "Metric":
+        """The metric that an alarm is about."""
+        dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+        return cls.of(alarm["Namespace"], alarm["MetricName"], **dimensions)
+
+
+class CloudWatch:
+    """What was published; times in epoch milliseconds."""
+
+    def __init__(self) -> None:
+        self._values: dict[Metric, list[tuple[int, float]]] = defaultdict(list)
+        self.units: dict[Metric, str] = {}
+
+    def put(self, metric: Metric, at: int, value: float, unit: str = "Count") -> None:
+        """Take a value."""
+        self._values[metric].append((at, value))
+        self.units[metric] = unit
+
+    def read(self, output: str) -> None:
+        """Take what is in a function's output: lines in the embedded metric format, and others."""
+        for line in output.splitlines():
+            document = json.loads(line)
+            for block in document.get("_aws", {}).get("CloudWatchMetrics", []):
+                for names in block["Dimensions"]:
+                    for described in block["Metrics"]:
+                        dimensions = {name: document[name] for name in names}
+                        metric = Metric.of(block["Namespace"], described["Name"], **dimensions)
+                        for value in document[described["Name"]]:
+                            self.put(metric, document["_aws"]["Timestamp"], value, described["Unit"])
+
+    @property
+    def metrics(self) -> set[Metric]:
+        """All that was published."""
+        return set(self._values)
+
+    def values(self, metric: Metric, start: int, end: int) -> list[float]:
+        """The values of a span of time, whose end is not in it."""
+        return [value for at, value in self._values.get(metric, []) if start <= at < end]
+
+    def states(self, alarm: Alarm, start: int, end: int) -> list[str]:
+        """The states that an alarm goes through, one at the end of each of its periods."""
+        metric, period = Metric.watched_by(alarm), alarm["Period"] * 1000
+        states = ["INSUFFICIENT_DATA"]
+        seen: list[bool | None] = []
+        for begin in range(start - start % period, end - period + 1, period):
+            seen.append(_breaches(alarm, self.values(metric, begin, begin + period)))
+            states.append(_state(alarm, seen, states[-1]))
+        return states[1:]
+
+
+def statistic(name: str, values: list[float]) -> float:
+    """What a statistic makes of values; p95 is the value that 95 of a hundred do not exceed."""
+    if name.startswith("p"):
+        return sorted(values)[max(0, math.ceil(len(values) * float(name[1:]) / 100) - 1)]
+    found: float = {
+        "Sum": math.fsum,
+        "Maximum": max,
+        "Minimum": min,
+        "Average": lambda given: math.fsum(given) / len(given),
+        "SampleCount": len,
+    }[name](values)
+    return found
+
+
+def _breaches(alarm: Alarm, values: list[float]) -> bool | None:
+    """Whether a period breaches the threshold; None if there is nothing to be judged."""
+    name = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    if not values or (alarm.get("EvaluateLowSampleCountPercentile") == "ignore" and len(values) < _enough(name)):
+        return None
+    return bool(_COMPARED[alarm["ComparisonOperator"]](statistic(name, values), alarm["Threshold"]))
+
+
+def _enough(percentile: str) -> float:
+    """How many values CloudWatch wants for a percentile above the median: 200 for p95, 1,000 for p99."""
+    return 10 / (1 - float(percentile[1:]) / 100)
+
+
+def _state(alarm: Alarm, seen: list[bool | None], before: str) -> str:
+    """An alarm's state after the periods that were seen: real data first, the newest, and only then what is missing."""
+    periods = alarm["EvaluationPeriods"]
+    real = [found for found in seen[-(periods + _LOOKS_BACK) :] if found is not None][-periods:]
+    missing = alarm.get("TreatMissingData", "missing")
+    if not real and missing in {"missing", "ignore"}:
+        return "INSUFFICIENT_DATA" if missing == "missing" else before
+    filled = periods - len(real) if missing == "breaching" else 0
+    return "ALARM" if sum(real) + filled >= alarm.get("DatapointsToAlarm", periods) else "OK"
+
+
+def metrics_of(widget: dict[str, Any]) -> Iterator[tuple[Metric, str]]:
+    """The metrics that a dashboard's widget shows, each with its statistic."""
+    for line in widget["properties"]["metrics"]:
+        options = line[-1] if isinstance(line[-1], dict) else {}
+        namespace, name, *pairs = [part for part in line if part is not options]
+        dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        yield Metric.of(namespace, name, **dimensions), options.get("stat", widget["properties"]["stat"])

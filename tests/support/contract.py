@@ -1,0 +1,67 @@
+"""Whether an answer is one that openapi.json describes: every answer that a test gets from the API is looked at."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+DOCUMENT = Path(__file__).parents[2] / "functions/orders/openapi.json"
+_ELSEWHERE = ("NoSuchRouteProblem", "WrongMethodProblem")  # of paths that the document can't name
+
+
+def check(route: str, status: int, headers: dict[str, str], body: Any) -> None:
+    """Fail if the document does not describe this answer to a request of this route, to the last member."""
+    media_type = headers["content-type"]
+    assert "x-correlation-id" in headers
+    if route == "$default":
+        found = [name for name in _ELSEWHERE if not _errors(f"#/components/schemas/{name}", body)]
+        assert found, f"{status} {body} is no answer for an unknown path"
+        return
+    answers = _operation(route)["responses"]
+    assert str(status) in answers, f"{route} is not said to answer {status}: {body}"
+    described = answers[str(status)]
+    assert media_type in described["content"], f"{route} is not said to answer {status} in {media_type}"
+    required = {name for name, header in described["headers"].items() if header["required"]}
+    assert required <= headers.keys() <= described["headers"].keys() | {"content-type"}, (route, status, headers)
+    method, path = route.split()
+    pointer = "/".join(
+        part.replace("~", "~0").replace("/", "~1")
+        for part in ("#", "paths", path, method.lower(), "responses", str(status), "content", media_type, "schema")
+    )
+    errors = _errors(pointer, body)
+    assert not errors, f"{route} answers {status} off its description: {errors[0]}"
+
+
+def _operation(route: str) -> dict[str, Any]:
+    method, path = route.split()
+    operation: dict[str, Any] = _closed_document()["paths"][path][method.lower()]
+    return operation
+
+
+def _errors(pointer: str, body: Any) -> list[str]:
+    return [error.message for error in _validator(pointer).iter_errors(body)]
+
+
+@cache
+def _validator(pointer: str) -> Draft202012Validator:
+    return Draft202012Validator({**_closed_document(), "$ref": pointer})
+
+
+@cache
+def _closed_document() -> dict[str, Any]:
+    """The document, with nothing allowed that it does not name: clients ignore such members, we do not send them."""
+    closed: dict[str, Any] = _closed(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+    return closed
+
+
+def _closed(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_closed(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    parts = {name: _closed(part) for name, part in node.items()}
+    if node.get("type") == "object" and "properties" in node:
+        return {"additionalProperties": False, **parts}
+    return parts

@@ -1,0 +1,146 @@
+"""Some hours of a deployment in moto with CloudWatch watching: what our functions print, and what AWS publishes itself.
+
+AWS's part is as tests/template/aws_metrics.toml has it. Resources have the names of the translated template.
+"""
+
+import io
+import json
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from moto.sqs.models import sqs_backends
+
+from handoff import aws
+from handoff.clock import now_ms, to_iso
+from handoff.mail_tags import tag_of
+from ops import samples
+from support import stack
+from support.api import Answer
+from support.clock import Clock, standing
+from support.cloudwatch import CloudWatch, Metric
+from support.stack import ACCOUNT, Stack
+from support.template import REGION
+from support.world import World, body
+
+MINUTE = 60
+SWEEPER = "SweeperFunction"
+_STOCK = 10_000
+_POISON = 3  # receives after which SQS leaves a message out of its age
+
+
+@contextmanager
+def beginning(deployment: Stack) -> Iterator["Day"]:
+    """A new day on a deployment: the shop is full, and CloudWatch knows nothing."""
+    output = io.StringIO()
+    with standing() as clock, redirect_stdout(output):
+        world = World(deployment, clock)
+        world.stock(available=_STOCK)
+        world.customer()
+        world.customer("bob")
+        yield Day(world, clock, output)
+
+
+@dataclass
+class Day:
+    """What happens in it, minute by minute."""
+
+    world: World
+    clock: Clock
+    _output: io.StringIO
+
+    def __post_init__(self) -> None:
+        self.cloudwatch = CloudWatch()
+        self.start = self._now = self.clock.ms
+        self._placed = 0
+        self._touched: set[str] = set()
+
+    # --- what people do -----------------------------------------------------------------------------------------------
+
+    def order(self, key: str = "", **values: Any) -> Answer:
+        """Somebody places an order, by default of one mug."""
+        self._placed += 1
+        return self.request("POST", "/orders", body(**values), **{"Idempotency-Key": key or f"key-{self._placed}"})
+
+    def request(self, method: str, path: str, content: dict[str, Any] | None = None, **headers: str) -> Answer:
+        """Any request of Ada's; API Gateway publishes what it has seen of it."""
+        begun = self.clock.ms
+        answer = self.world.api().call(method, path, content and json.dumps(content), **headers)
+        self.answered(begun, answer.status)
+        return answer
+
+    def answered(self, begun: int, status: int) -> None:
+        """API Gateway has answered a request."""
+        for name, value in (("Count", 1), ("4xx", status // 100 == 4), ("5xx", status // 100 == 5)):
+            self.cloudwatch.put(Metric.of("AWS/ApiGateway", name, ApiId="${Api}"), begun, float(value))
+        latency = Metric.of("AWS/ApiGateway", "Latency", ApiId="${Api}")
+        self.cloudwatch.put(latency, begun, self.clock.ms - begun, "Milliseconds")
+
+    def feed(self) -> None:
+        """Something happens for every consumer: an order, a new name, and a mail that came back from Bob."""
+        self.order()
+        self.request("PUT", "/me", {"name": f"Ada {self._placed}", "email": "ada@example.com"})
+        self.world.queues.send("FeedbackFunction", bounce())
+
+    def refuse(self) -> None:
+        """Lambda has no execution left for a request, and API Gateway says so."""
+        self.cloudwatch.put(Metric.of("AWS/Lambda", "Throttles", FunctionName="${OrdersFunction}"), self.clock.ms, 1)
+        self.answered(self.clock.ms, 503)
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    def minute(self, running: Collection[str] | None = None) -> None:
+        """A minute passes, at the end of which these functions run; all of them, if none are named."""
+        self.clock.forward(MINUTE)
+        if running is None or SWEEPER in running:
+            with suppress(*aws.ERRORS):  # Lambda counts it
+                self.world.sweep()
+        consuming = [name for name in self.world.queues.names if running is None or name in running]
+        if consuming:
+            self.world.queues.until_quiet(*consuming)
+        self.publish()
+
+    def publish(self) -> None:
+        """The minute's metrics: what the functions printed, what Lambda counted, and what SQS sees in its queues."""
+        self.cloudwatch.read(self._output.getvalue())
+        self._output.seek(0)
+        self._output.truncate()
+        for function, failed in self.world.functions.ended:
+            for name, value in (("Invocations", 1), ("Errors", failed)):
+                metric = Metric.of("AWS/Lambda", name, FunctionName=f"${{{function}}}")
+                self.cloudwatch.put(metric, self.clock.ms, float(value))
+        self.world.functions.ended.clear()
+        for name, queue in sqs_backends[ACCOUNT][REGION].queues.items():
+            self._look_into(name.removeprefix(f"{stack.NAME}-"), queue)
+
+        self._now = self.clock.ms
+
+    def _look_into(self, name: str, queue: Any) -> None:
+        waiting = [message for message in queue._messages if message.approximate_receive_count < _POISON]
+        if queue._messages or name.endswith("Queue"):
+            self._touched.add(name)
+        if name in self._touched:  # of a queue that nobody ever touched SQS publishes nothing
+            self._put(name, "ApproximateNumberOfMessagesVisible", len(queue.messages))
+        if waiting:
+            oldest = min(message.sent_timestamp for message in waiting)
+            self._put(name, "ApproximateAgeOfOldestMessage", (self.clock.ms - oldest) / 1000, "Seconds")
+
+    def _put(self, queue: str, name: str, value: float, unit: str = "Count") -> None:
+        metric = Metric.of("AWS/SQS", name, QueueName=f"${{{queue}.QueueName}}")
+        self.cloudwatch.put(metric, self.clock.ms, value, unit)
+
+    def states(self, alarm: dict[str, Any]) -> list[str]:
+        """The states that an alarm has gone through by the end of the last minute."""
+        return self.cloudwatch.states(alarm, self.start, self._now)
+
+
+def bounce() -> str:
+    """A report of SES's, just now, that Bob's address does not work."""
+    (record,) = samples.payloads()["feedback.json"]["Records"]
+    report = json.loads(record["body"])
+    report |= {"id": str(uuid.uuid4()), "time": to_iso(now_ms())}
+    report["detail"]["mail"]["tags"]["user"] = [tag_of("bob")]
+    report["detail"]["bounce"]["bouncedRecipients"][0]["emailAddress"] = "bob@example.com"
+    return json.dumps(report)

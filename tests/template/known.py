@@ -1,0 +1,39 @@
+"""What is known of metrics: under which dimensions AWS publishes its own, and what one may ask of any."""
+
+import tomllib
+from typing import Any
+
+from support.cloudwatch import Metric
+from template.translated import ROOT, Stack, named
+
+_AWS = tomllib.loads((ROOT / "tests/template/aws_metrics.toml").read_text())
+_STATISTICS = {
+    "Count": {"Sum"},
+    "None": {"Sum"},
+    "Milliseconds": {"p50", "p95", "p99", "Maximum"},
+    "Seconds": {"Maximum"},
+}
+_GAUGES = {"PaymentsStuck", "HoldsExpiring"}  # each run of the sweeper counts them anew
+
+
+def statistics(metric: Metric, unit: str) -> set[str]:
+    """The statistics that mean something of a metric of ours."""
+    return {"Maximum"} if metric.name in _GAUGES else _STATISTICS[unit]
+
+
+def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
+    """What AWS says of a metric of its own; fails if it has no such dimensions, or they are not of this stack."""
+    names = sorted(name for name, _ in metric.dimensions)
+    (found,) = [
+        described
+        for described in _AWS["metric"]
+        if (described["namespace"], described["name"]) == (metric.namespace, metric.name)
+        and names in described["dimensions"]
+    ]
+    for name, value in metric.dimensions:
+        kind = _AWS["dimensions"][name]
+        resource = named(value)
+        assert stack.resources[resource]["Type"] == kind["type"]
+        assert value == (f"${{{resource}.{kind['attribute']}}}" if "attribute" in kind else f"${{{resource}}}")
+    assert found["source"] in _AWS["sources"]
+    return dict(found)

@@ -1,0 +1,122 @@
+"""What was released and holds something: CloudFormation would leave it behind, or take it away, under another name.
+
+``PYTHONPATH=tests python -m template.released`` puts on the list what is new. It changes nothing that is on it.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from template import translated
+from template.translated import ROOT, Properties, Stack
+
+LIST = ROOT / "tests/template/released_resources.toml"
+_CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+_EVERYTHING = {**translated.EVERYTHING, "OwnKey": "true", "Canary": "true"}
+_HEAD = """\
+# What was released and holds something. PYTHONPATH=tests .venv/bin/python -m template.released puts on it what is new.
+# By hand it is changed only to give something up for good: empty it, take it out of the stacks, then out of this list.
+"""
+Released = dict[str, Any]
+
+# The properties whose change makes CloudFormation replace the resource, or fail. (AWS's resource reference: "Update
+# requires: Replacement", and for a pool and a key what can't be changed at all.)
+FIXED = {
+    "AWS::DynamoDB::Table": ("TableName", "KeySchema", "ImportSourceSpecification"),
+    "AWS::SQS::Queue": ("QueueName", "FifoQueue"),
+    "AWS::Logs::LogGroup": ("LogGroupName",),
+    "AWS::Events::EventBus": ("Name",),
+    "AWS::Events::Archive": ("ArchiveName", "SourceArn"),
+    "AWS::KMS::Key": ("KeySpec", "KeyUsage", "MultiRegion", "Origin"),
+    "AWS::Cognito::UserPool": ("AliasAttributes", "Schema", "UsernameAttributes", "UsernameConfiguration"),
+    "AWS::Cognito::UserPoolClient": ("GenerateSecret", "UserPoolId"),
+}
+
+
+def deployments() -> dict[str, dict[str, str]]:
+    """Ways to deploy on AWS, by name: their parameters."""
+    configured = {
+        name: dict(pair.split("=", 1) for pair in _CONFIG[name]["deploy"]["parameters"]["parameter_overrides"])
+        for name in ("dev", "prod")
+    }
+    elsewhere = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop", **translated.WITH_STRIPE}
+    plain = {"SavedQueries": "false", "MailFeedback": "false", "RequireTls": "false"}
+    return {**configured, "everything": _EVERYTHING, "elsewhere": elsewhere, "plain": plain}
+
+
+def stateful(stack: Stack) -> dict[str, Released]:
+    """All of a stack's resources that hold something, by logical id: their type, and what must not change."""
+    return {
+        name: {"type": resource["Type"], "fixed": _fixed(resource["Type"], resource.get("Properties", {}))}
+        for name, resource in stack.resources.items()
+        if resource["Type"] in FIXED
+    }
+
+
+def _fixed(kind: str, properties: Properties) -> dict[str, str]:
+    fixed = {name: properties[name] for name in FIXED[kind] if name in properties}
+    if kind == "AWS::DynamoDB::Table":
+        keys = {key["AttributeName"] for key in properties["KeySchema"]}
+        types = {told["AttributeName"]: told["AttributeType"] for told in properties["AttributeDefinitions"]}
+        fixed["AttributeTypes"] = {name: types[name] for name in sorted(keys)}
+    return {name: json.dumps(value, sort_keys=True) for name, value in fixed.items()}
+
+
+def current() -> dict[str, Released]:
+    """What the template has now, in the form of the list."""
+    found: dict[str, Released] = {}
+    for deployment, parameters in deployments().items():
+        for name, resource in stateful(translated.stack(**parameters)).items():
+            found.setdefault(name, resource | {"deployments": []})["deployments"].append(deployment)
+    return found
+
+
+def listed(path: Path = LIST) -> dict[str, Released]:
+    """The list."""
+    return tomllib.loads(path.read_text())
+
+
+def lost(released: Mapping[str, Released], stack: Stack, deployment: str) -> list[str]:
+    """What a deployment of this stack would lose of what was released, and what to do instead."""
+    there = stateful(stack)
+    expected = {name: resource for name, resource in released.items() if deployment in resource["deployments"]}
+    return [
+        f"{deployment}: {complaint}"
+        for name, resource in expected.items()
+        for complaint in _complaints(name, resource, there.get(name))
+    ]
+
+
+def _complaints(name: str, released: Released, now: Released | None) -> Iterator[str]:
+    if now is None or now["type"] != released["type"]:
+        yield (
+            f"{name} ({released['type']}) is no longer in the stack: what it holds is left behind or goes with it. "
+            "Give it its name back."
+        )
+        return
+    for fixed in sorted({changed for changed, _ in released["fixed"].items() ^ now["fixed"].items()}):
+        yield (
+            f"{name}.{fixed} is another one: CloudFormation would put an empty {released['type']} in its place. "
+            "Undo that, or add a second resource and move there what the first one holds."
+        )
+
+
+def written(resources: Mapping[str, Released]) -> str:
+    """A list as text."""
+    parts = [_HEAD]
+    for name, resource in sorted(resources.items()):
+        fixed = [f"fixed.{key} = '{value}'" for key, value in sorted(resource["fixed"].items())] or ["fixed = {}"]
+        head = [f"[{name}]", f'type = "{resource["type"]}"', f"deployments = {json.dumps(resource['deployments'])}"]
+        parts.append("\n".join([*head, *fixed, ""]))
+    return "\n".join(parts)
+
+
+def extend(path: Path = LIST) -> None:
+    """Put on the list what is not on it."""
+    path.write_text(written({**current(), **(listed(path) if path.exists() else {})}))
+
+
+if __name__ == "__main__":
+    extend()

@@ -1,0 +1,231 @@
+"""Safe deploys: with Canary a new version of the API's function first gets a tenth of the requests, and may go back."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from template import translated
+from template.days import HOUR
+from template.translated import Properties, Stack
+
+Template = dict[str, Any]
+MINUTES = re.compile(r"Canary10Percent(\d+)Minutes")
+
+
+@pytest.fixture(scope="module")
+def canary() -> Stack:
+    """The stack with Canary."""
+    return translated.stack(**translated.EVERYTHING, Canary="true")
+
+
+def alias_of(stack: Stack) -> dict[str, Any]:
+    """The one alias, as a resource."""
+    (name,) = stack.of_type("AWS::Lambda::Alias")
+    assert name == "OrdersFunctionAliaslive"
+    return stack.resources[name]
+
+
+def group(stack: Stack) -> Properties:
+    """The one deployment group."""
+    (found,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    return found
+
+
+def shift(stack: Stack) -> str:
+    """How the group shifts requests."""
+    return str(group(stack)["DeploymentConfigName"])
+
+
+# --- what changes with the parameter ----------------------------------------------------------------------------------
+
+
+def test_without_it_the_api_calls_the_function_itself_and_nothing_is_shifted(stack: Stack) -> None:
+    assert not [name for name, resource in stack.resources.items() if "CodeDeploy" in resource["Type"]]
+    assert "UpdatePolicy" not in alias_of(stack)
+    assert "DeployRole" not in stack.resources
+    (integration,) = stack.of_type("AWS::ApiGatewayV2::Integration").values()
+    assert integration["IntegrationUri"] == "${OrdersFunction.Arn}"
+
+
+def test_with_it_the_api_calls_the_alias_and_may(canary: Stack) -> None:
+    (integration,) = canary.of_type("AWS::ApiGatewayV2::Integration").values()
+    (permission,) = canary.of_type("AWS::Lambda::Permission").values()
+    assert integration["IntegrationUri"] == permission["FunctionName"] == "${OrdersFunctionAliaslive}"
+    # AND may before it does: the permission is a new one when the parameter changes
+    assert canary.resources["OrdersIntegration"]["DependsOn"] == "ApiMayInvokeOrders"
+
+
+def test_codedeploy_moves_the_alias(canary: Stack) -> None:
+    moved = alias_of(canary)["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert moved == {
+        "ApplicationName": "${ServerlessDeploymentApplication}",
+        "DeploymentGroupName": "${OrdersFunctionDeploymentGroup}",
+    }
+    assert canary.resources["ServerlessDeploymentApplication"]["Properties"] == {"ComputePlatform": "Lambda"}
+
+
+def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Stack) -> None:
+    assert shift(canary) == "CodeDeployDefault.LambdaCanary10Percent15Minutes"
+    assert group(canary)["DeploymentStyle"]["DeploymentOption"] == "WITH_TRAFFIC_CONTROL"
+    assert group(canary)["AlarmConfiguration"]["Enabled"] is True
+    rollback = group(canary)["AutoRollbackConfiguration"]
+    assert rollback["Enabled"] is True
+    assert {"DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_FAILURE"} <= set(rollback["Events"])
+
+
+def test_consumers_and_sweeper_change_at_once(canary: Stack) -> None:
+    """Nobody waits for them; their alarms are watched for as long."""
+    invoked = {mapping["FunctionName"] for mapping in canary.of_type("AWS::Lambda::EventSourceMapping").values()}
+    (schedule,) = canary.of_type("AWS::Scheduler::Schedule").values()
+    assert invoked | {schedule["Target"]["Arn"].replace(".Arn", "")} == {
+        f"${{{name.capitalize()}Function}}" for name in canary.functions() if name != "orders"
+    }
+
+
+# --- what takes it back -----------------------------------------------------------------------------------------------
+
+
+def watched(stack: Stack) -> dict[str, Properties]:
+    """The alarms that take a deployment back."""
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    names = [re.sub(r"[${}]", "", alarm["Name"]) for alarm in group(stack)["AlarmConfiguration"]["Alarms"]]
+    return {name: alarms[name] for name in names}
+
+
+def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Stack) -> None:
+    # GIVEN the alarms on errors of every function that is not behind the API, and on the API's own answers
+    errors = {
+        name
+        for name, alarm in canary.of_type("AWS::CloudWatch::Alarm").items()
+        if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
+    }
+    assert len(errors) == len(canary.functions()) - 1
+    # THEN those do, and no other
+    assert watched(canary).keys() == errors | {"ApiErrorsAlarm", "ApiLatencyAlarm"}
+    assert len(watched(canary)) <= 10  # what a group can watch
+
+
+def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(canary: Stack) -> None:
+    found = MINUTES.search(shift(canary))
+    assert found
+    for name, alarm in watched(canary).items():
+        needed = alarm["Period"] * alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
+        assert needed < int(found[1]) * 60 < HOUR, name
+
+
+def test_an_alarm_that_stays_on_for_days_forbids_no_deployment(canary: Stack) -> None:
+    """A dead letter is there until it is redriven, which may take the deployment that mends it."""
+    assert not {name for name, alarm in watched(canary).items() if alarm["Namespace"] == "AWS/SQS"}
+
+
+# --- what publishes a version -----------------------------------------------------------------------------------------
+
+
+def versions(changed: Callable[[Template], None] = lambda _: None) -> set[str]:
+    """The logical ids of the function's version, after a change of the template."""
+    template = copy.deepcopy(translated.source())
+    changed(template)
+    resources = translated.transformed(template, canary="true")["Resources"]
+    return {name for name, resource in resources.items() if resource["Type"] == "AWS::Lambda::Version"}
+
+
+def set_property(resource: str, name: str, value: Any) -> Callable[[Template], None]:
+    """A change of one property of one resource."""
+
+    def change(template: Template) -> None:
+        template["Resources"][resource]["Properties"][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_property("OrdersFunction", "CodeUri", "functions/other"),
+        set_property("OrdersFunction", "MemorySize", 2048),
+        set_property("OrdersFunction", "Timeout", 26),
+        set_property("HandoffLayer", "ContentUri", "layers/other"),
+        set_property("DependenciesLayer", "ContentUri", "layers/other"),
+    ],
+)
+def test_what_sam_sees_change_is_another_version(change: Callable[[Template], None]) -> None:
+    assert len(versions() | versions(change)) == 2
+
+
+def test_a_change_elsewhere_is_none() -> None:
+    assert versions() == versions(set_property("EmailsFunction", "CodeUri", "functions/other"))
+
+
+def test_what_sam_does_not_see_is_in_the_versions_description(canary: Stack) -> None:
+    """CloudFormation replaces a version whose description changes."""
+    template = translated.source()
+    function = template["Resources"]["OrdersFunction"]["Properties"]
+    settings = [function, template["Globals"]["Function"]]
+    not_code = {"VersionDescription", "DeploymentPreference", "ReservedConcurrentExecutions"}
+    seen = [value for setting in settings for name, value in setting.items() if name not in not_code]
+    # GIVEN the parameters that its settings are made of
+    made_of = set(names_in(seen, template)) & template["Parameters"].keys()
+    # THEN all are in the description, with their whole values: a condition tells two of them apart
+    assert made_of
+    assert made_of <= {part["Ref"] for part in function["VersionDescription"]["Fn::Join"][1] if "Ref" in part}
+
+
+def names_in(node: Any, template: Template) -> Iterator[str]:
+    """What a part of a template refers to, by conditions as well."""
+    if isinstance(node, list):
+        for part in node:
+            yield from names_in(part, template)
+    elif isinstance(node, dict):
+        for function, argument in node.items():
+            if function == "Ref":
+                yield argument
+            elif function == "Fn::Sub":
+                yield from re.findall(r"\$\{(\w+)\}", str(argument))
+            elif function == "Fn::If":
+                yield from names_in(template["Conditions"][argument[0]], template)
+            yield from names_in(argument, template)
+
+
+def test_a_new_version_of_stripes_layer_is_in_it_as_well() -> None:
+    """SAM does not see a layer behind a condition: if it ever does, this goes red, and the description can go."""
+    changed = set_property("StripeLayer", "ContentUri", "layers/other")
+    assert versions() == versions(changed)
+    (version,) = translated.stack(**translated.WITH_STRIPE).of_type("AWS::Lambda::Version").values()
+    assert re.search(r"\$\{StripeLayer\w*\}\[7\]", version["Description"])
+
+
+def test_the_description_is_never_too_long() -> None:
+    parameters = translated.source()["Parameters"]
+    longest = {"StripeSecret": "s" * parameters["StripeSecret"]["MaxLength"], "PaymentProvider": "stripe"}
+    (version,) = translated.stack(**longest).of_type("AWS::Lambda::Version").values()
+    assert len(version["Description"]) + 40 <= 256
+
+
+def test_versions_are_left_for_the_next_rollback(canary: Stack) -> None:
+    (name,) = canary.of_type("AWS::Lambda::Version")
+    assert canary.resources[name]["DeletionPolicy"] == "Retain"
+
+
+# --- who does it ------------------------------------------------------------------------------------------------------
+
+
+def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Stack) -> None:
+    role = canary.resources["DeployRole"]["Properties"]
+    assert group(canary)["ServiceRoleArn"] == "${DeployRole.Arn}"
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "codedeploy.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
+    moving, looking = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert set(moving["Resource"]) == {"${OrdersFunction.Arn}", "${OrdersFunction.Arn}:live"}
+    assert not [action for action in moving["Action"] if action.startswith("lambda:Invoke") or "*" in action]
+    assert looking["Action"] == "cloudwatch:DescribeAlarms"
+
+
+def test_no_other_role_is_made_for_it(stack: Stack, canary: Stack) -> None:
+    roles = canary.of_type("AWS::IAM::Role").keys() - stack.of_type("AWS::IAM::Role").keys()
+    assert roles == {"DeployRole"}
+    assert "ManagedPolicyArns" not in json.dumps(canary.of_type("AWS::IAM::Role"))

@@ -1,0 +1,127 @@
+"""The dashboard, the saved query of log lines, and what docs/operating.md says of metrics: all on what there is."""
+
+import json
+import re
+from itertools import combinations, product
+from typing import Any
+
+import pytest
+
+from support.cloudwatch import CloudWatch, Metric, metrics_of
+from template import known, translated
+from template.translated import ROOT, Consumer, Stack, named
+
+_STACK = translated.stack(**translated.EVERYTHING)
+COLUMNS = 24
+
+
+def widgets(stack: Stack) -> list[dict[str, Any]]:
+    """What the dashboard consists of."""
+    found: list[dict[str, Any]] = json.loads(stack.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
+    return found
+
+
+def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
+    """The cells of the grid that a widget covers."""
+    columns = range(widget["x"], widget["x"] + widget["width"])
+    return set(product(columns, range(widget["y"], widget["y"] + widget["height"])))
+
+
+@pytest.fixture(
+    params=[widget for widget in widgets(_STACK) if widget["type"] == "metric"],
+    ids=lambda it: it["properties"]["title"],
+)
+def plot(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Every widget that shows metrics."""
+    return request.param
+
+
+# --- dashboard --------------------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_is_named_after_the_stack() -> None:
+    assert _STACK.resources["Dashboard"]["Properties"]["DashboardName"] == "${AWS::StackName}"
+
+
+def test_widgets_are_within_the_grid_and_do_not_overlap() -> None:
+    for widget in widgets(_STACK):
+        assert 0 <= widget["x"] <= widget["x"] + widget["width"] <= COLUMNS
+    for one, other in combinations(widgets(_STACK), 2):
+        assert not cells(one) & cells(other)
+
+
+def test_every_metric_shown_is_published_with_these_dimensions_and_asked_for_what_it_means(
+    plot: dict[str, Any], emitted: CloudWatch
+) -> None:
+    assert plot["properties"]["region"] == "${AWS::Region}"
+    assert plot["properties"]["metrics"]
+    for metric, statistic in metrics_of(plot):
+        if metric.namespace == "Handoff":
+            assert metric in emitted.metrics
+            assert statistic in known.statistics(metric, emitted.units[metric])
+        else:
+            assert statistic in known.by_aws(metric, _STACK)["statistics"]
+
+
+@pytest.mark.parametrize("parameters", [translated.EVERYTHING, {}], ids=["with a partner", "without"])
+def test_the_state_of_every_alarm_is_shown(parameters: dict[str, str]) -> None:
+    stack = translated.stack(**parameters)
+    (states,) = [widget for widget in widgets(stack) if widget["type"] == "alarm"]
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert sorted(states["properties"]["alarms"]) == sorted(f"${{{alarm}.Arn}}" for alarm in alarms)
+
+
+def test_every_consumer_is_shown(consumer: Consumer) -> None:
+    # GIVEN what there is to be seen of a consumer
+    queue, dead_letters = f"${{{consumer.queue_id}.QueueName}}", f"${{{consumer.dead_letters_id}.QueueName}}"
+    function = consumer.mapping["FunctionName"]
+    lag = Metric.of("Handoff", "EventLagDone", service="handoff", consumer=consumer.name)
+    wanted = {
+        (lag, "p50"),
+        (lag, "p99"),
+        (Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=queue), "Maximum"),
+        (Metric.of("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue), "Maximum"),
+        (Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=dead_letters), "Maximum"),
+        (Metric.of("AWS/Lambda", "Errors", FunctionName=function), "Sum"),
+    }
+    # THEN the dashboard has it
+    plots = [widget for widget in widgets(_STACK) if widget["type"] == "metric"]
+    assert wanted <= {shown for widget in plots for shown in metrics_of(widget)}
+
+
+# --- saved query ------------------------------------------------------------------------------------------------------
+
+
+def test_the_saved_query_looks_into_the_log_of_every_function() -> None:
+    query = _STACK.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
+    logs = {function["LoggingConfig"]["LogGroup"] for function in _STACK.functions().values()}
+    assert sorted(query["LogGroupNames"]) == sorted(logs)
+    assert all(_STACK.resources[named(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
+
+
+def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
+    query = _STACK.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
+    assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
+    # AND it is the one that the documents show
+    documented = (ROOT / "docs/operating.md").read_text()
+    assert all(line in documented for line in query.splitlines())
+
+
+def test_queries_can_be_left_out() -> None:
+    assert "OrderLinesQuery" not in translated.stack(SavedQueries="false").resources
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+def test_the_documents_name_every_metric_with_its_dimensions_and_no_other(emitted: CloudWatch) -> None:
+    # GIVEN the table of what watching costs
+    section = (ROOT / "docs/operating.md").read_text().partition("\n## What watching costs\n")[2].partition("\n## ")[0]
+    documented = {
+        (name, tuple(sorted(dimensions.replace("`", "").split(", "))))
+        for names, dimensions in re.findall(r"^\| (`[A-Z][^|]*`) \| (`service[^|]*`) \|", section, flags=re.MULTILINE)
+        for name in names.replace("`", "").split(", ")
+    }
+    # THEN it has what our functions emit
+    ours = [metric for metric in emitted.metrics if metric.namespace == "Handoff"]
+    assert documented == {(metric.name, tuple(sorted(name for name, _ in metric.dimensions))) for metric in ours}

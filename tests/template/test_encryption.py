@@ -1,0 +1,214 @@
+"""At rest: AWS's keys, or with OwnKey one key of the stack's own, and whoever writes may use it. Under way: TLS."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from template import translated
+from template.translated import ROOT, Properties, Stack, as_list, named
+
+KEY = "${DataKey.Arn}"
+ACCOUNT = {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
+DYNAMODB, SQS = "dynamodb.${AWS::Region}.amazonaws.com", "sqs.${AWS::Region}.amazonaws.com"
+SERVICES = {"dynamodb": DYNAMODB, "sqs": SQS}
+# Where each type of resource that keeps something names its key.
+NAMES_KEY = {
+    "AWS::DynamoDB::Table": lambda table: table["SSESpecification"].get("KMSMasterKeyId"),
+    "AWS::SQS::Queue": lambda queue: queue.get("KmsMasterKeyId"),
+    "AWS::SNS::Topic": lambda topic: topic.get("KmsMasterKeyId"),
+    "AWS::Logs::LogGroup": lambda group: group.get("KmsKeyId"),
+}
+# The bus and its archive have AWS's: an event has ids, and without a key no event would go out (docs/decisions.md).
+WITH_AWS_KEY = {"AWS::Events::EventBus", "AWS::Events::Archive"}
+
+
+@pytest.fixture(scope="module")
+def own() -> Stack:
+    """The stack with a key of its own, and all else that it can have."""
+    return translated.stack(**translated.EVERYTHING, OwnKey="true")
+
+
+def key_policy(stack: Stack) -> dict[str, Properties]:
+    """What the key's policy allows, by whom."""
+    statements = stack.resources["DataKey"]["Properties"]["KeyPolicy"]["Statement"]
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    return {str(*statement["Principal"].values()): statement for statement in statements}
+
+
+# --- at rest ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", NAMES_KEY)
+def test_everything_that_is_kept_is_under_the_own_key(own: Stack, kind: str) -> None:
+    keys = {name: NAMES_KEY[kind](properties) for name, properties in own.of_type(kind).items()}
+    assert keys == dict.fromkeys(keys, KEY)
+
+
+@pytest.mark.parametrize("kind", NAMES_KEY)
+def test_without_it_there_is_no_key_and_nobody_names_one(stack: Stack, kind: str) -> None:
+    assert {NAMES_KEY[kind](properties) for properties in stack.of_type(kind).values()} == {None}
+    assert not [name for name, resource in stack.resources.items() if resource["Type"].startswith("AWS::KMS")]
+    assert "kms:" not in json.dumps(stack.resources)
+
+
+def test_nothing_else_could_be_under_a_key_and_is_not(own: Stack) -> None:
+    # GIVEN the types of resources here whose CloudFormation schema has a key of KMS
+    takes_key = {*NAMES_KEY, *WITH_AWS_KEY, "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"}
+    takes_key |= {"AWS::Events::Connection", "AWS::Scheduler::Schedule"}
+    # THEN those that hold nothing of customers' name none
+    for name, resource in own.resources.items():
+        if resource["Type"] in takes_key - NAMES_KEY.keys():
+            assert not re.search("Kms|DataKey", json.dumps(resource.get("Properties"))), name
+
+
+def test_a_table_under_the_own_key_says_so_as_dynamodb_wants_it(own: Stack) -> None:
+    for table in own.of_type("AWS::DynamoDB::Table").values():
+        assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
+
+
+def test_a_queue_has_one_kind_of_encryption(stack: Stack, own: Stack, queue_id: str) -> None:
+    plain, under_key = stack.of_type("AWS::SQS::Queue")[queue_id], own.of_type("AWS::SQS::Queue")[queue_id]
+    assert plain["SqsManagedSseEnabled"] is True
+    assert "KmsDataKeyReusePeriodSeconds" not in plain
+    assert under_key["SqsManagedSseEnabled"] is False
+    assert 60 <= under_key["KmsDataKeyReusePeriodSeconds"] <= 86400  # SQS's own limits
+
+
+def test_nothing_uses_a_key_that_other_services_may_not_use() -> None:
+    """EventBridge and CloudWatch can't get at AWS's own keys for SQS and SNS."""
+    for template in (ROOT / "template.yaml", *ROOT.glob("examples/*/template.yaml")):
+        assert not re.search(r"alias/aws/", template.read_text()), template
+
+
+def test_the_key_turns_and_outlives_the_stack(own: Stack) -> None:
+    key = own.resources["DataKey"]
+    assert key["Properties"]["EnableKeyRotation"] is True
+    assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
+    alias = own.resources["DataKeyAlias"]["Properties"]
+    assert alias == {"AliasName": "alias/${AWS::StackName}", "TargetKeyId": "${DataKey}"}
+
+
+# --- who may use the key ----------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_for_the_account_and_three_services(own: Stack) -> None:
+    assert key_policy(own).keys() == {
+        "arn:${AWS::Partition}:iam::${AWS::AccountId}:root",
+        "events.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        "logs.${AWS::Region}.amazonaws.com",
+    }
+
+
+def test_iam_decides_who_else_of_the_account_may_use_it(own: Stack) -> None:
+    statement = key_policy(own)["arn:${AWS::Partition}:iam::${AWS::AccountId}:root"]
+    assert (statement["Action"], statement["Resource"]) == ("kms:*", "*")
+
+
+@pytest.mark.parametrize("service", ["events.amazonaws.com", "cloudwatch.amazonaws.com"])
+def test_who_sends_to_a_queue_or_the_topic_may_encrypt_for_this_account(own: Stack, service: str) -> None:
+    """As AWS has it: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    and https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
+    # GIVEN that this service sends something here
+    assert service in senders(own)
+    # THEN the key's policy lets it, for this account
+    statement = key_policy(own)[service]
+    assert {action.rstrip("*") for action in statement["Action"]} == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert statement["Condition"] == ACCOUNT
+
+
+def senders(stack: Stack) -> set[str]:
+    """The services that the policies of queues and topics let in."""
+    kinds = ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+    statements = [
+        statement
+        for kind in kinds
+        for policy in stack.of_type(kind).values()
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    return {statement["Principal"]["Service"] for statement in statements if statement["Effect"] == "Allow"}
+
+
+def test_no_other_service_sends_to_a_queue_or_the_topic(own: Stack) -> None:
+    assert senders(own) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
+
+
+def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Stack) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html"""
+    statement = key_policy(own)["logs.${AWS::Region}.amazonaws.com"]
+    operations = ("Encrypt*", "Decrypt*", "ReEncrypt*", "GenerateDataKey*", "Describe*")
+    assert set(statement["Action"]) == {f"kms:{operation}" for operation in operations}
+    (condition,) = statement["Condition"].values()
+    (patterns,) = condition.values()
+    assert statement["Condition"].keys() == {"ArnLike"}
+    assert condition.keys() == {"kms:EncryptionContext:aws:logs:arn"}
+    # GIVEN the names of the groups: CloudFormation's begin with the stack's
+    prefix = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:"
+    for name, group in own.of_type("AWS::Logs::LogGroup").items():
+        arn = prefix + group.get("LogGroupName", f"${{AWS::StackName}}-{name}-1A2B3C")
+        # THEN each is covered by a pattern
+        assert any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), arn) for pattern in patterns), name
+    # AND no other group of the account
+    assert all(pattern.startswith((f"{prefix}${{AWS::StackName}}-", f"{prefix}/aws/events/$")) for pattern in patterns)
+
+
+@pytest.mark.parametrize("name", translated.stack().functions())
+def test_a_function_may_use_it_through_what_it_reads_and_writes_and_not_by_itself(own: Stack, name: str) -> None:
+    # GIVEN what a function does with tables and queues
+    statements = statements_of(own, name)
+    does = {action for statement in statements for action in as_list(statement["Action"])}
+    through = {service for kind, service in SERVICES.items() if any(action.startswith(f"{kind}:") for action in does)}
+    needed = {"kms:Decrypt"} | ({"kms:GenerateDataKey"} if "sqs:SendMessage" in does else set())
+    # THEN it may use the key for that, and for nothing else
+    (using,) = (statement for statement in statements if statement["Resource"] == KEY)
+    assert set(as_list(using["Action"])) == needed
+    assert using["Condition"].keys() == {"StringEquals"}
+    assert using["Condition"]["StringEquals"].keys() == {"kms:ViaService"}
+    assert set(as_list(using["Condition"]["StringEquals"]["kms:ViaService"])) == through
+
+
+def statements_of(stack: Stack, function: str) -> list[dict[str, Any]]:
+    """What the role of a function says."""
+    role = stack.of_type("AWS::IAM::Role")[named(stack.functions()[function]["Role"])]
+    return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+
+
+# --- under way --------------------------------------------------------------------------------------------------------
+
+
+def topic_policy(stack: Stack) -> list[Properties]:
+    """What the topic's policy says."""
+    (policy,) = stack.of_type("AWS::SNS::TopicPolicy").values()
+    assert policy["Topics"] == ["${AlarmTopic}"]
+    statements: list[Properties] = policy["PolicyDocument"]["Statement"]
+    return statements
+
+
+def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(stack: Stack) -> None:
+    (allowed,) = (statement for statement in topic_policy(stack) if statement["Effect"] == "Allow")
+    alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
+    assert allowed == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": "${AlarmTopic}",
+        "Condition": {"ArnLike": {"aws:SourceArn": alarms}},
+    }
+
+
+def test_the_topic_refuses_what_does_not_come_over_tls(stack: Stack) -> None:
+    (denied,) = (statement for statement in topic_policy(stack) if statement["Effect"] == "Deny")
+    assert denied == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": "${AlarmTopic}",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def test_where_there_is_no_tls_nothing_is_refused_for_want_of_it() -> None:
+    stack = translated.stack(**translated.EVERYTHING, RequireTls="false")
+    assert "aws:SecureTransport" not in json.dumps(stack.resources)

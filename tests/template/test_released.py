@@ -1,0 +1,115 @@
+"""No deployment loses what an earlier one holds: nothing is renamed, replaced or left without protection."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from template import released, translated
+from template.translated import Stack
+
+RELEASED = released.listed()
+DEPLOYMENTS = released.deployments()
+# What has to stay when the stack goes or the resource is replaced. A pool's client can be made anew.
+KEPT = released.FIXED.keys() - {"AWS::Cognito::UserPoolClient"}
+# Log lines of functions and of the gateway go after LogDays anyway; the sandbox holds no money.
+PASSING = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*translated.stack().functions(), "api"]}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_nothing_that_was_released_is_lost(deployment: str) -> None:
+    stack = translated.stack(**DEPLOYMENTS[deployment])
+    assert released.lost(RELEASED, stack, deployment) == []
+
+
+def test_what_is_new_is_on_the_list() -> None:
+    missing = released.current().keys() - RELEASED.keys()
+    assert not missing, "to protect them from now on: PYTHONPATH=tests .venv/bin/python -m template.released"
+
+
+def test_the_list_is_as_the_command_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "released_resources.toml"
+    path.write_text(released.written(RELEASED))
+    released.extend(path)
+    assert path.read_text() == released.LIST.read_text()
+
+
+def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None:
+    # GIVEN a list with something that the template does not have, and something that it has otherwise
+    path = tmp_path / "released_resources.toml"
+    older: dict[str, Any] = copy.deepcopy(RELEASED)
+    older["OldTable"] = older.pop("SalesTable")
+    older["OrdersTable"]["fixed"]["TableName"] = '"orders"'
+    path.write_text(released.written(older))
+    # WHEN it is extended
+    released.extend(path)
+    # THEN both are as they were, and what is new is there
+    assert released.listed(path) == older | {"SalesTable": RELEASED["SalesTable"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("OrdersTable", None, "OrdersTable (AWS::DynamoDB::Table) is no longer in the stack"),
+        ("OrdersTable", {"TableName": "orders"}, "OrdersTable.TableName is another one"),
+        ("EmailsQueue", {"QueueName": "emails"}, "EmailsQueue.QueueName is another one"),
+        ("UserPool", {"UsernameAttributes": ["phone_number"]}, "UserPool.UsernameAttributes is another one"),
+        ("UserPool", {"UsernameAttributes": None}, "UserPool.UsernameAttributes is another one"),
+        ("Bus", {"Name": "bus"}, "Bus.Name is another one"),
+        ("AuditLog", {"LogGroupName": "/aws/events/audit"}, "AuditLog.LogGroupName is another one"),
+        ("DataKey", None, "DataKey (AWS::KMS::Key) is no longer in the stack"),
+        ("Archive", {"ArchiveName": "archive"}, "Archive.ArchiveName is another one"),
+        (
+            "SalesTable",
+            {"KeySchema": [{"AttributeName": "bucketId", "KeyType": "HASH"}]},
+            "SalesTable.KeySchema is another one",
+        ),
+        (
+            "ProductsTable",
+            {"AttributeDefinitions": [{"AttributeName": "sku", "AttributeType": "N"}]},
+            "ProductsTable.AttributeTypes is another one",
+        ),
+    ],
+)
+def test_what_would_be_lost_is_said(name: str, change: dict[str, Any] | None, complaint: str) -> None:
+    # GIVEN a change that CloudFormation would make without asking
+    stack = Stack(**DEPLOYMENTS["everything"])
+    if change is None:
+        del stack.resources[name]
+    else:
+        properties = stack.resources[name]["Properties"] | change
+        stack.resources[name]["Properties"] = {key: value for key, value in properties.items() if value is not None}
+    # THEN it is refused, with what it would cost
+    said = released.lost(RELEASED, stack, "everything")
+    assert [text for text in said if text.startswith(f"everything: {complaint}")]
+    assert all(name in text for text in said)
+
+
+def test_a_table_may_get_another_index() -> None:
+    stack = Stack(**DEPLOYMENTS["prod"])
+    table = stack.resources["OrdersTable"]["Properties"]
+    table["AttributeDefinitions"] = [*table["AttributeDefinitions"], {"AttributeName": "day", "AttributeType": "S"}]
+    table["GlobalSecondaryIndexes"] = [*table["GlobalSecondaryIndexes"], {"IndexName": "byDay"}]
+    assert released.lost(RELEASED, stack, "prod") == []
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_what_holds_something_stays_when_it_is_replaced_or_the_stack_goes(deployment: str) -> None:
+    stack = translated.stack(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
+    for name, resource in stack.resources.items():
+        if resource["Type"] in KEPT and name not in PASSING:
+            policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+            assert policies == ("Retain", "Retain"), name
+
+
+def test_production_is_deployed_so() -> None:
+    assert DEPLOYMENTS["prod"]["DataPolicy"] == "Retain"
+    stack = translated.stack(**DEPLOYMENTS["prod"])
+    assert stack.resources["UserPool"]["Properties"]["DeletionProtection"] == "ACTIVE"
+    for name, table in stack.of_type("AWS::DynamoDB::Table").items():
+        assert table.get("DeletionProtectionEnabled", False) is (name not in PASSING), name
+
+
+def test_whoever_names_no_policy_keeps_everything() -> None:
+    assert translated.source()["Parameters"]["DataPolicy"]["Default"] == "Retain"
