@@ -12,11 +12,24 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from ops import catalogue, cli_dead_letters, cli_drill, demo, report, samples, tokens
+from ops import (
+    catalogue,
+    cli_console,
+    cli_dead_letters,
+    cli_drill,
+    cli_lag,
+    cli_order,
+    cli_smoke,
+    demo,
+    report,
+    samples,
+    tokens,
+)
 from ops import rebuild as rebuilds
 from ops import replay as replays
 from ops.deployment import QUEUED, Deployment
 from ops.local import DEFAULT_PORT, LocalStackError, running
+from ops.pump import pumping
 from ops.shop_client import Account, ShopClient
 from ops.target import deployment as _deployment
 from ops.target import local_option as _local_option
@@ -72,8 +85,12 @@ def load(file: Path, stack: str, local: bool) -> None:
     console.print(f"{loaded.added} added, {loaded.updated} updated, {loaded.restocked} deliveries counted in")
 
 
+main.add_command(cli_console.console)
 main.add_command(cli_dead_letters.dlq)
 main.add_command(cli_drill.drill)
+main.add_command(cli_smoke.smoke)
+main.add_command(cli_lag.lag)
+main.add_command(cli_order.order)
 
 
 @main.command()
@@ -152,6 +169,8 @@ def write() -> None:
 
 
 def _run(port: int, *, once: bool) -> int:
+    from ops.fault_proxy import routes, running_proxy  # noqa: PLC0415  # costs other commands a quarter of a second
+
     start = time.monotonic()
     with console.status("Starting the local stack") as status:
         said = ""
@@ -163,11 +182,16 @@ def _run(port: int, *, once: bool) -> int:
                 console.print(f"{time.monotonic() - start:5.1f} s  {what}")
             said = what
 
-        with running(port) as stack:
+        with (
+            running_proxy(f"http://127.0.0.1:{port}") as proxy,
+            running(port, variables=routes(proxy.url)) as stack,
+            contextlib.ExitStack() as opened,
+        ):
             progress("sam build")
             stack.build()
             progress("sam deploy")
             deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+            opened.enter_context(pumping(deployment))
             progress("loading the catalogue and the customers")
             account = demo.prepare(deployment)
             with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
@@ -182,11 +206,11 @@ def _run(port: int, *, once: bool) -> int:
                 console.print(f"[red]wrong:[/] {complaint}")
             console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
             if not once:
-                _serve(deployment, account)
+                _serve(deployment, account, proxy.url)
     return 1 if wrong else 0
 
 
-def _serve(deployment: Deployment, account: Account) -> None:
+def _serve(deployment: Deployment, account: Account, proxy: str) -> None:
     """Tell how to go on, and wait for Ctrl-C."""
     token_file = demo.EVENTS.parent / ".local/token"
     token_file.touch(mode=0o600)
@@ -195,9 +219,10 @@ def _serve(deployment: Deployment, account: Account) -> None:
     print(account.token)  # noqa: T201  # as it is: it will be pasted
     console.print("\nTry, in this folder:\n")
     print(_curl(deployment.api_url))  # noqa: T201
-    console.print("\nCtrl-C ends it.")
     try:
-        threading.Event().wait()
+        with cli_console.beside(deployment, proxy) as said:
+            console.print(f"\n{said}\n\nCtrl-C ends it.")
+            threading.Event().wait()
     except KeyboardInterrupt:
         console.print("\nEnded; cleaning up.")
     finally:

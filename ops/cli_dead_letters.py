@@ -1,8 +1,8 @@
 """`handoff dlq`: the commands for dead letters."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from handoff import aws
 from handoff.clock import now_ms
 from ops import ages, redriving, target
 from ops import dead_letter_report as report
+from ops.cli_errors import told_in_a_line
 from ops.dead_letter_queues import Directory, NoSuchConsumer, Wanted, directory, find
 from ops.deployment import Deployment
 
@@ -56,7 +57,7 @@ def dlq() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
     """List the dead letters of all consumers, or of those named: a line for each event, then the reasons by count."""
-    with _speaking():
+    with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, **chosen)
         with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
             rows = report.rows(letters)
@@ -76,7 +77,7 @@ def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
 @target.local_option
 def show(consumer: str, event_id: str, stack: str, local: bool) -> None:
     """Show a dead letter whole, with its body as it is, and where to look on."""
-    with _speaking():
+    with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, consumers=(consumer,), event=event_id)
         with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
             rows = report.rows(letters)
@@ -103,7 +104,7 @@ def redrive(*, dry_run: bool, yes: bool, rate: float, stack: str, local: bool, *
     It says what it would do and asks first. Interrupted, run it again. Doing it twice does no harm: every consumer
     knows what it has done. What dies again meanwhile is left where it is.
     """
-    with _speaking():
+    with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, **chosen)
         if dry_run or not yes:
             with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
@@ -155,17 +156,6 @@ def _prepare(
         after=None if newer_than is None else now - newer_than,
     )
     return deployment, known, wanted
-
-
-@contextmanager
-def _speaking() -> Iterator[None]:
-    """What goes wrong is told in a line."""
-    try:
-        yield
-    except NoSuchConsumer as error:
-        raise click.ClickException(str(error)) from error
-    except aws.ERRORS as error:
-        raise click.ClickException(f"AWS refused, or did not answer: {error}") from error
 
 
 def _mind(what: str) -> None:

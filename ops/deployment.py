@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef, StackTypeDef
+    from mypy_boto3_cloudwatch.client import CloudWatchClient
     from mypy_boto3_cognito_idp.client import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_events.client import EventBridgeClient
@@ -51,6 +52,11 @@ class Deployment:
     def logs(self) -> "CloudWatchLogsClient":
         """A CloudWatch Logs client."""
         return self.session.client("logs", endpoint_url=self.endpoint)
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """A CloudWatch client."""
+        return self.session.client("cloudwatch", endpoint_url=self.endpoint)
 
     @cached_property
     def events(self) -> "EventBridgeClient":

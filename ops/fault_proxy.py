@@ -129,6 +129,8 @@ class FaultProxy:
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         number = request.path.removeprefix(CONTROL).removeprefix("/")
+        if "Origin" in request.headers:  # no web page has any business here, and browsers name the page's origin
+            return web.Response(status=403)
         if request.method == "GET":
             rules = [_shown(planned) for planned in self.faults.planned()]
             return web.json_response({"rules": rules, "calls": self.faults.calls(), "killed": self.killed})

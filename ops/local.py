@@ -36,8 +36,9 @@ class LocalStackError(Exception):
 class LocalStack:
     """A running MiniStack on loopback, and what is needed to talk to it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, builds: Path = _STATE) -> None:
         self.port = port
+        self._builds = builds  # two builds in one folder break each other
         self.endpoint = f"http://127.0.0.1:{port}"
 
     @property
@@ -69,7 +70,7 @@ class LocalStack:
         environment = {"PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}"}
         environment["PYTHON_PLATFORM"] = _uv_platform()
         overrides = ["--parameter-overrides", *_host_parameters()]
-        self._sam(["build", "--build-dir", str(_STATE / "build"), *overrides], environment)
+        self._sam(["build", "--build-dir", str(self._builds / "build"), *overrides], environment)
 
     def deploy(self) -> str:
         """`sam deploy` with the section ``local`` of samconfig.toml; returns the stack's name."""
@@ -77,7 +78,7 @@ class LocalStack:
         s3 = self.session().client("s3", endpoint_url=self.endpoint)
         s3.create_bucket(Bucket=config["s3_bucket"])
         overrides = ["--parameter-overrides", *config["parameter_overrides"], *_host_parameters()]
-        template = ["--template-file", str(_STATE / "build/template.yaml")]
+        template = ["--template-file", str(self._builds / "build/template.yaml")]
         config_file = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         self._sam(["deploy", *config_file, *template, "--no-progressbar", *overrides], {})
         self.session().client("sesv2", endpoint_url=self.endpoint).create_email_identity(EmailIdentity=_SENDER)
@@ -86,7 +87,7 @@ class LocalStack:
     def deploy_beside(self, folder: Path, stack: str, **parameters: str) -> None:
         """`sam build` and `sam deploy` of another stack, in ``folder``."""
         chosen = [*(f"{name}={value}" for name, value in parameters.items()), *_host_parameters()]
-        build = str(_STATE / f"build-{stack}")
+        build = str(self._builds / f"build-{stack}")
         self._sam(["build", "--template-file", str(folder / "template.yaml"), "--build-dir", build], {})
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
         where = ["--template-file", f"{build}/template.yaml", "--stack-name", stack, "--region", REGION]
@@ -139,7 +140,7 @@ def running(
     _STATE.mkdir(exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="handoff-"))
     log = temporary / "ministack.log"
-    stack = LocalStack(port)
+    stack = LocalStack(port, temporary)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {
         "GATEWAY_PORT": str(port),
@@ -155,7 +156,8 @@ def running(
         process = subprocess.Popen(
             [_MINISTACK], env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
-    _leftover(port).write_text(json.dumps({"pid": process.pid, "owner": os.getpid(), "temporary": str(temporary)}))
+    left = {"pid": process.pid, "owner": os.getpid(), "temporary": str(temporary), "variables": dict(variables or {})}
+    _leftover(port).write_text(json.dumps(left))
     try:
         _wait_until_up(stack, process, log)
         yield stack
@@ -163,6 +165,15 @@ def running(
         _end(process.pid, temporary)
         process.wait()
         _leftover(port).unlink(missing_ok=True)
+
+
+def variables_of(port: int) -> dict[str, str]:
+    """The ``variables`` that the functions of the running stack on a port have; empty if there is none."""
+    try:
+        variables: dict[str, str] = json.loads(_leftover(port).read_text()).get("variables", {})
+    except FileNotFoundError:
+        return {}
+    return variables
 
 
 def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: Path) -> None:

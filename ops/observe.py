@@ -1,6 +1,5 @@
 """What a deployed Handoff shows of itself: its tables, queues, dead letters, mails and lag."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 
 from handoff.sales_generations import FIRST, POINTER
+from ops import emf
 from ops.deployment import CONSUMERS, Deployment
 
 
@@ -18,6 +18,11 @@ class Depth:
 
     waiting: int
     in_flight: int
+
+    @property
+    def total(self) -> int:
+        """All that it holds."""
+        return self.waiting + self.in_flight
 
 
 def depth(deployment: Deployment, queue_url: str) -> Depth:
@@ -31,7 +36,7 @@ def depth(deployment: Deployment, queue_url: str) -> Depth:
 def waiting(deployment: Deployment) -> dict[str, int]:
     """Messages that each consumer still has to deal with."""
     depths = {name: depth(deployment, deployment.queue_url(name)) for name in CONSUMERS}
-    return {name: found.waiting + found.in_flight for name, found in depths.items()}
+    return {name: found.total for name, found in depths.items()}
 
 
 def dead_letters(deployment: Deployment) -> dict[str, int]:
@@ -48,20 +53,10 @@ def lags(deployment: Deployment) -> dict[str, list[int]]:
     """Milliseconds from each event to its effect, per consumer, from the metrics that the functions have logged."""
     found: dict[str, list[int]] = {name: [] for name in CONSUMERS}
     for name in CONSUMERS:
-        group = deployment.resource(f"{name.capitalize()}Logs")
-        pages = deployment.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-        for line in (event["message"] for page in pages for event in page["events"]):
-            found[name] += _values(line, "EventLagDone")
+        for event in emf.events(deployment.logs, deployment.resource(f"{name.capitalize()}Logs")):
+            data = [datum for datum in emf.read(event["message"]) if datum.name == "EventLagDone"]
+            found[name] += [int(value) for datum in data for value in datum.values]
     return found
-
-
-def _values(line: str, metric: str) -> list[int]:
-    """The values of a metric in a log line of embedded metric format (EMF); empty if it is none."""
-    start = line.find('{"_aws"')
-    if start < 0:
-        return []
-    values = json.loads(line[start:]).get(metric, [])
-    return [int(value) for value in (values if isinstance(values, list) else [values])]
 
 
 def mails(endpoint: str) -> list[dict[str, Any]]:

@@ -80,8 +80,7 @@ class Account:
 
 def sign_up(deployment: Deployment, email: str) -> Account:
     """Make a user of the stack's own pool and sign in; for stacks that allow signing in with a password."""
-    pool, client = deployment.outputs["UserPoolId"], deployment.outputs["UserPoolClientId"]
-    cognito = deployment.cognito
+    pool, cognito = deployment.outputs["UserPoolId"], deployment.cognito
     created = cognito.admin_create_user(
         UserPoolId=pool,
         Username=email,
@@ -89,8 +88,15 @@ def sign_up(deployment: Deployment, email: str) -> Account:
         UserAttributes=[{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}],
     )
     cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=_PASSWORD, Permanent=True)
-    session = cognito.initiate_auth(
-        ClientId=client, AuthFlow="USER_PASSWORD_AUTH", AuthParameters={"USERNAME": email, "PASSWORD": _PASSWORD}
-    )
     attributes = {attribute["Name"]: attribute["Value"] for attribute in created["User"]["Attributes"]}
-    return Account(attributes["sub"], session["AuthenticationResult"]["IdToken"])
+    return Account(attributes["sub"], sign_in(deployment, email))
+
+
+def sign_in(deployment: Deployment, email: str) -> str:
+    """A token, good for an hour, of a user whom `sign_up` has made."""
+    session = deployment.cognito.initiate_auth(
+        ClientId=deployment.outputs["UserPoolClientId"],
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": email, "PASSWORD": _PASSWORD},
+    )
+    return session["AuthenticationResult"]["IdToken"]

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from handoff.clock import now_ms
 from ops import demo
 from ops.deployment import Deployment
 from ops.local import LocalStack, running
+from ops.pump import pumping
 from ops.shop_client import ShopClient
 
 
@@ -32,3 +34,12 @@ def client(deployment: Deployment) -> Iterator[ShopClient]:
     account = demo.prepare(deployment)
     with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def pumped(deployment: Deployment) -> Iterator[int]:
+    """From when on the stack's CloudWatch is fed; by one pump only, as two would count everything twice."""
+    demo.wait_until_quiet(deployment, lambda _: None)
+    began = now_ms()
+    with pumping(deployment):
+        yield began

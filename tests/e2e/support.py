@@ -48,11 +48,12 @@ def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
 
 
 def change_order(deployment: Deployment, order_id: str, **values: int) -> None:
-    """Move an order's times: the sweeper's clock can't be moved, so what it looks at is."""
+    """Change an order's numbers, such as its times: the sweeper's clock can't be moved, so what it looks at is."""
     deployment.dynamodb.update_item(
         TableName=deployment.resource("OrdersTable"),
         Key=aws.to_item({"orderId": order_id}),
-        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+        UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+        ExpressionAttributeNames={f"#{name}": name for name in values},
         ExpressionAttributeValues=aws.to_item({f":{name}": value for name, value in values.items()}),
     )
 

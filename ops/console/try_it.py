@@ -1,0 +1,95 @@
+"""What the local stack alone has: sample orders, and the fault proxy's switches."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import httpx
+from nicegui import run, ui
+from nicegui.events import ValueChangeEventArguments
+
+from handoff.clock import now_ms
+from ops.console.figures import Figures
+from ops.console.parts import QUIET, TROUBLE, heading, milliseconds
+from ops.console.shopping import Customer
+from ops.console.switches import FaultSwitches
+from ops.console.watch import Watch, said
+
+
+class TryIt:
+    """Orders to place and faults to cause."""
+
+    def __init__(
+        self, watch: Watch, customer: Customer, faults: FaultSwitches | None, to_order: Callable[[str], object]
+    ) -> None:
+        self._watch = watch
+        self._customer = customer
+        self._to_order = to_order
+        self._turned_at = 0.0  # ms; what was seen before tells nothing of the switches
+        self._bought_shown: tuple[object, ...] = ()
+        self._switches: dict[str, ui.switch] = {}
+        with ui.card().classes("w-full gap-2 p-3").props('flat bordered tag="section"'):
+            heading("Try it, on this local stack", 2)
+            with ui.row().classes("items-center gap-x-4 gap-y-2"):
+                ui.button("Place a sample order", icon="add_shopping_cart", on_click=self._order).props(
+                    "no-caps unelevated"
+                )
+                self._goes_on = ui.switch("one every second", on_change=self._go_on)
+            with ui.column().classes("gap-1").props('aria-live=polite data-testid="bought"'):
+                self._bought()
+            if faults:
+                self._draw_switches(faults)
+
+    def show(self, figures: Figures) -> None:
+        """Show what others have switched and bought, too."""
+        self._goes_on.set_value(self._customer.goes_on)
+        self._show_bought()
+        if figures.at > self._turned_at:
+            for name, switch in self._switches.items():
+                switch.set_value(name in figures.faults)
+
+    def _draw_switches(self, faults: FaultSwitches) -> None:
+        heading("Break something, and watch the answers stay fast", 3)
+        with ui.element("div").classes("grid gap-3 grid-cols-1 md:grid-cols-3 w-full"):
+            for name, known in faults.known.items():
+                with ui.column().classes("gap-0"):
+                    switch = ui.switch(known.label, on_change=partial(self._turn, faults, name))
+                    self._switches[name] = switch.props(f'color=negative data-testid="switch-{name}"')
+                    ui.label(known.hint).classes(QUIET)
+
+    async def _turn(self, faults: FaultSwitches, name: str, event: ValueChangeEventArguments[bool | None]) -> None:
+        self._turned_at = math.inf
+        try:
+            await run.io_bound(faults.turn, name, on=bool(event.value))
+        except httpx.HTTPError as error:
+            ui.notify(f"The fault proxy does not answer: {said(error)}", type="negative")
+        self._turned_at = now_ms()
+        self._watch.look_again()
+
+    def _go_on(self, event: ValueChangeEventArguments[bool | None]) -> None:
+        self._customer.goes_on = bool(event.value)
+
+    async def _order(self) -> None:
+        await self._customer.order()
+        self._show_bought()
+        self._watch.look_again()
+
+    def _show_bought(self) -> None:
+        """Draw the purchases anew if there are others: a button that is drawn anew loses the focus."""
+        now = (self._customer.trouble, *self._customer.purchases)
+        if now != self._bought_shown:
+            self._bought_shown = now
+            self._bought.refresh()
+
+    @ui.refreshable_method
+    def _bought(self) -> None:
+        """The last purchases, newest first."""
+        if self._customer.trouble:
+            ui.label(f"No answer: {self._customer.trouble}").classes(TROUBLE)
+        for bought in self._customer.purchases:
+            with ui.row().classes("items-center gap-x-3 gap-y-0"):
+                ui.label(f"{bought.number}. answered {bought.status} in {milliseconds(bought.milliseconds)}")
+                if bought.order_id:
+                    ui.button(
+                        "See its way", on_click=lambda order_id=bought.order_id: self._to_order(order_id), color=None
+                    ).props("outline dense no-caps")

@@ -1,0 +1,70 @@
+"""Metrics as the functions log them: lines of CloudWatch's embedded metric format (EMF).
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.client import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+
+_BEGIN = '{"_aws"'
+_PATTERN = '"_aws"'  # a quoted term: what holds it
+_PAGE = 10_000  # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+
+
+@dataclass(frozen=True)
+class Datum:
+    """The values of one metric in one line, under one set of its dimensions. The time is in epoch milliseconds."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+    unit: str
+    at: int
+    values: tuple[float, ...]
+
+
+def read(line: str) -> list[Datum]:
+    """The metrics in a log line; none if it is of another kind."""
+    begin = line.find(_BEGIN)
+    if begin < 0:
+        return []
+    try:
+        return list(_data(json.loads(line[begin:])))
+    except (ValueError, KeyError, TypeError):
+        return []  # cut off, or not as it should be: AWS finds no metric there either
+
+
+def _data(document: dict[str, Any]) -> Iterator[Datum]:
+    for directive in document["_aws"]["CloudWatchMetrics"]:
+        for metric in directive["Metrics"]:
+            values = document[metric["Name"]]
+            for names in directive["Dimensions"]:
+                yield Datum(
+                    namespace=directive["Namespace"],
+                    name=metric["Name"],
+                    dimensions=tuple((name, str(document[name])) for name in names),
+                    unit=metric.get("Unit", "None"),
+                    at=document["_aws"]["Timestamp"],
+                    values=tuple(map(float, values if isinstance(values, list) else [values])),
+                )
+
+
+def events(client: "CloudWatchLogsClient", group: str, *, start: int = 0) -> "list[FilteredLogEventTypeDef]":
+    """The events of a log group that hold EMF, from ``start`` (epoch milliseconds) on, oldest first."""
+    found: list[FilteredLogEventTypeDef] = []
+    while True:
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=group, startTime=start, filterPattern=_PATTERN
+        )
+        more = [event for page in pages for event in page["events"]]
+        found = [event for event in found if event["timestamp"] < start] + more
+        # The local stack gives one page and no token, so it is asked again from that page's last moment on.
+        if len(more) < _PAGE or more[-1]["timestamp"] == start:
+            return found
+        start = more[-1]["timestamp"]

@@ -1,0 +1,129 @@
+"""How far behind the consumers of a stack are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from handoff.clock import now_ms
+from ops import cloudwatch, observe
+from ops.cloudwatch import MINUTE, Metric
+from ops.dead_letter_queues import Directory, directory
+from ops.deployment import Deployment
+
+# How many minutes AWS may take to tell of a queue. A figure that is older is not taken for the present.
+_LATE = 3
+
+
+@dataclass(frozen=True)
+class Lag:
+    """One consumer, now and over the last minutes. None is what CloudWatch does not know."""
+
+    consumer: str
+    waiting: int
+    in_flight: int  # being worked on, or waiting for their next try
+    oldest: float | None  # seconds
+    p50: float | None  # ms from an event to its effect
+    p99: float | None
+    rate_in: float | None  # events a second
+    rate_out: float | None
+    drain: float | None  # seconds until nothing waits; infinite if it grows
+    dead_letters: int
+
+    @property
+    def backlog(self) -> int:
+        """Events that are not done yet."""
+        return self.waiting + self.in_flight
+
+
+def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
+    """The lag of every consumer that has a queue in the stack: counts as they are now, rates and lag over some minutes.
+
+    Raises
+    ------
+    ops.cloudwatch.MetricsError
+        If CloudWatch had no whole answer.
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        If AWS refused, or did not answer.
+    """
+    known, now = directory(deployment), now_ms()
+    lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(known), minutes=minutes, now=now)
+    start = (now // MINUTE - minutes - _LATE) * MINUTE
+    flows = cloudwatch.series(deployment.cloudwatch, _queue_metrics(known), start=start, end=now, period=60)
+    letters = {owner: url for url, owner in known.dead.items()}
+    found = []
+    for consumer, url in sorted(known.queues.items()):
+        depth = observe.depth(deployment, url)
+        rate_in = rate(flows[f"in {consumer}"], minutes, now)
+        rate_out = rate(flows[f"out {consumer}"], minutes, now)
+        found.append(
+            Lag(
+                consumer,
+                depth.waiting,
+                depth.in_flight,
+                oldest=_latest(flows[f"oldest {consumer}"], now) if depth.total else 0.0,
+                p50=lags.get(f"p50 {consumer}"),
+                p99=lags.get(f"p99 {consumer}"),
+                rate_in=rate_in,
+                rate_out=rate_out,
+                drain=drain(depth.total, rate_in, rate_out),
+                dead_letters=_letters(deployment, letters.get(consumer)),
+            )
+        )
+    return found
+
+
+def elsewhere(deployment: Deployment) -> dict[str, int]:
+    """Dead letters by owner, of those that have no queue and are not measured; ``nobody``'s were not delivered."""
+    known = directory(deployment)
+    others = {owner: url for url, owner in known.dead.items() if owner not in known.queues}
+    return {owner: _letters(deployment, url) for owner, url in others.items()}
+
+
+def rate(points: Sequence[tuple[int, float]], minutes: int, now: int) -> float | None:
+    """Events a second over the last minutes that CloudWatch knows of: what is late does not count as nothing."""
+    if not points:
+        return None
+    last = points[-1][0]
+    counted = [point for point in points if point[0] > last - minutes * MINUTE]
+    seconds = (min(last + MINUTE, now) - counted[0][0]) / 1000
+    return sum(value for _, value in counted) / seconds if seconds > 0 else None
+
+
+def drain(backlog: int, rate_in: float | None, rate_out: float | None) -> float | None:
+    """Seconds until nothing waits, if all goes on as it is; infinite if the backlog does not shrink."""
+    if not backlog:
+        return 0.0
+    if rate_in is None or rate_out is None:
+        return None
+    return backlog / (rate_out - rate_in) if rate_out > rate_in else math.inf
+
+
+def _latest(points: Sequence[tuple[int, float]], now: int) -> float | None:
+    """The last value, if it is of the present."""
+    return points[-1][1] if points and points[-1][0] >= now - (_LATE + 1) * MINUTE else None
+
+
+def _lag_metrics(known: Directory) -> dict[str, Metric]:
+    return {
+        f"{stat} {consumer}": Metric("Handoff", "EventLagDone", (("service", "handoff"), ("consumer", consumer)), stat)
+        for consumer in known.queues
+        for stat in ("p50", "p99")
+    }
+
+
+def _queue_metrics(known: Directory) -> dict[str, Metric]:
+    wanted = {
+        "in": ("NumberOfMessagesSent", "Sum"),
+        "out": ("NumberOfMessagesDeleted", "Sum"),
+        "oldest": ("ApproximateAgeOfOldestMessage", "Maximum"),
+    }
+    return {
+        f"{key} {consumer}": Metric("AWS/SQS", name, (("QueueName", url.rpartition("/")[2]),), stat)
+        for consumer, url in known.queues.items()
+        for key, (name, stat) in wanted.items()
+    }
+
+
+def _letters(deployment: Deployment, queue_url: str | None) -> int:
+    """Dead letters in a queue, those that somebody looks at as well."""
+    return observe.depth(deployment, queue_url).total if queue_url else 0

@@ -1,0 +1,271 @@
+"""A smoke test of a deployed stack: what is open, what is closed, and one order all its way.
+
+An order is placed only where payments are the sandbox's, since anywhere else it would charge somebody, and only with a
+customer to place it. It leaves behind: the product and the customer below, and per run an order with its shipment, its
+sale of one unit, and two mails to an address that AWS keeps for tests.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handoff.clock import now_ms
+from ops import catalogue, observe, order_lines
+from ops.dead_letter_queues import directory
+from ops.deployment import CONSUMERS, Deployment
+from ops.shop_client import Answer, ShopClient
+
+SKU = "SMOKE-TEST"
+# SES's mailbox simulator: https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html
+EMAIL = "success+handoff-smoke@simulator.amazonses.com"
+_PRODUCT = {"sku": SKU, "name": "Of the smoke test, not for sale", "unitPrice": 100, "available": 1_000_000}
+_ORDER = {
+    "lines": [{"sku": SKU, "quantity": 1}],
+    "shippingAddress": {"name": "Smoke Test", "street": "None 1", "city": "None", "postalCode": "0", "country": "SE"},
+    "paymentToken": "tok_approve",
+}
+_ANSWERS_WITHIN = 35.0  # seconds; HTTP API waits for 30
+_LOOKS_AGAIN_AFTER = 1.0  # seconds
+_UNKNOWN_FOR = 6.0  # seconds that a new product may be unknown to a copy of the catalogue
+_SWEEPS_WITHIN = 90.0  # seconds; it runs each minute
+
+T = TypeVar("T")
+
+
+class Wrong(Exception):
+    """A check fails; the text says what was seen."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, what was seen, and whether that is right; None if it was left out."""
+
+    what: str
+    seen: str
+    passed: bool | None
+    look_at: str = ""  # if it is not
+
+
+def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> Iterator[Check]:
+    """Check a deployment, one thing after the other.
+
+    ``token`` signs in a customer, where the stack's own pool takes no passwords; ``within`` is how many seconds the
+    consumers have.
+    """
+    began, letters = now_ms(), _dead_letters(deployment)
+    api = deployment.api_url
+    yield _check("the API answers", "the log of the orders function", lambda: _health(api))
+    yield _check("the catalogue is open", "the log of the orders function", lambda: _catalogue(api))
+    yield _check("nobody gets in without a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
+    obstacle = _obstacle(deployment, token)
+    if obstacle:
+        yield Check("an order goes its way", obstacle, None)
+    else:
+        yield from _order(deployment, token, began, within)
+    yield _check("no new dead letters", "handoff dlq list", lambda: _no_more(letters, deployment))
+    yield _check("the sweeper reports", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
+
+
+def _check(what: str, look_at: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(what, look(), True)
+    except Wrong as wrong:
+        return Check(what, str(wrong), False, look_at)
+    except (httpx.HTTPError, ValueError, BotoCoreError, ClientError) as error:
+        return Check(what, f"{type(error).__name__}: {error}", False, look_at)
+
+
+def _health(api: str) -> str:
+    mine = f"smoke-{uuid.uuid4()}"
+    answer = _get(f"{api}/health", 200, **{"X-Correlation-Id": mine})
+    _expect(answer.json()["status"] == "ok", answer.text)
+    _expect(answer.headers.get("x-correlation-id") == mine, "the answer has not the request's correlation id")
+    return "ok, with the request's correlation id"
+
+
+def _catalogue(api: str) -> str:
+    return f"{len(_get(f'{api}/catalog', 200).json()['products'])} products"
+
+
+def _closed(api: str) -> str:
+    for path in ("orders", "me", "reports/sales"):
+        _get(f"{api}/{path}", 401)
+    return "401"
+
+
+def _expect(right: bool, seen: str) -> None:
+    if not right:
+        raise Wrong(seen)
+
+
+def _get(url: str, status: int, **headers: str) -> httpx.Response:
+    """What somebody without a token gets, if it has this status."""
+    answer = httpx.get(url, headers=headers, timeout=_ANSWERS_WITHIN)
+    _expect(answer.status_code == status, f"GET {url} answered {answer.status_code} {answer.text[:200]}")
+    return answer
+
+
+def _expect_status(answer: Answer, status: int) -> None:
+    _expect(answer.status == status, f"answered {answer.status} {answer.body}")
+
+
+def _obstacle(deployment: Deployment, token: str) -> str:
+    """Why no order can be placed; empty if one can."""
+    if deployment.parameters["PaymentProvider"] != "sandbox":
+        return "none placed: payments are not the sandbox's, it would charge somebody"
+    if token:
+        return ""
+    if "UserPoolId" not in deployment.outputs:
+        return "none placed: tokens are another issuer's. Give a customer's: --token, or HANDOFF_TOKEN"
+    if deployment.parameters["PasswordSignIn"] != "true":
+        return "none placed: nobody signs in with a password here. Give a customer's token: --token, or HANDOFF_TOKEN"
+    return ""
+
+
+def _order(deployment: Deployment, token: str, began: int, within: float) -> Iterator[Check]:
+    """One order's way; what comes after a failure is not looked at."""
+    order = _Order(deployment, token, began, within)
+    steps: Sequence[tuple[str, str, Callable[[], str]]] = (
+        ("a customer signs in", "the stack's user pool, and your rights in it", order.sign_in),
+        ("an order is placed", "the log of the orders function", order.place),
+        ("the same key gets the same answer", "the log of the orders function", order.repeat),
+        ("it is prepared and paid", "handoff dlq list fulfillment, and the log of fulfillment", order.prepared),
+        ("every consumer has its event", "handoff dlq list, and the consumers' logs", order.consumed),
+    )
+    with closing(order):
+        for what, look_at, look in steps:
+            check = _check(what, look_at, look)
+            yield check
+            if not check.passed:
+                return
+
+
+def _sign_in(deployment: Deployment) -> str:
+    """A token of the smoke test's own user, who has a new password each time that nobody keeps."""
+    cognito, pool = deployment.cognito, deployment.outputs["UserPoolId"]
+    with suppress(cognito.exceptions.UsernameExistsException):
+        cognito.admin_create_user(
+            UserPoolId=pool,
+            Username=EMAIL,
+            MessageAction="SUPPRESS",
+            UserAttributes=[{"Name": "email", "Value": EMAIL}, {"Name": "email_verified", "Value": "true"}],
+        )
+    password = f"{secrets.token_urlsafe(24)}aA1!"
+    cognito.admin_set_user_password(UserPoolId=pool, Username=EMAIL, Password=password, Permanent=True)
+    session = cognito.initiate_auth(
+        ClientId=deployment.outputs["UserPoolClientId"],
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": EMAIL, "PASSWORD": password},
+    )
+    return session["AuthenticationResult"]["IdToken"]
+
+
+class _Order:
+    """The order of a smoke test: each step returns what it saw, or raises `Wrong`."""
+
+    def __init__(self, deployment: Deployment, token: str, began: int, within: float) -> None:
+        self._deployment = deployment
+        self._token = token
+        self._began = began
+        self._within = within
+        self._key = str(uuid.uuid4())
+        self._client = ShopClient(deployment.api_url, token)
+        self._placed: Mapping[str, Any] = {}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def sign_in(self) -> str:
+        if self._token:
+            return "with the token that was given"
+        self._client.close()
+        self._client = ShopClient(self._deployment.api_url, _sign_in(self._deployment))
+        _expect_status(self._client.introduce({"name": "Smoke Test", "email": EMAIL}), 200)
+        return EMAIL
+
+    def place(self) -> str:
+        entry = catalogue.Entry.model_validate(_PRODUCT)
+        loaded = catalogue.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
+        if loaded.added:
+            time.sleep(_UNKNOWN_FOR)
+        answer = self._client.place(_ORDER, self._key)
+        _expect_status(answer, 201)
+        self._placed = answer.body
+        return f"{self._id} in {answer.milliseconds:.0f} ms"
+
+    def repeat(self) -> str:
+        answer = self._client.place(_ORDER, self._key)
+        _expect_status(answer, 201)
+        _expect(answer.body == self._placed, f"answered with {answer.body}")
+        return "201, the same order"
+
+    def prepared(self) -> str:
+        wanted = ("PREPARED", "captured")
+        seen = _until(self._state, lambda state: state == wanted, self._within)
+        if seen != wanted:
+            gone = "; it is cancelled now" if self._client.cancel(self._id).status == 200 else ""
+            raise Wrong(f"{self._id} is {seen[0]}, its payment {seen[1]}, after {self._within:.0f} s{gone}")
+        return ", ".join(seen)
+
+    def consumed(self) -> str:
+        done = _until(self._consumers, lambda done: done >= set(CONSUMERS), self._within)
+        missing = ", ".join(sorted(set(CONSUMERS) - done))
+        _expect(not missing, f"not {missing}, which said nothing of {self._id} in {self._within:.0f} s")
+        return ", ".join(CONSUMERS)
+
+    @property
+    def _id(self) -> str:
+        return str(self._placed["orderId"])
+
+    def _state(self) -> tuple[str, str]:
+        answer = self._client.order(self._id)
+        _expect_status(answer, 200)
+        return answer.body["status"], answer.body["payment"]
+
+    def _consumers(self) -> set[str]:
+        """Who says in the log that the order's first event is dealt with."""
+        groups = {name: self._deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
+        lines = order_lines.search(self._deployment.logs, groups, self._id, start=self._began, end=now_ms() + 60_000)
+        return {line.who for line in lines if line.event_id == f"{self._id}-1" and line.message == "Done"}
+
+
+def _until(look: Callable[[], T], wanted: Callable[[T], bool], within: float) -> T:
+    """Look until it is as wanted, or time is up; returns what was seen last."""
+    deadline = time.monotonic() + within
+    seen = look()
+    while not wanted(seen) and time.monotonic() < deadline:
+        time.sleep(_LOOKS_AGAIN_AFTER)
+        seen = look()
+    return seen
+
+
+def _dead_letters(deployment: Deployment) -> dict[str, int]:
+    """How many each queue of dead letters holds, those that somebody looks at included."""
+    depths = {owner: observe.depth(deployment, url) for url, owner in directory(deployment).dead.items()}
+    return {owner: found.waiting + found.in_flight for owner, found in depths.items()}
+
+
+def _no_more(before: Mapping[str, int], deployment: Deployment) -> str:
+    now = _dead_letters(deployment)
+    new = {owner: count - before[owner] for owner, count in now.items() if count > before[owner]}
+    _expect(not new, ", ".join(f"{count} of {owner}" for owner, count in new.items()))
+    return f"{sum(now.values())} from before" if any(now.values()) else "none at all"
+
+
+def _sweeps(deployment: Deployment, began: int, within: float) -> str:
+    def reports() -> int:
+        found = deployment.logs.filter_log_events(
+            logGroupName=deployment.resource("SweeperLogs"), startTime=began, filterPattern='"UnfinishedAge"'
+        )
+        return len(found["events"])
+
+    seconds = max(within, _SWEEPS_WITHIN)
+    _expect(_until(reports, bool, seconds) > 0, f"no UnfinishedAge in {seconds:.0f} s")
+    return "UnfinishedAge"

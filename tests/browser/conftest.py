@@ -1,0 +1,178 @@
+"""The console in a real browser, beside the whole system as `make run` deploys it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from ops import demo
+from ops.dead_letter_queues import directory
+from ops.deployment import Deployment
+from ops.fault_proxy import FaultProxy, routes, running_proxy
+from ops.local import running
+from ops.pump import pumping
+from ops.shop_client import ShopClient
+
+_OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+_OPTIONS += ["--disable-background-networking", "--disable-component-update"]
+_PATIENCE = 60_000  # ms; queues, metrics and the pump take their time, and nothing here measures it
+
+expect.set_options(timeout=_PATIENCE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="write docs/console/*.png anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A stack without orders can only be seen before there are any."""
+    items.sort(key=lambda item: "no_orders_yet" not in item.name)
+
+
+@dataclass
+class Stack:
+    """A local stack, the proxy between its functions and AWS, and a customer."""
+
+    deployment: Deployment
+    port: int
+    proxy: FaultProxy
+    client: ShopClient
+
+    def order(self) -> str:
+        """Place an order; returns its id."""
+        answer = self.client.place(demo._sample("good"), os.urandom(8).hex())
+        assert answer.status == 201, answer.body
+        return str(answer.body["orderId"])
+
+
+@dataclass
+class Visit:
+    """What a browser did besides showing the page."""
+
+    origin: str
+    complaints: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._asked)
+        page.on("websocket", lambda websocket: self._went(websocket.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        self._went(request.url)
+
+    def _went(self, url: str) -> None:
+        if not url.replace("ws://", "http://").startswith((self.origin + "/", "data:", "blob:")):
+            self.foreign.append(url)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    port = _free_port()
+    with (
+        running_proxy(f"http://127.0.0.1:{port}") as proxy,
+        running(port, variables=routes(proxy.url)) as local,
+    ):
+        local.build()
+        deployment = Deployment(local.deploy(), local.session(), local.endpoint)
+        account = demo.prepare(deployment)
+        with pumping(deployment), contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
+            yield Stack(deployment, port, proxy, client)
+
+
+@pytest.fixture(autouse=True)
+def healed(stack: Stack) -> Iterator[None]:
+    """No test leaves a fault or a dead letter behind."""
+    yield
+    stack.proxy.faults.heal()
+    for url in directory(stack.deployment).dead:
+        stack.deployment.sqs.purge_queue(QueueUrl=url)
+
+
+@pytest.fixture(scope="session")
+def console(stack: Stack) -> Iterator[str]:
+    """The address of the console of the stack."""
+    with _console(stack.port) as url:
+        yield url
+
+
+@pytest.fixture
+def between(stack: Stack) -> Iterator[FaultProxy]:
+    """A proxy between a console and AWS, as if it were the local stack."""
+    with running_proxy(stack.deployment.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def console_behind(between: FaultProxy) -> Iterator[str]:
+    """The address of a console that sees AWS through that proxy only."""
+    with _console(int(between.url.rpartition(":")[2])) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    assert found, "make test-browser finds the browser, or says what to install"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page at an address; whatever it asks of another origin, and every error in it, fails the test."""
+    visits = []
+    with contextlib.ExitStack() as contexts:
+
+        def open_page(url: str, *, width: int = 1280, scheme: str = "light") -> Page:
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(_PATIENCE)
+            visits.append(Visit(url))
+            visits[-1].watch(page)
+            page.goto(url)
+            return page
+
+        yield open_page
+    for seen in visits:
+        assert not seen.foreign
+        assert not seen.complaints
+
+
+@contextlib.contextmanager
+def _console(stack_port: int) -> Iterator[str]:
+    """A console as a process of its own, as people start it."""
+    command = [Path(sys.executable).with_name("handoff"), "console", "--local", "--port", "0"]
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PORT": str(stack_port), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.stdout.readline()
+            assert said.startswith("Console: http://127.0.0.1:"), said
+            yield said.removeprefix("Console: ").strip()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,277 @@
+"""The pump and `handoff lag` against CloudWatch, the logs and the queues in moto."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+
+from ops import cloudwatch
+from ops.cloudwatch import MINUTE, Metric
+from ops.lag import elsewhere, measure
+from ops.pump import Pump
+from support.template import REGION
+
+QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
+GROUP = "EmailsLogs"
+DONE = Metric("Handoff", "EventLagDone", (("service", "handoff"), ("consumer", "emails")), "SampleCount")
+
+
+def sqs_metric(name, stat="Sum", queue="EmailsQueue"):
+    return Metric("AWS/SQS", name, (("QueueName", queue),), stat)
+
+
+def emf_line(*values, name="EventLagDone", at, **more):
+    directive = {
+        "Namespace": "Handoff",
+        "Dimensions": [["service", "consumer"]],
+        "Metrics": [{"Name": name, "Unit": "Milliseconds"}],
+    }
+    root = {"_aws": {"Timestamp": at, "CloudWatchMetrics": [directive]}}
+    return json.dumps({**root, "service": "handoff", "consumer": "emails", name: list(values), **more})
+
+
+@pytest.fixture
+def deployment(clock):
+    """A stack of one consumer, as `ops.deployment` shows it."""
+    with mock_aws():
+        session = boto3.Session(region_name=REGION)
+        client = partial(session.client, region_name=REGION)
+        sqs, logs = client("sqs"), client("logs")
+        names = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES} | {GROUP: GROUP}
+        logs.create_log_group(logGroupName=GROUP)
+        logs.create_log_stream(logGroupName=GROUP, logStreamName="one")
+        kinds = {"AWS::SQS::Queue": QUEUES, "AWS::Logs::LogGroup": (GROUP,), "AWS::Events::Rule": ()}
+        yield SimpleNamespace(
+            session=session,
+            endpoint=None,
+            sqs=sqs,
+            logs=logs,
+            cloudwatch=client("cloudwatch"),
+            of_type=kinds.__getitem__,
+            resource=names.__getitem__,
+        )
+
+
+@pytest.fixture
+def log(deployment, clock):
+    """Writes lines that a function has logged, now or some seconds ago."""
+
+    def write(*lines, ago=0):
+        events = [{"timestamp": clock.ms - ago * 1000, "message": line} for line in lines]
+        deployment.logs.put_log_events(logGroupName=GROUP, logStreamName="one", logEvents=events)
+
+    return write
+
+
+@pytest.fixture
+def put(deployment, clock):
+    """Puts a metric's values of consecutive minutes, the last of them so many minutes ago."""
+
+    def values(metric, *given, ago=1):
+        for n, value in enumerate(reversed(given)):
+            datum = {
+                "MetricName": metric.name,
+                "Dimensions": [{"Name": name, "Value": held} for name, held in metric.dimensions],
+                "Timestamp": datetime.fromtimestamp((clock.ms - (ago + n) * MINUTE) / 1000, UTC),
+                "Value": value,
+            }
+            deployment.cloudwatch.put_metric_data(Namespace=metric.namespace, MetricData=[datum])
+
+    return values
+
+
+@pytest.fixture
+def total(deployment, clock):
+    """A metric's count or sum over the last hour."""
+
+    def look(metric):
+        span = {"start": clock.ms - 60 * MINUTE, "end": clock.ms + MINUTE}
+        found = cloudwatch.series(deployment.cloudwatch, {"it": metric}, **span, period=60)
+        return sum(value for _, value in found["it"])
+
+    return look
+
+
+@pytest.fixture
+def put_calls(deployment):
+    """The requests to put metrics, as they are made."""
+    seen = []
+    deployment.session.events.register(
+        "provide-client-params.cloudwatch.PutMetricData", lambda params, **_: seen.append(params)
+    )
+    return seen
+
+
+# THE PUMP
+
+
+def test_every_line_is_counted_once_however_often_it_is_read(deployment, clock, log, total):
+    # GIVEN lines of the same moment, two of them alike, and others that are no metrics
+    pump = Pump(deployment)
+    log(
+        *[emf_line(5, at=clock.ms)] * 2, emf_line(7, 8, at=clock.ms), "START", '{"message": "\\"_aws\\""}', '{"_aws": 1'
+    )
+    # WHEN the pump beats again and again
+    for _ in range(3):
+        pump.beat()
+    # THEN each value counts once
+    assert total(DONE) == 4
+    # AND so does one that comes later with the same time, or an earlier one
+    log(emf_line(9, at=clock.ms))
+    pump.beat()
+    clock.forward(20)
+    log(emf_line(1, at=clock.ms))
+    pump.beat()
+    log(emf_line(2, at=clock.ms - 10_000), ago=10)
+    for _ in range(3):
+        pump.beat()
+    assert total(DONE) == 7
+
+
+def test_what_was_logged_before_the_pump_was_made_is_left_alone(deployment, clock, log, total):
+    log(emf_line(5, at=clock.ms))
+    clock.forward(1)
+    pump = Pump(deployment)
+    log(emf_line(6, at=clock.ms))
+    pump.beat()
+    assert total(DONE) == 1
+
+
+def test_no_value_is_lost_to_the_limits_of_a_call(deployment, clock, log, total, put_calls):
+    # GIVEN more metrics than a call takes, and one with more values than a metric takes, some of them alike
+    pump = Pump(deployment)
+    log(emf_line(*range(400), *range(100), at=clock.ms), *[emf_line(n, at=clock.ms) for n in range(1200)])
+    # WHEN the pump beats
+    pump.beat()
+    # THEN all are counted, by calls as AWS takes them
+    assert total(DONE) == 1700
+    assert sum(len(call["MetricData"]) for call in put_calls) > 1000
+    for call in put_calls:
+        assert len(call["MetricData"]) <= 1000
+        assert all(len(datum["Values"]) == len(datum["Counts"]) <= 150 for datum in call["MetricData"])
+    lags = [datum for call in put_calls for datum in call["MetricData"] if datum["MetricName"] == DONE.name]
+    sums = Counter()
+    for datum in lags:
+        sums.update(dict(zip(datum["Values"], datum["Counts"], strict=True)))
+    assert sums == Counter([*range(400), *range(100), *range(1200)])
+    assert {datum["Unit"] for datum in lags} == {"Milliseconds"}
+    assert {datum["Timestamp"] for datum in lags} == {datetime.fromtimestamp(clock.ms / 1000, UTC)}
+
+
+def fail_once(deployment, fault):
+    """The first call of the next client that puts metrics goes wrong."""
+    faults = [fault]
+    deployment.session.events.register_first(
+        "before-send.cloudwatch.PutMetricData",
+        lambda request, event_name, **_: faults.pop()(event_name, request) if faults else None,
+    )
+
+
+def refused(event_name, request):
+    raise ClientError({"Error": {"Code": "Throttling", "Message": "by the test"}}, "PutMetricData")
+
+
+def no_answer(event_name, request):
+    botocore_stubber(event_name, request)
+    raise ReadTimeoutError(endpoint_url="cloudwatch")
+
+
+@pytest.mark.parametrize("fault", [refused, no_answer])
+def test_a_call_that_fails_is_neither_lost_nor_counted_twice(deployment, clock, log, total, fault):
+    # GIVEN that CloudWatch refuses, or has taken it without an answer
+    fail_once(deployment, fault)
+    pump = Pump(deployment)
+    log(emf_line(5, 6, at=clock.ms))
+    # WHEN the pump beats
+    with pytest.raises((ClientError, ReadTimeoutError)):
+        pump.beat()
+    # THEN the next beats make up for it, once
+    for _ in range(3):
+        pump.beat()
+    assert total(DONE) == 2
+
+
+def test_events_that_come_and_go_between_two_beats_count_as_sent_and_deleted(deployment, clock, log, total):
+    pump = Pump(deployment)
+    log(emf_line(5, 6, 7, at=clock.ms), emf_line(1, name="EventsFailed", at=clock.ms))
+    for _ in range(3):
+        pump.beat()
+    assert total(sqs_metric("NumberOfMessagesSent")) == 4
+    assert total(sqs_metric("NumberOfMessagesDeleted")) == 4
+    assert total(sqs_metric("NumberOfMessagesDeleted", queue="EmailsDeadLetters")) == 0
+
+
+def test_every_queue_has_its_figures(deployment, clock, total):
+    Pump(deployment).beat()
+    for queue in QUEUES:
+        assert total(sqs_metric("ApproximateNumberOfMessagesVisible", "SampleCount", queue)) == 1
+        assert total(sqs_metric("ApproximateAgeOfOldestMessage", "SampleCount", queue)) == 1
+
+
+# THE LAG
+
+
+def test_waiting_in_flight_and_dead_letters_are_told_apart(deployment):
+    # GIVEN three messages, one of them being worked on; two dead letters, one being looked at; one not delivered
+    urls = {name: deployment.resource(name) for name in QUEUES}
+    for name, count in zip(QUEUES, (3, 2, 1), strict=True):
+        for n in range(count):
+            deployment.sqs.send_message(QueueUrl=urls[name], MessageBody=str(n))
+    for name in QUEUES[:2]:
+        deployment.sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=1)
+    # THEN each is counted as what it is
+    (lag,) = measure(deployment)
+    assert (lag.consumer, lag.waiting, lag.in_flight, lag.dead_letters) == ("emails", 2, 1, 2)
+    assert elsewhere(deployment) == {"nobody": 1}
+    # AND what CloudWatch does not know is not taken for nothing
+    assert (lag.oldest, lag.p50, lag.p99, lag.rate_in, lag.rate_out, lag.drain) == (None,) * 6
+
+
+def test_rates_are_of_the_minutes_that_cloudwatch_knows_of(deployment, put):
+    # GIVEN figures that come two minutes late, and some from before the five minutes that are asked for
+    deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
+    put(sqs_metric("NumberOfMessagesSent"), 6000, 6000, 60, 60, 60, 60, 60, ago=2)
+    put(sqs_metric("NumberOfMessagesDeleted"), 6000, 6000, 90, 90, 90, 90, 90, ago=2)
+    put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, 75, ago=2)
+    # THEN the rates are those of the last five minutes there are, and the age is the newest
+    (lag,) = measure(deployment, minutes=5)
+    assert (lag.rate_in, lag.rate_out, lag.oldest) == (1.0, 1.5, 75)
+    assert lag.drain == 2
+
+
+def test_an_old_age_is_not_taken_for_the_present(deployment, put):
+    deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
+    put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, ago=6)
+    assert measure(deployment)[0].oldest is None
+
+
+def test_an_empty_queue_has_no_age_and_is_drained(deployment, put):
+    put(sqs_metric("ApproximateAgeOfOldestMessage"), 100)
+    (lag,) = measure(deployment)
+    assert (lag.oldest, lag.drain) == (0, 0)
+
+
+def test_more_metrics_than_a_call_takes_are_asked_for_in_several(deployment, clock, put):
+    # GIVEN more metrics than a call takes
+    metrics = {f"key {n}": Metric("Test", f"M{n}", (), "Sum") for n in range(501)}
+    put(metrics["key 0"], 1, 2)
+    put(metrics["key 500"], 3)
+    calls = []
+    deployment.cloudwatch.meta.events.register(
+        "provide-client-params.cloudwatch.GetMetricData", lambda params, **_: calls.append(params)
+    )
+    # WHEN they are asked for
+    found = cloudwatch.series(deployment.cloudwatch, metrics, start=clock.ms - 5 * MINUTE, end=clock.ms, period=60)
+    # THEN each has its own values, oldest first, and none has another's
+    assert found.keys() == metrics.keys()
+    assert found["key 0"] == [(clock.ms - 2 * MINUTE, 1), (clock.ms - MINUTE, 2)]
+    assert found["key 500"] == [(clock.ms - MINUTE, 3)]
+    assert not any(found[f"key {n}"] for n in range(1, 500))
+    assert [len(call["MetricDataQueries"]) for call in calls] == [500, 1]

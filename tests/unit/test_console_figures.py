@@ -1,0 +1,84 @@
+"""What the console makes of what it has seen."""
+
+import math
+
+import pytest
+
+from ops.console.figures import Figures, added
+from ops.console.parts import milliseconds, rate, seconds
+from ops.console.road import state_of
+from ops.lag import Lag
+
+AT = 1_764_000_123_456
+
+
+def figures(**points: list[tuple[int, float]]) -> Figures:
+    names = ("OrdersPlaced", "OrdersRepeated", "OrdersDeclined", "OrdersOutOfStock", "OrdersRefused")
+    names += ("OrdersUnavailable", "OrdersFailed", "p50", "p99", "unfinished")
+    lags = [lag("emails"), lag("analytics", dead_letters=2)]
+    return Figures(
+        at=AT,
+        begin=AT - 600_000,
+        period=10,
+        lags=lags,
+        letters_elsewhere=3,
+        points={name: points.get(name, []) for name in names},
+        faults=frozenset(),
+    )
+
+
+def lag(consumer: str, **known: float) -> Lag:
+    nothing = {"waiting": 0, "in_flight": 0, "oldest": 0.0, "p50": None, "p99": None, "rate_in": None}
+    return Lag(consumer, **(nothing | {"rate_out": None, "drain": 0.0, "dead_letters": 0} | known))
+
+
+def test_series_are_added_period_by_period() -> None:
+    assert added([[(1, 2.0), (3, 1.0)], [], [(0, 1.0), (3, 4.0)]]) == [(0, 1.0), (1, 2.0), (3, 5.0)]
+
+
+def test_answers() -> None:
+    # GIVEN some orders of the last minute, and one from before
+    seen = figures(
+        OrdersPlaced=[(AT - 300_000, 1.0), (AT - 20_000, 4.0)],
+        OrdersDeclined=[(AT - 20_000, 2.0)],
+        OrdersOutOfStock=[(AT - 10_000, 1.0)],
+    )
+    # THEN they are told apart by answer, and counted together
+    assert seen.answers("placed") == [(AT - 300_000, 1.0), (AT - 20_000, 4.0)]
+    assert seen.answers("refused") == [(AT - 20_000, 2.0), (AT - 10_000, 1.0)]
+    assert seen.answers("failed") == []
+    assert seen.answers_a_minute() == 7
+    assert not seen.is_empty
+    assert figures().is_empty
+
+
+def test_old_figures_are_not_those_of_now() -> None:
+    seen = figures(p50=[(AT - 400_000, 50.0)], unfinished=[(AT - 60_000, 12.0)])
+    assert seen.newest(seen.answer_time("p50")) is None
+    assert seen.unfinished == 12.0
+    assert figures().unfinished is None
+
+
+def test_all_dead_letters_count() -> None:
+    assert figures().dead_letters == 5
+
+
+@pytest.mark.parametrize(
+    ("known", "word"),
+    [
+        ({}, "quiet"),
+        ({"waiting": 1, "oldest": 2.0}, "working"),
+        ({"in_flight": 1, "oldest": None}, "working"),
+        ({"waiting": 1, "oldest": 61.0}, "behind"),
+        ({"waiting": 1, "oldest": 61.0, "dead_letters": 1}, "dead letters"),
+    ],
+)
+def test_state_of_a_queue(known: dict[str, float], word: str) -> None:
+    assert state_of(lag("emails", **known)).word == word
+
+
+def test_times_are_in_the_unit_that_fits() -> None:
+    shown = [seconds(value) for value in (None, 0.0, 0.24, 9.9, 59.0, 150.0, 10_000.0, math.inf)]
+    assert shown == ["-", "0 s", "0.2 s", "9.9 s", "59 s", "2 min", "3 h", "never"]
+    assert [milliseconds(value) for value in (None, 12.3, 999.0, 1500.0)] == ["-", "12 ms", "999 ms", "1.5 s"]
+    assert [rate(value) for value in (None, 0.25)] == ["-", "0.2/s"]

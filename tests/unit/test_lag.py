@@ -1,0 +1,224 @@
+"""How lag is reckoned and shown."""
+
+import json
+import math
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from click.testing import CliRunner
+from rich.console import Console
+
+from ops import cli, cli_lag, cloudwatch, lag_report, target
+from ops.cloudwatch import Metric, MetricsError
+from ops.emf import read
+from ops.lag import MINUTE, Lag, drain, rate
+from ops.pump import Flow, reckon
+
+
+def a_lag(**values):
+    known = {"waiting": 0, "in_flight": 0, "oldest": 0.0, "p50": 80.0, "p99": 1500.0, "rate_in": 1.0, "rate_out": 1.0}
+    return Lag(**{"consumer": "emails", **known, "drain": 0.0, "dead_letters": 0, **values})
+
+
+@pytest.mark.parametrize(
+    ("backlog", "rate_in", "rate_out", "expected"),
+    [
+        (0, 5.0, 1.0, 0),
+        (0, None, None, 0),
+        (30, 1.0, 4.0, 10),
+        (30, 4.0, 1.0, math.inf),
+        (30, 1.0, 1.0, math.inf),
+        (30, 0.0, 0.0, math.inf),
+        (30, None, 1.0, None),
+        (30, 1.0, None, None),
+    ],
+)
+def test_a_backlog_is_drained_by_what_goes_out_beyond_what_comes_in(backlog, rate_in, rate_out, expected):
+    assert drain(backlog, rate_in, rate_out) == expected
+
+
+def test_a_rate_is_of_the_last_minutes_there_are():
+    points = [(minute * MINUTE, 60.0 * minute) for minute in range(10)]
+    assert rate(points, 2, now=10 * MINUTE) == 8.5
+    assert rate(points, 2, now=13 * MINUTE) == 8.5
+    assert rate([], 2, now=0) is None
+
+
+def test_of_the_running_minute_only_what_has_passed_counts():
+    assert rate([(0, 60.0), (MINUTE, 30.0)], 5, now=MINUTE + 30_000) == 1.0
+    assert rate([(MINUTE, 30.0)], 5, now=MINUTE) is None
+
+
+@pytest.mark.parametrize(
+    ("looks", "sent", "deleted"),
+    [
+        ([(0, 3), (0, 0)], 3, 0),  # they wait
+        ([(0, 3), (3, -3), (0, 0)], 3, 3),  # one look after the other
+        ([(4, 0), (0, 0)], 4, 4),  # they came and went between two looks
+        ([(0, 2), (0, -2), (2, 0), (0, 0)], 2, 2),  # seen to be gone before their lines
+        ([(0, 2), (0, -2), (0, 0), (0, 0)], 2, 2),  # deleted by hand
+        ([(0, 2), (1, -2), (1, 3), (0, 0)], 5, 2),
+    ],
+)
+def test_what_was_sent_and_deleted_adds_up(looks, sent, deleted):
+    vanished, flows = 0, []
+    for done, change in looks:
+        flows.append(reckon(done, change, vanished))
+        vanished = flows[-1].vanished
+    assert (sum(flow.sent for flow in flows), sum(flow.deleted for flow in flows), vanished) == (sent, deleted, 0)
+    assert all(flow.sent >= 0 for flow in flows)
+
+
+def test_what_is_gone_waits_one_look_for_its_line():
+    assert reckon(0, -2, 0) == Flow(0, 0, 2)
+    assert reckon(1, 0, 2) == Flow(0, 2, 0)
+    assert reckon(0, -1, 2) == Flow(0, 2, 1)
+
+
+LINE = (
+    '{"_aws": {"Timestamp": 7, "CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["a"], ["a", "b"]], '
+    '"Metrics": [{"Name": "X", "Unit": "Count"}, {"Name": "Y"}]}]}, "a": "1", "b": "2", "X": [3, 4], "Y": 5}'
+)
+
+
+def test_a_line_has_each_metric_under_each_set_of_its_dimensions():
+    seen = [(d.namespace, d.name, d.dimensions, d.unit, d.at, d.values) for d in read(f"2026 INFO {LINE}")]
+    one, two = (("a", "1"),), (("a", "1"), ("b", "2"))
+    assert seen == [
+        ("N", "X", one, "Count", 7, (3.0, 4.0)),
+        ("N", "X", two, "Count", 7, (3.0, 4.0)),
+        ("N", "Y", one, "None", 7, (5.0,)),
+        ("N", "Y", two, "None", 7, (5.0,)),
+    ]
+
+
+@pytest.mark.parametrize("line", ["", "START", '{"message": "done"}', LINE[:-1], LINE.replace('"Y": 5', '"Z": 5')])
+def test_other_lines_have_none(line):
+    assert read(line) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"p99": 60_001.0}, ["emails: the p99 lag is 1m, over 1m"]),
+        ({"oldest": 61.0}, ["emails: the oldest message is 1m1s, over 1m"]),
+        ({"p99": 60_000.0, "oldest": 60.0}, []),
+        ({"p50": 70_000.0, "dead_letters": 9, "waiting": 1000, "drain": math.inf}, []),
+        ({"p99": None, "oldest": None}, []),
+    ],
+)
+def test_only_a_lag_is_over_a_limit(values, said):
+    assert lag_report.over([a_lag(**values)], 60_000) == said
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [(None, "-"), (0, "0ms"), (999, "999ms"), (1234, "1.2s"), (9949, "9.9s"), (9951, "9s"), (65_000, "1m5s")],
+)
+def test_lags_are_shown_for_people(milliseconds, shown):
+    assert lag_report.milliseconds(milliseconds) == shown
+
+
+def result(id_, status, *points, **more):
+    times = [datetime.fromtimestamp(at, UTC) for at, _ in points]
+    return {"Id": id_, "Timestamps": times, "Values": [value for _, value in points], "StatusCode": status, **more}
+
+
+def asked(*pages):
+    """What comes of some pages of CloudWatch's answer about two metrics."""
+    client = boto3.client("cloudwatch", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(client) as stub:
+        for n, page in enumerate(pages):
+            token = {"NextToken": str(n)} if n < len(pages) - 1 else {}
+            stub.add_response("get_metric_data", {"MetricDataResults": page, **token})
+        metrics = {"first": Metric("N", "A", (), "Sum"), "second": Metric("N", "B", (), "p99")}
+        return cloudwatch.series(client, metrics, start=0, end=600_000, period=60)
+
+
+def test_an_answer_may_come_in_pages():
+    found = asked(
+        [result("m0", "PartialData", (60, 1.0)), result("m1", "Complete", (60, 7.0))],
+        [result("m0", "Complete", (120, 2.0), (180, 3.0))],
+    )
+    assert found == {"first": [(60_000, 1.0), (120_000, 2.0), (180_000, 3.0)], "second": [(60_000, 7.0)]}
+
+
+@pytest.mark.parametrize("status", ["PartialData", "InternalError", "Forbidden"])
+def test_half_an_answer_is_none(status):
+    why = [{"Code": "ArithmeticError", "Value": "one of them"}]
+    with pytest.raises(MetricsError, match=rf"N B \({status}\): ArithmeticError: one of them"):
+        asked([result("m0", "Complete", (60, 1.0)), result("m1", status, (60, 7.0), Messages=why)])
+    with pytest.raises(MetricsError, match="N B"):
+        asked([result("m0", "Complete", (60, 1.0))])
+
+
+def shown(width, *lags, elsewhere=None):
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        console.print(lag_report.Report(lags, elsewhere or {}, 5))
+    return captured.get()
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_every_figure_can_be_read_at_any_width(width):
+    text = shown(width, a_lag(waiting=123_456, in_flight=789, oldest=3725.0, drain=math.inf, rate_in=1234.0, p50=None))
+    for cell in ("emails", "123456", "789", "1h2m", "1.5s", "1234", "never", "-"):
+        assert cell in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_table_fits_into_a_usual_terminal():
+    text = shown(80, a_lag(consumer="fulfillment", waiting=12_345, in_flight=100, oldest=3725.0, drain=math.inf))
+    assert text.split()[:3] == ["CONSUMER", "WAITING", "IN"]
+
+
+def test_dead_letters_that_are_nobodys_are_told():
+    text = shown(120, a_lag(), elsewhere={"nobody": 2, "partner": 0})
+    assert "2 dead letters of events that were not delivered: handoff dlq list" in text
+    assert "partner" not in text
+
+
+@pytest.fixture
+def lag(monkeypatch):
+    """Runs `handoff lag` over some lags."""
+
+    def run(found, *options):
+        monkeypatch.setattr(target, "deployment", lambda stack, local: None)
+        monkeypatch.setattr(cli_lag, "measure", lambda deployment, minutes: found)
+        monkeypatch.setattr(cli_lag, "elsewhere", lambda deployment: {})
+        return CliRunner().invoke(cli.main, ["lag", *options])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "said"),
+    [
+        ({}, 0, ""),
+        ({"waiting": 5, "oldest": 59.0, "drain": math.inf, "dead_letters": 3}, 0, ""),
+        ({"waiting": 5, "oldest": 61.0}, 1, "emails: the oldest message is 1m1s, over 1m"),
+        ({"waiting": 5, "oldest": None}, 2, "emails: 5 events wait, and CloudWatch does not know yet since when"),
+        ({"waiting": 5, "oldest": None, "p99": 90_000.0}, 1, "emails: the p99 lag is 1m30s, over 1m"),
+    ],
+)
+def test_a_script_learns_by_the_status_who_is_late(lag, values, status, said):
+    result = lag([a_lag(**values)], "--fail-over", "60s")
+    assert (result.exit_code, said in result.stderr) == (status, True)
+
+
+def test_json_is_json_even_when_it_never_ends(lag):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = lag([a_lag(drain=math.inf, p50=None)], "--json").stdout
+    (found,) = json.loads(text, parse_constant=refuse)["consumers"]
+    assert (found["drainSeconds"], found["lagP50Ms"], found["lagP99Ms"]) == ("never", None, 1500)
+
+
+def test_what_goes_wrong_is_not_mistaken_for_a_lag():
+    result = CliRunner(env={"PORT": "1"}).invoke(cli.main, ["lag", "--local", "--fail-over", "60s"])
+    assert result.exit_code == 2
+    assert "No local stack answers on port 1" in result.stderr
