@@ -1,0 +1,80 @@
+"""The API's routes: who may call each, and what keeps one customer away from another's things."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rights import grants
+from template.translated import ROOT, Properties
+
+_NOBODYS = "nobody's thing is asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What keeps customers apart on a route, and the test that holds it."""
+
+    how: str
+    test: str = ""
+
+
+CHECKS = {
+    "POST /orders": Check(
+        "the order's id is made of the token's `sub` and the key: another user's key is another order",
+        "tests/integration/test_keys.py::test_another_users_same_key_is_another_order",
+    ),
+    "GET /orders": Check(
+        "one partition of the index is read, the token's `sub`; a cursor names a place in it, never a user",
+        "tests/integration/test_reading.py::test_somebody_elses_cursor_shows_only_ones_own_orders",
+    ),
+    "GET /orders/{orderId}": Check(
+        "`own_order`: another's order is answered as one that does not exist",
+        "tests/integration/test_reading.py::test_somebody_elses_order_is_not_shown",
+    ),
+    "POST /orders/{orderId}/cancel": Check(
+        "`own_order`, before anything is written",
+        "tests/integration/test_cancelling.py::test_somebody_elses_order_is_as_good_as_none",
+    ),
+    "GET /me": Check(
+        "the key is the token's `sub`", "tests/integration/test_profile.py::test_everybody_sees_their_own_profile_only"
+    ),
+    "PUT /me": Check(
+        "the key is the token's `sub`", "tests/integration/test_profile.py::test_everybody_sees_their_own_profile_only"
+    ),
+    "GET /reports/sales": Check(
+        "the scope, checked by the gateway and again by the function; sums, nobody's order",
+        "tests/integration/test_sales_report.py::test_a_token_without_it_may_not",
+    ),
+    "GET /openapi.json": Check(_NOBODYS),
+    "GET /catalog": Check(_NOBODYS),
+    "GET /health": Check(_NOBODYS),
+    "$default": Check("there is nothing: it answers 404"),
+}
+
+
+def table() -> str:
+    """The routes as a table."""
+    found = sorted(routes().items(), key=lambda route: list(CHECKS).index(route[0]))
+    lines = ["| route | token | scope | what keeps customers apart | held by |", "|---|---|---|---|---|"]
+    lines += [_row(key, route, CHECKS[key]) for key, route in found]
+    return "\n".join(lines)
+
+
+def routes() -> dict[str, Properties]:
+    """The template's routes by their keys."""
+    return {route["RouteKey"]: route for route in grants.stack().of_type("AWS::ApiGatewayV2::Route").values()}
+
+
+def tests_of(file: str) -> Iterator[str]:
+    """The names of the tests in a file."""
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node.name
+
+
+def _row(key: str, route: Properties, check: Check) -> str:
+    token = {"JWT": "yes", "NONE": "no"}[route["AuthorizationType"]]
+    scopes = " or ".join(f"`{scope}`" for scope in route.get("AuthorizationScopes", []))
+    file, _, test = check.test.partition("::")
+    held = f"[{test}](../{file})" if test else ""
+    return f"| `{key}` | {token} | {scopes} | {check.how} | {held} |"
