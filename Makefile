@@ -2,7 +2,11 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+SPACE := $(subst ,, )
 SAM := .tools/sam/bin/sam
+SCANNERS := .tools/scanners/bin
+# Tools with an environment apart from the project's own.
+ENVIRONMENTS := sam ministack localstripe scanners schemathesis
 TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
 # SAM and its builders find uv here; nothing of the caller's Python leaks in.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -11,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: run test chaos drill test-dynamodb mutants bench lint format lock events invoke stop clean
+.PHONY: run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licences events invoke stop clean
 
 run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
 	@$(BIN)/handoff run
@@ -19,6 +23,12 @@ run: $(TOOLS) ## start the local stack, place the sample orders, show what happe
 test: $(TOOLS) .tools/localstripe/.ready ## everything but the long experiments and the benchmarks
 	$(BIN)/pytest -n auto --ignore tests/e2e
 	$(BIN)/pytest tests/e2e
+
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
+test-browser: $(TOOLS) ## the console in Chromium, beside a local stack; CHROMIUM=/path for another one, SCREENSHOTS=1 for the docs' pictures
+	@test -x "$(CHROMIUM)" || \
+		{ echo "The console's tests need Chromium: apt-get install chromium, or name one: CHROMIUM=/path/to/it"; exit 1; }
+	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
 
 chaos: .venv/.ready ## faults at every call, shuffled events, interleavings; FULL=1 for all pairs of faults, SEED=2 for others
 	$(BIN)/pytest tests/chaos -n auto --dist worksteal --chaos $(if $(FULL),full,sample) --chaos-seed $(or $(SEED),1)
@@ -32,14 +42,26 @@ test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## many threads on AWS's own 
 mutants: .venv/.ready ## take each mechanism away, see a test go red, and write the table in docs/reliability.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
 
+rights: $(TOOLS) ## take each role's every right away, see what fails, and write the tables in docs/security.md; ONLY=word for some
+	PYTHONPATH=tests $(BIN)/python -m rights $(ONLY)
+
 bench: $(TOOLS) ## measure all that docs/benchmarks.md claims, and write it; PARTS="road costs" for some
 	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
-lint: .venv/.ready .tools/sam/.ready ## ruff, mypy, sam validate
+lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, template, pipeline, known vulnerabilities; AUDIT=required
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(SCANNERS)/bandit --quiet --configfile pyproject.toml --recursive functions layers/handoff/handoff ops
 	$(SAM) validate --lint --region us-east-1
+	.tools/sam/bin/cfn-lint template.yaml examples/*/template.yaml .github/deploy-role.yaml
+	$(SCANNERS)/checkov
+	$(BIN)/python -m ops.vulnerabilities
+
+deploy: .venv/.ready .tools/sam/.ready ## build, and deploy to AWS: TO=prod, not dev; CHANGES=1 only shows them; ROLE=what CloudFormation acts as
+	$(SAM) build
+	$(SAM) deploy --config-env $(or $(TO),dev) $(if $(CI),--no-confirm-changeset) $(if $(CHANGES),--no-execute-changeset) \
+		$(if $(ROLE),--role-arn $(ROLE))
 
 format: .venv/.ready
 	$(BIN)/ruff check --fix .
@@ -51,10 +73,24 @@ invoke: $(TOOLS) ## one function on the local stack: make invoke FUNCTION=emails
 events: .venv/.ready ## write events/ anew from the contract models
 	$(BIN)/handoff events write
 
+contracts: .venv/.ready ## write the contracts anew: openapi.json, contracts/events, docs/events.md
+	PYTHONPATH=$(subst $(SPACE),:,tests $(wildcard functions/*)) $(BIN)/python -m contracts >/dev/null
+	PYTHONPATH=functions/orders $(BIN)/python -m ops.contracts write
+
+release-contracts: .venv/.ready ## what the contracts say becomes what was released, unless it breaks that
+	PYTHONPATH=functions/orders $(BIN)/python -m ops.contracts release
+
+fuzz: $(TOOLS) .tools/schemathesis/.ready ## requests and messages that nobody would think of: the local stack, the parsers
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/fuzz -n auto
+	PYTHONPATH=functions/orders $(BIN)/python -m ops.fuzz
+
 lock: .venv/.ready ## resolve all requirements anew
-	cd requirements && for name in uv sam ministack localstripe dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
 	for layer in dependencies stripe; do \
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
+
+licences: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## write docs/licences.md anew, from what is installed
+	$(BIN)/python -m ops.licences
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
