@@ -45,7 +45,6 @@ _ACCESS_LINE = (
     '"status":"201","latency":"371","error":"-"}'
 )
 _PER_RECEIVE = 10  # messages that one request to SQS takes or deletes
-_ROUTE_METRICS = 6  # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
 _POLLERS = 5  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 _POLL_SECONDS = 20  # a long poll
 
@@ -109,7 +108,6 @@ def fixed(found: Mapping[str, Any]) -> Usage:
     runs = MONTH / 60
     idle = found["idle sweep"]
     sweep = Step("sweep", idle["function"], 1, idle["road"])
-    routes = len(template.of_type("AWS::ApiGatewayV2::Route"))
     return {
         "sqs_request": queues * _POLLERS * MONTH / _POLL_SECONDS,
         "lambda_request": runs,
@@ -117,7 +115,7 @@ def fixed(found: Mapping[str, Any]) -> Usage:
         "scheduler_invocation": runs,
         "dynamodb_read": runs * sweep.units("read_units"),
         "logs_gb": runs * (sweep.road["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
-        "custom_metric": found["custom_metrics"] + routes * _ROUTE_METRICS,
+        "custom_metric": found["custom_metrics"],
         "alarm": len(template.of_type("AWS::CloudWatch::Alarm")),
     }
 
@@ -202,8 +200,7 @@ What costs money even if nobody orders anything, in US dollars a month:
 
 {fixed}
 
-Custom metrics are those of one order's way and of the sweeper, and six for each route that the stage's detailed metrics
-make. Storage, backups and Cognito grow with customers and years, not with the order, and are left out on both sides.
+Custom metrics are those of one order's way and of the sweeper. Storage, backups and Cognito grow with customers and years, not with the order, and are left out on both sides.
 """
 
 
