@@ -200,7 +200,8 @@ What costs money even if nobody orders anything, in US dollars a month:
 
 {fixed}
 
-Custom metrics are those of one order's way and of the sweeper. Storage, backups and Cognito grow with customers and years, not with the order, and are left out on both sides.
+Custom metrics are those of one order's way and of the sweeper. Storage, backups and Cognito grow with customers and
+years, not with the order, and are left out on both sides.
 """
 
 
