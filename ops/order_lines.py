@@ -20,7 +20,7 @@ _NOT_OF_A_FUNCTION = "ApiLogs"  # the gateway's own: it knows no order
 _QUIET = {"DEBUG", "INFO"}
 # What is shown of a line besides its message. By name, so that nothing gets shown because somebody logs it.
 _BARE = ("route", "reason", "problem")
-_NAMED = ("status", "receives", "generation", "errors")
+_NAMED = ("status", "receives", "errors")
 _REFUSED = re.compile(r"An error occurred \(([\w.]+)\).* when calling the (\w+) operation")
 _SAYS_WHY = {"NotYet", "Permanent", "WrongEvent"}  # see handoff.consumer: their texts hold no data
 

@@ -248,8 +248,7 @@ def _until(look: Callable[[], T], wanted: Callable[[T], bool], within: float) ->
 
 def _dead_letters(deployment: Deployment) -> dict[str, int]:
     """How many each queue of dead letters holds, those that somebody looks at included."""
-    depths = {owner: observe.depth(deployment, url) for url, owner in directory(deployment).dead.items()}
-    return {owner: found.waiting + found.in_flight for owner, found in depths.items()}
+    return {owner: observe.depth(deployment, url).total for url, owner in directory(deployment).dead.items()}
 
 
 def _no_more(before: Mapping[str, int], deployment: Deployment) -> str:

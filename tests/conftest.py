@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import io
+import logging
 import os
 from collections import Counter
 
@@ -30,6 +32,19 @@ def clock():
     """A clock that stands still until it is moved, for our own servers as well."""
     with standing() as clock:
         yield clock
+
+
+@pytest.fixture
+def logged():
+    """Reads all that was logged so far."""
+    from handoff.telemetry import logger  # noqa: PLC0415  # it reads the environment set above
+
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logger.registered_formatter)
+    logger.addHandler(handler)
+    yield stream.getvalue
+    logging.getLogger(logger.name).removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Dead letters: whose they are, and why they died."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,9 +29,9 @@ class Found:
     @property
     def consumers(self) -> dict[str, int]:
         """How many letters each consumer has."""
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for row in self.rows:
-            counts[row.consumer] = counts.get(row.consumer, 0) + row.count
+            counts[row.consumer] += row.count
         return counts
 
 

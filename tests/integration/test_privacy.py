@@ -1,12 +1,9 @@
 """What is written into logs and onto dead letters when something is broken: nothing of what it was about."""
 
-import io
 import json
-import logging
 
 import pytest
 
-from handoff.telemetry import logger
 from support import wire
 from support.messages import envelope
 from support.world import MUG, body
@@ -15,17 +12,6 @@ CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
 MARK = "Quistgaard"  # stands in everything that is about the customer
 ADDRESS = {"name": f"Zeb {MARK}", "street": f"7 {MARK} Row", "city": f"{MARK}by", "postalCode": MARK, "country": "DK"}
 MAILBOX = f"zeb@{MARK}.example"
-
-
-@pytest.fixture
-def logged():
-    """Reads all that was logged so far."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logger.registered_formatter)
-    logger.addHandler(handler)
-    yield stream.getvalue
-    logging.getLogger(logger.name).removeHandler(handler)
 
 
 @pytest.fixture

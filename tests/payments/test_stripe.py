@@ -1,7 +1,5 @@
 """What is Stripe's own: what is asked of it, what each of its answers means, and what happens once it forgets a key."""
 
-import io
-import logging
 import traceback
 
 import pytest
@@ -12,7 +10,6 @@ from handoff.model import HistoryEntry, Payment, PaymentDue, PaymentState, Statu
 from handoff.payments import Authorised, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from handoff.settings import MissingSetting
 from handoff.settlement import settle
-from handoff.telemetry import logger
 from support import stripe_server, wire
 from support.orders import order
 from support.payment_providers import ORDER, OTHER, Shop
@@ -40,17 +37,6 @@ def ask(shop):
         return shop.end(step, shop.hold(OTHER), OTHER)
 
     return step
-
-
-@pytest.fixture
-def logged():
-    """Reads what was logged so far."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logger.registered_formatter)
-    logger.addHandler(handler)
-    yield stream.getvalue
-    logging.getLogger(logger.name).removeHandler(handler)
 
 
 @pytest.fixture
