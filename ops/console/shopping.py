@@ -16,7 +16,7 @@ from ops.deployment import Deployment
 from ops.shop_client import ShopClient, sign_in
 
 _PAUSE = 1.0  # seconds between two orders
-_KEPT = 5  # purchases to show
+KEPT = 5  # purchases to show
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Customer:
     def __init__(self, deployment: Deployment) -> None:
         self.goes_on = False  # ordering, every second
         self.trouble = ""
-        self.purchases: deque[Purchase] = deque(maxlen=_KEPT)
+        self.purchases: deque[Purchase] = deque(maxlen=KEPT)
         self._deployment = deployment
         self._numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@ from nicegui.events import ValueChangeEventArguments
 from handoff.clock import now_ms
 from ops.console.figures import Figures
 from ops.console.parts import QUIET, TROUBLE, heading, milliseconds
-from ops.console.shopping import Customer
+from ops.console.shopping import KEPT, Customer, Purchase
 from ops.console.switches import FaultSwitches
 from ops.console.watch import Watch, said
 
@@ -24,9 +24,7 @@ class TryIt:
     ) -> None:
         self._watch = watch
         self._customer = customer
-        self._to_order = to_order
         self._turned_at = 0.0  # ms; what was seen before tells nothing of the switches
-        self._bought_shown: tuple[object, ...] = ()
         self._switches: dict[str, ui.switch] = {}
         with ui.card().classes("w-full gap-2 p-3").props('flat bordered tag="section"'):
             heading("Try it, on this local stack", 2)
@@ -36,7 +34,9 @@ class TryIt:
                 )
                 self._goes_on = ui.switch("one every second", on_change=self._go_on)
             with ui.column().classes("gap-1").props('aria-live=polite data-testid="bought"'):
-                self._bought()
+                self._trouble = ui.label().classes(TROUBLE)
+                self._lines = [_Line(to_order) for _ in range(KEPT)]
+            self._show_bought()
             if faults:
                 self._draw_switches(faults)
 
@@ -75,21 +75,27 @@ class TryIt:
         self._watch.look_again()
 
     def _show_bought(self) -> None:
-        """Draw the purchases anew if there are others: a button that is drawn anew loses the focus."""
-        now = (self._customer.trouble, *self._customer.purchases)
-        if now != self._bought_shown:
-            self._bought_shown = now
-            self._bought.refresh()
+        """Show the last purchases, newest first."""
+        trouble = self._customer.trouble
+        self._trouble.text = f"No answer: {trouble}" if trouble else ""
+        self._trouble.visible = bool(trouble)
+        for line, bought in zip(self._lines, [*self._customer.purchases, *[None] * KEPT], strict=False):
+            line.show(bought)
 
-    @ui.refreshable_method
-    def _bought(self) -> None:
-        """The last purchases, newest first."""
-        if self._customer.trouble:
-            ui.label(f"No answer: {self._customer.trouble}").classes(TROUBLE)
-        for bought in self._customer.purchases:
-            with ui.row().classes("items-center gap-x-3 gap-y-0"):
-                ui.label(f"{bought.number}. answered {bought.status} in {milliseconds(bought.milliseconds)}")
-                if bought.order_id:
-                    ui.button(
-                        "See its way", on_click=lambda order_id=bought.order_id: self._to_order(order_id), color=None
-                    ).props("outline dense no-caps")
+
+class _Line:
+    """A line for a purchase. It stays when others move up to it: a click or the focus on a new one would be lost."""
+
+    def __init__(self, to_order: Callable[[str], object]) -> None:
+        self._order_id = ""
+        with ui.row().classes("items-center gap-x-3 gap-y-0") as self._row:
+            self._answer = ui.label()
+            self._way = ui.button("See its way", on_click=lambda: to_order(self._order_id), color=None)
+            self._way.props("outline dense no-caps")
+
+    def show(self, bought: Purchase | None) -> None:
+        self._row.visible = bought is not None
+        if bought:
+            self._answer.text = f"{bought.number}. answered {bought.status} in {milliseconds(bought.milliseconds)}"
+            self._order_id = bought.order_id
+            self._way.visible = bool(bought.order_id)

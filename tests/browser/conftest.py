@@ -96,10 +96,11 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def healed(stack: Stack) -> Iterator[None]:
-    """No test leaves a fault or a dead letter behind."""
+    """No test leaves a fault or a letter behind, also not one that failed: the next finds quiet queues."""
     yield
     stack.proxy.faults.heal()
-    for url in directory(stack.deployment).dead:
+    queues = directory(stack.deployment)
+    for url in (*queues.dead, *queues.queues.values()):
         stack.deployment.sqs.purge_queue(QueueUrl=url)
 
 

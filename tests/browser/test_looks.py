@@ -109,6 +109,22 @@ def test_the_keyboard_is_enough(console: str, visit: Callable[..., Page]) -> Non
     expect(page.get_by_test_id("letters")).to_be_visible()
 
 
+def test_new_orders_take_nothing_from_under_the_hand(console: str, visit: Callable[..., Page]) -> None:
+    # GIVEN somebody about to look at an order
+    page = visit(console)
+    page.get_by_role("button", name="Place a sample order").click()
+    way = page.get_by_role("button", name="See its way").first
+    way.focus()
+    # WHEN others order meanwhile
+    before = page.get_by_text("answered 201").first.inner_text()
+    visit(console).get_by_role("button", name="Place a sample order").click()
+    expect(page.get_by_text("answered 201").first).not_to_have_text(before)
+    # THEN the button is still there, and works
+    expect(way).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("timeline")).to_be_visible()
+
+
 def test_pictures_for_the_docs(
     request: pytest.FixtureRequest, console: str, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
