@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.load.days import MAIL, NORMAL, SLOW, Day
 from bench.load.measuring import THINK
+from bench.load.users import PLACED
 from bench.simulation import Consumer, Scenario, most_users, simulate
 from support import template
 
@@ -48,7 +49,7 @@ Parts = tuple[Sequence[float], tuple[Consumer, ...]]
 
 def _parts(measured: Mapping[str, Any], wiring: str, day: Day) -> Parts:
     """What a scenario needs of a wiring: how long one user's orders took, and what its consumers do for an order."""
-    alone = measured["runs"][day.name][wiring][0]["answers"]["201"]
+    alone = measured["runs"][day.name][wiring][0]["answers"][PLACED]
     times = [milliseconds / 1000 for milliseconds in alone]
     if wiring == "chain":
         return times, ()

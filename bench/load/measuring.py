@@ -12,7 +12,7 @@ from typing import Any
 from bench.load import users as users_program
 from bench.load.days import DOWN, FLAKY, NO_BUS, NORMAL, SLOW, Day
 from bench.load.stage import BUDGET, Stage, staged
-from bench.load.users import Run
+from bench.load.users import PLACED, Run
 from ops.deployment import CONSUMERS
 
 Progress = Callable[[str], None]
@@ -60,9 +60,19 @@ class _Crowd:
         return run | {"processor": 1000 * (self.stage.processor_seconds(wiring) - before) / max(1, orders)}
 
     def warm_up(self) -> None:
-        """Have as many processes start as will be needed; twice, as the first orders wait for them."""
+        """Have as many processes start as will be needed; twice, as the first orders wait for them.
+
+        Raises
+        ------
+        RuntimeError
+            If a wiring places no order: there is nothing to measure.
+        """
         for wiring, users in (("nothing", 2), ("hybrid", 15), ("chain", 25)) * 2:
-            self.shop(wiring, SLOW, users=users, think=1.0, seconds=12 / self.share, warm_up=0)
+            run = self.shop(wiring, SLOW, users=users, think=1.0, seconds=12 / self.share, warm_up=0)
+            if PLACED not in run["answers"]:
+                raise RuntimeError(
+                    f"The {wiring} places no order; its answers are {', '.join(run['answers']) or 'none'}"
+                )
 
 
 def measure(progress: Progress, *, share: float) -> dict[str, Any]:

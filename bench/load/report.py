@@ -9,12 +9,12 @@ from bench.load import plots
 from bench.load.days import ANALYTICS, DOWN, FLAKY, MAIL, NO_BUS, NORMAL, PROVIDER, RESERVE, SLOW, Day
 from bench.load.forecast import AS_CHAIN, BUDGET, LONGEST_P95, MOST_ERRORS, SLOWED, percentiles
 from bench.load.measuring import THINK
+from bench.load.users import PLACED
 from bench.tables import table
 
 _DAYS = {day.name: day for day in (NORMAL, SLOW, FLAKY, DOWN, NO_BUS)}
 _TITLES = {"normal": "a normal day", "slow": "e-mail takes 3 s"}
 _WIRINGS = ("chain", "hybrid")
-_PLACED = "201"
 _FIGURES = ("day", "wiring", "users", "p50 (ms)", "p95", "p99", "errors", "orders/s")
 _VALIDATION = (
     *("day", "wiring", "users", "p50 measured (ms)", "simulated", "off by"),
@@ -68,7 +68,7 @@ class _Alone:
 
     def __init__(self, measured: Mapping[str, Any], wiring: str, day: Day) -> None:
         run = measured["runs"][day.name][wiring][0]
-        self.times = run["answers"][_PLACED]
+        self.times = run["answers"][PLACED]
         self.median = float(median(self.times))
         self.injected = day.chain if wiring == "chain" else day.hybrid
         self.processor = run["processor"]
@@ -119,7 +119,7 @@ def _overhead(alone: Mapping[str, Mapping[str, _Alone]], measured: Mapping[str, 
         (wiring, f"{one.overhead:.0f}", f"{one.processor:.0f}", f"{one.overhead - one.processor:.0f}")
         for wiring, one in alone["normal"].items()
     ]
-    nothing = median(measured["nothing"]["answers"][_PLACED])
+    nothing = median(measured["nothing"]["answers"][PLACED])
     head = ("", "overhead over the injected delays (ms)", "own code: processor time (ms)", "emulated AWS (ms)")
     return f"""\
 {table(head, rows)}
@@ -145,7 +145,7 @@ def _load(measured: Mapping[str, Any]) -> str:
 
 
 def _figures(run: Mapping[str, Any]) -> tuple[str, ...]:
-    placed = run["answers"].get(_PLACED, [])
+    placed = run["answers"].get(PLACED, [])
     p50, p95, p99 = percentiles(placed)
     return (
         *(f"{time:,.0f}" for time in (p50, p95, p99)),
@@ -156,7 +156,7 @@ def _figures(run: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _availability(run: Mapping[str, Any]) -> float:
     sent = sum(len(times) for times in run["answers"].values())
-    return len(run["answers"].get(_PLACED, [])) / sent if sent else 0.0
+    return len(run["answers"].get(PLACED, [])) / sent if sent else 0.0
 
 
 def _percent(share: float) -> str:
@@ -172,7 +172,7 @@ def _bad_days(measured: Mapping[str, Any]) -> str:
                 continue
             run = runs[wiring]
             answers = ", ".join(f"{len(times)} x {answer}" for answer, times in sorted(run["answers"].items()))
-            p50, p95, _ = percentiles(run["answers"].get(_PLACED, []))
+            p50, p95, _ = percentiles(run["answers"].get(PLACED, []))
             shown = (f"{time:,.0f}" if time == time else "" for time in (p50, p95))  # noqa: PLR0124  # not a number
             rows.append((_DAYS[day].what, wiring, _percent(_availability(run)), answers, *shown))
     return f"""\
@@ -234,7 +234,7 @@ def _validation(measured: Mapping[str, Any], forecast: Mapping[str, Any]) -> Ite
     for simulated in forecast["again"]:
         runs = measured["runs"][simulated["day"]][simulated["wiring"]]
         run = next(run for run in runs if run["users"] == simulated["users"])
-        seen = percentiles(run["answers"].get(_PLACED, []))
+        seen = percentiles(run["answers"].get(PLACED, []))
         cells: list[str] = []
         for n in (0, 1):
             foreseen = 1000 * simulated["percentiles"][n]
@@ -296,7 +296,7 @@ consumers' MaximumConcurrency is the dial for that, and the e-mail service's sen
 def _p95(measured: Mapping[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
     return {
         day: {
-            wiring: {run["users"]: percentiles(run["answers"].get(_PLACED, []))[1] / 1000 for run in runs}
+            wiring: {run["users"]: percentiles(run["answers"].get(PLACED, []))[1] / 1000 for run in runs}
             for wiring, runs in wirings.items()
         }
         for day, wirings in measured["runs"].items()

@@ -107,20 +107,23 @@ def _proxy(upstream: str) -> Iterator[str]:
             process.terminate()
 
 
+def gather_chain(folder: Path) -> None:
+    """Put the chain's template and code into a folder: what Handoff's functions have, beside their own handlers."""
+    shutil.copytree(ROOT / "functions/orders", folder / "chain")
+    (folder / "nothing").mkdir()
+    for source, to in (
+        (ROOT / "functions/emails/mails.py", "chain"),
+        (_CHAIN / "chain.py", "chain"),
+        (_CHAIN / "nothing.py", "nothing"),
+        (_CHAIN / "template.yaml", ""),
+    ):
+        shutil.copy(source, folder / to)
+
+
 def _deploy_chain(stack: LocalStack, handoff: Deployment) -> Deployment:
     folder = ROOT / ".local/bench/chain"
     shutil.rmtree(folder, ignore_errors=True)
-    files = {
-        "chain": [_CHAIN / "chain.py", *(ROOT / "functions/orders").glob("*s_in.py")],
-        "nothing": [_CHAIN / "nothing.py"],
-    }
-    files["chain"] += [ROOT / f"functions/orders/{name}.py" for name in ("problems", "views")]
-    files["chain"] += [ROOT / "functions/emails/mails.py"]
-    for name, sources in files.items():
-        (folder / name).mkdir(parents=True)
-        for source in sources:
-            shutil.copy(source, folder / name)
-    shutil.copy(_CHAIN / "template.yaml", folder)
+    gather_chain(folder)
     lambda_ = stack.session().client("lambda", endpoint_url=stack.endpoint)
     function = lambda_.get_function_configuration(FunctionName=handoff.resource("OrdersFunction"))
     stack.deploy_beside(

@@ -16,6 +16,7 @@ import aiohttp
 
 _ADDRESS = {"name": "A Customer", "street": "Long Road 1", "city": "Uppsala", "postalCode": "753 31", "country": "SE"}
 _LONGEST_ANSWER = 35.0  # seconds; the API itself gives up after 30
+PLACED = "201"
 NO_ANSWER = "no answer"
 
 
