@@ -29,7 +29,7 @@ def deployed(deployment: str) -> Stack:
 def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(deployment: str) -> None:
     declared = translated.source()["Parameters"]
     for name, value in overrides(deployment).items():
-        assert value in declared[name].get("AllowedValues", [value])
+        assert value in map(str, declared[name].get("AllowedValues", [value]))
         assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value)
         assert declared[name]["Type"] == "String" or float(value) >= declared[name].get("MinValue", 0)
 
