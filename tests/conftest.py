@@ -35,6 +35,23 @@ def clock():
 
 
 @pytest.fixture
+def world(stack, clock):
+    """A deployment of the test's ``stack`` with ten mugs and one known customer."""
+    from support.world import World  # noqa: PLC0415  # it reads the environment set above
+
+    world = World(stack, clock)
+    world.stock()
+    world.customer()
+    return world
+
+
+@pytest.fixture
+def api(world):
+    """The API with Ada's token."""
+    return world.api()
+
+
+@pytest.fixture
 def logged():
     """Reads all that was logged so far."""
     from handoff.telemetry import logger  # noqa: PLC0415  # it reads the environment set above

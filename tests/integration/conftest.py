@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from support import metrics, template
-from support.world import World, body, deployed
+from support.world import body, deployed
 
 
 @pytest.fixture(scope="module")
@@ -12,21 +12,6 @@ def stack():
     """The template's stack in moto."""
     with deployed() as stack:
         yield stack
-
-
-@pytest.fixture
-def world(stack, clock):
-    """A deployment with ten mugs and one known customer."""
-    world = World(stack, clock)
-    world.stock()
-    world.customer()
-    return world
-
-
-@pytest.fixture
-def api(world):
-    """The API with Ada's token."""
-    return world.api()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from support import stripe_server
 from support.payment_providers import SECRET, Sandbox, Shop, Stripe
-from support.world import World, deployed
+from support.world import deployed
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +14,6 @@ def stack():
     with deployed() as stack:
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="nothing yet")
         yield stack
-
-
-@pytest.fixture
-def world(stack, clock):
-    """A deployment with nothing in it."""
-    return World(stack, clock)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from support import stripe_server
 from support.payment_providers import SECRET
 from support.stripe_server import DECLINED, VISA
-from support.world import World, body, deployed
+from support.world import body, deployed
 
 
 @pytest.fixture
@@ -16,21 +16,6 @@ def stack(server):
     with deployed(parameters) as stack:
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk_test_first")
         yield stack
-
-
-@pytest.fixture
-def world(stack, clock):
-    """Ten mugs, and one known customer."""
-    world = World(stack, clock)
-    world.stock()
-    world.customer()
-    return world
-
-
-@pytest.fixture
-def api(world):
-    """The API with Ada's token."""
-    return world.api()
 
 
 def test_a_placed_order_is_held_and_captured_once_it_is_packed(world, api, server):
