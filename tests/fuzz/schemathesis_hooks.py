@@ -1,14 +1,27 @@
-"""Lets schemathesis place orders: the document can't say what is on sale, which tokens are good, which keys are new."""
+"""Lets schemathesis place orders: the document can't say what is on sale, which tokens are good, which keys are new.
 
+It also counts the requests that were answered, and says how many in a file.
+"""
+
+import atexit
 import itertools
 import json
 import os
 import re
+from pathlib import Path
 
 import schemathesis
 
 _SKUS = json.loads(os.environ["FUZZ_SKUS"])
 _count = itertools.count()
+_answered = itertools.count()
+atexit.register(lambda: Path(os.environ["FUZZ_ANSWERED"]).write_text(f"{next(_answered)}"))
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Count it."""
+    next(_answered)
 
 
 @schemathesis.hook
