@@ -65,6 +65,7 @@ def parts(page: Page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read(scheme: str, console: str, stack: Stack, visit: Callable[..., Page]) -> None:
     page = visit(console, scheme=scheme)
+    page.add_style_tag(content="* { transition: none !important }")  # what fades is there, or it is not
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(18, 18, 18)") == (scheme == "dark")
     for part in parts(page):
