@@ -46,7 +46,7 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
         If AWS refused, or did not answer.
     """
     known, now = directory(deployment), now_ms()
-    lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(known), minutes=minutes, now=now)
+    lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
     start = (now // MINUTE - minutes - _LATE) * MINUTE
     flows = cloudwatch.series(deployment.cloudwatch, _queue_metrics(known), start=start, end=now, period=60)
     letters = {owner: url for url, owner in known.dead.items()}
@@ -103,9 +103,9 @@ def _latest(points: Sequence[tuple[int, float]], now: int) -> float | None:
     return points[-1][1] if points and points[-1][0] >= now - (_LATE + 1) * MINUTE else None
 
 
-def _lag_metrics(known: Directory) -> dict[str, Metric]:
+def _lag_metrics(stack: str, known: Directory) -> dict[str, Metric]:
     return {
-        f"{stat} {consumer}": Metric("Handoff", "EventLagDone", (("service", "handoff"), ("consumer", consumer)), stat)
+        f"{stat} {consumer}": Metric("Handoff", "EventLagDone", (("service", stack), ("consumer", consumer)), stat)
         for consumer in known.queues
         for stat in ("p50", "p99")
     }

@@ -124,7 +124,7 @@ def look(deployment: Deployment, pace: Pace, switches: FaultSwitches | None) -> 
     end = (at // 1000 // pace.period + 1) * pace.period * 1000
     begin = end - pace.span * 1000
     lags = lag.measure(deployment)
-    wanted = metrics(directory(deployment).queues)
+    wanted = metrics(deployment.stack, directory(deployment).queues)
     points = cloudwatch.series(deployment.cloudwatch, wanted, start=begin, end=end, period=pace.period)
     return Figures(
         at=at,
@@ -137,10 +137,10 @@ def look(deployment: Deployment, pace: Pace, switches: FaultSwitches | None) -> 
     )
 
 
-def metrics(queues: Mapping[str, str]) -> dict[str, Metric]:
-    """All metrics of the plots, by what `Figures` calls them. ``queues``: the address of each consumer's queue."""
+def metrics(stack: str, queues: Mapping[str, str]) -> dict[str, Metric]:
+    """All metrics of a stack's plots, by what `Figures` calls them. ``queues``: each consumer's queue's address."""
     ours = partial(Metric, "Handoff")
-    service = (("service", "handoff"),)
+    service = (("service", stack),)
     found = {name: ours(name, service, "Sum") for names in ANSWERS.values() for name in names}
     found |= {percentile: ours("OrderTime", service, percentile) for percentile in TIMES}
     found["unfinished"] = ours("UnfinishedAge", service, "Maximum")

@@ -56,7 +56,7 @@ def count(deployment: Deployment, since: int, metric: Metric) -> float:
 
 def all_counted(deployment: Deployment, since: int) -> None:
     """Wait until CloudWatch has as many lags of e-mail as the logs."""
-    lags = Metric("Handoff", "EventLagDone", (("service", "handoff"), ("consumer", "emails")), "SampleCount")
+    lags = Metric("Handoff", "EventLagDone", (("service", deployment.stack), ("consumer", "emails")), "SampleCount")
     eventually(
         lambda: (count(deployment, since, lags), len(logged(deployment, since))), lambda seen: seen[0] == seen[1]
     )

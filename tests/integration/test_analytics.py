@@ -7,6 +7,7 @@ import pytest
 from handoff.sales_generations import POINTER
 from support import invariants, wire
 from support.messages import message
+from support.template import NAME
 from support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
@@ -264,7 +265,7 @@ def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, caps
 
     # THEN each is in the metrics: in as many lines as it takes, each within CloudWatch's limits, and all of analytics'
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    assert {(line["service"], line["consumer"]) for line in lines} == {("handoff", "analytics")}
+    assert {(line["service"], line["consumer"]) for line in lines} == {(NAME, "analytics")}
     for name in ("EventLagReceived", "EventLagDone"):
         counts = [len(line[name]) for line in lines if name in line]
         assert (sum(counts), max(counts) <= 100) == (100, True)

@@ -20,7 +20,7 @@ from support.template import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"
-DONE = Metric("Handoff", "EventLagDone", (("service", "handoff"), ("consumer", "emails")), "SampleCount")
+DONE = Metric("Handoff", "EventLagDone", (("service", "shop"), ("consumer", "emails")), "SampleCount")
 
 
 def sqs_metric(name, stat="Sum", queue="EmailsQueue"):
@@ -34,7 +34,7 @@ def emf_line(*values, name="EventLagDone", at, **more):
         "Metrics": [{"Name": name, "Unit": "Milliseconds"}],
     }
     root = {"_aws": {"Timestamp": at, "CloudWatchMetrics": [directive]}}
-    return json.dumps({**root, "service": "handoff", "consumer": "emails", name: list(values), **more})
+    return json.dumps({**root, "service": "shop", "consumer": "emails", name: list(values), **more})
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def deployment(clock):
         logs.create_log_stream(logGroupName=GROUP, logStreamName="one")
         kinds = {"AWS::SQS::Queue": QUEUES, "AWS::Logs::LogGroup": (GROUP,), "AWS::Events::Rule": ()}
         yield SimpleNamespace(
+            stack="shop",
             session=session,
             endpoint=None,
             sqs=sqs,

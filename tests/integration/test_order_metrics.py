@@ -4,6 +4,7 @@ import pytest
 
 from support import wire
 from support.metrics import Metric
+from support.template import NAME
 from support.wire import Crash
 from support.world import MUG, body
 
@@ -17,7 +18,7 @@ OUTCOMES = {
     "OrdersFailed",
 }
 STEPS = ["ReserveTime", "AuthoriseTime", "CommitTime", "PublishTime"]
-DIMENSIONS = {"service": "handoff"}
+DIMENSIONS = {"service": NAME}
 
 
 @pytest.fixture

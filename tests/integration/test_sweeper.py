@@ -4,6 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support import invariants, wire
+from support.template import NAME
 from support.wire import Crash
 from support.world import MUG, body
 
@@ -63,7 +64,7 @@ def test_the_age_is_reported_also_when_nothing_is_unfinished(world, printed):
     world.sweep()
 
     metric = printed()["UnfinishedAge"]
-    assert (metric.unit, metric.dimensions, metric.values) == ("Seconds", {"service": "handoff"}, [0.0])
+    assert (metric.unit, metric.dimensions, metric.values) == ("Seconds", {"service": NAME}, [0.0])
 
 
 def test_the_age_is_that_of_the_oldest(world, placed_unheard, printed):
@@ -103,7 +104,7 @@ def test_every_run_reports_what_it_did(world, printed):
     metrics = printed()
     assert report.keys() >= {"EventsSwept", "OrdersExpired", "PaymentsSettled", "PaymentsStuck", "SweepFailures"}
     assert report.keys() <= metrics.keys()
-    assert all(metrics[name].dimensions == {"service": "handoff"} for name in report)
+    assert all(metrics[name].dimensions == {"service": NAME} for name in report)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

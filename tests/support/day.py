@@ -17,12 +17,11 @@ from handoff import aws
 from handoff.clock import now_ms, to_iso
 from handoff.mail_tags import tag_of
 from ops import samples
-from support import stack
 from support.api import Answer
 from support.clock import Clock, standing
 from support.cloudwatch import CloudWatch, Metric
 from support.stack import ACCOUNT, Stack
-from support.template import REGION
+from support.template import NAME, REGION
 from support.world import World, body
 
 MINUTE = 60
@@ -104,7 +103,7 @@ class Day:
 
     def publish(self) -> None:
         """The minute's metrics: what the functions printed, what Lambda counted, and what SQS sees in its queues."""
-        self.cloudwatch.read(self._output.getvalue())
+        self.cloudwatch.read(self._output.getvalue().replace(json.dumps(NAME), json.dumps("${AWS::StackName}")))
         self._output.seek(0)
         self._output.truncate()
         for function, failed in self.world.functions.ended:
@@ -113,7 +112,7 @@ class Day:
                 self.cloudwatch.put(metric, self.clock.ms, float(value))
         self.world.functions.ended.clear()
         for name, queue in sqs_backends[ACCOUNT][REGION].queues.items():
-            self._look_into(name.removeprefix(f"{stack.NAME}-"), queue)
+            self._look_into(name.removeprefix(f"{NAME}-"), queue)
 
         self._now = self.clock.ms
 

@@ -15,9 +15,8 @@ from moto.ses.models import ses_backends
 from moto.sqs.models import sqs_backends
 
 from support import template
-from support.template import REGION
+from support.template import NAME, REGION
 
-NAME = "handoff-test"
 ACCOUNT = "123456789012"  # moto's
 
 _PSEUDO = {

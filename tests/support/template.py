@@ -12,6 +12,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 PATH = Path(__file__).parents[2] / "template.yaml"
 REGION = "eu-central-1"
+NAME = "handoff-test"
 
 
 class _NoManagedPolicies(ManagedPolicyLoader):
@@ -30,9 +31,10 @@ def source() -> dict[str, Any]:
 
 
 def plain_variables() -> dict[str, str]:
-    """The environment variables that all functions share and whose values need no stack."""
+    """The environment variables that all functions share and whose values need no more than the stack's name."""
     variables = source()["Globals"]["Function"]["Environment"]["Variables"]
-    return {name: value for name, value in variables.items() if isinstance(value, str)}
+    named = {name: NAME if value == {"Ref": "AWS::StackName"} else value for name, value in variables.items()}
+    return {name: value for name, value in named.items() if isinstance(value, str)}
 
 
 @cache

@@ -75,7 +75,7 @@ def test_every_consumer_is_shown(consumer: Consumer) -> None:
     # GIVEN what there is to be seen of a consumer
     queue, dead_letters = f"${{{consumer.queue_id}.QueueName}}", f"${{{consumer.dead_letters_id}.QueueName}}"
     function = consumer.mapping["FunctionName"]
-    lag = Metric.of("Handoff", "EventLagDone", service="handoff", consumer=consumer.name)
+    lag = Metric.of("Handoff", "EventLagDone", service="${AWS::StackName}", consumer=consumer.name)
     wanted = {
         (lag, "p50"),
         (lag, "p99"),
