@@ -21,7 +21,7 @@ from handoff.unfinished import A, Hint, UnfinishedStore
 
 PUBLISHING_BUDGET = 40.0  # seconds a run
 SETTLING_BUDGET = 20.0  # seconds a run, of its own, so that a dead provider does not hold up events
-STUCK_AFTER = 23 * 3_600_000  # ms: providers forget their keys after 24 h; from here on a human had better look
+STUCK_AFTER = 23 * 3_600_000  # ms: from here on nothing new is held under the old keys, and a human had better look
 _SHORTEST_PAUSE = 60_000  # ms
 _LONGEST_PAUSE = 240_000  # ms: short of the five minutes over which the age alarm looks for the oldest
 _WRITE_SECONDS = 10.0
