@@ -94,10 +94,15 @@ class Figures:
         """Tries of a consumer that failed, for now or for good, by period."""
         return added(self.points[f"{consumer} {kind}"] for kind in ("retried", "failed"))
 
-    def answers_a_minute(self) -> float:
-        """Orders answered, whatever the answer, in the last whole minute."""
-        since = self.at - 60_000 - self.at % 1000
-        return sum(value for answer in ANSWERS for at, value in self.answers(answer) if at >= since)
+    def minute_answered(self) -> tuple[int, float]:
+        """The end of the last minute whose periods are over and known, and how many orders were answered in it.
+
+        The period that has just ended is left out: its figures are on their way.
+        """
+        period = self.period * 1000
+        end = (self.at // period - 1) * period
+        known = (point for answer in ANSWERS for point in self.answers(answer))
+        return end, sum(value for at, value in known if end - 60_000 <= at < end)
 
     def newest(self, points: Points) -> tuple[int, float] | None:
         """The last of some points, if it is recent."""

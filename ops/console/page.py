@@ -1,5 +1,6 @@
 """The page: what stands at its top, and its three parts."""
 
+import logging
 from dataclasses import dataclass
 
 from nicegui import background_tasks, ui
@@ -16,6 +17,7 @@ from ops.console.try_it import TryIt
 from ops.console.watch import Watch
 from ops.deployment import Deployment
 
+_logger = logging.getLogger(__name__)
 # White text stands out 4.5 to one on both; both stand out three to one on a white page and on a dark one.
 _PRIMARY, _NEGATIVE = "#2a70c8", "#d32f2f"
 # Quasar hides the mark of the focus, in a layer of its own with !important: only an earlier layer is stronger.
@@ -96,16 +98,24 @@ class Page:
         if sight.trouble:
             kept = f" What is shown is of {clock(sight.figures.at)}." if sight.figures else ""
             self._trouble.text = f"Can't look: {sight.trouble}. Trying again every {every}.{kept}"
-        if sight.figures:
-            self._state.text = f"{'stopped' if sight.trouble else 'live'}, {clock(sight.figures.at)}"
-            self._show_figures(sight.figures)
-        else:
+        if sight.figures is None:
             self._state.text = "no answer" if sight.trouble else "looking ..."
+            return
+        self._state.text = f"{'stopped' if sight.trouble else 'live'}, {clock(sight.figures.at)}"
+        try:
+            self._show_figures(sight.figures)
+        except Exception as error:  # a mistake of ours: nobody is to take what is half drawn for the present
+            _logger.exception("Figures can't be shown")
+            self._state.text = f"stopped, {clock(sight.figures.at)}"
+            self._trouble.visible = True
+            self._trouble.text = f"Can't show all that was seen: the console's own error, {type(error).__name__}."
 
     def _show_figures(self, figures: Figures) -> None:
-        if self._road is None:
+        if self._road is None or self._road.consumers != figures.consumers:  # a deployment may add one
+            self._road_place.clear()
             with self._road_place:
                 self._road = Road(figures.consumers, self._to_letters)
+        if not self._plots:
             with self._plots_place:
                 self._plots = plots()
         self._road.show(figures)

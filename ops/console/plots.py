@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any, Literal
 
 from nicegui import ui
@@ -13,11 +13,11 @@ from ops.console.parts import clock, heading
 _HEIGHT = "h-56"
 _TABLE_ROWS = 12
 _INK = "currentColor"  # of the page's text, light or dark: the plots are SVG
-# Each line is told from the others by its colour, by its dashes and by the shape of its points. The colours stand out
-# three to one against both backgrounds.
-_COLOURS = ("#2b7de1", "#c2620a", "#0f8a6d", "#a855c7")
+# Each line is told from the others by its colour, by its dashes and by the shape of its points, beginning anew where
+# there are more lines. The colours stand out three to one against both backgrounds.
+_COLOURS = ("#2b7de1", "#c2620a", "#0f8a6d", "#a855c7", "#d6336c", "#767d85", "#8a7a00")
 _DASHES = ("solid", "dashed", "dotted", [8, 3, 2, 3])
-_SHAPES = ("circle", "triangle", "rect", "diamond")
+_SHAPES = ("circle", "triangle", "rect", "diamond", "pin", "arrow", "roundRect")
 
 Look = Callable[[Figures], dict[str, Points]]
 
@@ -49,20 +49,7 @@ class Plot:
             return
         self._drawn = lines
         self._chart.options["xAxis"] |= {"min": figures.begin, "max": end}
-        self._chart.options["series"] = [
-            {
-                "name": name,
-                "type": self.kind,
-                "data": points,
-                "stack": "all" if self.kind == "bar" else None,
-                "barMaxWidth": 8,
-                "symbol": _SHAPES[n],
-                "symbolSize": 6,
-                "color": _COLOURS[n],
-                "lineStyle": {"type": _DASHES[n], "width": 2},
-            }
-            for n, (name, points) in enumerate(lines.items())
-        ]
+        self._chart.options["series"] = drawn(lines, self.kind)
         self._chart.props["aria-label"] = _in_words(self.title, self.unit, lines)
         self._chart.update()
         self._fill()
@@ -107,6 +94,26 @@ def _each(look: Callable[[Figures, str], Points]) -> Callable[[Figures], dict[st
 
 def _in_seconds(points: Points) -> Points:
     return [(at, value / 1000) for at, value in points]
+
+
+def drawn(lines: dict[str, Points], kind: Literal["line", "bar"]) -> list[dict[str, Any]]:
+    """The series of a chart, each told from the others, however many consumers there are."""
+    return [
+        {
+            "name": name,
+            "type": kind,
+            "data": points,
+            "stack": "all" if kind == "bar" else None,
+            "barMaxWidth": 8,
+            "symbol": shape,
+            "symbolSize": 6,
+            "color": colour,
+            "lineStyle": {"type": dashes, "width": 2},
+        }
+        for (name, points), colour, dashes, shape in zip(
+            lines.items(), cycle(_COLOURS), cycle(_DASHES), cycle(_SHAPES), strict=False
+        )
+    ]
 
 
 def _options(kind: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Road:
     """The picture, with a place for each of these consumers."""
 
     def __init__(self, consumers: list[str], to_dead_letters: Callable[[], None]) -> None:
+        self.consumers = consumers
         self._to_dead_letters = to_dead_letters
         with ui.element("section").props('aria-label="The road of orders"').classes("w-full"):
             self._draw(consumers)
@@ -56,7 +57,8 @@ class Road:
         for consumer, lag in zip(self._queues, figures.lags, strict=True):
             consumer.show(lag)
         times = {name: figures.newest(figures.answer_time(name)) for name in TIMES}
-        self._rate.text = f"{figures.answers_a_minute():.0f} answers in the last minute"
+        end, answered = figures.minute_answered()
+        self._rate.text = f"{answered:.0f} answers in the minute to {clock(end)}"
         for name, found in times.items():
             self._times[name].text = milliseconds(found[1] if found else None)
         self._times_at.text = f"time to answer, at {clock(found[0])}" if (found := times["p50"]) else "time to answer"

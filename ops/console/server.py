@@ -30,6 +30,7 @@ def console_of(deployment: Deployment, proxy: str | None) -> Console:
     Its clients are made here: a boto3 session makes them for one thread at a time only.
     """
     _ = deployment.dynamodb, deployment.sqs, deployment.logs, deployment.cloudwatch, deployment.outputs
+    _ = deployment.events
     if deployment.endpoint is None:
         where = f"{deployment.stack} on AWS, {deployment.session.region_name}"
         watch = Watch(partial(figures.look, deployment, figures.AWS, None), figures.AWS.every)

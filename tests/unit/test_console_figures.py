@@ -1,11 +1,13 @@
 """What the console makes of what it has seen."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from ops.console.figures import Figures, added
 from ops.console.parts import milliseconds, rate, seconds
+from ops.console.plots import drawn
 from ops.console.road import state_of
 from ops.lag import Lag
 
@@ -47,9 +49,24 @@ def test_answers() -> None:
     assert seen.answers("placed") == [(AT - 300_000, 1.0), (AT - 20_000, 4.0)]
     assert seen.answers("refused") == [(AT - 20_000, 2.0), (AT - 10_000, 1.0)]
     assert seen.answers("failed") == []
-    assert seen.answers_a_minute() == 7
+    assert seen.minute_answered() == (AT - AT % 10_000 - 10_000, 6)
     assert not seen.is_empty
     assert figures().is_empty
+
+
+@pytest.mark.parametrize("second", [0, 1, 15, 59])
+def test_the_answers_of_a_minute_are_those_of_a_whole_one(second: int) -> None:
+    # GIVEN an order a second, as AWS tells of them: by the minute, a minute late, and of the running minute in part
+    minute = AT - AT % 60_000
+    known = [(minute - 60_000 * ago, 60.0) for ago in (1, 2, 3)] + ([(minute, float(second))] if second else [])
+    seen = replace(figures(OrdersPlaced=known), at=minute + second * 1000, period=60)
+    # THEN the whole minute before the last is what is told, whenever somebody looks
+    assert seen.minute_answered() == (minute - 60_000, 60.0)
+
+
+def test_any_number_of_consumers_can_be_told_apart() -> None:
+    series = drawn({f"consumer {n}": [(AT, 1.0)] for n in range(20)}, "line")
+    assert len({str((one["color"], one["symbol"], one["lineStyle"])) for one in series}) == 20
 
 
 def test_old_figures_are_not_those_of_now() -> None:
