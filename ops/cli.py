@@ -27,6 +27,7 @@ from ops import (
 )
 from ops import rebuild as rebuilds
 from ops import replay as replays
+from ops.cli_errors import Commands
 from ops.deployment import QUEUED, Deployment
 from ops.local import DEFAULT_PORT, LocalStackError, running
 from ops.pump import pumping
@@ -39,7 +40,7 @@ from ops.target import stack_option as _stack_option
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Handoff: run it locally, load its catalogue, invoke its functions."""
 
@@ -203,7 +204,7 @@ def _run(port: int, *, once: bool) -> int:
             report.show(console, story, outcome)
             wrong = demo.complaints(story, outcome)
             for complaint in wrong:
-                console.print(f"[red]wrong:[/] {complaint}")
+                console.print(f"[red]wrong:[/] {escape(complaint)}")
             console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
             if not once:
                 _serve(deployment, account, proxy.url)

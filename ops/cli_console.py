@@ -1,6 +1,5 @@
 """The command `handoff console`."""
 
-import os
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ import click
 
 from ops import target
 from ops.deployment import Deployment
-from ops.local import DEFAULT_PORT, variables_of
+from ops.local import variables_of
 
 PORT = 8080
 
@@ -53,4 +52,4 @@ def beside(deployment: Deployment, proxy: str) -> Iterator[str]:
 
 def _proxy() -> str | None:
     """The address of the running local stack's fault proxy, None if it has none."""
-    return variables_of(int(os.environ.get("PORT", DEFAULT_PORT))).get("AWS_ENDPOINT_URL_SESV2")
+    return variables_of(target.local_port()).get("AWS_ENDPOINT_URL_SESV2")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -15,5 +16,14 @@ def told_in_a_line(*own: type[Exception]) -> Iterator[None]:
         yield
     except own as error:
         raise click.ClickException(str(error)) from error
-    except aws.ERRORS as error:
+    except (*aws.ERRORS, aws.Contended) as error:
         raise click.ClickException(f"AWS refused, or did not answer: {error}") from error
+
+
+class Commands(click.Group):
+    """Commands none of which answers an error of AWS with a stack trace."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        with told_in_a_line():
+            return super().invoke(ctx)

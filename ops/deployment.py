@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONSUMERS = ("emails", "analytics", "fulfillment")  # of our own events
 QUEUED = (*CONSUMERS, "feedback")  # everything behind a queue
+_OURS = "OrdersTable"  # no Handoff is without
 
 
 class NoSuchStack(Exception):
@@ -69,7 +70,7 @@ class Deployment:
         return self.session.client("cognito-idp", endpoint_url=self.endpoint)
 
     def check(self) -> None:
-        """Look whether the stack is there.
+        """Look whether the stack is there, and is a Handoff: of any other, all seems to be well.
 
         Raises
         ------
@@ -78,9 +79,12 @@ class Deployment:
         """
         where = self.endpoint or f"AWS, region {self.session.region_name}"
         try:
-            self._cloudformation.describe_stacks(StackName=self.stack)
+            status = self._description["StackStatus"]
+            ours = self.has(_OURS) and "ApiId" in self.outputs
         except (BotoCoreError, ClientError) as error:
             raise NoSuchStack(f"The stack {self.stack!r} is not to be found on {where}: {error}") from error
+        if not ours:
+            raise NoSuchStack(f"The stack {self.stack!r} on {where} is {status}, and no deployed Handoff")
 
     @cached_property
     def _description(self) -> "StackTypeDef":
@@ -89,7 +93,7 @@ class Deployment:
     @cached_property
     def outputs(self) -> Mapping[str, str]:
         """The stack's outputs."""
-        return {output["OutputKey"]: output["OutputValue"] for output in self._description["Outputs"]}
+        return {output["OutputKey"]: output["OutputValue"] for output in self._description.get("Outputs", [])}
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:

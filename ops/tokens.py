@@ -26,12 +26,15 @@ def for_reports(deployment: Deployment) -> str:
         UserPoolId=deployment.outputs["UserPoolId"], ClientId=client_id
     )
     local = deployment.endpoint and f"{deployment.endpoint}/oauth2/token"
-    answer = httpx.post(
-        local or deployment.outputs["TokenUrl"],
-        data={"grant_type": "client_credentials", "scope": SCOPE},
-        auth=(client_id, found["UserPoolClient"]["ClientSecret"]),
-        trust_env=not local,
-    )
+    try:
+        answer = httpx.post(
+            local or deployment.outputs["TokenUrl"],
+            data={"grant_type": "client_credentials", "scope": SCOPE},
+            auth=(client_id, found["UserPoolClient"]["ClientSecret"]),
+            trust_env=not local,
+        )
+    except httpx.HTTPError as error:
+        raise TokenError(f"The pool did not answer: {error}") from error
     if not answer.is_success:
         raise TokenError(f"The pool gave no token: {answer.status_code} {answer.text[:200]}")
     return str(answer.json()["access_token"])
