@@ -25,22 +25,29 @@ _ERRORS = (MetricsError, *aws.ERRORS)
 
 @click.command()
 @click.option("--minutes", type=click.IntRange(1, 180), default=5, show_default=True, help="Lag and rates of how long.")
-@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Look again after so many seconds.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    show_default="30, and 5 on the local stack, where a look costs nothing",
+    help="Look again after so many seconds.",
+)
 @click.option("--once", is_flag=True, help="Look once; the default without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Look once, and print it as JSON.")
 @click.option("--fail-over", type=Age(), help="Look once; end with status 1 if anybody is further behind, such as 60s.")
 @target.stack_option
 @target.local_option
-def lag(*, minutes: int, every: int, once: bool, as_json: bool, fail_over: int | None, stack: str, local: bool) -> None:
+def lag(
+    *, minutes: int, every: int | None, once: bool, as_json: bool, fail_over: int | None, stack: str, local: bool
+) -> None:
     """Show how far behind each consumer is: what waits and since when, how late effects come, and when it is drained.
 
-    With --fail-over it ends with status 1 if a consumer's oldest message or its p99 lag is over that age, and names it.
-    What goes wrong ends it with status 2.
+    With --fail-over it ends with status 1 if a consumer's oldest message or its p99 lag is over that age, and names it;
+    what keeps failing counts by its age, dead letters do not. What goes wrong ends it with status 2.
     """
     with _failing():
         deployment = target.deployment(stack, local=local)
         if sys.stdout.isatty() and not (once or as_json or fail_over is not None):
-            _watch(deployment, minutes, every)
+            _watch(deployment, minutes, every or (5 if local else 30))
         else:
             _look(deployment, minutes, as_json=as_json, fail_over=fail_over)
 

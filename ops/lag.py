@@ -12,6 +12,10 @@ from ops.deployment import Deployment
 
 # How many minutes AWS may take to tell of a queue. A figure that is older is not taken for the present.
 _LATE = 3
+# Over how many minutes a failing event is looked for: it waits for its next try for an hour at most.
+BETWEEN_TRIES = 65
+
+Points = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Lag:
     consumer: str
     waiting: int
     in_flight: int  # being worked on, or waiting for their next try
-    oldest: float | None  # seconds
+    oldest: float | None  # seconds; of what waits, is being worked on, or keeps failing
     p50: float | None  # ms from an event to its effect
     p99: float | None
     rate_in: float | None  # events a second
@@ -49,18 +53,25 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
     lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
     start = (now // MINUTE - minutes - _LATE) * MINUTE
     flows = cloudwatch.series(deployment.cloudwatch, _queue_metrics(known), start=start, end=now, period=60)
+    start = (now // MINUTE - BETWEEN_TRIES) * MINUTE
+    asked = _try_metrics(deployment.stack, known)
+    tries = cloudwatch.series(deployment.cloudwatch, asked, start=start, end=now, period=60)
     letters = {owner: url for url, owner in known.dead.items()}
     found = []
     for consumer, url in sorted(known.queues.items()):
         depth = observe.depth(deployment, url)
         rate_in = rate(flows[f"in {consumer}"], minutes, now)
         rate_out = rate(flows[f"out {consumer}"], minutes, now)
+        oldest = _latest(flows[f"oldest {consumer}"], now)
+        failing = keeps_failing(
+            tries[f"retried {consumer}"], tries[f"received {consumer}"], tries[f"done {consumer}"], now
+        )
         found.append(
             Lag(
                 consumer,
                 depth.waiting,
                 depth.in_flight,
-                oldest=_latest(flows[f"oldest {consumer}"], now) if depth.total else 0.0,
+                oldest=max((age for age in (oldest, failing) if age is not None), default=None) if depth.total else 0.0,
                 p50=lags.get(f"p50 {consumer}"),
                 p99=lags.get(f"p99 {consumer}"),
                 rate_in=rate_in,
@@ -79,7 +90,22 @@ def elsewhere(deployment: Deployment) -> dict[str, int]:
     return {owner: _letters(deployment, url) for owner, url in others.items()}
 
 
-def rate(points: Sequence[tuple[int, float]], minutes: int, now: int) -> float | None:
+def keeps_failing(retried: Points, received: Points, done: Points, now: int) -> float | None:
+    """The age in seconds, at least, of the oldest event whose last try failed; None if there is none.
+
+    SQS leaves out of a queue's age what was received three times, so this goes by what consumers say of each minute:
+    how many tries failed, and the age (ms) of the oldest event that was received, and that was done. An event that was
+    done at the same time or later, and is as old, is taken for the one that failed.
+    """
+    ages, born = dict(received), []
+    for minute, _ in (point for point in retried if point[1] and point[0] in ages):
+        latest = minute + MINUTE - ages[minute]
+        if not any(later >= minute and later - age <= latest for later, age in done):
+            born.append(latest)
+    return max(0.0, now - min(born)) / 1000 if born else None
+
+
+def rate(points: Points, minutes: int, now: int) -> float | None:
     """Events a second over the last minutes that CloudWatch knows of: what is late does not count as nothing."""
     if not points:
         return None
@@ -98,7 +124,7 @@ def drain(backlog: int, rate_in: float | None, rate_out: float | None) -> float 
     return backlog / (rate_out - rate_in) if rate_out > rate_in else math.inf
 
 
-def _latest(points: Sequence[tuple[int, float]], now: int) -> float | None:
+def _latest(points: Points, now: int) -> float | None:
     """The last value, if it is of the present."""
     return points[-1][1] if points and points[-1][0] >= now - (_LATE + 1) * MINUTE else None
 
@@ -108,6 +134,19 @@ def _lag_metrics(stack: str, known: Directory) -> dict[str, Metric]:
         f"{stat} {consumer}": Metric("Handoff", "EventLagDone", (("service", stack), ("consumer", consumer)), stat)
         for consumer in known.queues
         for stat in ("p50", "p99")
+    }
+
+
+def _try_metrics(stack: str, known: Directory) -> dict[str, Metric]:
+    wanted = {
+        "retried": ("EventsRetried", "Sum"),
+        "received": ("EventLagReceived", "Maximum"),
+        "done": ("EventLagDone", "Maximum"),
+    }
+    return {
+        f"{key} {consumer}": Metric("Handoff", name, (("service", stack), ("consumer", consumer)), stat)
+        for consumer in known.queues
+        for key, (name, stat) in wanted.items()
     }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 EVERY = 3.0  # seconds
+_POISON = 3  # receives after which SQS leaves a message out of its queue's age
 _LATE = 30_000  # ms that a line may come after a newer one, and is still counted
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 _METRICS = 1000  # in a call
@@ -145,12 +146,13 @@ class _Queue:
         return Datum("AWS/SQS", name, (queue,), unit, at, (value,))
 
     def _oldest(self, now: int) -> int:
-        """When the oldest message was sent; now, if there is none any more."""
+        """When the oldest message was sent, as SQS has it: not of those received three times. Now, if there is none."""
         url = f"{self._deployment.endpoint}/_ministack/sqs/messages"
         answer = httpx.get(url, params={"QueueUrl": self._url}).raise_for_status().json()
         queues = [queue for regions in answer["messages"].values() for queue in regions.values()]
         messages = [message for queue in queues for found in queue.values() for message in found]
-        return min((int(message["Attributes"]["SentTimestamp"]) for message in messages), default=now)
+        fresh = [message for message in messages if message["ReceiveCount"] < _POISON]
+        return min((int(message["Attributes"]["SentTimestamp"]) for message in fresh), default=now)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Pace:
 
 
 LOCAL = Pace(every=2, span=600, period=10)
-# Metrics have a resolution of a minute. A look asks for some 55, those of `ops.lag` included: 7 cents an hour.
+# Metrics have a resolution of a minute. A look asks for some 66, those of `ops.lag` included: 8 cents an hour.
 # https://aws.amazon.com/cloudwatch/pricing/
 AWS = Pace(every=30, span=10_800, period=60)
 
