@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from handoff import aws
-from handoff.clock import now_ms
+from handoff.clock import Deadline, now_ms
 from handoff.model import Order
 from handoff.sales import SalesStore, sales_of
 from handoff.sales_generations import POINTER, Busy, Generations, GenerationStore, TakenOver
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEASE = 120_000  # ms without a sign of life after which a run is taken for dead
 SETTLED = 60_000  # ms after a switch for which the old generation is kept: a report may still be reading it
+_WRITE_SECONDS = 20.0  # for one group of sales
 _PAGE = 200  # orders between two signs of life
 _DELETES = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 _GOES_ON = "it goes on where this one stopped"
@@ -104,7 +105,7 @@ class Rebuild:
                     wrong.append(item["orderId"])
             sales = [sale for order in orders for sale in sales_of(order)]
             for group in self._sales.groups(sales):
-                done.events += len(self._sales.record(group, done.generation))
+                done.events += len(self._sales.record(group, done.generation, Deadline(_WRITE_SECONDS)))
             done.orders += len(orders)
             # An unreadable order is not done: the next run has to come by again.
             done_up_to = items[-1]["orderId"] if items and not wrong else None

@@ -83,7 +83,7 @@ def place_order(placement: Placement, deadline: Deadline) -> Order:
         return outcome(before.order)
     metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     confirm(order)
-    _sales.record(sales_of(order), FIRST)
+    _sales.record(sales_of(order), FIRST, Deadline(20.0))
     return order
 
 

@@ -7,6 +7,7 @@ import boto3
 
 from handoff import aws, consumer, order_store, settings
 from handoff.aws import Contended
+from handoff.clock import Deadline
 from handoff.consumer import NotYet
 from handoff.events import DetailType, Envelope, WrongEvent
 from handoff.model import Order
@@ -23,6 +24,7 @@ _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 _generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))
 _consumer = consumer.connect("analytics", consumer.parse)
+WRITING = 20.0  # seconds for all transactions of a batch
 _COUNTED = {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED}
 
 
@@ -60,9 +62,10 @@ class Batch:
             else:
                 sales[envelope.event_id] = found
         groups = _sales.groups(list(sales.values()))
+        deadline = Deadline(WRITING)  # what is left out by then comes back
         for generation, group in product(generations.counted, groups):
             try:
-                new = _sales.record(group, generation)
+                new = _sales.record(group, generation, deadline)
             except (*aws.ERRORS, Contended) as error:
                 self._errors |= {missed.event_id: error for missed in group}
             else:

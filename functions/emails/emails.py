@@ -80,6 +80,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 def notify(envelope: Envelope) -> None:
     """One mail per event and recipient."""
     if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
+        if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
+            _customers.told(envelope.profile.user_id, envelope.detail.metadata.sequence)
         _skip("too old to know whether it was mailed")
     elif envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
         tell_of_address(envelope)
@@ -107,7 +109,7 @@ def tell_of_order(envelope: Envelope) -> None:
 
 
 def tell_of_address(envelope: Envelope) -> None:
-    """Tell a changed address at the old and at the new one; the pair is kept until both are told."""
+    """Tell a changed address at the old and at the new one; the pair is kept until both are told, or can't be."""
     sequence = envelope.detail.metadata.sequence
     customer = _customers.get(envelope.profile.user_id)
     if customer is None or customer.sequence < sequence:
@@ -116,13 +118,18 @@ def tell_of_address(envelope: Envelope) -> None:
     if change is None:
         _skip("the address has not changed, or both addresses have been told")
         return
-    sent = []
+    sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
             mail = mails.address_changed(customer, is_new=recipient == "new")
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
-            sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
+            try:
+                sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
+            except Permanent as error:  # the other address is to be told all the same
+                refused = error
     _customers.told(customer.user_id, sequence)
+    if refused:
+        raise refused
     _tell_repeated(sent)
 
 

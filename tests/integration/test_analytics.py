@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from handoff.sales_generations import POINTER
 from support import invariants, wire
@@ -252,6 +253,36 @@ def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, ord
     # THEN all are counted, and no transaction is too large
     assert sums(world)[DAY_ONE, "all"] == (101, 101, 101 * 1250)
     assert [len(write.request["TransactItems"]) for write in writes(world)[1:]] == [100, 4]
+
+
+def test_a_batch_gives_up_in_time_and_what_was_not_counted_comes_back_later(world):
+    # GIVEN orders of fifty products each, one to a transaction, and a table that takes its time and then takes nothing
+    for n in range(50):
+        world.stock(f"SKU-{n:03d}", unit_price=1, available=100)
+    for n in range(12):
+        lines = ((f"SKU-{m:03d}", 1) for m in range(50))
+        assert world.api().place(body(*lines), key=f"key-{n}").status == 201
+    for n, order in enumerate(world.items("OrdersTable")):
+        world.change("OrdersTable", {"orderId": order["orderId"]}, placedAt=f"2026-10-{n + 1:02d}T10:00:00.000Z")
+
+    def late(_call, _deliver):
+        world.clock.forward(7)
+        raise ConnectTimeoutError(endpoint_url="dynamodb")
+
+    world.wire.always("dynamodb.TransactWriteItems", late, where=world.touching("SalesTable"))
+
+    # WHEN they come in one batch
+    started = world.clock.ms
+    world.queues.deliver(ANALYTICS)
+
+    # THEN it ends after the transactions that it had time for, long before Lambda would end it
+    assert (world.clock.ms - started) / 1000 <= 28
+    # AND each event has its own pause, after which it is counted
+    assert len(world.wire.named("sqs.ChangeMessageVisibility")) == 12
+    world.wire.heal()
+    world.clock.forward(11)
+    world.queues.until_quiet(ANALYTICS)
+    assert sum(orders for (_, entry), (orders, _, _) in sums(world).items() if entry == "all") == 12
 
 
 def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, capsys):

@@ -6,6 +6,7 @@ import pytest
 
 from handoff.customers import MOST_UNTOLD
 from support import wire
+from support.messages import replayed
 
 EMAILS = "EmailsFunction"
 REFUSED = wire.refuse("AccessDeniedException")
@@ -136,6 +137,60 @@ def test_the_pair_is_kept_until_both_addresses_are_told(world, api, printed):
     assert [to for to, _ in told(world)] == ["grace@example.com", "grace@example.com", "hopper@example.com"]
     assert "EventsRepeated" not in printed()
     assert stored(world)["addressChanges"] == {}
+
+
+@pytest.mark.parametrize(("refused", "reached"), [("old", "new@example.com"), ("new", "old@example.com")])
+def test_an_address_that_can_not_be_written_to_keeps_the_other_one_from_nothing(world, api, refused, reached):
+    # GIVEN a mail service that will never write to one of the two addresses
+    put(api, email="old@example.com")
+    world.queues.until_quiet(EMAILS)
+    put(api, email="new@example.com")
+    address = f"{refused}@example.com"
+    world.wire.always(
+        "sesv2.SendEmail", wire.refuse("BadRequestException"), where=lambda call: address in str(call.request)
+    )
+    # WHEN the change is told
+    world.queues.deliver(EMAILS)
+    # THEN the other one has heard, the failure is a dead letter with its reason, and no address is kept for it
+    assert [to for to, _ in told(world)][1:] == [reached]
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert "address" in letter.attributes["reason"]
+    assert stored(world)["addressChanges"] == {}
+
+
+def test_addresses_that_can_not_be_written_to_keep_nobody_from_changing_theirs(world, api):
+    world.wire.always("sesv2.SendEmail", wire.refuse("BadRequestException"))
+    for n in range(MOST_UNTOLD + 1):
+        assert put(api, email=f"grace{n}@example.com").status == 200
+        world.queues.deliver(EMAILS)
+
+
+def test_a_change_too_old_to_be_told_keeps_no_address(world, api):
+    # GIVEN a change that comes to be told 31 days late
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    put(api, email="hopper@example.com")
+    event = world.events()[-1]
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
+    world.clock.forward(31 * 86_400)
+    # WHEN its event arrives
+    world.queues.send(EMAILS, replayed(event))
+    world.queues.deliver(EMAILS)
+    # THEN it is not mailed, and the pair is forgotten
+    assert len(told(world)) == 1
+    assert stored(world)["addressChanges"] == {}
+
+
+def test_an_old_address_that_bounced_is_not_written_to(world, api):
+    # GIVEN an address that mails came back from
+    put(api)
+    world.queues.until_quiet(EMAILS)
+    world.change("CustomersTable", {"userId": "grace"}, emailProblem="bounced")
+    # WHEN it is changed
+    put(api, email="hopper@example.com")
+    world.queues.until_quiet(EMAILS)
+    # THEN only the new one hears of it
+    assert [to for to, _ in told(world)] == ["grace@example.com", "hopper@example.com"]
 
 
 def test_a_change_that_was_told_at_both_addresses_before_is_a_repeat(world, api, printed):

@@ -113,6 +113,13 @@ def test_a_batch_of_payments_that_get_no_answer_ends_in_time(stack: Stack) -> No
     assert fulfillment.mapping["BatchSize"] * 2 * payments.LONGEST_CALL < fulfillment.function["Timeout"]
 
 
+def test_a_batch_of_sales_that_get_no_answer_ends_in_time(stack: Stack) -> None:
+    # GIVEN a batch whose generations and orders are read first, and whose last transaction may begin at the last moment
+    (analytics,) = (consumer for consumer in stack.consumers() if consumer.name == "analytics")
+    writing = source.constant("analytics", "WRITING")
+    assert 2 * aws.LONGEST_CALL + writing + aws.LONGEST_CALL < analytics.function["Timeout"]
+
+
 def test_a_sweep_that_uses_up_both_budgets_ends_in_time(stack: Stack) -> None:
     # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
     last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)

@@ -51,7 +51,8 @@ def changed(
         user_id=user_id, changed_fields=fields, sequence=sequence, at=now, correlation_id=correlation_id
     )
     entry = HistoryEntry(sequence=sequence, status="UPDATED", at=to_iso(now), transition_id=change_id)
-    moved = {key: AddressChange(old=was.email, new=email)} if "email" in fields else {}
+    told = "" if was.email_problem else was.email  # no mail goes to an address that is marked
+    moved = {key: AddressChange(old=told, new=email)} if "email" in fields else {}
     after = was.model_copy(
         update={
             "name": name,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MOST_ITEMS = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 ALL = "all"  # the counter of a day's orders as such, beside those of its products
 PRODUCT = "sku#"  # what the counter of a product begins with
-_WRITE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +80,15 @@ class SalesStore:
                 counters = set(sale.counts())
         return groups
 
-    def record(self, sales: Sequence[Sale], generation: int) -> list[Sale]:
+    def record(self, sales: Sequence[Sale], generation: int, deadline: Deadline) -> list[Sale]:
         """Count one group of sales in a generation, all or nothing; returns those that had not been counted before.
 
         Raises
         ------
         aws.Contended
-            If others kept writing the same counters.
+            If others kept writing the same counters, or there is no time left.
         """
         left = list(sales)
-        deadline = Deadline(_WRITE_SECONDS)
         while left:
             try:
                 aws.write(self._client, self._writes(left, generation), deadline)
