@@ -77,9 +77,10 @@ def key_reused(_world, api):
     return lambda: api.place(body((MUG, 2)))
 
 
-def broken_catalogue(world, api):
-    """A catalogue that we can't read."""
-    world.put("ProductsTable", {"sku": "BROKEN"})
+def broken_order(world, api):
+    """An order of the same key that we can't read."""
+    order_id = api.place(body()).json["orderId"]
+    world.change("OrdersTable", {"orderId": order_id}, status="?")
     return lambda: api.place(body())
 
 
@@ -110,7 +111,7 @@ CASES = {
     "in progress": (in_progress, 409, "OrdersRefused"),
     "silent provider": (simply(token="tok_timeout"), 503, "OrdersUnavailable"),
     "dead DynamoDB": (dead_dynamodb, 503, "OrdersUnavailable"),
-    "broken catalogue": (broken_catalogue, 500, "OrdersFailed"),
+    "broken order": (broken_order, 500, "OrdersFailed"),
 }
 
 

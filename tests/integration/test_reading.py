@@ -2,6 +2,7 @@
 
 import base64
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -164,6 +165,20 @@ def test_a_token_that_names_nobody_is_401(world, path, claims):
     assert (answer.status, answer.problem) == (401, "unauthenticated")
 
 
+@pytest.mark.parametrize("wrong", [{}, {"name": "Cup", "unitPrice": Decimal("9.99"), "available": 1}])
+def test_a_row_that_is_no_product_closes_no_shop(world, wrong, logged):
+    # GIVEN a row that somebody has put into the table by hand
+    world.put("ProductsTable", {"sku": "CUP", **wrong})
+    # THEN all else is sold, it is not, and the log names it
+    api = world.api()
+    assert [product["sku"] for product in api.get("/catalog").json["products"]] == [MUG]
+    assert api.place(body()).status == 201
+    answer = api.place(body(("CUP", 1)), key="another")
+    assert (answer.status, "CUP" in json.dumps(answer.json)) == (400, True)
+    lines = [json.loads(line) for line in logged().splitlines()]
+    assert {line["sku"] for line in lines if line["message"] == "An item is not readable"} == {"CUP"}
+
+
 def test_the_catalogue_shows_what_is_on_sale(world, api):
     world.stock(TEE, available=0, unit_price=2000)
     world.stock("OLD-03", listed=False)
@@ -233,11 +248,12 @@ def test_a_path_with_another_method_is_405_and_says_which_it_takes(api, method, 
 
 
 def test_a_mistake_of_ours_is_500_and_shows_nothing(world, api):
-    # GIVEN a product that cannot be read
-    world.put("ProductsTable", {"sku": "BROKEN", "secret": "inner workings"})
+    # GIVEN an order that cannot be read
+    order_id = api.place(body()).json["orderId"]
+    world.change("OrdersTable", {"orderId": order_id}, status="inner workings")
 
-    # WHEN the catalogue is asked for
-    answer = api.get("/catalog")
+    # WHEN it is asked for
+    answer = api.get(f"/orders/{order_id}")
 
     # THEN the answer is a problem document that shows nothing of it
     assert (answer.status, answer.problem) == (500, "internal")

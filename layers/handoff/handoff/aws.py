@@ -45,10 +45,13 @@ def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: in
 
 
 class _IntDeserializer(TypeDeserializer):
-    """Numbers come back as int: every number that Handoff stores is one."""
+    """Numbers come back as int: every number that Handoff stores is one. Another's are left for the model to refuse."""
 
-    def _deserialize_n(self, value: str) -> int:
-        return int(value)
+    def _deserialize_n(self, value: str) -> int | float:
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
 
 
 _deserializer = _IntDeserializer()

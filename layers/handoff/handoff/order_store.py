@@ -128,7 +128,14 @@ class OrderStore:
         renewed = {"attemptId": attempt_id, "leaseUntil": lease_until, "expiresAt": expires_at, "dueAt": due_at}
         update = self._update(order, "SET " + ", ".join(f"{name} = :{name}" for name in renewed), renewed)
         return self._write_order([update], deadline, lambda current: current.attempt_id == attempt_id) or (
-            Order.model_validate(order.model_dump() | renewed)
+            order.model_copy(
+                update={
+                    "attempt_id": attempt_id,
+                    "lease_until": lease_until,
+                    "expires_at": expires_at,
+                    "due_at": due_at,
+                }
+            )
         )
 
     def give_back(self, order: Order, deadline: Deadline) -> None:

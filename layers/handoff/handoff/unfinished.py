@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from handoff import aws
 from handoff.clock import Deadline
-from handoff.model import Aggregate, Order
+from handoff.model import Aggregate, Model, Order
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 INDEX = "unfinished"
 FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
-_LOG_KEYS = {"orderId": "order_id", "userId": "user_id"}  # what a table's key is called in the logs
+_LOG_KEYS = {"orderId": "order_id", "userId": "user_id", "sku": "sku"}  # what a table's key is called in the logs
 
 A = TypeVar("A", bound=Aggregate)
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Remains:
         return f"size(outbox) = :events AND {exists}(paymentDue)"
 
 
-def readable(model: type[A], item: Mapping[str, Any], key_name: str) -> A | None:
-    """An item as the aggregate that it is; None, and a line in the log, if it is none."""
+def readable(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None:
+    """An item as what it should be; None, and a line in the log, if it is none."""
     try:
         return model.model_validate(item)
     except ValidationError as error:
