@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from handoff import money
 from ops.demo import Outcome, Story, mail_summary
 from ops.deployment import CONSUMERS
 
@@ -52,9 +53,10 @@ def _orders(outcome: Outcome) -> Table:
 def _sales(outcome: Outcome) -> Table:
     table = Table("sales of", "orders", "units", "revenue", title="Sales", title_justify="left")
     names = {product["sku"]: product["name"] for product in outcome.products}
+    currency = next((order["currency"] for order in outcome.orders), "")
     for entry, count in sorted(outcome.sales.items()):
         name = names.get(entry.removeprefix("sku#"), "all products")
-        table.add_row(escape(name), str(count["orders"]), str(count["units"]), f"{count['revenue'] / 100:.2f}")
+        table.add_row(escape(name), str(count["orders"]), str(count["units"]), money.shown(count["revenue"], currency))
     return table
 
 

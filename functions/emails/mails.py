@@ -3,10 +3,10 @@
 from html import escape
 from typing import TYPE_CHECKING, TypedDict
 
+from handoff import money
+
 if TYPE_CHECKING:
     from handoff.model import Customer, Order
-
-_WITHOUT_MINOR_UNITS = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}  # ISO 4217
 
 
 class Mail(TypedDict):
@@ -46,19 +46,12 @@ def address_changed(customer: "Customer", *, is_new: bool) -> Mail:
     )
 
 
-def money(amount: int, currency: str) -> str:
-    """An amount of minor units as people write it: ``1234`` EUR is ``12.34 EUR``."""
-    if currency in _WITHOUT_MINOR_UNITS:
-        return f"{amount} {currency}"
-    return f"{amount // 100}.{amount % 100:02d} {currency}"
-
-
 def _mail(order: "Order", customer: "Customer", title: str, news: str) -> Mail:
     rows = [
-        (f"{line.quantity} x {line.name}", money(line.quantity * line.unit_price, order.currency))
+        (f"{line.quantity} x {line.name}", money.shown(line.quantity * line.unit_price, order.currency))
         for line in order.lines
     ]
-    total = money(order.total, order.currency)
+    total = money.shown(order.total, order.currency)
     to = order.shipping_address
     address = [to.name, to.street, f"{to.postal_code} {to.city}", to.country]
     text = "\n".join(

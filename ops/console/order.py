@@ -2,6 +2,7 @@
 
 from nicegui import run, ui
 
+from handoff import money
 from ops import story
 from ops.console.parts import QUIET, TROUBLE, clock, heading, milliseconds
 from ops.console.watch import ERRORS, said
@@ -56,7 +57,7 @@ class Order:
         with self._found:
             with ui.card().classes("w-full gap-1 p-3").props('flat bordered tag="section"'):
                 heading(told.order_id, 3).classes("break-all")
-                ui.label(f"{told.status}, payment {told.payment}, {told.total / 100:.2f} {told.currency}")
+                ui.label(f"{told.status}, payment {told.payment}, {money.shown(told.total, told.currency)}")
                 ui.label(f"correlation id {told.correlation_id}").classes(f"break-all {QUIET}")
                 for end in told.open_ends:
                     _open_end(end)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from handoff import money
 from template import source, translated
 from template.translated import ROOT, Properties, Stack, named, variables_of
 
@@ -78,8 +79,22 @@ def test_with_stripe_the_functions_are_told_where_its_key_is_and_not_the_key() -
 def test_stripe_without_its_secret_is_refused_before_anything_is_created() -> None:
     rule = translated.source()["Rules"]["StripeIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "PaymentProvider"}, "stripe"]}
-    (assertion,) = rule["Assertions"]
-    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "StripeSecret"}, ""]}]}
+    assert {"Fn::Not": [{"Fn::Equals": [{"Ref": "StripeSecret"}, ""]}]} in [one["Assert"] for one in rule["Assertions"]]
+
+
+def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> None:
+    # GIVEN https://docs.stripe.com/currencies
+    (refused,) = (
+        listed
+        for assertion in translated.source()["Rules"]["StripeIsComplete"]["Assertions"]
+        for condition in assertion["Assert"]["Fn::Not"]
+        for listed, _ in [condition.get("Fn::Contains", (None, None))]
+        if listed
+    )
+    # THEN those that it takes with two decimals, and ISO 4217 has without, are among them, and all with three
+    assert {"ISK", "UGX"} <= set(refused)
+    assert {currency for currency in money._DECIMALS if money.decimals(currency) == 3} <= set(refused)
+    assert not {"EUR", "USD", "GBP", "JPY", "KRW"} & set(refused)
 
 
 @pytest.mark.parametrize(("parameter", "value"), [("PaymentProvider", "cash"), ("StripeSecret", "sk_live_pasted")])

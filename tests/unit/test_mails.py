@@ -3,6 +3,7 @@
 import pytest
 
 import mails
+from handoff import money
 from handoff.model import Address, Customer, Status
 from support.orders import ORDER_ID, line, order
 
@@ -56,10 +57,14 @@ def test_a_subject_is_no_place_for_what_was_typed():
         (100_000_000, "USD", "1000000.00 USD"),
         (1234, "JPY", "1234 JPY"),
         (0, "KRW", "0 KRW"),
+        (12345, "RWF", "12345 RWF"),
+        (12345, "KWD", "12.345 KWD"),
+        (5, "KWD", "0.005 KWD"),
+        (-1234, "EUR", "-12.34 EUR"),
     ],
 )
 def test_money_is_written_as_people_write_it(amount, currency, shown):
-    assert mails.money(amount, currency) == shown
+    assert money.shown(amount, currency) == shown
 
 
 def test_a_shop_in_yen_shows_whole_yen():
