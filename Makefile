@@ -15,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licences events invoke stop clean
+.PHONY: run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licences events invoke clean
 
 run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
 	@$(BIN)/handoff run

@@ -28,7 +28,7 @@ from ops import (
 from ops import rebuild as rebuilds
 from ops import replay as replays
 from ops.cli_errors import Commands
-from ops.deployment import QUEUED, Deployment
+from ops.deployment import Deployment
 from ops.local import DEFAULT_PORT, LocalStackError, running
 from ops.pump import pumping
 from ops.shop_client import Account, ShopClient
@@ -95,12 +95,17 @@ main.add_command(cli_order.order)
 
 
 @main.command()
-@click.argument("function", type=click.Choice(["orders", *QUEUED, "sweeper"]))
+@click.argument("function")
 @click.argument("event", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True)
 def invoke(function: str, event: Path, port: int) -> None:
-    """Invoke FUNCTION of the running local stack with the payload in the file EVENT."""
-    sys.exit(_running_stack(port).invoke("handoff", f"{function.capitalize()}Function", event))
+    """Invoke FUNCTION, such as orders, of the running local stack with the payload in the file EVENT."""
+    stack = _running_stack(port)
+    deployment = Deployment("handoff", stack.session(), stack.endpoint)
+    known = {name.removesuffix("Function").lower(): name for name in deployment.of_type("AWS::Lambda::Function")}
+    if function not in known:
+        raise click.ClickException(f"There is no function {function!r}. There are: {', '.join(sorted(known))}.")
+    sys.exit(stack.invoke(deployment.stack, known[function], event))
 
 
 @main.command()

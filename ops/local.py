@@ -40,6 +40,7 @@ class LocalStack:
         self.port = port
         self._builds = builds  # two builds in one folder break each other
         self.endpoint = f"http://127.0.0.1:{port}"
+        _past_proxies()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -156,7 +157,9 @@ def running(
         process = subprocess.Popen(
             [_MINISTACK], env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
-    left = {"pid": process.pid, "owner": os.getpid(), "temporary": str(temporary), "variables": dict(variables or {})}
+    owner = psutil.Process()
+    left = {"pid": process.pid, "owner": owner.pid, "begun": owner.create_time(), "temporary": str(temporary)}
+    left["variables"] = dict(variables or {})
     _leftover(port).write_text(json.dumps(left))
     try:
         _wait_until_up(stack, process, log)
@@ -165,6 +168,13 @@ def running(
         _end(process.pid, temporary)
         process.wait()
         _leftover(port).unlink(missing_ok=True)
+
+
+def _past_proxies() -> None:
+    """Loopback is reached without a proxy, by this process and by what it starts."""
+    spared = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")).split(",")
+    spared += [host for host in ("127.0.0.1", "localhost") if host not in spared]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, spared))
 
 
 def variables_of(port: int) -> dict[str, str]:
@@ -194,7 +204,7 @@ def _end_leftover(port: int) -> None:
         left = json.loads(_leftover(port).read_text())
     except FileNotFoundError:
         return
-    if psutil.pid_exists(left["owner"]) and left["owner"] != os.getpid():
+    if left["owner"] != os.getpid() and _runs(left["owner"], left.get("begun")):
         raise LocalStackError(
             f"The local stack of process {left['owner']} is still running on port {port}. "
             "End it with Ctrl-C, or choose another port: make run PORT=4600"
@@ -203,6 +213,14 @@ def _end_leftover(port: int) -> None:
         if "ministack" in " ".join(psutil.Process(left["pid"]).cmdline()):
             _end(left["pid"], Path(left["temporary"]))
     _leftover(port).unlink(missing_ok=True)
+
+
+def _runs(pid: int, begun: float | None) -> bool:
+    """Whether it is still the same process: after a restart of the machine another one may have its number."""
+    try:
+        return psutil.Process(pid).create_time() == begun
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _check_free(port: int) -> None:
