@@ -10,9 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic.alias_generators import to_camel
 
 from handoff import aws
+from handoff.clock import Deadline
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_WRITE_SECONDS = 20.0
 
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -55,7 +59,6 @@ class Loaded:
 
     added: int = 0
     updated: int = 0
-    restocked: int = 0
 
 
 def read(file: Path) -> list[Entry]:
@@ -81,7 +84,10 @@ def read(file: Path) -> list[Entry]:
 
 
 def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Loaded:
-    """Write the entries; products that they do not name stay as they are. Loading the same file twice is harmless."""
+    """Write the entries; products that they do not name stay as they are. Loading the same file twice is harmless.
+
+    Their deliveries are for `count_deliveries`, which comes after it.
+    """
     loaded = Loaded()
     for entry in entries:
         if _add(client, table, entry):
@@ -89,9 +95,21 @@ def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Load
         else:
             _update(client, table, entry)
             loaded.updated += 1
-        if entry.delivery and _restock(client, table, entry.sku, entry.delivery):
-            loaded.restocked += 1
     return loaded
+
+
+def count_deliveries(client: "DynamoDBClient", table: str, markers: str, entries: Sequence[Entry]) -> int:
+    """Add the entries' deliveries to the stock of their products; returns how many had not been counted before.
+
+    ``markers`` is the idempotency table. It keeps the id of each delivery for good, as an item of its own: the product
+    would grow with each, and orders write and read it.
+
+    Raises
+    ------
+    aws.Contended
+        If orders kept writing the same product. What was counted stays so: the same entries may be counted again.
+    """
+    return sum(_restock(client, table, markers, entry.sku, entry.delivery) for entry in entries if entry.delivery)
 
 
 def _if_condition_holds(write: Callable[[], object]) -> bool:
@@ -125,15 +143,24 @@ def _update(client: "DynamoDBClient", table: str, entry: Entry) -> None:
     )
 
 
-def _restock(client: "DynamoDBClient", table: str, sku: str, delivery: Delivery) -> bool:
-    return _if_condition_holds(
-        lambda: client.update_item(
-            TableName=table,
-            Key=aws.to_item({"sku": sku}),
-            UpdateExpression="ADD available :units, deliveries :ids",
-            ConditionExpression="NOT contains(deliveries, :id)",
-            ExpressionAttributeValues=aws.to_item(
-                {":units": delivery.units, ":ids": {delivery.id}, ":id": delivery.id}
-            ),
-        )
-    )
+def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, delivery: Delivery) -> bool:
+    marker: TransactWriteItemTypeDef = {
+        "Put": {
+            "TableName": markers,
+            "Item": aws.to_item({"id": f"delivery#{sku}#{delivery.id}"}),  # without the time at which it would expire
+            "ConditionExpression": "attribute_not_exists(id)",
+        }
+    }
+    stock: TransactWriteItemTypeDef = {
+        "Update": {
+            "TableName": table,
+            "Key": aws.to_item({"sku": sku}),
+            "UpdateExpression": "ADD available :units",
+            "ExpressionAttributeValues": aws.to_item({":units": delivery.units}),
+        }
+    }
+    try:
+        aws.write(client, [marker, stock], Deadline(_WRITE_SECONDS))
+    except aws.ConditionFailed:  # only the marker has a condition
+        return False
+    return True

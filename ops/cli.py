@@ -82,8 +82,10 @@ def load(file: Path, stack: str, local: bool) -> None:
         entries = catalogue.read(file)
     except catalogue.BadCatalogue as error:
         raise click.ClickException(str(error)) from error
-    loaded = catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
-    console.print(f"{loaded.added} added, {loaded.updated} updated, {loaded.restocked} deliveries counted in")
+    products, markers = deployment.resource("ProductsTable"), deployment.resource("IdempotencyTable")
+    loaded = catalogue.load(deployment.dynamodb, products, entries)
+    counted = catalogue.count_deliveries(deployment.dynamodb, products, markers, entries)
+    console.print(f"{loaded.added} added, {loaded.updated} updated, {counted} deliveries counted in")
 
 
 main.add_command(cli_console.console)

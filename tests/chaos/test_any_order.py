@@ -184,7 +184,9 @@ class AnyOrder(RuleBasedStateMachine):
         delivery = catalogue.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
         entry = catalogue.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
         self.shop.loads(sku, price, units, listed)
-        catalogue.load(self.world.client("dynamodb"), self.world.table("ProductsTable"), [entry])
+        client, products = self.world.client("dynamodb"), self.world.table("ProductsTable")
+        catalogue.load(client, products, [entry])
+        catalogue.count_deliveries(client, products, self.world.table("IdempotencyTable"), [entry])
         self.tried["stock delivered"] += bool(units)
 
     @precondition(lambda self: self.poisons or self.struck)

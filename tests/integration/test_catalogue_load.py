@@ -2,30 +2,52 @@
 
 import json
 
+import boto3
 import pytest
 
+from handoff import aws
 from ops import catalogue
-from support.world import MUG, body
+from support import wire
+from support.wire import Crash
+from support.world import MUG, TEE, body
 
 MUG_ENTRY = {"sku": MUG, "name": "Mug", "unitPrice": 1250, "available": 10}
 
 
 @pytest.fixture
-def load(world, tmp_path):
-    """Writes a file and loads it."""
+def file(tmp_path):
+    """Writes a file of these entries, and reads it."""
 
-    def load(*entries):
-        file = tmp_path / "catalogue.json"
-        file.write_text(json.dumps(entries))
-        return catalogue.load(world.client("dynamodb"), world.table("ProductsTable"), catalogue.read(file))
+    def file(*entries):
+        path = tmp_path / "catalogue.json"
+        path.write_text(json.dumps(entries))
+        return catalogue.read(path)
 
-    return load
+    return file
+
+
+@pytest.fixture
+def load(world, file):
+    """Loads these entries."""
+    return lambda *entries: catalogue.load(world.client("dynamodb"), world.table("ProductsTable"), file(*entries))
+
+
+@pytest.fixture
+def count(world, file):
+    """Counts the deliveries of these entries in, over the wire; returns how many were."""
+    tables = [world.table(name) for name in ("ProductsTable", "IdempotencyTable")]
+    return lambda *entries: catalogue.count_deliveries(boto3.client("dynamodb"), *tables, file(*entries))
+
+
+def delivered(delivery_id, units, **entry):
+    """A mug of which units arrived."""
+    return MUG_ENTRY | {"delivery": {"id": delivery_id, "units": units}} | entry
 
 
 def test_a_new_product_can_be_sold(world, load):
     loaded = load({"sku": "HAT-1", "name": "Hat", "unitPrice": 900, "available": 3})
 
-    assert (loaded.added, loaded.updated, loaded.restocked) == (1, 0, 0)
+    assert (loaded.added, loaded.updated) == (1, 0)
     assert world.api().place(body(("HAT-1", 3))).status == 201
 
 
@@ -50,14 +72,54 @@ def test_a_product_is_repriced_and_delisted(world, load, api):
     assert api.get("/catalog").json["products"] == []
 
 
-def test_a_delivery_is_counted_in_once(world, load):
-    delivered = MUG_ENTRY | {"delivery": {"id": "monday", "units": 5}}
-
-    assert load(delivered).restocked == 1
-    assert load(delivered).restocked == 0
+def test_a_delivery_is_counted_in_once(world, count):
+    assert count(delivered("monday", 5)) == 1
+    assert count(delivered("monday", 5)) == 0
     assert world.available() == 15
-    assert load(MUG_ENTRY | {"delivery": {"id": "tuesday", "units": 1}}).restocked == 1
+    assert count(delivered("tuesday", 1)) == 1
     assert world.available() == 16
+
+
+def test_deliveries_of_several_products_may_have_one_id(world, count):
+    world.stock(TEE)
+
+    assert count(delivered("monday", 5), delivered("monday", 2, sku=TEE)) == 2
+
+    assert (world.available(), world.available(TEE)) == (15, 12)
+
+
+def test_a_delivery_is_known_however_many_and_however_long_ago(world, count):
+    # GIVEN deliveries of many days
+    before = world.item("ProductsTable", sku=MUG)
+    for day in range(30):
+        count(delivered(f"day-{day}", 1))
+
+    # WHEN the first is loaded again years later
+    world.clock.forward(10 * 365 * 86_400)
+
+    # THEN it does not count, no id of them expires, and the product has not grown
+    assert count(delivered("day-0", 1)) == 0
+    assert not [marker for marker in world.items("IdempotencyTable") if "expiration" in marker]
+    assert world.item("ProductsTable", sku=MUG) == before | {"available": 40}
+
+
+@pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after, wire.lose_request, wire.lose_response])
+def test_a_delivery_whose_command_fails_is_counted_once_by_the_next(world, count, fault):
+    world.wire.always("dynamodb.TransactWriteItems", fault)
+    with pytest.raises((Crash, *aws.ERRORS)):
+        count(delivered("monday", 5))
+
+    world.wire.heal()
+    count(delivered("monday", 5))
+
+    assert world.available() == 15
+
+
+def test_an_order_that_is_written_meanwhile_does_not_hold_up_a_delivery(world, count):
+    world.wire.on("dynamodb.TransactWriteItems", wire.conflict, times=3)
+
+    assert count(delivered("monday", 5)) == 1
+    assert world.available() == 15
 
 
 @pytest.mark.parametrize(
