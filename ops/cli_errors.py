@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from handoff import aws
+from ops.deployment import NoSuchResource
 
 
 @contextmanager
 def told_in_a_line(*own: type[Exception]) -> Iterator[None]:
     """Errors of AWS end the command with a line, and so do a command's own, with their own words."""
+    ours: tuple[type[Exception], ...] = (NoSuchResource, *own)
     try:
         yield
-    except own as error:
+    except ours as error:
         raise click.ClickException(str(error)) from error
     except (*aws.ERRORS, aws.Contended) as error:
         raise click.ClickException(f"AWS refused, or did not answer: {error}") from error

@@ -27,6 +27,10 @@ class NoSuchStack(Exception):
     """There is no such stack where the credentials point to."""
 
 
+class NoSuchResource(Exception):
+    """The stack does not have what this version's template gives it."""
+
+
 @dataclass(frozen=True)
 class Deployment:
     """One stack. ``endpoint`` is the local stack's address, None for AWS."""
@@ -106,7 +110,17 @@ class Deployment:
         return {found["LogicalResourceId"]: found for page in pages for found in page["StackResourceSummaries"]}
 
     def resource(self, logical_id: str) -> str:
-        """The physical id of a resource of template.yaml."""
+        """The physical id of a resource of template.yaml.
+
+        Raises
+        ------
+        NoSuchResource
+            If the stack is without it.
+        """
+        if not self.has(logical_id):
+            raise NoSuchResource(
+                f"The stack {self.stack!r} has no {logical_id}: it was deployed from another version of Handoff"
+            )
         return self._resources[logical_id].get("PhysicalResourceId", "")
 
     def has(self, logical_id: str) -> bool:

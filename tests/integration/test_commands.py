@@ -23,7 +23,7 @@ HANDOFF = {
                 "BillingMode": "PAY_PER_REQUEST",
             },
         }
-        for name in ("OrdersTable", "ProductsTable", "SalesTable")
+        for name in ("OrdersTable", "ProductsTable", "SalesTable", "IdempotencyTable")
     },
     "Outputs": {"ApiId": {"Value": "a1b2c3"}},
     "Parameters": {"SalesShards": {"Type": "Number", "Default": 4}},
@@ -88,6 +88,12 @@ def test_a_stack_whose_first_change_set_was_refused_is_not_deployed(cloudformati
 def test_the_stack_can_be_named_once_for_all_commands(cloudformation, monkeypatch):
     monkeypatch.setenv("HANDOFF_STACK", "handoff-prod")
     assert "'handoff-prod' is not to be found" in ended("dlq", "list")
+
+
+def test_a_handoff_of_another_version_that_lacks_a_resource(cloudformation):
+    older = {**HANDOFF, "Resources": {"OrdersTable": HANDOFF["Resources"]["OrdersTable"]}}
+    cloudformation.create_stack(StackName="handoff", TemplateBody=json.dumps(older))
+    assert "'handoff' has no ProductsTable" in ended(*COMMANDS["catalog load"])
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
