@@ -195,6 +195,7 @@ def test_a_cancellation_under_contention_is_503_and_changes_nothing(world, api, 
     answer = api.cancel(order_id)
 
     assert (answer.status, answer.problem) == (503, "try-later")
+    assert answer.json["detail"] == "There is much to do just now. Send the same request again."
     assert world.order(order_id)["status"] == "PLACED"
 
 

@@ -344,15 +344,18 @@ def test_dynamodb_not_answering_is_503(world, warm):
     assert answer.headers["retry-after"]
 
 
-def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm):
+def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm, logged):
     # GIVEN a reservation that takes most of the request's time
     world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.clock.forward(9)))
 
     # WHEN an order is placed
     answer = warm.place(body())
 
-    # THEN the provider is not asked, and the same key goes on at once
+    # THEN the provider is not asked, nobody says that it did not answer, and the same key goes on at once
     assert (answer.status, answer.problem) == (503, "try-later")
+    assert answer.json["detail"].startswith("The time that a request has was over. ")
+    assert "No time was left to ask the payment provider" in logged()
+    assert "The payment provider gave no answer" not in logged()
     assert world.items("SandboxTable") == []
     assert warm.place(body()).status == 201
 
@@ -384,5 +387,6 @@ def test_an_order_is_not_priced_again_when_there_is_no_time_left_for_it(world, w
 
     # THEN no call is begun that might not end in time, and the next request says what is wrong
     assert (answer.status, answer.problem) == (503, "try-later")
+    assert answer.json["detail"].startswith("The time that a request has was over. ")
     assert "GetItem" not in [call.operation for call in calls]
     assert warm.place(body()).fields == ["lines.0.sku"]

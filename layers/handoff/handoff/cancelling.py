@@ -29,7 +29,7 @@ def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) ->
             return overtaken.order
         raise _refusal(overtaken.order or order) from overtaken
     except Contended as error:
-        raise errors.TryLater(order_id, "There is much to do just now.") from error
+        raise errors.TryLater(order_id, "There is much to do just now.", "Send the same request again.") from error
     metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
     publish(shop, order, deadline)
     return order

@@ -70,12 +70,14 @@ class OrderExpired(RequestError):
 
 
 class TryLater(RequestError):
-    """It could not be finished now. The same request with the same key goes on where this one stopped."""
+    """It could not be finished now. The same request (and key, if it has one) goes on where this one stopped."""
 
     retry_after = 2
 
-    def __init__(self, order_id: str, reason: str) -> None:
-        super().__init__(f"{reason} Send the same request with the same Idempotency-Key again.")
+    def __init__(
+        self, order_id: str, reason: str, advice: str = "Send the same request with the same Idempotency-Key again."
+    ) -> None:
+        super().__init__(f"{reason} {advice}")
         self.order_id = order_id
 
 

@@ -23,6 +23,7 @@ LEASE = 25_000  # ms: no attempt outlives its function's timeout
 GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
 _PRICING_TRIES = 3
 _BUSY = "There is much to do just now."
+_SLOW = "The time that a request has was over."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
     """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
     for _ in range(_PRICING_TRIES):
         if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalogue, or for looking up an earlier order
-            break
+            raise errors.TryLater(placement.order_id, _SLOW)
         try:
             order = price(shop, placement)
         except (errors.UnknownProducts, errors.TotalChanged):
@@ -150,9 +151,11 @@ def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline)
 
 def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
     """Have the total held. Only while there is time left to commit: a hold must not outlive its order's chance."""
+    if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
+        logger.warning("No time was left to ask the payment provider", order_id=order.order_id)
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, _SLOW)
     try:
-        if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
-            raise payments.Unavailable("no time left to ask")
         answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
         logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
