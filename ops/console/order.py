@@ -4,7 +4,7 @@ from nicegui import run, ui
 
 from handoff import money
 from ops import story
-from ops.console.parts import QUIET, TROUBLE, clock, heading, milliseconds
+from ops.console.parts import QUIET, TROUBLE, WAITS, clock, heading, milliseconds
 from ops.console.watch import ERRORS, said
 from ops.deployment import Deployment
 from ops.story import NoSuchOrder, OpenEnd, Step, Story
@@ -69,8 +69,10 @@ class Order:
 
 
 def _open_end(end: OpenEnd) -> None:
-    with ui.row().classes(f"items-start gap-2 no-wrap {TROUBLE}"):
-        ui.icon("pending", size="sm").props("aria-hidden=true")
+    """What can be mended is trouble; the rest comes by itself."""
+    colour, icon = (TROUBLE, "error") if end.remedy else (WAITS, "pending")
+    with ui.row().classes(f"items-start gap-2 no-wrap {colour}"):
+        ui.icon(icon, size="sm").props("aria-hidden=true")
         with ui.column().classes("gap-0 min-w-0"):
             ui.label(f"{end.who}: {end.what}").classes("break-words")
             if end.remedy:

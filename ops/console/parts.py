@@ -8,6 +8,8 @@ from nicegui import ui
 # Classes of text that stand out at least 4.5 to one against the page's background, light and dark.
 QUIET = "text-sm text-gray-600 dark:text-gray-300"
 TROUBLE = "text-red-800 dark:text-red-300"
+WAITS = "text-amber-900 dark:text-amber-300"
+SMALL_BUTTON = "outline no-caps padding='xs sm'"
 
 
 def heading(text: str, level: int) -> ui.label:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nicegui import ui
 
 from ops.console.figures import TIMES, Figures
-from ops.console.parts import QUIET, clock, heading, milliseconds, rate, seconds
+from ops.console.parts import QUIET, SMALL_BUTTON, TROUBLE, WAITS, clock, heading, milliseconds, rate, seconds
 from ops.lag import Lag
 
 _DOES = {
@@ -28,8 +28,8 @@ class State(NamedTuple):
     colour: str
 
 
-_DEAD = State("dead letters", "error", "text-red-800 dark:text-red-300")
-_BEHIND_STATE = State("behind", "hourglass_bottom", "text-amber-900 dark:text-amber-300")
+_DEAD = State("dead letters", "error", TROUBLE)
+_BEHIND_STATE = State("behind", "hourglass_bottom", WAITS)
 _WORKING = State("working", "autorenew", "text-blue-800 dark:text-blue-300")
 _QUIET = State("quiet", "check_circle", "text-green-800 dark:text-green-300")
 
@@ -84,7 +84,7 @@ class Road:
             with _station("Dead letters", "mail_lock"):
                 self._letters = ui.label("0").classes("text-xl").props("data-testid=dead-letters")
                 ui.label("given up, each with its reason").classes(QUIET)
-                ui.button("Look at them", on_click=self._to_dead_letters, color=None).props("outline dense no-caps")
+                ui.button("Look at them", on_click=self._to_dead_letters, color=None).props(SMALL_BUTTON)
 
 
 class _Queue:

@@ -10,7 +10,7 @@ from nicegui.events import ValueChangeEventArguments
 
 from handoff.clock import now_ms
 from ops.console.figures import Figures
-from ops.console.parts import QUIET, TROUBLE, heading, milliseconds
+from ops.console.parts import QUIET, SMALL_BUTTON, TROUBLE, heading, milliseconds
 from ops.console.shopping import KEPT, Customer, Purchase
 from ops.console.switches import FaultSwitches
 from ops.console.watch import Watch, said
@@ -91,7 +91,7 @@ class _Line:
         with ui.row().classes("items-center gap-x-3 gap-y-0") as self._row:
             self._answer = ui.label()
             self._way = ui.button("See its way", on_click=lambda: to_order(self._order_id), color=None)
-            self._way.props("outline dense no-caps")
+            self._way.props(SMALL_BUTTON)
 
     def show(self, bought: Purchase | None) -> None:
         self._row.visible = bought is not None
