@@ -1,7 +1,8 @@
 """How far behind the consumers of a stack are."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from handoff.clock import now_ms
@@ -12,6 +13,7 @@ from ops.deployment import Deployment
 
 # How many minutes AWS may take to tell of a queue. A figure that is older is not taken for the present.
 _LATE = 3
+_ON_ITS_WAY = 60.0  # seconds
 # Over how many minutes a failing event is looked for: it waits for its next try for an hour at most.
 BETWEEN_TRIES = 65
 
@@ -29,8 +31,8 @@ class Lag:
     p50: float | None  # ms from an event to its effect
     p99: float | None
     rate_in: float | None  # events a second
-    rate_out: float | None
-    drain: float | None  # seconds until nothing waits; infinite if it grows
+    rate_out: float | None  # done, or given up
+    drain: float | None  # seconds until nothing waits; infinite if it does not shrink
     dead_letters: int
 
     @property
@@ -60,23 +62,22 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
     found = []
     for consumer, url in sorted(known.queues.items()):
         depth = observe.depth(deployment, url)
-        rate_in = rate(flows[f"in {consumer}"], minutes, now)
-        rate_out = rate(flows[f"out {consumer}"], minutes, now)
-        oldest = _latest(flows[f"oldest {consumer}"], now)
-        failing = keeps_failing(
-            tries[f"retried {consumer}"], tries[f"received {consumer}"], tries[f"done {consumer}"], now
-        )
+        sent = flows[f"in {consumer}"]
+        rate_in = rate(sent, minutes, now)
+        rate_out = rate(left(sent, tries[f"finished {consumer}"], tries[f"failed {consumer}"]), minutes, now)
+        ages = (_latest(flows[f"oldest {consumer}"], now), keeps_failing(Tries.of(tries, consumer), now))
+        oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
         found.append(
             Lag(
                 consumer,
                 depth.waiting,
                 depth.in_flight,
-                oldest=max((age for age in (oldest, failing) if age is not None), default=None) if depth.total else 0.0,
+                oldest=oldest,
                 p50=lags.get(f"p50 {consumer}"),
                 p99=lags.get(f"p99 {consumer}"),
                 rate_in=rate_in,
                 rate_out=rate_out,
-                drain=drain(depth.total, rate_in, rate_out),
+                drain=drain(depth.total, oldest, rate_in, rate_out),
                 dead_letters=_letters(deployment, letters.get(consumer)),
             )
         )
@@ -90,19 +91,44 @@ def elsewhere(deployment: Deployment) -> dict[str, int]:
     return {owner: _letters(deployment, url) for owner, url in others.items()}
 
 
-def keeps_failing(retried: Points, received: Points, done: Points, now: int) -> float | None:
+@dataclass(frozen=True)
+class Tries:
+    """What a consumer says of its tries, by the minute: the age (ms) of the oldest event it received, and has done."""
+
+    received: Points
+    done: Points
+    retried: Points  # how many failed
+    failed: Points  # how many failed for good
+
+    @classmethod
+    def of(cls, series: Mapping[str, Points], consumer: str) -> "Tries":
+        """A consumer's."""
+        return cls(**{name: series[f"{name} {consumer}"] for name in ("received", "done", "retried", "failed")})
+
+
+def keeps_failing(tries: Tries, now: int) -> float | None:
     """The age in seconds, at least, of the oldest event whose last try failed; None if there is none.
 
-    SQS leaves out of a queue's age what was received three times, so this goes by what consumers say of each minute:
-    how many tries failed, and the age (ms) of the oldest event that was received, and that was done. An event that was
-    done at the same time or later, and is as old, is taken for the one that failed.
+    SQS leaves out of a queue's age what was received three times, so this goes by what the consumer says. An event that
+    was done or given up at the same time or later, and is as old, is taken for the one that failed.
     """
-    ages, born = dict(received), []
-    for minute, _ in (point for point in retried if point[1] and point[0] in ages):
+    ages, born = dict(tries.received), []
+    ended = [*tries.done, *((minute, ages[minute]) for minute, count in tries.failed if count and minute in ages)]
+    for minute, _ in (point for point in tries.retried if point[1] and point[0] in ages):
         latest = minute + MINUTE - ages[minute]
-        if not any(later >= minute and later - age <= latest for later, age in done):
+        if not any(later >= minute and later - age <= latest for later, age in ended):
             born.append(latest)
     return max(0.0, now - min(born)) / 1000 if born else None
+
+
+def left(sent: Points, finished: Points, failed: Points) -> Points:
+    """What left a queue in each minute of which SQS tells what came, by what its consumer says.
+
+    SQS's own NumberOfMessagesDeleted counts what came back and was done twice: its consumer deletes it as well.
+    """
+    counts = Counter(dict(finished))
+    counts.update(dict(failed))
+    return [(minute, counts[minute]) for minute, _ in sent]
 
 
 def rate(points: Points, minutes: int, now: int) -> float | None:
@@ -115,13 +141,21 @@ def rate(points: Points, minutes: int, now: int) -> float | None:
     return sum(value for _, value in counted) / seconds if seconds > 0 else None
 
 
-def drain(backlog: int, rate_in: float | None, rate_out: float | None) -> float | None:
-    """Seconds until nothing waits, if all goes on as it is; infinite if the backlog does not shrink."""
+def drain(backlog: int, oldest: float | None, rate_in: float | None, rate_out: float | None) -> float | None:
+    """Seconds until nothing waits, if all goes on as it is; infinite if the backlog does not shrink.
+
+    What is done within a minute is no backlog: it is on its way, and comes and goes as fast as the rates tell. None if
+    the rates are not known, or if nothing was done and ``oldest`` (seconds) does not tell that it should have been.
+    """
     if not backlog:
         return 0.0
     if rate_in is None or rate_out is None:
         return None
-    return backlog / (rate_out - rate_in) if rate_out > rate_in else math.inf
+    if backlog <= rate_out * _ON_ITS_WAY:
+        return backlog / rate_out
+    if rate_out > rate_in:
+        return backlog / (rate_out - rate_in)
+    return math.inf if rate_out or (oldest or 0) > _ON_ITS_WAY else None
 
 
 def _latest(points: Points, now: int) -> float | None:
@@ -139,9 +173,11 @@ def _lag_metrics(stack: str, known: Directory) -> dict[str, Metric]:
 
 def _try_metrics(stack: str, known: Directory) -> dict[str, Metric]:
     wanted = {
-        "retried": ("EventsRetried", "Sum"),
         "received": ("EventLagReceived", "Maximum"),
         "done": ("EventLagDone", "Maximum"),
+        "finished": ("EventLagDone", "SampleCount"),
+        "retried": ("EventsRetried", "Sum"),
+        "failed": ("EventsFailed", "Sum"),
     }
     return {
         f"{key} {consumer}": Metric("Handoff", name, (("service", stack), ("consumer", consumer)), stat)
@@ -153,7 +189,6 @@ def _try_metrics(stack: str, known: Directory) -> dict[str, Metric]:
 def _queue_metrics(known: Directory) -> dict[str, Metric]:
     wanted = {
         "in": ("NumberOfMessagesSent", "Sum"),
-        "out": ("NumberOfMessagesDeleted", "Sum"),
         "oldest": ("ApproximateAgeOfOldestMessage", "Maximum"),
     }
     return {

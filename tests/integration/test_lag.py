@@ -20,6 +20,7 @@ from support.template import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"
+FAILED = Metric("Handoff", "EventsFailed", (("service", "shop"), ("consumer", "emails")), "Sum")
 DONE = Metric("Handoff", "EventLagDone", (("service", "shop"), ("consumer", "emails")), "SampleCount")
 
 
@@ -239,12 +240,19 @@ def test_rates_are_of_the_minutes_that_cloudwatch_knows_of(deployment, put):
     # GIVEN figures that come two minutes late, and some from before the five minutes that are asked for
     deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
     put(sqs_metric("NumberOfMessagesSent"), 6000, 6000, 60, 60, 60, 60, 60, ago=2)
-    put(sqs_metric("NumberOfMessagesDeleted"), 6000, 6000, 90, 90, 90, 90, 90, ago=2)
+    put(FAILED, 6000, 6000, 90, 90, 90, 90, 90, ago=2)
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, 75, ago=2)
     # THEN the rates are those of the last five minutes there are, and the age is the newest
     (lag,) = measure(deployment, minutes=5)
     assert (lag.rate_in, lag.rate_out, lag.oldest) == (1.0, 1.5, 75)
-    assert lag.drain == 2
+
+
+def test_what_sqs_counts_as_deleted_twice_has_left_once(deployment, put):
+    put(sqs_metric("NumberOfMessagesSent"), *[30] * 5)
+    put(sqs_metric("NumberOfMessagesDeleted"), *[66] * 5)
+    put(FAILED, *[33] * 5)
+    (lag,) = measure(deployment, minutes=5)
+    assert (lag.rate_in, lag.rate_out) == (0.5, 0.55)
 
 
 def test_an_old_age_is_not_taken_for_the_present(deployment, put):

@@ -6,7 +6,7 @@ import pytest
 
 from handoff.consumer import BACKOFF
 from ops import lag
-from ops.lag import Points, keeps_failing
+from ops.lag import Points, Tries, keeps_failing
 from support import wire
 from support.cloudwatch import Metric, statistic
 from support.day import Day, beginning
@@ -27,10 +27,20 @@ def points(day: Day, name: str, stat: str) -> Points:
 
 def failing(day: Day) -> float | None:
     """What `handoff lag` makes of the tries of e-mail, as of now."""
+    return keeps_failing(
+        Tries(
+            received=_lately(day, "EventLagReceived", "Maximum"),
+            done=_lately(day, "EventLagDone", "Maximum"),
+            retried=_lately(day, "EventsRetried", "Sum"),
+            failed=_lately(day, "EventsFailed", "Sum"),
+        ),
+        day.clock.ms,
+    )
+
+
+def _lately(day: Day, name: str, stat: str) -> Points:
     since = day.clock.ms - lag.BETWEEN_TRIES * _MINUTE
-    tries = [points(day, "EventsRetried", "Sum"), points(day, "EventLagReceived", "Maximum")]
-    tries.append(points(day, "EventLagDone", "Maximum"))
-    return keeps_failing(*([point for point in found if point[0] >= since] for found in tries), day.clock.ms)
+    return [point for point in points(day, name, stat) if point[0] >= since]
 
 
 def in_queue(day: Day) -> float:
@@ -48,7 +58,7 @@ def test_an_event_that_keeps_failing_grows_older_until_it_is_done(deployment: De
     # GIVEN that the mail of one order is refused, again and again
     with beginning(deployment) as day:
         first = day.order().json["orderId"]
-        day.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.params))
+        day.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
         placed = day.clock.ms
         ages = []
         for _ in range(40):
@@ -65,6 +75,28 @@ def test_an_event_that_keeps_failing_grows_older_until_it_is_done(deployment: De
         while day.world.queues.busy():
             day.minute()
         day.minute()
+        assert failing(day) is None
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
+def test_what_was_given_up_does_not_keep_failing(deployment: Deployment, others: bool) -> None:
+    # GIVEN an order's mails that fail twice, and then turn out to be such that no retry can mend
+    with beginning(deployment) as day:
+        first = day.order().json["orderId"]
+        day.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
+        day.minute()
+        day.minute()
+        assert failing(day) is not None
+        day.world.wire.heal()
+        day.world.wire.always(
+            "sesv2.SendEmail", wire.refuse("BadRequestException"), where=lambda call: first in str(call.request)
+        )
+        for _ in range(10):
+            if others:
+                day.order()
+            day.minute()
+        # THEN both of its mails are dead letters, and nothing else
+        assert len(day.world.queues.dead_letters("EmailsFunction")) == 2
         assert failing(day) is None
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from ops import cli, cli_lag, cloudwatch, lag_report, target
 from ops.cloudwatch import Metric, MetricsError
 from ops.emf import read
-from ops.lag import MINUTE, Lag, drain, rate
+from ops.lag import MINUTE, Lag, drain, left, rate
 from ops.pump import Flow, reckon
 
 
@@ -27,16 +27,28 @@ def a_lag(**values):
     [
         (0, 5.0, 1.0, 0),
         (0, None, None, 0),
-        (30, 1.0, 4.0, 10),
-        (30, 4.0, 1.0, math.inf),
-        (30, 1.0, 1.0, math.inf),
-        (30, 0.0, 0.0, math.inf),
-        (30, None, 1.0, None),
-        (30, 1.0, None, None),
+        (300, 1.0, 4.0, 100),
+        (300, 4.0, 1.0, math.inf),
+        (300, 1.0, 1.0, math.inf),
+        (300, 1.0, 0.0, math.inf),
+        (300, 0.0, 0.0, math.inf),
+        (300, None, 1.0, None),
+        (300, 1.0, None, None),
     ],
 )
 def test_a_backlog_is_drained_by_what_goes_out_beyond_what_comes_in(backlog, rate_in, rate_out, expected):
-    assert drain(backlog, rate_in, rate_out) == expected
+    assert drain(backlog, 90, rate_in, rate_out) == expected
+
+
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(2.0, 2.0), (2.1, 2.0), (1.9, 2.0)])
+def test_what_is_done_within_a_minute_is_no_backlog(rate_in, rate_out):
+    assert drain(6, 3, rate_in, rate_out) == 3
+    assert drain(1, None, 1 / 60, 1 / 60) == 60
+
+
+@pytest.mark.parametrize("oldest", [None, 0.0, 59.0])
+def test_the_first_event_after_a_quiet_time_has_no_time_to_drain_yet(oldest):
+    assert drain(1, oldest, 0.0, 0.0) is None
 
 
 def test_a_rate_is_of_the_last_minutes_there_are():
@@ -44,6 +56,11 @@ def test_a_rate_is_of_the_last_minutes_there_are():
     assert rate(points, 2, now=10 * MINUTE) == 8.5
     assert rate(points, 2, now=13 * MINUTE) == 8.5
     assert rate([], 2, now=0) is None
+
+
+def test_what_is_done_and_what_is_given_up_has_left_in_the_minutes_that_sqs_has_told_of():
+    sent, finished, failed = [(0, 9.0), (1, 9.0), (2, 9.0)], [(0, 30.0), (2, 5.0), (3, 7.0)], [(0, 3.0)]
+    assert left(sent, finished, failed) == [(0, 33), (1, 0), (2, 5)]
 
 
 def test_of_the_running_minute_only_what_has_passed_counts():
