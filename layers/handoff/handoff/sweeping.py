@@ -23,7 +23,8 @@ PUBLISHING_BUDGET = 40.0  # seconds a run
 SETTLING_BUDGET = 20.0  # seconds a run, of its own, so that a dead provider does not hold up events
 STUCK_AFTER = 23 * 3_600_000  # ms: from here on nothing new is held under the old keys, and a human had better look
 _SHORTEST_PAUSE = 60_000  # ms
-_LONGEST_PAUSE = 240_000  # ms: short of the five minutes over which the age alarm looks for the oldest
+# ms: it ends within a run, so the run after that is the one that tries again, four minutes on. Alarms look at five.
+_LONGEST_PAUSE = 180_000
 _WRITE_SECONDS = 10.0
 CLEARED_TOGETHER = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 
