@@ -44,7 +44,7 @@ def translated() -> dict[str, Any]:
     template["Transform"] = "AWS::Serverless-2016-10-31"
     for resource in template["Resources"].values():
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-            resource.pop(policy, None)  # a parameter, for AWS::LanguageExtensions; it means nothing in here
+            resource.pop(policy, None)  # a function, which moto does not take; it means nothing in here
         properties = resource.get("Properties", {})
         for code in {"CodeUri", "ContentUri"} & properties.keys():
             properties[code] = "s3://uploaded/elsewhere"

@@ -63,7 +63,7 @@ def test_the_query_finds_the_trail_of_one_order(stack: Stack) -> None:
 
 
 def test_the_audit_is_kept_like_the_tables(stack: Stack) -> None:
-    assert stack.resources["AuditLog"]["DeletionPolicy"] == "Retain"
+    assert stack.resources["AuditLog"]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert translated.stack(DataPolicy="Delete").resources["AuditLog"]["DeletionPolicy"] == "Delete"
 
 
