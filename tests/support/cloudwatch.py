@@ -3,6 +3,7 @@
 How it does this is in AWS's documents, but for how far an alarm looks back beyond its evaluation periods when data is
 missing: two periods, as in the example there.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 Alarm = dict[str, Any]  # the properties of an AWS::CloudWatch::Alarm
 _LOOKS_BACK = 2  # periods
+_MINUTE = 60_000  # ms
 _COMPARED = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
 
 
@@ -72,12 +74,16 @@ class CloudWatch:
         return [value for at, value in self._values.get(metric, []) if start <= at < end]
 
     def states(self, alarm: Alarm, start: int, end: int) -> list[str]:
-        """The states that an alarm goes through, one at the end of each of its periods."""
+        """The states that an alarm goes through, from when it has seen a first whole period.
+
+        It looks each minute, at periods that end just then; with a wall clock window, at the end of each period.
+        """
         metric, period = Metric.watched_by(alarm), alarm["Period"] * 1000
+        step = period if "WallClockWindow" in alarm.get("EvaluationWindow", {}) else _MINUTE
         states = ["INSUFFICIENT_DATA"]
-        seen: list[bool | None] = []
-        for begin in range(start - start % period, end - period + 1, period):
-            seen.append(_breaches(alarm, self.values(metric, begin, begin + period)))
+        for now in range(start - start % step + period, end + 1, step):
+            begins = range(now - (alarm["EvaluationPeriods"] + _LOOKS_BACK) * period, now, period)
+            seen = [_breaches(alarm, self.values(metric, begin, begin + period)) for begin in begins]
             states.append(_state(alarm, seen, states[-1]))
         return states[1:]
 
@@ -110,9 +116,9 @@ def _enough(percentile: str) -> float:
 
 
 def _state(alarm: Alarm, seen: list[bool | None], before: str) -> str:
-    """An alarm's state after the periods that were seen: real data first, the newest, and only then what is missing."""
+    """An alarm's state by the periods that it looks at: real data first, the newest, and only then what is missing."""
     periods = alarm["EvaluationPeriods"]
-    real = [found for found in seen[-(periods + _LOOKS_BACK) :] if found is not None][-periods:]
+    real = [found for found in seen if found is not None][-periods:]
     missing = alarm.get("TreatMissingData", "missing")
     if not real and missing in {"missing", "ignore"}:
         return "INSUFFICIENT_DATA" if missing == "missing" else before

@@ -74,6 +74,35 @@ def _ordinary(day: Day) -> list[Callable[[], object]]:
     ]
 
 
+def tries_fail(day: Day) -> None:
+    """An event fails, and at the turn of the minute it fails again."""
+    day.world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), times=2)
+    day.order()
+    day.world.queues.deliver("EmailsFunction")
+    day.publish()
+    day.minute()
+
+
+def answers_are_slow(day: Day) -> None:
+    """Some seconds of a slow provider, and an order before and after the turn of the minute."""
+    slow = wire.meanwhile(lambda: day.clock.forward(3.5))
+    for _ in range(2):
+        day.world.wire.on("dynamodb.*", slow, where=day.world.to_provider)
+        day.order()
+        day.minute()
+
+
+def events_are_late(day: Day) -> None:
+    """Nobody consumes for a minute, and two events are late, before and after the turn of the minute."""
+    day.order()
+    day.order()
+    day.clock.forward(65)
+    for function in day.world.queues.names:
+        day.world.queues.hand_over(function, day.world.queues.receive(function, most=1))
+    day.publish()
+    day.minute()
+
+
 def bad(stack: Stack) -> dict[str, list[BadDay]]:
     """For every alarm the days that have to raise it, each by itself."""
     days: dict[str, list[BadDay]] = {
@@ -88,6 +117,8 @@ def bad(stack: Stack) -> dict[str, list[BadDay]]:
         "SettlementRefusedAlarm": [_void_is_refused],
         "UndeliveredAlarm": [partial(_eventbridge_can_not_deliver, queue="UndeliveredQueue")],
         "PartnerDeadLettersAlarm": [partial(_eventbridge_can_not_deliver, queue="PartnerDeadLetters")],
+        "AuditLostAlarm": [partial(_eventbridge_loses_an_event, stack, "AuditRule")],
+        "PartnerLostAlarm": [partial(_eventbridge_loses_an_event, stack, "PartnerRule")],
     }
     for consumer in stack.consumers():
         name, function = consumer.queue_id.removesuffix("Queue"), function_of(consumer)
@@ -95,6 +126,7 @@ def bad(stack: Stack) -> dict[str, list[BadDay]]:
         days[f"{name}ErrorsAlarm"] = [partial(_all_that_it_calls_fails, function=function)]
         days[f"{name}OldestAlarm"] = [_nobody_consumes]
         days[f"{name}LagAlarm"] = [partial(_it_comes_late, function=function)]
+        days[f"{name}LostAlarm"] = [partial(_eventbridge_loses_an_event, stack, f"{name}Rule")]
     return days
 
 
@@ -226,6 +258,17 @@ def _void_is_refused(day: Day) -> None:
 
 def _eventbridge_can_not_deliver(day: Day, queue: str) -> None:
     metric = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{queue}.QueueName}}")
+    for _ in range(3):
+        day.minute([])
+        day.cloudwatch.put(metric, day.clock.ms - 1, 1)
+
+
+def _eventbridge_loses_an_event(stack: Stack, rule: str, day: Day) -> None:
+    """Neither its target takes it, nor the queue of what is not delivered."""
+    bus = stack.resources[rule]["Properties"]["EventBusName"]
+    dimension, place = ({}, 1) if bus == "default" else ({"EventBusName": bus}, 2)
+    name = f"${{{rule}.Arn}}[{place}]"
+    metric = Metric.of("AWS/Events", "InvocationsFailedToBeSentToDlq", **dimension, RuleName=name)
     for _ in range(3):
         day.minute([])
         day.cloudwatch.put(metric, day.clock.ms - 1, 1)

@@ -21,6 +21,11 @@ def statistics(metric: Metric, unit: str) -> set[str]:
     return {"Maximum"} if metric.name in _GAUGES else _STATISTICS[unit]
 
 
+def _parts_before_name(stack: Stack, rule: str) -> int:
+    """How many parts a rule's ARN has before its name: only that of a custom bus names the bus."""
+    return 1 if stack.resources[rule]["Properties"]["EventBusName"] == "default" else 2
+
+
 def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
     """What AWS says of a metric of its own; fails if it has no such dimensions, or they are not of this stack."""
     names = sorted(name for name, _ in metric.dimensions)
@@ -32,8 +37,10 @@ def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
     ]
     for name, value in metric.dimensions:
         kind = _AWS["dimensions"][name]
-        resource = named(value)
+        reference, _, part = value.partition("[")
+        resource = named(reference)
         assert stack.resources[resource]["Type"] == kind["type"]
-        assert value == (f"${{{resource}.{kind['attribute']}}}" if "attribute" in kind else f"${{{resource}}}")
+        assert reference == (f"${{{resource}.{kind['attribute']}}}" if "attribute" in kind else f"${{{resource}}}")
+        assert part == (f"{_parts_before_name(stack, resource)}]" if name == "RuleName" else "")
     assert found["source"] in _AWS["sources"]
     return dict(found)

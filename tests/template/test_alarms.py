@@ -47,6 +47,18 @@ def test_no_alarm_goes_off_on_a_good_day(good_day: Day) -> None:
     assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
 
+@pytest.mark.parametrize("trouble", [days.tries_fail, days.answers_are_slow, days.events_are_late])
+def test_no_alarm_takes_what_passes_at_the_turn_of_a_minute_for_two_bad_periods(
+    deployment: Deployment, trouble: BadDay
+) -> None:
+    with beginning(deployment) as day:
+        day.minute()
+        trouble(day)
+        for _ in range(25):
+            day.minute()
+    assert {alarm_id for alarm_id, alarm in _ALARMS.items() if "ALARM" in day.states(alarm)} == set()
+
+
 def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
     states = {alarm_id: CloudWatch().states(alarm, 0, HOUR * 1000)[-1] for alarm_id, alarm in _ALARMS.items()}
     assert states == dict.fromkeys(_ALARMS, "OK") | {"UnfinishedAgeAlarm": "ALARM"}
@@ -83,9 +95,13 @@ def test_every_dead_letter_queue_has_its_alarm(dead_letters_id: str) -> None:
     assert [Metric.watched_by(alarm) for alarm in _ALARMS.values()].count(watched) == 1
 
 
-def test_every_consumer_has_all_four_alarms(consumer: Consumer) -> None:
+def test_every_rule_has_an_alarm_for_what_even_the_undelivered_do_not_get() -> None:
+    assert {f"{rule.removesuffix('Rule')}LostAlarm" for rule in _STACK.of_type("AWS::Events::Rule")} <= _ALARMS.keys()
+
+
+def test_every_consumer_has_all_five_alarms(consumer: Consumer) -> None:
     name = consumer.queue_id.removesuffix("Queue")
-    assert {f"{name}{kind}Alarm" for kind in ("DeadLetters", "Errors", "Oldest", "Lag")} <= _ALARMS.keys()
+    assert {f"{name}{kind}Alarm" for kind in ("DeadLetters", "Errors", "Oldest", "Lag", "Lost")} <= _ALARMS.keys()
 
 
 def test_a_message_that_waits_raises_an_alarm_long_before_it_is_lost(consumer: Consumer) -> None:

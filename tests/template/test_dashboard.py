@@ -89,6 +89,12 @@ def test_every_consumer_is_shown(consumer: Consumer) -> None:
     assert wanted <= {shown for widget in plots for shown in metrics_of(widget)}
 
 
+def test_all_dead_letters_are_shown(dead_letters_id: str) -> None:
+    letters = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{dead_letters_id}.QueueName}}")
+    (plot,) = [widget for widget in widgets(_STACK) if widget["properties"]["title"] == "Dead letters"]
+    assert (letters, "Maximum") in set(metrics_of(plot))
+
+
 # --- saved query ------------------------------------------------------------------------------------------------------
 
 

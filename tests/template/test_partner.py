@@ -20,6 +20,7 @@ PARTNERS = {
     "PartnerDeadLetters",
     "PartnerDeadLettersPolicy",
     "PartnerDeadLettersAlarm",
+    "PartnerLostAlarm",
 }
 
 
