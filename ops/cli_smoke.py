@@ -10,7 +10,8 @@ from rich.markup import escape
 from ops import target
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-_MARKS = {True: "[green]ok[/]    ", False: "[red]failed[/]", None: "[yellow]--[/]    "}
+_MARKS = {True: "[green]ok[/]     ", False: "[red]failed[/] ", None: "[yellow]--[/]     "}
+_WARNING = "[yellow]warning[/]"
 
 
 @click.command()
@@ -22,7 +23,8 @@ def smoke(*, token: str, within: float, stack: str, local: bool) -> None:
     """Check a deployed stack: what is open, what is closed, and one order all its way.
 
     An order is placed where payments are the sandbox's, by a user of the stack's own pool or by the one of --token. It
-    stays, with its shipment and its sale of one SMOKE-TEST. Ends with status 1 if anything is not as it should be.
+    stays, with its shipment and its sale of one SMOKE-TEST. Ends with status 1 if anything is not as it should be; a
+    warning is for you to judge.
     """
     from ops import smoke as smoke_test  # noqa: PLC0415  # costs other commands half a second
 
@@ -32,7 +34,8 @@ def smoke(*, token: str, within: float, stack: str, local: bool) -> None:
         for check in smoke_test.run(deployment, token=token, within=within):
             failed += check.passed is False
             where = f" -> look at {check.look_at}" if check.look_at else ""
-            console.print(f"{_MARKS[check.passed]}  {escape(check.what)}: {escape(check.seen + where)}", soft_wrap=True)
+            mark = _WARNING if check.warns else _MARKS[check.passed]
+            console.print(f"{mark}  {escape(check.what)}: {escape(check.seen + where)}", soft_wrap=True)
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(1 if failed else 0)

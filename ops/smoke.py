@@ -45,12 +45,22 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was seen, and whether that is right; None if it was left out."""
+    """What was looked at, what was seen, and whether that is right; None if it was left out, or is for you to say."""
 
     what: str
     seen: str
     passed: bool | None
     look_at: str = ""  # if it is not
+    warns: bool = False
+
+
+_NOBODY_PAYS = Check(
+    "customers pay",
+    "no, payments are the sandbox's, where tok_approve buys anything; and this stack keeps its data, as a shop's does",
+    None,
+    "PaymentProvider in template.yaml",
+    warns=True,
+)
 
 
 def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> Iterator[Check]:
@@ -64,6 +74,8 @@ def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> It
     yield _check("the API answers", "the log of the orders function", lambda: _health(api))
     yield _check("the catalogue is open", "the log of the orders function", lambda: _catalogue(api))
     yield _check("nobody gets in without a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
+    if _charges_nobody(deployment) and deployment.parameters["DataPolicy"] == "Retain":
+        yield _NOBODY_PAYS
     obstacle = _obstacle(deployment, token)
     if obstacle:
         yield Check("an order goes its way", obstacle, None)
@@ -116,9 +128,13 @@ def _expect_status(answer: Answer, status: int) -> None:
     _expect(answer.status == status, f"answered {answer.status} {answer.body}")
 
 
+def _charges_nobody(deployment: Deployment) -> bool:
+    return deployment.parameters["PaymentProvider"] == "sandbox"
+
+
 def _obstacle(deployment: Deployment, token: str) -> str:
     """Why no order can be placed; empty if one can."""
-    if deployment.parameters["PaymentProvider"] != "sandbox":
+    if not _charges_nobody(deployment):
         return "none placed: payments are not the sandbox's, it would charge somebody"
     if token:
         return ""

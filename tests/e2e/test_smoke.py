@@ -111,6 +111,22 @@ def test_where_no_order_may_be_placed_the_rest_is_looked_at(
     assert len(deployment.scan("OrdersTable")) == before
 
 
+def test_a_shop_where_nobody_pays_is_warned_and_passes(
+    local_stack: LocalStack, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a stack that keeps its data, as a shop does, and has the sandbox's payments
+    shop = {**deployment.parameters, "DataPolicy": "Retain", "PasswordSignIn": "false"}
+    monkeypatch.setattr(Deployment, "parameters", shop)
+    monkeypatch.setattr(smoke, "_sweeps", lambda *_: "UnfinishedAge")  # the next one may be a minute away
+    # WHEN it is tested
+    result = run(local_stack)
+    # THEN a line says so, and it is no failure
+    (warning,) = lines(result, "warning")
+    assert warning.startswith("customers pay: no, ")
+    assert "PaymentProvider" in warning
+    assert (result.exit_code, lines(result, "failed")) == (0, [])
+
+
 def test_a_stack_that_is_not_there_is_said(local_stack: LocalStack) -> None:
     # WHEN another stack is to be tested
     result = run(local_stack, "--stack", "nothing")

@@ -75,6 +75,16 @@ def test_production_takes_no_plain_passwords() -> None:
     assert deployed("prod").parameters["PasswordSignIn"] == "false"
 
 
+@pytest.mark.parametrize("parameter", ["MailFrom", "AlarmEmail", "PaymentProvider", "StripeSecret"])
+def test_what_production_has_of_its_own_is_asked_for_first_and_set_back_by_no_later_deployment(parameter: str) -> None:
+    # GIVEN the page for whoever deploys first
+    step = (ROOT / "docs/deploying.md").read_text().partition("\n1. ")[2].partition("\n2. ")[0]
+    # THEN it gives the parameter
+    assert f" {parameter}=" in step
+    # AND samconfig.toml, which is said anew each time, does not say its default
+    assert overrides("prod").get(parameter) != translated.source()["Parameters"][parameter]["Default"]
+
+
 def test_deployments_do_not_share_a_stack() -> None:
     names = [CONFIG[deployment]["deploy"]["parameters"]["stack_name"] for deployment in DEPLOYMENTS]
     assert len(set(names)) == len(names)

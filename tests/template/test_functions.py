@@ -97,6 +97,14 @@ def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> Non
     assert not {"EUR", "USD", "GBP", "JPY", "KRW"} & set(refused)
 
 
+def test_an_issuer_without_an_audience_is_refused_before_anything_is_created() -> None:
+    rule = translated.source()["Rules"]["IssuerIsComplete"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]}
+    (assertion,) = rule["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtAudience"}, ""]}]}
+    assert "JwtAudience" in assertion["AssertDescription"]
+
+
 @pytest.mark.parametrize(("parameter", "value"), [("PaymentProvider", "cash"), ("StripeSecret", "sk_live_pasted")])
 def test_a_parameter_that_can_not_be_meant_is_refused(parameter: str, value: str) -> None:
     declared = translated.source()["Parameters"][parameter]

@@ -1,7 +1,9 @@
 """The pipeline, held to what can be known of it without running it: pins, rights, and that its commands exist."""
 
+import os
 import re
 import shlex
+import subprocess
 
 import click
 import pytest
@@ -24,6 +26,9 @@ MAY = {
     "update.propose": {"contents", "pull-requests"},
 }
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>\S+)(?P<comment>.*)")
+DEPLOYING_MD = (ROOT / "docs/deploying.md").read_text()
+ROLES = yaml.load((ROOT / ".github/deploy-role.yaml").read_text(), yaml.BaseLoader)  # without its functions' names
+TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), yaml.BaseLoader)
 
 
 def test_each_action_is_pinned_by_its_commit_with_the_version_beside_it():
@@ -62,6 +67,33 @@ def test_the_token_of_a_run_stays_with_no_step_that_runs_the_code():
         if "actions/checkout" in step.get("uses", ""):
             assert (step.get("with", {}).get("persist-credentials") is False) == (job != "update.propose"), job
     assert not [run for job, run in RUNS if job == "update.propose" and re.search(r"\b(make|python|uv|handoff)\b", run)]
+
+
+def test_an_update_whose_pull_request_is_refused_fails_and_says_what_to_do(tmp_path):
+    *_, opening, telling = JOBS["update.propose"]["steps"]
+    summary, refusing = tmp_path / "summary.md", tmp_path / "gh"
+    repository = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "octocat/shop"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary), **repository}
+
+    def ends_well(step):
+        bash = ("bash", "-eo", "pipefail", "-c")
+        return subprocess.run([*bash, step["run"]], env=environment, check=False).returncode == 0
+
+    # GIVEN a repository that lets no run open a pull request, as new ones do
+    refusing.write_text("#!/bin/sh\nexit 1\n")
+    refusing.chmod(0o755)
+    # THEN the job fails
+    assert not ends_well(opening)
+    assert "continue-on-error" not in opening
+    # AND its summary says what allows it, and where a human opens one
+    assert telling["if"] == f"failure() && steps.{opening['id']}.outcome == 'failure'"
+    assert ends_well(telling)
+    said = summary.read_text()
+    assert "https://github.com/octocat/shop/compare/main...update/requirements?expand=1\n" in said
+    setting = "Allow GitHub Actions to create and approve pull requests"
+    assert setting in said
+    # AND so does the page, beforehand
+    assert setting in DEPLOYING_MD
 
 
 def test_nothing_from_outside_is_pasted_into_a_script():
@@ -138,7 +170,7 @@ def test_all_that_is_to_be_held_is_run_by_the_pipeline():
 
 
 def test_a_deployment_is_built_with_the_functions_own_python():
-    runtime = yaml.load((ROOT / "template.yaml").read_text(), yaml.BaseLoader)["Parameters"]["Runtime"]["Default"]
+    runtime = TEMPLATE["Parameters"]["Runtime"]["Default"]
     for job in DEPLOYING:
         versions = [step["with"]["python-version"] for step in JOBS[job]["steps"] if "setup-python" in str(step)]
         assert [f"python{version}" for version in versions] == [runtime]
@@ -150,6 +182,92 @@ def test_a_role_is_for_the_jobs_of_one_environment():
     assert f"AllowedValues: [{environments}]" in template
     assert template.count("sts:AssumeRoleWithWebIdentity") == 1
     assert "token.actions.githubusercontent.com:sub: !Sub repo:${Repository}:environment:${Environment}\n" in template
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("octocat/my-repo", True),
+        ("octocat@123456/my-repo@456789", True),
+        ("octocat@123456/my-repo", False),
+        ("octocat/my-repo@456789", False),
+        ("octocat@123456/my-repo@456789:environment", False),
+        ("octocat@*/my-repo@*", False),
+        ("octocat", False),
+    ],
+)
+def test_a_repository_is_called_as_its_tokens_call_it(name, is_one):
+    # https://docs.github.com/en/actions/reference/security/oidc#immutable-subject-claims
+    declared = ROLES["Parameters"]["Repository"]
+    assert bool(re.fullmatch(declared["AllowedPattern"], name)) is is_one
+    assert all("owner@id/name@id" in declared[text] for text in ("Description", "ConstraintDescription"))
+    assert "--jq .sub_claim_prefix" in DEPLOYING_MD
+
+
+def statements(node, *conditions):
+    """What a role may do, each with the conditions of the template that it depends on."""
+    if isinstance(node, dict) and "Effect" in node:
+        yield conditions, node
+    elif isinstance(node, dict):
+        for part in node.values():
+            yield from statements(part, *conditions)
+    elif isinstance(node, list) and str(node[0]) in ROLES["Conditions"]:
+        yield from statements(node[1:], *conditions, node[0])
+    elif isinstance(node, list):
+        for part in node:
+            yield from statements(part, *conditions)
+
+
+def allowed(role, action):
+    """The one statement that allows an action, and its conditions."""
+    (found,) = (
+        (conditions, statement)
+        for conditions, statement in statements(ROLES["Resources"][role]["Properties"]["Policies"])
+        if action in statement["Action"]
+    )
+    return found
+
+
+@pytest.mark.parametrize("action", ["cognito-idp:AdminCreateUser", "cognito-idp:AdminSetUserPassword"])
+def test_users_are_made_in_the_pool_that_is_named_and_for_dev_only(action):
+    conditions, statement = allowed("DeployRole", action)
+    assert statement["Resource"].endswith(":userpool/${UserPool}")
+    # AND without a pool there is no such right
+    assert conditions == ("MayOrder", "MaySignIn")
+    assert ROLES["Conditions"]["MaySignIn"] == ["MayOrder", [["UserPool", ""]]]
+    assert ROLES["Parameters"]["UserPool"]["Default"] == ""
+    # AND whoever sets it up is told to name it
+    assert " UserPool=" in DEPLOYING_MD
+
+
+def test_the_smoke_test_writes_its_product_under_the_stacks_own_key_too():
+    # GIVEN a table that the template puts under a key, which it gives this alias
+    assert TEMPLATE["Resources"]["DataKeyAlias"]["Properties"]["AliasName"] == "alias/${AWS::StackName}"
+    # THEN who writes there may use the keys of that alias, by the table alone
+    conditions, writing = allowed("DeployRole", "dynamodb:PutItem")
+    assert "/${Stack}-ProductsTable-" in writing["Resource"]
+    key_conditions, using = allowed("DeployRole", "kms:Decrypt")
+    assert key_conditions == conditions
+    assert using["Action"] == "kms:Decrypt"
+    assert using["Condition"] == {
+        "StringEquals": {"kms:ViaService": "dynamodb.${AWS::Region}.amazonaws.com"},
+        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/${Stack}"},
+    }
+
+
+def test_cloudformation_may_do_all_that_it_does_with_roles():
+    # GIVEN the rights that the schema of AWS::IAM::Role names (handlers), but for those that no role here takes
+    named = {
+        *("CreateRole", "GetRole", "DeleteRole", "UpdateAssumeRolePolicy", "TagRole", "UntagRole"),
+        *("AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
+        *("PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "ListRolePolicies"),
+    }
+    roles = [found["Properties"] for found in TEMPLATE["Resources"].values() if found["Type"] == "AWS::IAM::Role"]
+    assert not [role for role in roles if {"Description", "MaxSessionDuration", "PermissionsBoundary"} & role.keys()]
+    # THEN it has them on roles of the stack, and may hand these on
+    _, statement = allowed("CloudFormationRole", "iam:CreateRole")
+    assert set(statement["Action"]) == {f"iam:{call}" for call in named | {"PassRole"}}
+    assert statement["Resource"].endswith(":role/${Stack}-*")
 
 
 def test_checkov_looks_at_every_workflow_and_template():
