@@ -48,16 +48,32 @@ def breaks(released: Path = RELEASED) -> list[str]:
     ]
 
 
-def release() -> None:
+def unreleased(released: Path = RELEASED) -> list[str]:
+    """The written files that are not as they were released."""
+    return [
+        str(file.relative_to(ROOT))
+        for file, copy in _copies(released).items()
+        if not copy.exists() or copy.read_bytes() != file.read_bytes()
+    ]
+
+
+def release(released: Path = RELEASED) -> None:
     """Make the contracts as they are written those that are released."""
-    shutil.copytree(EVENTS, RELEASED / "events", dirs_exist_ok=True)
-    shutil.copy(openapi.FILE, RELEASED / "openapi.json")
+    for file, copy in _copies(released).items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
 
 
 def read(file: Path) -> Json:
     """A JSON file."""
     document: Json = json.loads(file.read_text(encoding="utf-8"))
     return document
+
+
+def _copies(released: Path) -> dict[Path, Path]:
+    """Each written file, and where it is kept as it was released."""
+    events = {file: released / "events" / file.relative_to(EVENTS) for file in sorted(EVENTS.rglob("*.json"))}
+    return {**events, openapi.FILE: released / "openapi.json"}
 
 
 def _names(released: Path) -> list[str]:

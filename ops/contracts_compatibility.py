@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from ops.contracts_schema import Json, Schema, excess
 
+_SAYS_NOTHING = {"description", "bearerFormat"}  # of a security scheme: clients send the same
+_Way = dict[str, tuple[Json, list[str]]]
+
 
 def broken_by_api(old: Json, new: Json) -> list[str]:
     """What would fail for the clients of an API (two OpenAPI documents): a request that is refused, an odd answer."""
@@ -31,15 +34,23 @@ class _Operation:
     new: Json
 
     def breaks(self) -> Iterator[str]:
+        yield from self._name()
         yield from self._security()
         yield from self._parameters()
         yield from self._body()
         yield from self._answers()
 
+    def _name(self) -> Iterator[str]:
+        """Generated clients call the operation by its id."""
+        before, after = self.old.get("operationId"), self.new.get("operationId")
+        if before and after != before:
+            yield f"is called {after}, not {before}"
+
     def _security(self) -> Iterator[str]:
-        before, after = (operation.get("security", []) for operation in (self.old, self.new))
-        if after and after != before:
-            yield f"asks for {after}, not {before}"
+        before, after = _ways_in(self.old_document, self.old), _ways_in(self.new_document, self.new)
+        for way in before:
+            if not any(_asks_no_more(other, way) for other in after):
+                yield f"asks for {after}, not {way}"
 
     def _parameters(self) -> Iterator[str]:
         before, after = (
@@ -101,6 +112,26 @@ class _Operation:
                 yield f"{what}: {name} is gone"
             else:
                 yield from (f"{what}: {name}: {change}" for change in excess(new_problems[name], problem))
+
+
+def _ways_in(document: Json, operation: Json) -> list[_Way]:
+    """What a client has to send, any one of these: security schemes by name, as they are, with the scopes asked for."""
+    return [
+        {name: (_sent(document["components"]["securitySchemes"][name]), scopes) for name, scopes in way.items()}
+        for way in operation.get("security") or [{}]
+    ]
+
+
+def _sent(scheme: Json) -> Json:
+    return {name: value for name, value in scheme.items() if name not in _SAYS_NOTHING}
+
+
+def _asks_no_more(way: _Way, than: _Way) -> bool:
+    """Whether whoever sends the one is let in by the other."""
+    return all(
+        name in than and scheme == than[name][0] and set(scopes) <= set(than[name][1])
+        for name, (scheme, scopes) in way.items()
+    )
 
 
 def _problems(schema: Schema) -> dict[str, Schema]:

@@ -79,15 +79,16 @@ them: [Add a consumer](add-a-consumer.md).
 
 ## What may change
 
-Against what the last release said, which is in [contracts/released](../contracts/released):
+Against what was released, which is in [contracts/released](../contracts/released):
 
 - at any time: a new type of event, a new member;
 - never: a member that goes, or has another name, another type or a wider range of values, or may be missing. A new
   detail-type is published beside the old one instead, until nobody hears the old one;
 - never: a consumer that insists on more. The archive replays events as they were written.
 
-`make test` refuses what may never change, and so does `make release-contracts`, which makes what is written what was
-released.
+Main is deployed as it is, so what is written there is released: `make release-contracts` copies it, and refuses what
+may never change; `make test` insists on both. What has not been on main yet may be taken back, after
+`git checkout main -- contracts/released`.
 """
 
 

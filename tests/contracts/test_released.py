@@ -15,8 +15,11 @@ from ops.contracts_schema import Schema, excess
 API = openapi.document()
 ORDERS, ORDER = ("paths", "/orders"), ("paths", "/orders/{orderId}", "get")
 POST = (*ORDERS, "post")
+SALES = ("paths", "/reports/sales", "get")
 JSON = ("content", "application/json")
 SCHEMAS = ("components", "schemas")
+SCHEMES = ("components", "securitySchemes")
+KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
 
 
 def changed(document, *path, to=None, drop=False):
@@ -45,6 +48,14 @@ BREAKING = {
     "a method that goes": changed(API, *POST, drop=True),
     "a token for what was open": changed(API, "paths", "/catalog", "get", "security", to=[{"token": []}]),
     "a scope for what had none": changed(API, *POST, "security", to=[{"token": ["orders:write"]}]),
+    "another scope": changed(API, *SALES, "security", to=[{"token": ["sales"]}]),
+    "something to send beside the token": changed(
+        changed(API, *SCHEMES, "key", to=KEY), *POST, "security", to=[{"token": [], "key": []}]
+    ),
+    "another kind of token": changed(API, *SCHEMES, "token", to=KEY),
+    "a token sent in another way": changed(API, *SCHEMES, "token", "scheme", to="basic"),
+    "another name of an operation": changed(API, *POST, "operationId", to="buy"),
+    "an operation without its name": changed(API, *POST, "operationId", drop=True),
     "a new required parameter": changed(API, *POST, "parameters", 1, to=parameter(required=True)),
     "a parameter that becomes required": changed(API, *ORDERS, "get", "parameters", 0, "required", to=True),
     "a parameter that goes": changed(API, *ORDERS, "get", "parameters", 0, drop=True),
@@ -93,6 +104,9 @@ BREAKING = {
 HARMLESS = {
     "nothing": API,
     "a new path": changed(API, "paths", "/new", to=API["paths"]["/catalog"]),
+    "a new operation": changed(
+        API, "paths", "/catalog", "put", to={**API["paths"]["/orders"]["post"], "operationId": "x"}
+    ),
     "a new optional parameter": changed(
         API, *POST, "parameters", to=[*API["paths"]["/orders"]["post"]["parameters"], parameter()]
     ),
@@ -116,6 +130,12 @@ HARMLESS = {
     "a new refusal": changed(API, *POST, "responses", "418", to=API["paths"]["/orders"]["post"]["responses"]["402"]),
     "another text": changed(API, *POST, "summary", to="Buy"),
     "an open door": changed(API, *POST, "security", drop=True),
+    "a door that is open beside the locked one": changed(API, *POST, "security", to=[{"token": []}, {}]),
+    "a scope that is asked for no more": changed(API, *SALES, "security", to=[{"token": []}]),
+    "another way in beside the token": changed(
+        changed(API, *SCHEMES, "key", to=KEY), *POST, "security", to=[{"key": []}, {"token": []}]
+    ),
+    "another text about the token": changed(API, *SCHEMES, "token", "bearerFormat", to="opaque"),
     "a wider number where a whole one was asked for": changed(
         API, *SCHEMAS, "LineIn", "properties", "quantity", to={"type": "number", "minimum": 0, "maximum": 999}
     ),
@@ -124,6 +144,26 @@ HARMLESS = {
 
 def test_the_code_as_it_is_breaks_nothing_that_was_released():
     assert contracts.breaks() == []
+
+
+def test_what_is_written_is_what_is_released():
+    # Every push to main is deployed, so that clients may rely on it from then on.
+    assert contracts.unreleased() == [], "run make release-contracts, which refuses what breaks clients"
+
+
+def test_what_is_not_released_is_named_until_it_is(tmp_path):
+    # GIVEN a release from before there was a file, and before two others were changed
+    released = tmp_path / "released"
+    contracts.release(released)
+    (released / "events/order_cancelled.json").unlink()
+    (released / "events/order_placed.detail.json").write_text("{}")
+    (released / "openapi.json").write_text("{}")
+    # THEN these are named
+    files = ["contracts/events/order_cancelled.json", "contracts/events/order_placed.detail.json"]
+    assert contracts.unreleased(released) == [*files, "functions/orders/openapi.json"]
+    # AND they are released with the others
+    contracts.release(released)
+    assert contracts.unreleased(released) == []
 
 
 @pytest.mark.parametrize("name", BREAKING)
