@@ -34,7 +34,7 @@ MEMBERS: dict[str, Any] = {"errors": list[FieldError], "products": list[Shortage
 EXAMPLES = [
     problems.invalid({"lines.0.quantity": "Input should be greater than or equal to 1"}),
     problems.unauthenticated("The token's claim sub must name the user: 1 to 128 visible ASCII characters."),
-    problems.of(errors.PaymentDeclined(_ORDER)),
+    problems.of(errors.PaymentDeclined(_ORDER, "card_declined")),
     problems.forbidden("reports:read"),
     problems.no_order(),
     problems.no_profile(),

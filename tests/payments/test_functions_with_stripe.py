@@ -5,8 +5,8 @@ import pytest
 
 from support import stripe_server
 from support.payment_providers import SECRET
-from support.stripe_server import DECLINED, VISA
-from support.world import body, deployed
+from support.stripe_server import DECLINED, SINGLE_USE, VISA
+from support.world import MUG, body, deployed
 
 
 @pytest.fixture
@@ -45,6 +45,40 @@ def test_a_cancelled_orders_hold_is_voided(world, api, server):
 
 def test_a_declined_card_is_402_and_the_stock_goes_back(world, api):
     assert api.place(body(token=DECLINED)).status == 402
+    assert world.available() == 10
+
+
+def test_a_payment_method_that_was_used_before_is_402_and_the_stock_goes_back(world, api):
+    assert api.place(body(token=SINGLE_USE), key="first").status == 201
+
+    answer = api.place(body(token=SINGLE_USE), key="second")
+
+    assert answer.status == 402
+    assert "another payment method" in answer.json["detail"]
+    assert world.available() == 9
+
+
+@pytest.mark.parametrize(("unit_price", "advice"), [(0, "Order more,"), (20, "Order more,"), (10**9, "Order less,")])
+def test_a_total_that_stripe_does_not_take_is_402_and_its_key_goes_on_saying_why(world, api, unit_price, advice):
+    world.stock(MUG, unit_price=unit_price)
+
+    first, again = (api.place(body(token=VISA)) for _ in range(2))
+
+    assert first.status == 402
+    assert advice in first.json["detail"]
+    assert (again.status, again.json) == (first.status, first.json)
+    assert world.available() == 10
+
+
+def test_an_order_that_a_mistake_of_ours_stopped_has_nothing_to_void_once_it_is_given_up(world, api, server):
+    server.on("create", stripe_server.refuse(400, code="parameter_unknown"), times=100)
+    answer = api.place(body(token=VISA))
+    assert answer.status == 503
+
+    world.settle_down(minutes=15)
+
+    assert world.order(answer.json["orderId"])["payment"]["state"] == "voided"
+    assert world.unfinished() == []
     assert world.available() == 10
 
 

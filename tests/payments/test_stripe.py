@@ -13,7 +13,7 @@ from handoff.settlement import settle
 from support import stripe_server, wire
 from support.orders import order
 from support.payment_providers import ORDER, OTHER, Shop
-from support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, VISA
+from support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, SINGLE_USE, VISA
 
 MINUTE = 60
 DONE = {"capture": Captured(), "void": Voided()}
@@ -47,6 +47,22 @@ def lost(shop, stripe):
     with pytest.raises(Unknown):
         shop.authorise(VISA)
     return since
+
+
+@pytest.fixture
+def settle_abandoned(stripe):
+    """Settles an order that expired while nobody knew whether anything was held; returns what is recorded."""
+
+    def settle_it(since):
+        began = HistoryEntry(sequence=0, status="PENDING", at="2026-11-23T10:00:00.000Z", transition_id="attempt")
+        due = PaymentDue(action="void", since=since)
+        abandoned = order(Status.REJECTED, payment_due=due, payment_token=VISA, history=(began,))
+        settled = []
+        store = type("Store", (), {"settled": lambda self, order, payment, deadline: settled.append(payment)})()
+        settle(store, stripe.payments, abandoned, Deadline(10))
+        return settled
+
+    return settle_it
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -103,8 +119,70 @@ def test_a_card_that_can_not_be_charged_is_declined_by_its_code(shop, token, rea
     assert shop.authorise(token) == Declined(reason)
 
 
-def test_an_amount_that_stripe_does_not_take_is_declined(shop):
-    assert shop.authorise(VISA, amount=20) == Declined("amount_too_small")
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [
+        (-1, "amount_too_small"),
+        (0, "amount_too_small"),
+        (20, "amount_too_small"),
+        (100_000_000, "amount_too_large"),
+    ],
+)
+def test_an_amount_that_stripe_does_not_take_is_declined(shop, amount, reason):
+    assert shop.authorise(VISA, amount=amount) == Declined(reason)
+
+
+def test_an_amount_that_stripe_does_not_take_for_another_reason_is_declined(shop, server):
+    server.on("create", stripe_server.refuse(400, code="parameter_invalid_integer", param="amount"))
+
+    assert shop.authorise(VISA) == Declined("amount_invalid")
+
+
+def test_a_payment_method_is_good_for_one_order(shop, stripe):
+    held = shop.authorise(SINGLE_USE, ORDER)
+
+    assert shop.authorise(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
+    assert shop.authorise(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
+    assert shop.authorise(SINGLE_USE, ORDER) == held
+    assert stripe.books(OTHER) == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "payment_method_unexpected_state",
+        "payment_method_currency_mismatch",
+        "payment_method_unsupported_type",
+        "payment_intent_incompatible_payment_method",
+    ],
+)
+def test_a_payment_method_that_can_not_be_charged_is_declined_by_its_code(shop, server, code):
+    server.on("create", stripe_server.refuse(400, code=code))
+
+    assert shop.authorise(VISA) == Declined(code)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"code": "payment_method_types_no_longer_supported"},
+        {"code": "payment_method_unactivated", "param": "payment_method"},
+        {"code": "payment_method_configuration_failures"},
+        {"code": "parameter_unknown", "param": "payment_method"},
+        {"code": "parameter_unknown", "param": "amount"},
+        {"code": "amount_details_amount_mismatch"},
+        {"param": "currency", "message": "The currency is not one that this PaymentMethod has."},
+        {"code": "payment_intent_invalid_parameter", "message": "This is nothing to send with a PaymentMethod."},
+        {"message": "No valid payment method types for this Payment Intent. Activate some in your dashboard."},
+        {"message": "Invalid Stripe API version: 2099-01-01"},
+    ],
+    ids=lambda members: members.get("code") or members["message"][:12],
+)
+def test_what_only_sounds_like_a_customers_mistake_is_no_decline(shop, server, members):
+    server.on("create", stripe_server.refuse(400, **members))
+
+    with pytest.raises(Unavailable):
+        shop.authorise(VISA)
 
 
 @pytest.mark.parametrize(
@@ -470,26 +548,70 @@ def test_a_payment_that_stripe_is_still_at_is_asked_for_again(shop, server):
 # --- a late settlement ------------------------------------------------------------------------------------------------
 
 
-def test_a_settlement_after_a_day_finds_the_hold_and_voids_it(stripe, clock, lost):
+def test_a_settlement_after_a_day_finds_the_hold_and_voids_it(stripe, clock, lost, settle_abandoned):
     # GIVEN an order that expired while the answer to its authorisation was lost
-    began = HistoryEntry(sequence=0, status="PENDING", at="2026-11-23T10:00:00.000Z", transition_id="attempt")
-    due = PaymentDue(action="void", since=lost)
-    abandoned = order(Status.REJECTED, payment_due=due, payment_token=VISA, history=(began,))
     clock.forward(26 * HOUR)
 
     # WHEN its payment is settled at last
-    settled = []
-    settle(
-        type("Store", (), {"settled": lambda self, order, payment, deadline: settled.append(payment)})(),
-        stripe.payments,
-        abandoned,
-        Deadline(10),
-    )
+    settled = settle_abandoned(lost)
 
     # THEN the one hold is gone, and there never was another
     (intent,) = stripe.server.of(ORDER)
     assert settled == [Payment(state=PaymentState.VOIDED, reference=intent["id"])]
     assert stripe.books() == {"voided": 1}
+
+
+# --- a settlement whose request is refused ----------------------------------------------------------------------------
+
+
+def test_a_request_that_stripe_refuses_has_left_nothing_to_void(stripe, server, clock, settle_abandoned):
+    # GIVEN an order that expired because of a mistake of ours
+    began = now_ms()
+    clock.forward(10 * MINUTE)
+
+    # WHEN its payment is settled with the same mistake
+    server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
+    settled = settle_abandoned(began)
+
+    # THEN nothing was held
+    assert settled == [Payment(state=PaymentState.VOIDED, reason="nothing was held")]
+    assert stripe.books() == {}
+
+
+def test_a_hold_from_before_our_mistake_is_found_and_voided(stripe, server, clock, lost, settle_abandoned):
+    clock.forward(10 * MINUTE)
+    # Stripe refuses most such requests before it looks at their keys.
+    server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
+
+    settled = settle_abandoned(lost)
+
+    (intent,) = stripe.server.of(ORDER)
+    assert settled == [Payment(state=PaymentState.VOIDED, reference=intent["id"])]
+    assert stripe.books() == {"voided": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    [
+        ("create", stripe_server.refuse(401)),
+        ("create", stripe_server.refuse(403, code="more_permissions_required")),
+        ("create", stripe_server.refuse(404)),
+        ("create", stripe_server.refuse(429, code="rate_limit")),
+        ("create", stripe_server.refuse(400, "idempotency_error")),
+        ("create", stripe_server.refuse(409, code="idempotency_key_in_use")),
+        ("create", stripe_server.bad_gateway),
+        ("search", stripe_server.refuse(403)),
+        ("search", stripe_server.lose_answer),
+    ],
+)
+def test_what_says_nothing_for_certain_leaves_the_void_due(server, clock, settle_abandoned, operation, fault):
+    began = now_ms()
+    clock.forward(10 * MINUTE)
+    server.on(operation, fault, times=2)
+    server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
+
+    with pytest.raises(ProviderError):
+        settle_abandoned(began)
 
 
 # --- what gets into logs ----------------------------------------------------------------------------------------------
@@ -518,6 +640,15 @@ def test_no_log_holds_what_stripe_says_in_words(ask, server, step, fault, logged
     shown = "".join(traceback.format_exception(raised.value)) + logged()
     assert "Stripe" in shown
     assert not [said for said in ("Ada", "4242", "sk_test", VISA) if said in shown]
+
+
+def test_what_stripe_says_of_a_payment_method_is_read_and_kept_nowhere(shop, server, logged):
+    server.on("create", stripe_server.refuse(400, message="The PaymentMethod of Ada Lovelace was used before."))
+
+    declined = shop.authorise(VISA)
+
+    assert declined == Declined("invalid_payment_method")
+    assert "Ada" not in logged()
 
 
 def test_a_mistake_of_ours_is_logged_as_an_error(shop, server, logged):

@@ -9,6 +9,9 @@ It speaks HTTP on loopback, so that the real library talks to it over real socke
 - https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: a hold lapses, and its payment is cancelled
 - https://docs.stripe.com/search#data-freshness: a search does not find at once what was just made
 - https://docs.stripe.com/changelog/endive/2026-09-30: `payment_method_types` is refused
+- https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts: which amounts are taken
+- https://github.com/Automattic/woocommerce-payments/issues/323: a PaymentMethod that was used before is refused without
+  code and parameter
 """
 
 import json
@@ -30,6 +33,7 @@ KEYS_KEPT = 24 * HOUR
 HOLD_LASTS = 7 * 24 * HOUR
 
 VISA = "pm_card_visa"
+SINGLE_USE = "pm_of_no_customer"  # as Stripe.js makes them: good for one payment
 DECLINED = "pm_card_visa_chargeDeclined"
 NEEDS_CUSTOMER = "pm_card_authenticationRequired"
 _CARD_ERRORS = {DECLINED: ("card_declined", "generic_decline"), NEEDS_CUSTOMER: ("authentication_required", None)}
@@ -64,7 +68,7 @@ class Refusal(Exception):
         self.kept = kept
         # As Stripe's texts can, this one names what no log should hold.
         message = "Refused for the card of Ada Lovelace ending in 4242"
-        self.body = {"error": {"type": kind, "code": code, "message": message, **members}}
+        self.body = {"error": {"type": kind, "message": message, **({"code": code} if code else {}), **members}}
 
 
 @dataclass(slots=True)
@@ -109,6 +113,7 @@ class StripeServer:
 
     def __post_init__(self) -> None:
         self._kept: dict[str, Kept] = {}
+        self._used: set[str] = set()
         self._faults: list[tuple[str, Fault]] = []
         self._ids = count(1)
         self._lock = threading.RLock()
@@ -126,6 +131,7 @@ class StripeServer:
         self.requests.clear()
         self.intents.clear()
         self._kept.clear()
+        self._used.clear()
         self._faults.clear()
 
     def made(self, operation: str) -> list[Request]:
@@ -217,10 +223,19 @@ class StripeServer:
         assert params["error_on_requires_action"] == "true"
         assert params["currency"].islower()
         token, amount = params["payment_method"], int(params["amount"])
+        if amount < 1:
+            raise Refusal(400, "invalid_request_error", "parameter_invalid_integer", param="amount")
         if amount < 50:
             raise Refusal(400, "invalid_request_error", "amount_too_small", param="amount")
-        if token != VISA and token not in _CARD_ERRORS:
+        if amount > 99_999_999:
+            raise Refusal(400, "invalid_request_error", "amount_too_large", param="amount")
+        if token not in (VISA, SINGLE_USE) and token not in _CARD_ERRORS:
             raise Refusal(400, "invalid_request_error", "resource_missing", param="payment_method")
+        if token in self._used:
+            words = "The provided PaymentMethod was previously used with a PaymentIntent. It may not be used again."
+            raise Refusal(400, "invalid_request_error", kept=True, message=words)
+        if token == SINGLE_USE:
+            self._used.add(token)
         number, created = next(self._ids), int(time.time())
         card = {"capture_before": created + HOLD_LASTS}
         intent = self.intents[f"pi_{number}"] = {
@@ -281,9 +296,9 @@ def _shown(intent: Params, params: Params) -> Params:
 # --- what can go wrong ------------------------------------------------------------------------------------------------
 
 
-def refuse(status: int, kind: str = "invalid_request_error", code: str | None = None) -> Fault:
-    """Refused before anything is looked at, keys included: a rate limit, a lock."""
-    return lambda server, request, connection: (status, Refusal(status, kind, code).body, {})
+def refuse(status: int, kind: str = "invalid_request_error", code: str | None = None, **members: Any) -> Fault:
+    """Refused before anything is looked at, keys included: a rate limit, a lock, a parameter that is not known."""
+    return lambda server, request, connection: (status, Refusal(status, kind, code, **members).body, {})
 
 
 def fail_before(server: StripeServer, request: Request, connection: "Connection") -> Answer:

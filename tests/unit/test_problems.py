@@ -14,7 +14,7 @@ OUTCOMES = [
     (errors.TotalChanged(1250, "EUR"), 409, {"total": 1250}),
     (errors.KeyReused(), 422, {}),
     (errors.InProgress("ord_x", 7), 409, {"orderId": "ord_x"}),
-    (errors.PaymentDeclined("ord_x"), 402, {"orderId": "ord_x"}),
+    (errors.PaymentDeclined("ord_x", "card_declined"), 402, {"orderId": "ord_x"}),
     (errors.OrderExpired("ord_x"), 409, {"orderId": "ord_x"}),
     (errors.NotCancellable("ord_x", "PREPARED"), 409, {"orderId": "ord_x"}),
     (errors.ProfileBusy(), 503, {}),
@@ -32,6 +32,20 @@ def test_every_outcome_is_a_problem_document(error, status, members):
     assert document["type"].startswith("urn:handoff:problem:")
     assert document["title"]
     assert document.items() >= {"status": status, "detail": str(error), **members}.items()
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("card_declined", "Use another payment method,"),
+        ("", "Use another payment method,"),
+        ("amount_too_small", "Order more,"),
+        ("amount_too_large", "Order less,"),
+        ("amount_invalid", "Order more or less,"),
+    ],
+)
+def test_a_decline_says_what_to_do_about_its_reason(reason, advice):
+    assert advice in problems.of(errors.PaymentDeclined("ord_x", reason)).document["detail"]
 
 
 def test_every_outcome_that_there_is_has_its_document():

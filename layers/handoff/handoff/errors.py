@@ -54,10 +54,18 @@ class InProgress(RequestError):
 
 
 class PaymentDeclined(RequestError):
-    """The provider said no, for good. The stock was given back."""
+    """The provider said no, for good. The stock was given back.
 
-    def __init__(self, order_id: str) -> None:
-        super().__init__("The payment was declined. Use another payment method, and a new Idempotency-Key.")
+    ``reason`` is the provider's; it begins with ``amount_`` if it is the total that is not taken.
+    """
+
+    def __init__(self, order_id: str, reason: str) -> None:
+        instead = {"amount_too_small": "more", "amount_too_large": "less"}.get(reason, "more or less")
+        super().__init__(
+            f"The payment provider does not take this total. Order {instead}, with a new Idempotency-Key."
+            if reason.startswith("amount_")
+            else "The payment was declined. Use another payment method, and a new Idempotency-Key."
+        )
         self.order_id = order_id
 
 

@@ -175,7 +175,7 @@ def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> No
     except Contended as error:
         _give_back(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
-    raise errors.PaymentDeclined(order.order_id)
+    raise errors.PaymentDeclined(order.order_id, answer.reason)
 
 
 def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Order:
@@ -201,7 +201,7 @@ def outcome(order: Order) -> Order:
         raise (
             errors.OrderExpired(order.order_id)
             if reason == transitions.EXPIRED
-            else errors.PaymentDeclined(order.order_id)
+            else errors.PaymentDeclined(order.order_id, order.payment.reason or "")
         )
     return order
 

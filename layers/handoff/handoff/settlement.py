@@ -4,7 +4,7 @@ from handoff import ids
 from handoff.clock import Deadline
 from handoff.model import Order, Payment, PaymentState
 from handoff.order_store import OrderStore
-from handoff.payments import Authorised, Captured, Declined, Failed, Payments, Voided
+from handoff.payments import Authorised, Captured, Declined, Failed, NothingHeld, Payments, Voided
 
 
 def ask_for_hold(payments: Payments, order: Order) -> Authorised | Declined:
@@ -45,7 +45,10 @@ def _settled(payments: Payments, order: Order, action: str) -> Payment:
     if reference is None:
         # A request died before the answer. Asking again with its key tells for certain whether anything is held, and
         # keeps a late authorisation from arriving after we looked; if the key is too old for that, the adapter looks.
-        held = ask_for_hold(payments, order)
+        try:
+            held = ask_for_hold(payments, order)
+        except NothingHeld as error:
+            held = Declined(str(error))
         if not isinstance(held, Authorised):
             return Payment(state=PaymentState.VOIDED, reason="nothing was held")
         reference = held.reference

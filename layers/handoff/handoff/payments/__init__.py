@@ -55,6 +55,10 @@ class Unavailable(ProviderError):
     """The provider did not take the request: nothing was done."""
 
 
+class NothingHeld(Unavailable):
+    """The provider refuses the request itself, and nothing is held for its order: a mistake of ours, and no decline."""
+
+
 class Unknown(ProviderError):
     """The provider may or may not have done it: ask again with the same key."""
 
@@ -72,6 +76,11 @@ class Payments(Protocol):
 
         ``since`` is the earliest time at which this can have been asked before (epoch milliseconds). Once the provider
         may have forgotten the key, nothing new is held: what was held is found, or it is declined.
+
+        Raises
+        ------
+        NothingHeld
+            If this request can't be met, and no earlier one was.
         """
         ...
 

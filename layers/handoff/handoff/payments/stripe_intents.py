@@ -26,6 +26,7 @@ from handoff.payments import (
     Captured,
     Declined,
     Failed,
+    NothingHeld,
     ProviderError,
     Unavailable,
     Unknown,
@@ -43,8 +44,15 @@ KEY_TRUSTED_FOR = 23 * _HOUR  # Stripe keeps an idempotency key for 24 hours at 
 NOTHING_AFTER = 25 * _HOUR  # search may be an hour late: what it does not find from then on is not there
 _CONNECT_SECONDS = 1.0
 
-# What a request to hold money is refused for because of what the customer sent. All else is a mistake of ours.
-_CUSTOMERS_MISTAKES = {"amount_too_small", "amount_too_large"}
+# What a request to hold money is refused for because of the total: https://docs.stripe.com/error-codes
+_AMOUNTS = {"amount_too_small", "amount_too_large"}
+# What sounds like the customer's PaymentMethod, and is a mistake of ours or of our account.
+_OUR_MISTAKES = {
+    "parameter_unknown",
+    "payment_method_configuration_failures",
+    "payment_method_types_no_longer_supported",
+    "payment_method_unactivated",
+}
 # What a capture is refused for because the hold has lapsed: https://docs.stripe.com/error-codes
 _LAPSED = {"capture_charge_authorization_expired", "charge_expired_for_capture", "capture_unauthorized_payment"}
 _NOTHING_HELD = {"requires_payment_method", "requires_confirmation", "requires_action"}
@@ -74,6 +82,7 @@ class Stripe:
     ) -> Authorised | Declined:
         """Hold an amount; see `handoff.payments.Payments`. The token is the id of a PaymentMethod."""
         deadline = Deadline(self._seconds)
+        refusal: ProviderError | None = None
         age = now_ms() - since
         if age >= KEY_TRUSTED_FOR:
             return self._find(order_id, deadline, gone=age >= NOTHING_AFTER)
@@ -99,14 +108,19 @@ class Stripe:
         except stripe.CardError as error:
             return Declined(error.code or "card_declined")
         except stripe.InvalidRequestError as error:
-            if error.param == "payment_method" or error.code in _CUSTOMERS_MISTAKES:
-                return Declined(error.code or "invalid_payment_method")
-            raise _no_answer(error) from None
+            reason = _customers_mistake(error, amount)
+            if reason:
+                return Declined(reason)
+            refusal = _no_answer(error)
+            if error.http_status != 400:
+                raise refusal from None
         except stripe.StripeError as error:
             if not isinstance(error, stripe.IdempotencyError) and not _is_replayed(error):
                 raise _no_answer(error) from None
         else:
             return self._held(intent, deadline)
+        if refusal:
+            return self._held_before(order_id, deadline, refusal)
         # The key will say nothing else until it is forgotten.
         return self._find(order_id, deadline, gone=False)
 
@@ -126,18 +140,34 @@ class Stripe:
 
     def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorised | Declined:
         """The outcome of an authorisation that can't be asked for by its key. Not found means no only if ``gone``."""
+        found = self._search(order_id, deadline)
+        if found:
+            return found
+        if gone:
+            return Declined("nothing was held")
+        raise Unknown("Stripe does not find the order yet")
+
+    def _held_before(self, order_id: str, deadline: Deadline, refusal: ProviderError) -> Authorised | Declined:
+        """The outcome of earlier requests for an authorisation, after one that was refused as such.
+
+        The same request was refused the same way. But Stripe refuses most of these before it looks at the key, so one
+        without our mistake may have come first: another version of ours made it, or the account was changed since.
+        """
+        found = self._search(order_id, deadline)
+        if found:
+            return found
+        raise NothingHeld(str(refusal))
+
+    def _search(self, order_id: str, deadline: Deadline) -> Authorised | Declined | None:
+        """The outcome of an order's authorisation by the order's id; None if search does not know it, or not yet."""
         try:
             query = f"metadata['order_id']:'{order_id}'"
             found = self._read(lambda options: self._intents.search({"query": query}, options), deadline).data
             # At most one holds anything; what search says of its state may be out of date.
             found.sort(key=lambda intent: intent.status in _NOTHING_HELD)
-            if found:
-                return self._held(self._retrieve(found[0].id, deadline), deadline)
+            return self._held(self._retrieve(found[0].id, deadline), deadline) if found else None
         except Unavailable as error:
             raise Unknown(str(error)) from None
-        if gone:
-            return Declined("nothing was held")
-        raise Unknown("Stripe does not find the order yet")
 
     def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorised | Declined:
         if intent.status == "processing":  # the answer that is kept with the key goes on saying so
@@ -265,6 +295,24 @@ def connect() -> Stripe:
     if not secret:
         raise settings.MissingSetting("STRIPE_SECRET_ID is empty; set the template's parameter StripeSecret")
     return Stripe(stripe_key.connect(secret), settings.text("STRIPE_API_BASE"))
+
+
+def _customers_mistake(error: stripe.InvalidRequestError, amount: int) -> str | None:
+    """Why what the customer sent can never be charged; None if the mistake is ours."""
+    code = error.code or ""
+    if code in _OUR_MISTAKES:
+        return None
+    if code in _AMOUNTS:
+        return code
+    if error.param == "amount":
+        return "amount_too_small" if amount < 1 else "amount_invalid"
+    if error.param == "payment_method" or code == "payment_intent_incompatible_payment_method":
+        return code or "invalid_payment_method"
+    if code.startswith("payment_method_"):
+        return code
+    # That a PaymentMethod was used before is said in words only. They are read here, and kept nowhere.
+    in_words_only = not code and not error.param
+    return "invalid_payment_method" if in_words_only and "PaymentMethod" in (error.user_message or "") else None
 
 
 def _no_answer(error: stripe.StripeError) -> ProviderError:
