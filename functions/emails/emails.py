@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -109,15 +110,16 @@ def tell_of_order(envelope: Envelope) -> None:
 
 
 def tell_of_address(envelope: Envelope) -> None:
-    """Tell a changed address at the old and at the new one; the pair is kept until both are told, or can't be."""
+    """Tell a changed address at the old and at the new one; the pair is kept until both are told, or a dead letter."""
     sequence = envelope.detail.metadata.sequence
     customer = _customers.get(envelope.profile.user_id)
     if customer is None or customer.sequence < sequence:
         raise NotYet("the customer is not as far as the event")
     change = customer.address_changes.get(str(sequence))
     if change is None:
-        _skip("the address has not changed, or both addresses have been told")
+        _skip("the address has not changed, or both addresses have been told or given up")
         return
+    forget = partial(_customers.told, customer.user_id, sequence)
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
@@ -127,9 +129,10 @@ def tell_of_address(envelope: Envelope) -> None:
                 sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
             except Permanent as error:  # the other address is to be told all the same
                 refused = error
-    _customers.told(customer.user_id, sequence)
     if refused:
-        raise refused
+        # Forgotten before, its message would be skipped if it came back, and never be a dead letter.
+        raise Permanent(str(refused), once_buried=forget)
+    forget()
     _tell_repeated(sent)
 
 

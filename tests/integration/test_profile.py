@@ -5,10 +5,12 @@ import json
 import pytest
 
 from handoff.customers import MOST_UNTOLD
-from support import wire
+from support import template, wire
 from support.messages import replayed
 
 EMAILS = "EmailsFunction"
+DAY = 86_400  # seconds
+COMES_BACK = 721  # just longer than the queue's visibility time-out, in seconds
 REFUSED = wire.refuse("AccessDeniedException")
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com"}
 
@@ -124,9 +126,11 @@ def test_the_pair_is_kept_until_both_addresses_are_told(world, api, printed):
     put(api)
     world.queues.until_quiet(EMAILS)
     put(api, email="hopper@example.com")
+    changed_at = world.clock.ms
     world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), nth=2)
     world.queues.deliver(EMAILS)
-    assert stored(world)["addressChanges"] == {"2": {"old": "grace@example.com", "new": "hopper@example.com"}}
+    pair = {"old": "grace@example.com", "new": "hopper@example.com", "at": changed_at}
+    assert stored(world)["addressChanges"] == {"2": pair}
 
     # WHEN it is tried again
     world.clock.forward(11)
@@ -172,13 +176,142 @@ def test_a_change_too_old_to_be_told_keeps_no_address(world, api):
     put(api, email="hopper@example.com")
     event = world.events()[-1]
     world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
-    world.clock.forward(31 * 86_400)
+    world.clock.forward(31 * DAY)
     # WHEN its event arrives
     world.queues.send(EMAILS, replayed(event))
     world.queues.deliver(EMAILS)
     # THEN it is not mailed, and the pair is forgotten
     assert len(told(world)) == 1
     assert stored(world)["addressChanges"] == {}
+
+
+@pytest.mark.parametrize("by_now", ["gone", "put into the table anew"])
+def test_a_change_too_old_to_be_told_of_a_customer_without_it_is_skipped(world, api, printed, by_now):
+    # GIVEN a change that comes to be told 31 days late, when its customer has nothing to forget
+    put(api)
+    event = world.events()[-1]
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
+    world.clock.forward(31 * DAY)
+    world.client("dynamodb").delete_item(TableName=world.table("CustomersTable"), Key={"userId": {"S": "grace"}})
+    if by_now != "gone":
+        world.customer("grace")
+    before = stored(world)
+    printed()
+    # WHEN its event arrives
+    world.queues.send(EMAILS, replayed(event))
+    world.queues.deliver(EMAILS)
+    # THEN it is done with, and nobody was made of it
+    assert printed()["EventsSkipped"].values == [1.0]
+    assert world.queues.waiting(EMAILS) == 0
+    assert stored(world) == before
+
+
+@pytest.mark.parametrize("fault", [wire.crash_before, wire.cannot_connect], ids=["crashed", "unreachable"])
+def test_a_refused_address_is_a_dead_letter_though_the_first_one_did_not_get_there(world, api, fault):
+    # GIVEN an address that the mail service refuses, and a dead letter that SQS never gets
+    put(api)
+    world.wire.always("sesv2.SendEmail", wire.refuse("BadRequestException"))
+    world.wire.always("sqs.SendMessage", fault)
+    world.queues.deliver(EMAILS)
+    assert world.queues.dead_letters(EMAILS) == []
+
+    # WHEN the event comes back
+    world.wire.heal()
+    world.wire.always("sesv2.SendEmail", wire.refuse("BadRequestException"))
+    world.clock.forward(COMES_BACK)
+    world.queues.deliver(EMAILS)
+
+    # THEN it is a dead letter, and only then no address is kept for it
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert "address" in letter.attributes["reason"]
+    assert stored(world)["addressChanges"] == {}
+
+
+@pytest.mark.parametrize("fault", [wire.crash_before, REFUSED], ids=["crashed", "refused"])
+@pytest.mark.parametrize("tries_before", [0, 1])
+def test_a_pair_that_was_not_forgotten_with_its_dead_letter_is_with_the_next(world, api, fault, tries_before):
+    # GIVEN a refused address whose dead letter was sent, and a pair that could not be forgotten then
+    put(api)
+    for _ in range(tries_before):
+        world.wire.on("sesv2.SendEmail", wire.crash_before)
+        world.queues.deliver(EMAILS)
+        world.clock.forward(COMES_BACK)
+    world.wire.always("sesv2.SendEmail", wire.refuse("BadRequestException"))
+    world.wire.on("dynamodb.UpdateItem", fault, where=world.touching("CustomersTable"))
+    world.queues.deliver(EMAILS)
+    assert stored(world)["addressChanges"].keys() == {"1"}
+
+    # WHEN the event comes back
+    world.clock.forward(COMES_BACK)
+    world.queues.deliver(EMAILS)
+
+    # THEN it is forgotten, at the price of a second letter
+    assert stored(world)["addressChanges"] == {}
+    assert len(world.queues.dead_letters(EMAILS)) == 2
+    assert world.queues.waiting(EMAILS) == 0
+
+
+@pytest.fixture
+def untold(world, api):
+    """As many changed addresses as may wait, none of which could be told: all are dead letters."""
+    world.wire.always("sesv2.SendEmail", wire.refuse("MessageRejected"))
+    for n in range(MOST_UNTOLD):
+        assert put(api, email=f"grace{n}@example.com").status == 200
+    for _ in range(6):
+        world.queues.deliver(EMAILS)
+        world.clock.forward(3_600)
+    assert len(world.queues.dead_letters(EMAILS)) == MOST_UNTOLD
+    return stored(world)
+
+
+def without_time(customer):
+    """As items were before a pair had a time."""
+    pairs = {key: {"old": pair.get("old"), "new": pair["new"]} for key, pair in customer["addressChanges"].items()}
+    return {**customer, "addressChanges": pairs}
+
+
+def test_addresses_that_are_not_told_yet_keep_nobody_from_changing_their_name(world, api, untold):
+    assert put(api, email="hopper@example.com").problem == "profile-busy"
+
+    assert put(api, name="Grace Hopper", email=untold["email"]).status == 200
+
+    assert stored(world)["addressChanges"] == untold["addressChanges"]
+
+
+@pytest.mark.parametrize("written", [dict, without_time], ids=["with its time", "without"])
+def test_addresses_that_can_not_be_told_any_more_are_forgotten_with_the_next_change(world, api, untold, written):
+    # GIVEN untold addresses, and a time after which neither queue has their events
+    world.put("CustomersTable", written(untold))
+    queues = template.of_type("AWS::SQS::Queue")
+    kept = sum(queues[name]["MessageRetentionPeriod"] for name in ("EmailsQueue", "EmailsDeadLetters"))
+    world.clock.forward(kept - 7 * 3_600)
+    assert put(api, email="hopper@example.com").status == 503
+    # WHEN it is over
+    world.clock.forward(7 * 3_600)
+    # THEN the address can be changed again, and is told, and no other is kept
+    assert put(api, email="hopper@example.com").status == 200
+    assert stored(world)["addressChanges"].keys() == {str(MOST_UNTOLD + 1)}
+    world.wire.heal()
+    world.queues.until_quiet(EMAILS)
+    assert [to for to, _ in told(world)] == [untold["email"], "hopper@example.com"]
+    assert stored(world)["addressChanges"] == {}
+
+
+def test_an_address_without_a_time_or_a_remembered_step_is_not_kept(world, api, untold):
+    world.put("CustomersTable", {**without_time(untold), "history": []})
+
+    assert put(api, email="hopper@example.com").status == 200
+
+    assert stored(world)["addressChanges"].keys() == {str(MOST_UNTOLD + 1)}
+
+
+def test_an_address_without_a_time_is_told_all_the_same(world, api):
+    put(api)
+    world.put("CustomersTable", without_time(stored(world)))
+
+    world.queues.until_quiet(EMAILS)
+
+    assert [to for to, _ in told(world)] == ["grace@example.com"]
 
 
 def test_an_old_address_that_bounced_is_not_written_to(world, api):
@@ -352,6 +485,8 @@ def test_a_customer_whose_changes_are_not_told_yet_has_to_wait(world, api):
         ({"email": "a b@example.com"}, "email"),
         ({"email": "a@example.com\nBcc: b@example.com"}, "email"),
         ({"email": "x" * 255 + "@example.com"}, "email"),
+        ({"email": "a..b@example.com"}, "email"),
+        ({"email": "a@b-.com"}, "email"),
         ({"email": None}, "email"),
         ({"admin": True}, "admin"),
     ],

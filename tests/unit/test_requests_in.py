@@ -24,6 +24,11 @@ def get(query=""):
     return event("GET", f"/orders{query}", None, {}, CLAIMS)
 
 
+def put(**profile):
+    """A request to change one's profile."""
+    return event("PUT", "/me", json.dumps({"name": "Ada"} | profile), {"Content-Type": "application/json"}, CLAIMS)
+
+
 def fields(refused):
     return [error["field"] for error in refused.value.document["errors"]]
 
@@ -122,6 +127,50 @@ def test_the_fields_of_unknown_products_are_found():
     sent = post(body((MUG, 1), ("NO-1", 1), (TEE, 1), ("NO-2", 1), ("NO-1", 1)))
 
     assert list(requests_in.fields_of(sent, ["NO-1", "NO-2"])) == ["lines.1.sku", "lines.3.sku", "lines.4.sku"]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "a@b.c",
+        "a.b.c@example.com",
+        "ada+shop@mail.example.co.uk",
+        "!#$%&'*+/=?^_`{|}~-@example.com",
+        "-a-@3-m.example",
+        "a@xn--bcher-kva.example",
+        "x" * 64 + "@" + "x" * 63 + ".example",
+    ],
+)
+def test_an_address_that_mail_services_take_is_taken(email):
+    assert requests_in.profile(put(email=email)).email == email
+
+
+@pytest.mark.parametrize(
+    ("email", "wrong"),
+    [
+        (".a@example.com", "a dot before the @"),
+        ("a.@example.com", "a dot before the @"),
+        ("a..b@example.com", "a dot before the @"),
+        (".@example.com", "a dot before the @"),
+        ("a@-b.com", "a hyphen"),
+        ("a@b-.com", "a hyphen"),
+        ("a@b.-com", "a hyphen"),
+        ("a@b.com-", "a hyphen"),
+        ("a@-.com", "a hyphen"),
+        ("a@b..com", "pattern"),
+        ("a@.com", "pattern"),
+        ("a@b@example.com", "pattern"),
+        ("a@example.com.", "pattern"),
+        ("a@example.com\n", "pattern"),
+    ],
+)
+def test_an_address_that_no_mail_service_takes_is_refused_with_what_is_wrong(email, wrong):
+    with pytest.raises(problems.Problem) as refused:
+        requests_in.profile(put(email=email))
+    (error,) = refused.value.document["errors"]
+    assert error["field"] == "email"
+    assert wrong in error["message"]
+    assert email not in error["message"]
 
 
 def test_a_page_has_twenty_orders_unless_told_otherwise():

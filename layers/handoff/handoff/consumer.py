@@ -56,7 +56,14 @@ M = TypeVar("M", bound=Message)
 
 
 class Permanent(Exception):
-    """No retry can mend this; the text becomes the dead letter's reason, so it holds no personal data."""
+    """No retry can mend this; the text becomes the dead letter's reason, so it holds no personal data.
+
+    ``once_buried`` is done when the dead letter is sent, and not before: until then the message has to fail again.
+    """
+
+    def __init__(self, reason: str, *, once_buried: Callable[[], object] = lambda: None) -> None:
+        super().__init__(reason)
+        self.once_buried = once_buried
 
 
 class NotYet(Exception):
@@ -146,7 +153,7 @@ class Consumer(Generic[M]):
         if isinstance(error, (Permanent, WrongEvent)) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             logger.error("Failed for good", receives=receives, exc_info=error)
-            return self._bury(record, _reason(error))
+            return self._bury(record, error)
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
         logger.warning("Failed, and will be tried again", receives=receives, exc_info=error)
         pause = round(BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0))
@@ -157,8 +164,8 @@ class Consumer(Generic[M]):
         )
         return False
 
-    def _bury(self, record: SQSRecord, reason: str) -> bool:
-        attributes = {"reason": reason, "consumer": self.name, "eventId": self._event_id(record.body)}
+    def _bury(self, record: SQSRecord, error: BaseException) -> bool:
+        attributes = {"reason": _reason(error), "consumer": self.name, "eventId": self._event_id(record.body)}
         trace = record.attributes.aws_trace_header
         traced: Any = (
             {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}}
@@ -175,6 +182,8 @@ class Consumer(Generic[M]):
                 **traced,
             )
         )
+        if buried and isinstance(error, Permanent):
+            buried = self._quietly(error.once_buried)
         if buried:
             self.done(record)
         return buried
@@ -186,11 +195,11 @@ class Consumer(Generic[M]):
             return "unknown"
 
     def _quietly(self, call: Callable[[], object]) -> bool:
-        """A call to SQS that may fail: the message is still in its queue then, and comes back."""
+        """A call to AWS that may fail: the message is still in its queue then, and comes back."""
         try:
             call()
         except aws.ERRORS as error:
-            logger.warning("SQS did not take a request; the message comes back", exc_info=error)
+            logger.warning("AWS did not take a request; the message comes back", exc_info=error)
             return False
         return True
 

@@ -1,11 +1,12 @@
 """Customers: how a profile changes, and how customers are kept in DynamoDB."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, events, ids
-from handoff.clock import Deadline, to_iso
+from handoff.clock import Deadline, from_iso, to_iso
 from handoff.errors import ProfileBusy
 from handoff.model import AddressChange, Customer, HistoryEntry
 from handoff.unfinished import FIRST_LOOK_AFTER, UnfinishedStore, readable
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 MOST_UNTOLD = 10  # changes that may wait for their event or their mails; beyond, a customer has to wait
+# How long a changed address can still be told: its event is 4 days in the queue and 14 among the dead letters, at most
+# (MessageRetentionPeriod of both in template.yaml).
+_TELLABLE = 18 * 86_400_000  # ms
 _REMEMBERED = 20  # steps of the history that are kept
 _TRIES = 4
 
@@ -42,7 +46,8 @@ def changed(
     fields = [field for field, old, new in (("name", was.name, name), ("email", was.email, email)) if old != new]
     if not fields:
         return None
-    if max(len(was.outbox), len(was.address_changes)) >= MOST_UNTOLD:
+    untold = _untold(was, now)
+    if len(was.outbox) >= MOST_UNTOLD or ("email" in fields and len(untold) >= MOST_UNTOLD):
         raise ProfileBusy()
     sequence = was.sequence + 1
     key = str(sequence)
@@ -52,7 +57,7 @@ def changed(
     )
     entry = HistoryEntry(sequence=sequence, status="UPDATED", at=to_iso(now), transition_id=change_id)
     told = "" if was.email_problem else was.email  # no mail goes to an address that is marked
-    moved = {key: AddressChange(old=told, new=email)} if "email" in fields else {}
+    moved = {key: AddressChange(old=told, new=email, at=now)} if "email" in fields else {}
     after = was.model_copy(
         update={
             "name": name,
@@ -61,12 +66,22 @@ def changed(
             "sequence": sequence,
             "history": (*was.history, entry)[-_REMEMBERED:],
             "outbox": {**was.outbox, key: event},
-            "address_changes": {**was.address_changes, **moved},
+            "address_changes": {**untold, **moved},
             "due_at": now + FIRST_LOOK_AFTER,
             "unfinished_since": was.unfinished_since or now,
         }
     )
     return ProfileChange(change_id, before, after)
+
+
+def _untold(customer: Customer, now: int) -> dict[str, AddressChange]:
+    """The changed addresses that can still be told. One without a time of its own goes by its step's."""
+    steps = {str(entry.sequence): from_iso(entry.at) for entry in customer.history}
+    return {
+        sequence: change
+        for sequence, change in customer.address_changes.items()
+        if now - (change.at or steps.get(sequence, 0)) < _TELLABLE
+    }
 
 
 class CustomerStore:
@@ -118,14 +133,15 @@ class CustomerStore:
         raise ProfileBusy()
 
     def told(self, user_id: str, sequence: int) -> None:
-        """Forget a changed address: the old and the new one have been told."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=aws.to_item({"userId": user_id}),
-            UpdateExpression="REMOVE addressChanges.#sequence",
-            ConditionExpression="attribute_exists(userId)",
-            ExpressionAttributeNames={"#sequence": str(sequence)},
-        )
+        """Forget a changed address, if it is still kept: the old and the new one have been told, or given up."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({"userId": user_id}),
+                UpdateExpression="REMOVE addressChanges.#sequence",
+                ConditionExpression="attribute_exists(addressChanges)",
+                ExpressionAttributeNames={"#sequence": str(sequence)},
+            )
 
     def mark(self, user_id: str, email: str, problem: str) -> bool:
         """Mark a customer's address as unusable, if it is still theirs; returns whether it is."""
@@ -143,14 +159,16 @@ class CustomerStore:
 
     def _writing(self, change: ProfileChange) -> "TransactWriteItemTypeDef":
         """The write of a change, if the customer is still at the sequence that was read."""
-        after, seen = change.after, change.before.sequence if change.before else 0
+        before, after = change.before, change.after
+        seen = before.sequence if before else 0
         stored = after.model_dump(mode="json", by_alias=True, exclude_none=True)
         stored["unfinished"] = ids.shard(after.user_id, self._shards)
         sets = ["unfinishedSince = if_not_exists(unfinishedSince, :unfinishedSince)"]
         names: dict[str, str] = {}
         values = {":unfinishedSince": stored["unfinishedSince"], ":seen": seen}
+        removes = ["emailProblem"] if str(after.sequence) in after.address_changes else []
         changed = ["name", "email", "sequence", "history", "unfinished", "dueAt"]
-        if seen == 0:  # new, or put into the table by somebody else: the maps may not be there yet
+        if before is None or seen == 0:  # new, or put into the table by somebody else: the maps may not be there yet
             changed += ["outbox", "addressChanges"]
         else:
             names["#key"] = key = str(after.sequence)
@@ -159,15 +177,17 @@ class CustomerStore:
             if key in stored["addressChanges"]:
                 sets.append("addressChanges.#key = :pair")
                 values[":pair"] = stored["addressChanges"][key]
+            gone = sorted(before.address_changes.keys() - after.address_changes.keys())
+            names |= {f"#gone{n}": sequence for n, sequence in enumerate(gone)}
+            removes += [f"addressChanges.#gone{n}" for n in range(len(gone))]
         sets += [f"#{field} = :{field}" for field in changed]
         names |= {f"#{field}": field for field in changed}
         values |= {f":{field}": stored[field] for field in changed}
-        removes = " REMOVE emailProblem" if str(after.sequence) in after.address_changes else ""
         return {
             "Update": {
                 "TableName": self._table,
                 "Key": aws.to_item({"userId": after.user_id}),
-                "UpdateExpression": "SET " + ", ".join(sets) + removes,
+                "UpdateExpression": "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else ""),
                 "ConditionExpression": "#sequence = :seen"
                 + (" OR attribute_not_exists(#sequence)" if not seen else ""),
                 "ExpressionAttributeNames": names,

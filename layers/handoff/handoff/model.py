@@ -183,10 +183,11 @@ class Product(Model):
 
 
 class AddressChange(Model):
-    """A changed e-mail address, kept until the old and the new one have been told."""
+    """A changed e-mail address, kept until the old and the new one have been told; ``at`` in epoch milliseconds."""
 
     old: str | None = None
     new: str
+    at: int | None = None  # items of earlier releases have none
 
 
 class Customer(Aggregate):
