@@ -11,14 +11,13 @@ from pydantic.alias_generators import to_camel
 
 from handoff import aws
 from handoff.clock import Deadline
+from handoff.model import SKU
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _WRITE_SECONDS = 20.0
-
-Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Strict(BaseModel):
@@ -41,7 +40,7 @@ class Entry(Strict):
     by orders, and by a ``delivery``.
     """
 
-    sku: Sku
+    sku: Annotated[str, StringConstraints(pattern=SKU)]
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     unit_price: int = Field(ge=0, le=10**9)
     available: int = Field(default=0, ge=0, le=10**9)
@@ -102,7 +101,8 @@ def count_deliveries(client: "DynamoDBClient", table: str, markers: str, entries
     """Add the entries' deliveries to the stock of their products; returns how many had not been counted before.
 
     ``markers`` is the idempotency table. It keeps the id of each delivery for good, as an item of its own: the product
-    would grow with each, and orders write and read it.
+    would grow with each, and orders write and read it. An earlier version did keep them there, as ``deliveries``: what
+    that one has counted is not counted again.
 
     Raises
     ------
@@ -156,11 +156,12 @@ def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, deliv
             "TableName": table,
             "Key": aws.to_item({"sku": sku}),
             "UpdateExpression": "ADD available :units",
-            "ExpressionAttributeValues": aws.to_item({":units": delivery.units}),
+            "ConditionExpression": "NOT contains(deliveries, :id)",
+            "ExpressionAttributeValues": aws.to_item({":units": delivery.units, ":id": delivery.id}),
         }
     }
     try:
         aws.write(client, [marker, stock], Deadline(_WRITE_SECONDS))
-    except aws.ConditionFailed:  # only the marker has a condition
+    except aws.ConditionFailed:  # either of them knows the id
         return False
     return True

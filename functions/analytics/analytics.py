@@ -50,17 +50,20 @@ class Batch:
         countable = [envelope for envelope in envelopes if envelope.detail_type in _COUNTED]
         try:
             generations = _generations.read()
-            orders = _orders.get_many(envelope.order.order_id for envelope in countable)
+            orders, unreadable = _orders.look_up(envelope.order.order_id for envelope in countable)
         except aws.ERRORS as error:
             self._errors = {envelope.event_id: error for envelope in countable}
             return
         sales = {}
         for envelope in countable:
-            found = sale(envelope, orders.get(envelope.order.order_id))
-            if found is None:
-                self._errors[envelope.event_id] = NotYet("the order is not as far as its event")
-            else:
+            order_id = envelope.order.order_id
+            found = sale(envelope, orders.get(order_id))
+            if found:
                 sales[envelope.event_id] = found
+            elif order_id in unreadable:  # tried again all the same: it may be mended, or the code that reads it
+                self._errors[envelope.event_id] = NotYet(f"order {order_id} is not readable")
+            else:
+                self._errors[envelope.event_id] = NotYet(f"order {order_id} is not as far as its event")
         groups = _sales.groups(list(sales.values()))
         deadline = Deadline(WRITING)  # what is left out by then comes back
         for generation, group in product(generations.counted, groups):

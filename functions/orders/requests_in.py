@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 import problems
 from answers import ORDER_ID
 from handoff import ids
-from handoff.model import MAX_LINES, MAX_QUANTITY, Address
+from handoff.model import MAX_LINES, MAX_QUANTITY, SKU, Address
 from handoff.placing import Placement
 
 MAX_BODY_BYTES = 64 * 1024
@@ -31,7 +31,7 @@ _EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-
 _BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _ONE_LINE = rf"^[^{_BREAKS}]*[^\s{_BREAKS}][^{_BREAKS}]*$"
 
-Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Sku = Annotated[str, StringConstraints(pattern=SKU)]
 
 
 def _text(longest: int) -> Any:

@@ -1,6 +1,7 @@
 """Analytics: every order counted exactly once, on the day on which it was placed."""
 
 import json
+from decimal import Decimal
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
@@ -237,6 +238,26 @@ def test_an_order_that_is_not_there_yet_does_not_hold_up_its_neighbours(world):
 
     assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
     assert world.queues.waiting(ANALYTICS) == 1
+
+
+def test_an_order_that_is_not_readable_is_told_from_one_that_is_not_there_and_takes_no_neighbour_along(world):
+    # GIVEN three orders, one of which is none any more, and the event of an order that there is not
+    broken, *_ = place(world, 3)
+    world.change("OrdersTable", {"orderId": broken}, total=Decimal("1.5"))
+    world.queues.send(ANALYTICS, message("order_placed", "ord_unseen", 1))
+
+    # WHEN their batch is delivered, and what is left of it as often as it comes back
+    assert world.queues.deliver(ANALYTICS) == 4
+    while world.queues.waiting(ANALYTICS):
+        world.clock.forward(3600)
+        world.queues.deliver(ANALYTICS)
+
+    # THEN the good ones are counted, and each dead letter says what is the matter with its order
+    assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
+    assert {letter.attributes["reason"] for letter in world.queues.dead_letters(ANALYTICS)} == {
+        f"order {broken} is not readable",
+        "order ord_unseen is not as far as its event",
+    }
 
 
 def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, order_id):

@@ -169,8 +169,47 @@ def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
 
     answer = api.cancel(order["orderId"])
 
-    assert (answer.status, answer.problem) == (409, "in-progress")
-    assert int(answer.headers["retry-after"]) > 0
+    assert (answer.status, answer.problem, answer.headers["retry-after"]) == (409, "in-progress", "25")
+    assert answer.json["detail"] == "The order is still being placed. Send the same request again in 25 s."
+
+
+def test_an_order_that_nobody_is_placing_now_says_when_it_is_given_up(world, api):
+    # GIVEN an order whose request was answered with 503 and has let go of it
+    order_id = api.place(body(token="tok_timeout")).json["orderId"]
+    world.clock.forward(30)
+
+    # WHEN it is to be cancelled
+    answer = api.cancel(order_id)
+
+    # THEN the answer says that nobody is at it, and what becomes of it
+    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "in-progress", order_id)
+    assert answer.json["detail"] == (
+        "Nobody is placing the order now. It is given up within 630 s, "
+        "unless POST /orders with its Idempotency-Key goes on with it."
+    )
+    # AND so it comes, by the time that it said
+    assert answer.headers["retry-after"] == "630"
+    world.settle_down(630 // 60)
+    assert api.cancel(order_id).problem == "not-cancellable"
+
+
+def test_an_order_whose_request_died_is_placed_by_nobody_once_its_lease_is_over(world, api):
+    world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
+    with pytest.raises(Crash):
+        api.place(body())
+    (order,) = world.items("OrdersTable")
+
+    world.clock.forward(25)
+
+    assert api.cancel(order["orderId"]).headers["retry-after"] == "635"
+
+
+def test_an_order_that_should_have_been_given_up_by_now_is_so_in_a_minute(world, api):
+    order_id = api.place(body(token="tok_timeout")).json["orderId"]
+
+    world.clock.forward(3600)
+
+    assert api.cancel(order_id).headers["retry-after"] == "60"
 
 
 def test_a_rejected_order_cannot_be_cancelled(api):

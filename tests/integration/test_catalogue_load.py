@@ -103,6 +103,14 @@ def test_a_delivery_is_known_however_many_and_however_long_ago(world, count):
     assert world.item("ProductsTable", sku=MUG) == before | {"available": 40}
 
 
+def test_a_delivery_whose_id_an_earlier_version_kept_on_the_product_is_known(world, count):
+    world.change("ProductsTable", {"sku": MUG}, deliveries={"monday"})
+
+    assert count(delivered("monday", 5)) == count(delivered("monday", 5)) == 0
+    assert count(delivered("tuesday", 1)) == 1
+    assert world.available() == 11
+
+
 @pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after, wire.lose_request, wire.lose_response])
 def test_a_delivery_whose_command_fails_is_counted_once_by_the_next(world, count, fault):
     world.wire.always("dynamodb.TransactWriteItems", fault)

@@ -238,6 +238,24 @@ def test_a_provider_that_does_not_answer_is_503_and_the_same_key_goes_on_at_once
     assert world.available() == 9
 
 
+def test_a_lease_that_cannot_be_given_back_does_not_change_the_answer(world, api, logged):
+    # GIVEN a provider that does not answer, and a table that does not take the lease back
+    world.wire.always("dynamodb.UpdateItem", wire.lose_request, where=lambda call: ":leaseUntil" in call.values)
+
+    # WHEN an order is placed
+    first = api.place(body(token="tok_timeout"))
+
+    # THEN the client is told how to go on all the same, and the log why it will take a while
+    assert (first.status, first.problem) == (503, "try-later")
+    assert first.headers["location"] == f"/orders/{first.json['orderId']}"
+    (line,) = [line for line in logged().splitlines() if "The lease ends by itself" in line]
+    assert "ReadTimeoutError" in line
+    # AND the same key goes on once the lease is over
+    world.wire.heal()
+    world.clock.forward(25)
+    assert api.place(body(token="tok_timeout")).status == 201
+
+
 def test_the_pending_order_is_to_be_seen_where_the_location_says(api):
     first = api.place(body(token="tok_timeout"))
 

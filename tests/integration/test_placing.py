@@ -288,6 +288,16 @@ def test_a_product_that_is_newer_than_the_copy_can_be_ordered(world, warm):
     assert warm.place(body((TEE, 1))).status == 201
 
 
+@pytest.mark.parametrize("change", [{"unitPrice": "dear"}, {"unitPrice": "1250"}, {"listed": "true"}])
+def test_a_product_whose_row_has_become_none_since_the_copy_was_made_is_not_on_sale(world, warm, change):
+    world.change("ProductsTable", {"sku": MUG}, **change)
+
+    answer = warm.place(body())
+
+    assert (answer.status, answer.fields) == (400, ["lines.0.sku"])
+    assert world.items("OrdersTable") == []
+
+
 # --- contention -------------------------------------------------------------------------------------------------------
 
 
@@ -353,7 +363,7 @@ def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm, 
 
     # THEN the provider is not asked, nobody says that it did not answer, and the same key goes on at once
     assert (answer.status, answer.problem) == (503, "try-later")
-    assert answer.json["detail"].startswith("The time that a request has was over. ")
+    assert answer.json["detail"].startswith("This request ran out of time. ")
     assert "No time was left to ask the payment provider" in logged()
     assert "The payment provider gave no answer" not in logged()
     assert world.items("SandboxTable") == []
@@ -387,6 +397,6 @@ def test_an_order_is_not_priced_again_when_there_is_no_time_left_for_it(world, w
 
     # THEN no call is begun that might not end in time, and the next request says what is wrong
     assert (answer.status, answer.problem) == (503, "try-later")
-    assert answer.json["detail"].startswith("The time that a request has was over. ")
+    assert answer.json["detail"].startswith("This request ran out of time. ")
     assert "GetItem" not in [call.operation for call in calls]
     assert warm.place(body()).fields == ["lines.0.sku"]

@@ -165,7 +165,20 @@ def test_a_token_that_names_nobody_is_401(world, path, claims):
     assert (answer.status, answer.problem) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize("wrong", [{}, {"name": "Cup", "unitPrice": Decimal("9.99"), "available": 1}])
+_CUP = {"name": "Cup", "unitPrice": 900, "available": 1, "listed": True}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        _CUP | {"unitPrice": Decimal("9.99")},
+        _CUP | {"unitPrice": "900"},
+        _CUP | {"available": "1"},
+        _CUP | {"listed": "true"},
+        {name: value for name, value in _CUP.items() if name != "listed"},
+    ],
+)
 def test_a_row_that_is_no_product_closes_no_shop(world, wrong, logged):
     # GIVEN a row that somebody has put into the table by hand
     world.put("ProductsTable", {"sku": "CUP", **wrong})

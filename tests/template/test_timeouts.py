@@ -203,7 +203,7 @@ class SlowOrders(OrderStore):
         self._clock.taking(aws.LONGEST_CALL, found)() if found else super().reserve(order, deadline)
 
 
-PRODUCT = Product(sku="MUG", name="Mug", unit_price=100, available=9)
+PRODUCT = Product(sku="MUG", name="Mug", unit_price=100, available=9, listed=True)
 PLACEMENT = Placement(
     user_id="user",
     idempotency_key="key",

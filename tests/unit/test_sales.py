@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.sales import MOST_ITEMS, Sale, SalesStore
+from handoff.aws import ITEMS_PER_WRITE
+from handoff.sales import Sale, SalesStore
 from support.orders import line, order
 
 
@@ -66,5 +67,5 @@ def test_no_group_is_too_large_and_no_sale_is_lost(orders):
 
     grouped = groups(sales)
 
-    assert all(items(group) <= MOST_ITEMS for group in grouped)
+    assert all(items(group) <= ITEMS_PER_WRITE for group in grouped)
     assert [sale for group in grouped for sale in group] == sales

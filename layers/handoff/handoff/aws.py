@@ -26,6 +26,7 @@ ERRORS = (BotoCoreError, ClientError)
 
 _CONFLICT_TRIES = 8
 KEYS_PER_READ = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+ITEMS_PER_WRITE = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _FAILED = "ConditionalCheckFailed"
 # Reasons for which a transaction is cancelled and that pass by themselves. Source:
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html

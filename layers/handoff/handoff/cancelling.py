@@ -1,5 +1,7 @@
 """Cancelling an order, as long as it has not been prepared."""
 
+from math import ceil
+
 from handoff import errors, transitions
 from handoff.aws import Contended
 from handoff.clock import Deadline, now_ms
@@ -7,6 +9,8 @@ from handoff.model import Order, Status
 from handoff.order_store import Overtaken
 from handoff.placing import Shop, in_progress, publish
 from handoff.telemetry import MetricUnit, metrics
+
+_SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
 
 
 def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
@@ -44,6 +48,10 @@ def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
 
 
 def _refusal(order: Order) -> errors.RequestError:
-    if order.status is Status.PENDING:
+    if order.status is not Status.PENDING:
+        return errors.NotCancellable(order.order_id, order.status)
+    now = now_ms()
+    if order.lease_until > now:
         return in_progress(order)
-    return errors.NotCancellable(order.order_id, order.status)
+    given_up_in = max(order.expires_at - now, 0) + _SWEEP
+    return errors.InProgress(order.order_id, ceil(given_up_in / 1000), abandoned=True)

@@ -45,10 +45,18 @@ class KeyReused(RequestError):
 
 
 class InProgress(RequestError):
-    """An earlier request with this key is still being worked on; ``retry_after`` in seconds."""
+    """An earlier request has begun to place the order; ``retry_after`` in seconds.
 
-    def __init__(self, order_id: str, retry_after: int) -> None:
-        super().__init__(f"The order is still being placed. Send the same request again in {retry_after} s.")
+    It is still at it, or it has ``abandoned`` the order, which is given up within that time.
+    """
+
+    def __init__(self, order_id: str, retry_after: int, *, abandoned: bool = False) -> None:
+        super().__init__(
+            f"Nobody is placing the order now. It is given up within {retry_after} s, "
+            "unless POST /orders with its Idempotency-Key goes on with it."
+            if abandoned
+            else f"The order is still being placed. Send the same request again in {retry_after} s."
+        )
         self.order_id = order_id
         self.retry_after = retry_after
 

@@ -11,6 +11,7 @@ from handoff.clock import from_iso
 
 MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
 MAX_QUANTITY = 999
+SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class Model(BaseModel):
@@ -173,13 +174,18 @@ class Shipment(Model):
 
 
 class Product(Model):
-    """A product of the catalogue. ``available`` is what is left to sell; a delisted one is kept, not deleted."""
+    """A product of the catalogue. ``available`` is what is left to sell; a delisted one is kept, not deleted.
+
+    Strict, as the condition is under which it is reserved: else a row would be shown that nobody could ever order.
+    """
+
+    model_config = ConfigDict(strict=True)
 
     sku: str
     name: str
     unit_price: int
     available: int
-    listed: bool = True
+    listed: bool
 
 
 class AddressChange(Model):

@@ -26,7 +26,7 @@ class Repeated(Exception):
 
 
 class Refused(Exception):
-    """Some products could not be reserved; each is attached as it stands, None if there is no such product."""
+    """Some products could not be reserved; each is attached as it stands, None if there is none that is readable."""
 
     def __init__(self, products: Mapping[str, Product | None]) -> None:
         super().__init__(f"not reservable: {', '.join(products)}")
@@ -61,8 +61,13 @@ class OrderStore:
 
     def get_many(self, order_ids: Iterable[str]) -> dict[str, Order]:
         """The orders as they stand now, by id; what does not exist, or is no order, is left out."""
+        return self.look_up(order_ids)[0]
+
+    def look_up(self, order_ids: Iterable[str]) -> tuple[dict[str, Order], set[str]]:
+        """The orders as they stand now, by id, and the ids of what is there but is no order."""
         items = aws.batch_get(self._client, self._orders, "orderId", order_ids)
-        return {order_id: order for order_id, item in items.items() if (order := readable(Order, item, "orderId"))}
+        orders = {order_id: order for order_id, item in items.items() if (order := readable(Order, item, "orderId"))}
+        return orders, items.keys() - orders.keys()
 
     def list_of(
         self, user_id: str, limit: int, after: Mapping[str, str] | None = None
@@ -339,4 +344,4 @@ def _order(item: Mapping[str, Any] | None) -> Order | None:
 def _refused(order: Order, images: Mapping[int, Mapping[str, Any]]) -> dict[str, Product | None]:
     """The products that failed their condition; the order itself is the transaction's item 0."""
     failed = {line.sku: images[n] for n, line in enumerate(order.lines, start=1) if n in images}
-    return {sku: Product.model_validate(image) if image else None for sku, image in failed.items()}
+    return {sku: readable(Product, image, "sku") if image else None for sku, image in failed.items()}

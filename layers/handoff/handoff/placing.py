@@ -6,7 +6,7 @@ from math import ceil
 from typing import NoReturn
 
 from handoff import errors, ids, payments, transitions
-from handoff.aws import LONGEST_CALL, Contended
+from handoff.aws import ERRORS, LONGEST_CALL, Contended
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.catalogue import Catalogue
 from handoff.clock import Deadline, now_ms, to_iso
@@ -23,7 +23,7 @@ LEASE = 25_000  # ms: no attempt outlives its function's timeout
 GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
 _PRICING_TRIES = 3
 _BUSY = "There is much to do just now."
-_SLOW = "The time that a request has was over."
+_SLOW = "This request ran out of time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +223,10 @@ def _ended_by(overtaken: Overtaken, order: Order) -> Exception:
 
 
 def _give_back(shop: Shop, order: Order, deadline: Deadline) -> None:
+    """End our lease, best effort: whatever comes of it, the answer is what brought us here."""
     try:
         shop.orders.give_back(order, deadline)
-    except (Overtaken, Contended) as error:
+    except (Overtaken, Contended, *ERRORS) as error:
         logger.info("The lease ends by itself", order_id=order.order_id, exc_info=error)
 
 

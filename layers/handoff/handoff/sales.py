@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-MOST_ITEMS = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+MOST_ITEMS = aws.ITEMS_PER_WRITE
 ALL = "all"  # the counter of a day's orders as such, beside those of its products
 PRODUCT = "sku#"  # what the counter of a product begins with
 

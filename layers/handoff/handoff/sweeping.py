@@ -26,7 +26,7 @@ _SHORTEST_PAUSE = 60_000  # ms
 # ms: it ends within a run, so the run after that is the one that tries again, four minutes on. Alarms look at five.
 _LONGEST_PAUSE = 180_000
 _WRITE_SECONDS = 10.0
-CLEARED_TOGETHER = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+CLEARED_TOGETHER = aws.ITEMS_PER_WRITE
 
 
 class Sweep:
