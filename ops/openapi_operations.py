@@ -125,7 +125,7 @@ OPERATIONS = [
         "A changed address is told at the old one and the new one.",
         answers.Profile,
         body=requests_in.ProfileIn,
-        problems=(*_BODY, "unauthenticated", "profile-busy"),
+        problems=(*_BODY, "unauthenticated", "too-many-addresses", "profile-busy"),
         links={"getProfile": {"operationId": "getProfile"}},
     ),
     Operation(

@@ -51,6 +51,7 @@ EXAMPLES = [
     problems.internal(),
     problems.unavailable(),
     problems.of(errors.TryLater(_ORDER, "The payment provider does not answer.")),
+    problems.of(errors.TooManyAddresses(3600)),
     problems.of(errors.ProfileBusy()),
 ]
 BY_NAME: dict[str, Problem] = {problem.name: problem for problem in EXAMPLES}

@@ -123,7 +123,7 @@ def tell_of_address(envelope: Envelope) -> None:
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
-            mail = mails.address_changed(customer, is_new=recipient == "new")
+            mail = mails.address_changed(is_new=recipient == "new")
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
             try:
                 sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))

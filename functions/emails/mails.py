@@ -33,17 +33,17 @@ def on_its_way(order: "Order", customer: "Customer") -> Mail:
     return _mail(order, customer, "Your order is on its way", "Your order is packed and on its way to you.")
 
 
-def address_changed(customer: "Customer", *, is_new: bool) -> Mail:
-    """The customer's address has changed; said at both, so that a stranger's change does not go unnoticed."""
+def address_changed(*, is_new: bool) -> Mail:
+    """The customer's address has changed; said at both, so that a stranger's change does not go unnoticed.
+
+    Nobody has checked whose the addresses are, so there is nothing in it that the customer has typed.
+    """
     title = "Your e-mail address was changed"
     if is_new:
-        news = "From now on, we write to you at this address."
+        news = "From now on, we write to you at this address. If you are no customer of ours, please tell us."
     else:
         news = "From now on, we write to another address. If it was not you who changed it, please tell us at once."
-    text = f"Hello {customer.name},\n\n{news}\n"
-    return Mail(
-        subject=title, text=text, html=_page(title, f"<p>Hello {escape(customer.name)},</p><p>{escape(news)}</p>")
-    )
+    return Mail(subject=title, text=f"Hello,\n\n{news}\n", html=_page(title, f"<p>Hello,</p><p>{escape(news)}</p>"))
 
 
 def _mail(order: "Order", customer: "Customer", title: str, news: str) -> Mail:

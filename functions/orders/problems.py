@@ -135,6 +135,9 @@ def of(error: errors.RequestError) -> Problem:
         case errors.ProfileBusy():
             later = {"retry-after": str(error.retry_after)}
             return Problem(503, "profile-busy", "Too many changes at once", detail, headers=later)
+        case errors.TooManyAddresses():
+            later = {"retry-after": str(error.retry_after)}
+            return Problem(429, "too-many-addresses", "Too many new addresses", detail, headers=later)
         case errors.TryLater():
             later = {"retry-after": str(error.retry_after), "location": f"/orders/{error.order_id}"}
             return Problem(503, "try-later", "Not finished yet", detail, headers=later, orderId=error.order_id)

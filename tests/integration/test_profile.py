@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handoff.customers import MOST_UNTOLD
+from handoff.customers import MOST_UNTOLD, REMEMBERED
 from support import template, wire
 from support.messages import replayed
 
@@ -262,6 +262,33 @@ def untold(world, api):
         world.clock.forward(3_600)
     assert len(world.queues.dead_letters(EMAILS)) == MOST_UNTOLD
     return stored(world)
+
+
+def test_strangers_are_not_written_to_as_often_as_one_likes(world, api):
+    # GIVEN a customer who has given one new address an hour for most of a day
+    for n in range(REMEMBERED):
+        assert put(api, email=f"stranger{n}@example.com").status == 200
+        world.queues.until_quiet(EMAILS)
+        world.clock.forward(3_600)
+    mails = len(world.mails())
+    # WHEN another one is given
+    answer = put(api, email="hopper@example.com")
+    # THEN it is refused until the first is a day ago, and nothing but the address is
+    assert (answer.status, answer.problem) == (429, "too-many-addresses")
+    wait = int(answer.headers["retry-after"])
+    assert 0 < wait <= DAY - REMEMBERED * 3_600
+    assert put(api, name="Grace Hopper", email=f"stranger{REMEMBERED - 1}@example.com").status == 200
+    world.queues.until_quiet(EMAILS)
+    assert len(world.mails()) == mails
+    assert put(api, email="hopper@example.com").status == 429
+    world.clock.forward(wait + 3_700)  # the changed name was one more
+    assert put(api, email="hopper@example.com").status == 200
+
+
+def test_a_mail_to_an_address_that_nobody_has_checked_has_nothing_in_it_that_the_customer_typed(world, api):
+    put(api, name="Visit https://evil.example", email="stranger@example.com")
+    world.queues.until_quiet(EMAILS)
+    assert "evil" not in str(world.mails()[0])
 
 
 def without_time(customer):

@@ -18,6 +18,7 @@ OUTCOMES = [
     (errors.OrderExpired("ord_x"), 409, {"orderId": "ord_x"}),
     (errors.NotCancellable("ord_x", "PREPARED"), 409, {"orderId": "ord_x"}),
     (errors.ProfileBusy(), 503, {}),
+    (errors.TooManyAddresses(3600), 429, {}),
     (errors.TryLater("ord_x", "Reason."), 503, {"orderId": "ord_x"}),
 ]
 
@@ -68,6 +69,7 @@ def test_no_two_outcomes_share_a_type():
         (problems.of(errors.InProgress("ord_x", 7)), {"retry-after": "7"}),
         (problems.of(errors.TryLater("ord_x", "Reason.")), {"retry-after": "2", "location": "/orders/ord_x"}),
         (problems.of(errors.ProfileBusy()), {"retry-after": "30"}),
+        (problems.of(errors.TooManyAddresses(3600)), {"retry-after": "3600"}),
         (problems.unavailable(), {"retry-after": "5"}),
     ],
 )

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, events, ids
 from handoff.clock import Deadline, from_iso, to_iso
-from handoff.errors import ProfileBusy
+from handoff.errors import ProfileBusy, TooManyAddresses
 from handoff.model import AddressChange, Customer, HistoryEntry
 from handoff.unfinished import FIRST_LOOK_AFTER, UnfinishedStore, readable
 
@@ -19,7 +20,9 @@ MOST_UNTOLD = 10  # changes that may wait for their event or their mails; beyond
 # How long a changed address can still be told: its event is 4 days in the queue and 14 among the dead letters, at most
 # (MessageRetentionPeriod of both in template.yaml).
 _TELLABLE = 18 * 86_400_000  # ms
-_REMEMBERED = 20  # steps of the history that are kept
+# Steps of the history that are kept. As many within a day, and there is no new address: each is written to unasked.
+REMEMBERED = 20
+_DAY = 86_400_000  # ms
 _TRIES = 4
 
 
@@ -41,11 +44,15 @@ def changed(
     ------
     ProfileBusy
         If too many earlier changes have not been told yet.
+    TooManyAddresses
+        If the address would change once more on a day that has seen too many changes.
     """
     was = before or Customer(user_id=user_id, name="")
     fields = [field for field, old, new in (("name", was.name, name), ("email", was.email, email)) if old != new]
     if not fields:
         return None
+    if "email" in fields:
+        _spare_strangers(was, now)
     untold = _untold(was, now)
     if len(was.outbox) >= MOST_UNTOLD or ("email" in fields and len(untold) >= MOST_UNTOLD):
         raise ProfileBusy()
@@ -64,7 +71,7 @@ def changed(
             "email": email,
             "email_problem": None if moved else was.email_problem,
             "sequence": sequence,
-            "history": (*was.history, entry)[-_REMEMBERED:],
+            "history": (*was.history, entry)[-REMEMBERED:],
             "outbox": {**was.outbox, key: event},
             "address_changes": {**untold, **moved},
             "due_at": now + FIRST_LOOK_AFTER,
@@ -72,6 +79,13 @@ def changed(
         }
     )
     return ProfileChange(change_id, before, after)
+
+
+def _spare_strangers(customer: Customer, now: int) -> None:
+    """Raise `TooManyAddresses` if nobody could be meant by so many changes but those who get the mails."""
+    today = [at for entry in customer.history if (at := from_iso(entry.at)) > now - _DAY]
+    if len(today) >= REMEMBERED:
+        raise TooManyAddresses(ceil((today[0] + _DAY - now) / 1000))
 
 
 def _untold(customer: Customer, now: int) -> dict[str, AddressChange]:
@@ -114,6 +128,8 @@ class CustomerStore:
         ------
         ProfileBusy
             If too many earlier changes have not been told yet, or others keep changing the same customer.
+        TooManyAddresses
+            If the address would change once more on a day that has seen too many changes.
         aws.Contended
             If there is no time left.
         """

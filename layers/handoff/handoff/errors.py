@@ -106,6 +106,16 @@ class ProfileBusy(RequestError):
         super().__init__("Earlier changes of your profile are still being announced. Try again in half a minute.")
 
 
+class TooManyAddresses(RequestError):
+    """The profile has changed too often within a day to get another address; ``retry_after`` in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            f"Your profile has changed too often today for another e-mail address. Try again in {retry_after} s."
+        )
+        self.retry_after = retry_after
+
+
 class NotCancellable(RequestError):
     """The order is past the point where it can be cancelled."""
 
