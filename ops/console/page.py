@@ -134,8 +134,13 @@ class Page:
             await self._letters.look()
 
     def _to_letters(self) -> None:
-        self._tabs.set_value(LETTERS)
+        self._to(LETTERS)
 
     def _to_order(self, order_id: str) -> None:
-        self._tabs.set_value(ORDER)
+        self._to(ORDER)
         background_tasks.create(self._order.search(order_id), name="search")
+
+    def _to(self, tab: str) -> None:
+        """Show a tab from its top on: the road is long on a phone."""
+        self._tabs.set_value(tab)
+        ui.navigate.to(self._tabs)

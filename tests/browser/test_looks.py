@@ -144,6 +144,7 @@ def test_pictures_for_the_docs(
     phone = visit(console, width=360)
     phone.get_by_role("button", name="See its way").last.click()  # the oldest has come farthest
     expect(phone.get_by_test_id("timeline")).to_be_visible()
+    expect(phone.get_by_role("heading", name="One order's way")).to_be_in_viewport()
     phone.screenshot(path=folder / "phone.png")
     page.get_by_role("switch", name="one every second").click()
     page.get_by_role("switch", name="Slow e-mail").click()
