@@ -214,32 +214,33 @@ def _run(port: int, *, once: bool) -> int:
                 console.print(f"[red]wrong:[/] {escape(complaint)}")
             console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
             if not once:
-                _serve(deployment, account, proxy.url)
+                _serve(deployment, account, proxy.url, port)
     return 1 if wrong else 0
 
 
-def _serve(deployment: Deployment, account: Account, proxy: str) -> None:
+def _serve(deployment: Deployment, account: Account, proxy: str, port: int) -> None:
     """Tell how to go on, and wait for Ctrl-C."""
-    token_file = demo.EVENTS.parent / ".local/token"
-    token_file.touch(mode=0o600)
-    token_file.write_text(account.token)
-    console.print(f"\nServing on {deployment.api_url}\n\nA token, good for an hour, also in .local/token:\n")
-    print(account.token)  # noqa: T201  # as it is: it will be pasted
-    console.print("\nTry, in this folder:\n")
-    print(_curl(deployment.api_url))  # noqa: T201
+    token = f".local/token-{port}"  # each local stack has a pool of its own
+    token_file = demo.EVENTS.parent / token
     try:
+        token_file.touch(mode=0o600)
+        token_file.write_text(account.token)
+        console.print(f"\nServing on {deployment.api_url}\n\nA token, good for an hour, also in {token}:\n")
+        print(account.token)  # noqa: T201  # as it is: it will be pasted
+        console.print("\nTry, in this folder:\n")
+        print(_curl(deployment.api_url, token))  # noqa: T201
         with cli_console.beside(deployment, proxy) as said:
             console.print(f"\n{said}\n\nCtrl-C ends it.")
             threading.Event().wait()
     except KeyboardInterrupt:
         console.print("\nEnded; cleaning up.")
     finally:
-        token_file.unlink()
+        token_file.unlink(missing_ok=True)
 
 
-def _curl(api_url: str) -> str:
+def _curl(api_url: str, token: str) -> str:
     return (
-        f"curl -i '{api_url}/orders' -H \"Authorization: Bearer $(cat .local/token)\" "
+        f"curl -i '{api_url}/orders' -H \"Authorization: Bearer $(cat {token})\" "
         "-H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s)\" -d @events/requests/good.json"
     )
 

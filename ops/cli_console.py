@@ -33,7 +33,7 @@ def console(*, port: int, host: str, opens: bool, stack: str, local: bool) -> No
     click.echo(f"Console: {server.address(listener)}")
     if opens:
         webbrowser.open(server.address(listener))
-    server.serve(server.console_of(deployment, _proxy() if local else None), listener)
+    server.serve(server.console_of(deployment, _proxy() if local else None), listener, host)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONSUMERS = ("emails", "analytics", "fulfillment")  # of our own events
 QUEUED = (*CONSUMERS, "feedback")  # everything behind a queue
 _OURS = "OrdersTable"  # no Handoff is without
+# Somebody waits: botocore's own would be silent for three minutes where packets get lost.
+_PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 class NoSuchStack(Exception):
@@ -41,37 +44,37 @@ class Deployment:
 
     @cached_property
     def _cloudformation(self) -> "CloudFormationClient":
-        return self.session.client("cloudformation", endpoint_url=self.endpoint)
+        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """A DynamoDB client."""
-        return self.session.client("dynamodb", endpoint_url=self.endpoint)
+        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """An SQS client."""
-        return self.session.client("sqs", endpoint_url=self.endpoint)
+        return self.session.client("sqs", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """A CloudWatch Logs client."""
-        return self.session.client("logs", endpoint_url=self.endpoint)
+        return self.session.client("logs", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """A CloudWatch client."""
-        return self.session.client("cloudwatch", endpoint_url=self.endpoint)
+        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def events(self) -> "EventBridgeClient":
         """An EventBridge client."""
-        return self.session.client("events", endpoint_url=self.endpoint)
+        return self.session.client("events", endpoint_url=self.endpoint, config=_PATIENCE)
 
     @cached_property
     def cognito(self) -> "CognitoIdentityProviderClient":
         """A Cognito client."""
-        return self.session.client("cognito-idp", endpoint_url=self.endpoint)
+        return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=_PATIENCE)
 
     def check(self) -> None:
         """Look whether the stack is there, and is a Handoff: of any other, all seems to be well.

@@ -28,7 +28,10 @@ class ShopClient:
     def __init__(self, api_url: str, token: str) -> None:
         self.token = token
         self._http = httpx.Client(
-            base_url=api_url + "/", headers={"Authorization": f"Bearer {token}"}, timeout=35, trust_env=False
+            base_url=api_url + "/",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=35,
+            trust_env=api_url.startswith("https:"),  # the local stack is on this machine: no proxy is in between
         )
 
     def close(self) -> None:

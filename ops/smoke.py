@@ -276,10 +276,10 @@ def _no_more(before: Mapping[str, int], deployment: Deployment) -> str:
 
 def _sweeps(deployment: Deployment, began: int, within: float) -> str:
     def reports() -> int:
-        found = deployment.logs.filter_log_events(
+        pages = deployment.logs.get_paginator("filter_log_events").paginate(
             logGroupName=deployment.resource("SweeperLogs"), startTime=began, filterPattern='"UnfinishedAge"'
         )
-        return len(found["events"])
+        return sum(len(page["events"]) for page in pages)  # one may be empty, and not the last
 
     seconds = max(within, _SWEEPS_WITHIN)
     _expect(_until(reports, bool, seconds) > 0, f"no UnfinishedAge in {seconds:.0f} s")

@@ -130,14 +130,15 @@ def _search(
     start, now = order.created_at - _MARGIN, now_ms() + _MARGIN
     end = now if whole else min(now, order.last_step_at + _USUALLY_DONE)
     lines = list(order_lines.search(deployment.logs, groups, order.order_id, start=start, end=end))
-    waiting = open_ends.unfinished(order, consumers, lines)
+    waiting = _known_of(deployment, open_ends.unfinished(order, consumers, lines), notes)
     late = {"sweeper", *(delivery.consumer for delivery in waiting)} if waiting or order.is_unfinished else set()
     if late and end < now:
         chosen = {who: group for who, group in groups.items() if who in late}
         lines += order_lines.search(deployment.logs, chosen, order.order_id, start=end + 1, end=now)
-        waiting = open_ends.unfinished(order, consumers, lines)
+        unfinished = open_ends.unfinished(order, consumers, lines)
+        waiting = [delivery for delivery in waiting if delivery in unfinished]
     notes.append(_searched(groups, start, end, late, now))
-    return sorted(lines, key=lambda line: line.at), _known_of(deployment, waiting, notes)
+    return sorted(lines, key=lambda line: line.at), waiting
 
 
 def _searched(groups: Collection[str], start: int, end: int, late: Collection[str], now: int) -> str:

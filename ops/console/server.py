@@ -61,16 +61,16 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(console: Console, listener: socket.socket) -> None:
-    """Serve until Ctrl-C."""
+def serve(console: Console, listener: socket.socket, host: str) -> None:
+    """Serve until Ctrl-C, under the name ``host`` as well."""
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when it has ended
-        _server(console, listener).run([listener])
+        _server(console, listener, host).run([listener])
 
 
 @contextlib.contextmanager
 def serving(console: Console, listener: socket.socket) -> Iterator[None]:
     """Serve in a thread, for as long as the context lasts. Only once in a process: NiceGUI has one app there."""
-    server = _server(console, listener)
+    server = _server(console, listener, "localhost")
     thread = threading.Thread(target=server.run, args=([listener],), name="console", daemon=True)
     thread.start()
     try:
@@ -80,7 +80,7 @@ def serving(console: Console, listener: socket.socket) -> Iterator[None]:
         thread.join()
 
 
-def _server(console: Console, listener: socket.socket) -> uvicorn.Server:
+def _server(console: Console, listener: socket.socket, host: str) -> uvicorn.Server:
     ui.page("/")(partial(Page, console))
     pages.on_startup(console.watch.run)
     if console.customer:
@@ -89,7 +89,7 @@ def _server(console: Console, listener: socket.socket) -> uvicorn.Server:
         pages.on_shutdown(console.faults.close)
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(outer, title="Handoff", dark=None, language="en-US", show_welcome_message=False)
-    guarded = SameOrigin(outer, own_names(listener.getsockname()[0]))
+    guarded = SameOrigin(outer, own_names(listener.getsockname()[0]) | {host.lower()})
     # wsproto is what NiceGUI itself uses. Open pages hold connections: they are not waited for.
     config = uvicorn.Config(
         guarded, ws="wsproto", log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1

@@ -33,7 +33,7 @@ def look():
 
 listener = server.listen("127.0.0.1", 0)
 print(server.address(listener), flush=True)
-server.serve(Console(None, "nowhere", Watch(look, 1)), listener)
+server.serve(Console(None, "nowhere", Watch(look, 1)), listener, "Shop.example")
 """
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport="
 
@@ -64,8 +64,8 @@ def port(url: str) -> str:
 
 
 def test_its_own_page_is_served(url: str) -> None:
-    # WHEN it is asked for by a name of its own, THEN the page comes, and may be in nobody's frame
-    for name in ("127.0.0.1", "localhost"):
+    # WHEN it is asked for by a name of its own, or by that of --host, THEN the page comes, and may be in nobody's frame
+    for name in ("127.0.0.1", "localhost", "shop.example"):
         answer = httpx.get(url, headers={"Host": f"{name}:{port(url)}"}, trust_env=False)
         assert answer.status_code == 200
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]

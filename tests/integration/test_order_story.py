@@ -422,7 +422,7 @@ def test_with_all_a_late_repeat_shows_as_well(world, clock, order_id, tell):
     assert searched(world)[-1] == ("FulfillmentLogs", -1, 1441)
 
 
-def test_what_is_older_than_the_logs_is_not_called_open(clock, order_id, tell):
+def test_what_is_older_than_the_logs_is_not_called_open(world, clock, order_id, tell):
     # GIVEN an order that nobody has dealt with
     clock.forward(29 * 86_400)
     assert {who for who, _ in open_ends(tell(order_id))} == {"emails", "analytics", "fulfillment"}
@@ -431,8 +431,9 @@ def test_what_is_older_than_the_logs_is_not_called_open(clock, order_id, tell):
     clock.forward(2 * 86_400)
     story = tell(order_id)
 
-    # THEN it says so, and claims nothing
+    # THEN it says so, claims nothing, and does not look through a month of logs for it
     assert story["openEnds"] == []
+    assert {end for _, _, end in searched(world)[-6:]} == {60}
     assert "Logs are kept for 30 days: whether everybody has dealt with older events is not known." in story["notes"]
 
 
