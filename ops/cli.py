@@ -111,8 +111,8 @@ def invoke(function: str, event: Path, port: int) -> None:
 
 
 @main.command()
-@click.option("--from", "start", required=True, help="From when on, such as 2026-11-23T10:00:00Z.")
-@click.option("--to", "end", required=True, help="Up to when.")
+@click.option("--from", "start", required=True, help="Published from when on, such as 2026-11-23T10:00:00Z.")
+@click.option("--to", "end", required=True, help="Published up to when.")
 @click.option("--rules", multiple=True, default=replays.DEFAULT, show_default=True, help="To which rules, by name.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_stack_option

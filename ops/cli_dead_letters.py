@@ -1,6 +1,7 @@
 """`handoff dlq`: the commands for dead letters."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -59,8 +60,11 @@ def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
     """List the dead letters of all consumers, or of those named: a line for each event, then the reasons by count."""
     with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, **chosen)
-        with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
+        elsewhere = Counter[str]()
+        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
             rows = report.rows(letters)
+    if not rows:
+        _refuse_to_say_none(elsewhere)
     if as_json:
         click.echo(json.dumps([row.document() for row in rows], indent=2))
     elif rows:
@@ -79,9 +83,11 @@ def show(consumer: str, event_id: str, stack: str, local: bool) -> None:
     """Show a dead letter whole, with its body as it is, and where to look on."""
     with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, consumers=(consumer,), event=event_id)
-        with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
+        elsewhere = Counter[str]()
+        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
             rows = report.rows(letters)
         if not rows:
+            _refuse_to_say_none(elsewhere)
             raise click.ClickException(f"{consumer} has no dead letter of {event_id}.")
         for row in rows:
             click.echo("\n".join(report.whole(row, deployment)))
@@ -107,8 +113,11 @@ def redrive(*, dry_run: bool, yes: bool, rate: float, stack: str, local: bool, *
     with told_in_a_line(NoSuchConsumer):
         deployment, known, wanted = _prepare(stack, local=local, **chosen)
         if dry_run or not yes:
-            with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
+            elsewhere = Counter[str]()
+            with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
                 planned = redriving.plan(letters, known)
+            if planned.is_empty:
+                _refuse_to_say_none(elsewhere)
             click.echo("\n".join(report.outcome(planned, would=True)))
             if dry_run or not planned.sent:
                 return
@@ -118,9 +127,9 @@ def redrive(*, dry_run: bool, yes: bool, rate: float, stack: str, local: bool, *
 
 def _redrive(deployment: Deployment, known: Directory, wanted: Wanted, rate: float) -> None:
     """Do it, and say how far it came."""
-    done = redriving.Outcome()
+    done, elsewhere = redriving.Outcome(), Counter[str]()
     try:
-        with closing(find(deployment.sqs, known, wanted, _mind)) as letters:
+        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
             for _ in redriving.run(deployment.sqs, letters, known, done, rate):
                 if done.sent.total() % _PROGRESS_EVERY == 0:
                     click.echo(f"{done.sent.total()} so far")
@@ -129,6 +138,8 @@ def _redrive(deployment: Deployment, known: Directory, wanted: Wanted, rate: flo
         raise click.ClickException(
             f"{why}\n{done.sent.total()} redriven, the others are where they were. Run it again to go on."
         ) from error
+    if done.is_empty:
+        _refuse_to_say_none(elsewhere)
     click.echo("\n".join(report.outcome(done, would=False)))
 
 
@@ -156,6 +167,12 @@ def _prepare(
         after=None if newer_than is None else now - newer_than,
     )
     return deployment, known, wanted
+
+
+def _refuse_to_say_none(elsewhere: Counter[str]) -> None:
+    """No letter was seen: end the command with an error if somebody else has some."""
+    if elsewhere:
+        raise click.ClickException(report.none_to_be_seen(elsewhere.total()))
 
 
 def _mind(what: str) -> None:

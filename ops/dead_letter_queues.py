@@ -1,9 +1,11 @@
 """Which queues of a stack hold dead letters, whose they are, and finding some among them."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ops import ages
 from ops.dead_letters import Look
 from ops.letters import Letter
 
@@ -104,10 +106,19 @@ class Found:
     look: Look
 
 
-def find(client: "SQSClient", known: Directory, wanted: Wanted, mind: Callable[[str], None]) -> Generator[Found]:
+def find(
+    client: "SQSClient",
+    known: Directory,
+    wanted: Wanted,
+    mind: Callable[[str], None],
+    *,
+    elsewhere: Counter[str] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Found]:
     """The letters that somebody asks for, queue by queue; all are let go again at the end of their queue.
 
-    Close it if it does not come to its end. ``mind`` is told of letters that it could not see.
+    Close it if it does not come to its end, or have ``stopped`` say so: it is asked before each letter. ``mind`` is
+    told of letters that it could not see; ``elsewhere`` counts those that somebody else has, by queue.
     """
     # Nobody's last: what is redriven from there, and dies again, gets into the queues before it.
     for queue_url, owner in sorted(known.dead.items(), key=lambda queue: queue[1] == NOBODY):
@@ -115,11 +126,19 @@ def find(client: "SQSClient", known: Directory, wanted: Wanted, mind: Callable[[
             continue
         with Look(client, queue_url) as look:
             for letter in look:
+                if stopped():
+                    return
                 consumer = known.whose(queue_url, letter)
                 if wanted.takes(consumer, letter):
                     yield Found(consumer, letter, look)
         name = queue_url.rpartition("/")[2]
         if look.missing:
-            mind(f"{name}: SQS counts {look.missing} more; somebody else may be looking. Look again in two minutes.")
+            if elsewhere is not None:
+                elsewhere[name] += look.missing
+            back = ages.show(look.hidden * 1000)
+            mind(
+                f"{name}: SQS counts {look.missing} more; somebody else may be looking. "
+                f"If that look was killed, they are back within {back}."
+            )
         if look.later:
             mind(f"{name}: {look.later} more came meanwhile, or came back. Look again.")

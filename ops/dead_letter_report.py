@@ -13,6 +13,7 @@ from ops.deployment import Deployment
 from ops.letters import CRASHED, Letter
 from ops.redriving import Left, Outcome
 
+_MINUTE = 60_000  # ms
 _TITLES = ("CONSUMER", "EVENT", "TYPE", "ORDER OR USER", "AGE", "DIED", "SEEN", "LETTERS", "REASON")
 
 
@@ -153,11 +154,19 @@ def _advice(consumer: str, left: Left) -> str:
         return f"{left.count} left: the stack has no such rule any more. Show one: it names its rule and its target."
     span = "--from ... --to ..."
     if left.first is not None and left.last is not None:
-        span = f"--from {to_iso(left.first)} --to {to_iso(left.last + 1)}"
+        # An archive is replayed by the minute, and `time`, which it goes by, is in whole seconds: rather too much.
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-replay-archived-event.html
+        first, last = left.first // _MINUTE, left.last // _MINUTE + 2
+        span = f"--from {to_iso(first * _MINUTE)} --to {to_iso(last * _MINUTE)}"
     return (
         f"{left.count} left: {consumer} has no queue. Replay them from the archive: "
         f"handoff replay {span} --rules {consumer}"
     )
+
+
+def none_to_be_seen(elsewhere: int) -> str:
+    """What there is to say of letters that are only counted."""
+    return f"None to be seen; SQS counts {elsewhere} that somebody else has."
 
 
 def plain(text: str) -> str:

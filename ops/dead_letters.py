@@ -11,7 +11,13 @@ from ops.letters import Letter, read
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-_HIDDEN_SECONDS = 120  # how long a letter that was looked at stays out of sight if its look is killed
+# How long a letter that was looked at stays out of sight if its look is killed. At half of it, it is prolonged: by then
+# a look, and a redrive of ten a second, are over. If a call takes 0.1 s, they take 0.02 and 0.2 s for each letter.
+_HIDDEN_SECONDS = 120  # at least
+_HIDDEN_SECONDS_EACH = 0.5  # for each letter that is there
+# SQS grants 12 hours from when a letter was received; half of that can still be prolonged once half of it is over.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+_HIDDEN_SECONDS_MOST = 6 * 3600
 _STALE_RECEIVES = 3  # in a row that bring only what came later: by then the others have been seen
 _BATCH = 10  # the most that SQS gives or takes in one call
 
@@ -31,6 +37,7 @@ class Look:
         self.later = 0  # letters that came after it had begun
         self._client = client
         self._wait = wait
+        self._counted = 0  # by SQS, when it began
         self._held: dict[str, tuple[str, float]] = {}  # by message id: its receipt handle, and until when
 
     def __enter__(self) -> Self:
@@ -51,6 +58,12 @@ class Look:
             stale = 0 if there else stale + 1
             yield from there
 
+    @property
+    def hidden(self) -> int:
+        """For how many seconds letters stay out of sight if the look is killed: longer, the more there are."""
+        there = max(self._counted, len(self._held))  # SQS's count is approximate
+        return int(min(_HIDDEN_SECONDS_MOST, max(_HIDDEN_SECONDS, there * _HIDDEN_SECONDS_EACH)))
+
     def gone(self, letter: Letter) -> None:
         """Take note that a letter was deleted."""
         self._held.pop(letter.message["MessageId"], None)
@@ -60,24 +73,25 @@ class Look:
         answer = self._client.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
         counts = answer["Attributes"]
         visible, hidden = counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]
-        self.missing = int(visible) + int(hidden)
+        self.missing = self._counted = int(visible) + int(hidden)
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return int(now.timestamp() + self.PRECISION) * 1000
 
     def _receive(self) -> list[Letter]:
         """Up to ten letters that were not seen yet; none if there are none."""
         self._keep_hidden()
+        hidden = self.hidden
         answer = self._client.receive_message(
             QueueUrl=self.queue_url,
             MaxNumberOfMessages=_BATCH,
-            VisibilityTimeout=_HIDDEN_SECONDS,
+            VisibilityTimeout=hidden,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
             WaitTimeSeconds=self._wait,  # above zero, SQS asks all of its servers: empty means empty
         )
         messages = answer.get("Messages", [])
         fresh = [message for message in messages if message["MessageId"] not in self._held]
-        until = time.monotonic() + _HIDDEN_SECONDS
+        until = time.monotonic() + hidden
         for message in messages:
             self._held.pop(message["MessageId"], None)  # so that they stay in the order in which they come back
             self._held[message["MessageId"]] = (message["ReceiptHandle"], until)
@@ -85,16 +99,16 @@ class Look:
 
     def _keep_hidden(self) -> None:
         """Put off the return of those whose time is half over."""
-        now = time.monotonic()
-        soon = now + _HIDDEN_SECONDS / 2
+        now, hidden = time.monotonic(), self.hidden
+        soon = now + hidden / 2
         due = dict(takewhile(lambda held: held[1][1] < soon, self._held.items()))
-        self._hide([handle for handle, _ in due.values()], _HIDDEN_SECONDS)
+        self._hide([handle for handle, _ in due.values()], hidden)
         for message_id, (handle, _) in due.items():
             del self._held[message_id]
-            self._held[message_id] = (handle, now + _HIDDEN_SECONDS)
+            self._held[message_id] = (handle, now + hidden)
 
     def _hide(self, handles: Sequence[str], seconds: int) -> None:
-        """Show letters again so many seconds from now. Those that SQS refuses are visible already."""
+        """Show letters again so many seconds from now. Those that SQS refuses are visible already, or soon."""
         for start in range(0, len(handles), _BATCH):
             batch = handles[start : start + _BATCH]
             self._client.change_message_visibility_batch(

@@ -25,6 +25,7 @@ class Letter:
     correlation_id: str
     reason: str
     happened_at: int | None
+    published_at: int | None  # when the bus took its event, in whole seconds: what the archive replays by
     sent_at: int
     rule_arn: str  # of what EventBridge could not deliver
 
@@ -62,6 +63,7 @@ def read(message: "MessageTypeDef") -> Letter:
         correlation_id=_text(body, "detail", "metadata", "correlationId"),
         reason=_reason(attributes),
         happened_at=_time(_text(body, "detail", "metadata", "timestamp") or _text(body, "time")),
+        published_at=_time(_text(body, "time")),
         sent_at=int(message["Attributes"]["SentTimestamp"]),
         rule_arn=attributes.get("RULE_ARN", ""),
     )

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Left:
-    """Letters of a consumer without a queue: how many, and the span of time in which their events happened."""
+    """Letters of a consumer without a queue: how many, and the span of time in which their events were published."""
 
     count: int = 0
     first: int | None = None
     last: int | None = None
 
-    def add(self, happened_at: int | None) -> None:
+    def add(self, published_at: int | None) -> None:
         """Count one more; epoch milliseconds."""
         self.count += 1
-        if happened_at is not None:
-            self.first = happened_at if self.first is None else min(self.first, happened_at)
-            self.last = happened_at if self.last is None else max(self.last, happened_at)
+        if published_at is not None:
+            self.first = published_at if self.first is None else min(self.first, published_at)
+            self.last = published_at if self.last is None else max(self.last, published_at)
 
 
 @dataclass
@@ -38,7 +38,13 @@ class Outcome:
 
     def leave(self, found: Found) -> None:
         """Count a letter that no queue takes."""
-        self.left.setdefault(found.consumer, Left()).add(found.letter.happened_at)
+        letter = found.letter
+        self.left.setdefault(found.consumer, Left()).add(letter.published_at or letter.happened_at)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no letter at all."""
+        return not self.sent and not self.left
 
 
 def plan(letters: Iterable[Found], known: Directory) -> Outcome:

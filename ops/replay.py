@@ -1,5 +1,6 @@
 """Replaying events from the archive to chosen rules: it fills gaps, and changes nothing that was done.
 
+It goes by when events were published. After an outage of the bus, that is later than when they happened.
 EventBridge sends a replayed event to the named rules alone. Consumers know it by its id, as they know any repeat.
 """
 
@@ -51,7 +52,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Replay:
-    """Which events go where; what happened from ``start`` up to ``end``."""
+    """Which events go where; what was published from ``start`` up to ``end``."""
 
     start: datetime
     end: datetime
@@ -122,7 +123,7 @@ def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Pro
     Raises
     ------
     ReplayError
-        If it can't be started, or does not end well.
+        If it can't be started, does not end well, or is left alone with Ctrl-C.
     """
     name = f"handoff-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     try:
@@ -138,6 +139,10 @@ def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Pro
     progress(f"{name}: started")
     try:
         _follow(client, name, progress)
+    except KeyboardInterrupt as error:
+        raise ReplayError(
+            f"The replay goes on, unwatched. To end it: aws events cancel-replay --replay-name {name}"
+        ) from error
     except aws.ERRORS as error:
         raise ReplayError(f"The replay {name} goes on, but can't be watched: {error}") from error
 

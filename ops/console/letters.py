@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from nicegui import run, ui
+from nicegui import ui
 
 from handoff.clock import now_ms
 from ops import ages, dead_letter_report
 from ops.console.parts import QUIET, TROUBLE, heading
-from ops.console.redrive import Redrive
+from ops.console.redrive import Going, Redrive, desk
 from ops.console.watch import ERRORS, Watch, said
 from ops.dead_letter_queues import Wanted, directory, find
 from ops.dead_letter_report import Row
@@ -25,6 +25,7 @@ class Found:
 
     rows: list[Row] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    elsewhere: Counter[str] = field(default_factory=Counter)  # letters that somebody else has, by queue
 
     @property
     def consumers(self) -> dict[str, int]:
@@ -54,9 +55,12 @@ class Letters:
 
     async def look(self) -> None:
         """Look through all queues of dead letters, and show what is there."""
+        if desk.going:
+            self._say_going(desk.going)
+            return
         self._again.props("loading")
         try:
-            found = await run.io_bound(self._find, Wanted())
+            found = await desk.look(self._find)
         except ERRORS as error:
             self._say_trouble(f"AWS refused, or did not answer: {said(error)}")
         else:
@@ -70,12 +74,26 @@ class Letters:
         self._watch.look_again()
         await self.look()
 
-    def _find(self, wanted: Wanted) -> Found:
-        found = Found()
-        known = directory(self._deployment)
-        with closing(find(self._deployment.sqs, known, wanted, found.cautions.append)) as letters:
+    def _find(self, stopped: Callable[[], bool]) -> Found:
+        found, known = Found(), directory(self._deployment)
+        seen = find(
+            self._deployment.sqs,
+            known,
+            Wanted(),
+            found.cautions.append,
+            elsewhere=found.elsewhere,
+            stopped=stopped,
+        )
+        with closing(seen) as letters:
             found.rows = dead_letter_report.rows(letters)
         return found
+
+    def _say_going(self, going: Going) -> None:
+        """A redrive has the letters, so that there is nothing to see."""
+        self._list.clear()
+        with self._list:
+            ui.label(f"A redrive is under way, {going.so_far}. Look again when it has ended.")
+            ui.button("See it", on_click=lambda: self._redrive.follow(going), color=None).props("outline no-caps")
 
     def _say_trouble(self, what: str) -> None:
         self._list.clear()
@@ -87,7 +105,9 @@ class Letters:
         with self._list:
             for caution in found.cautions:
                 ui.label(caution).classes(QUIET)
-            if not found.rows:
+            if not found.rows and found.elsewhere:
+                ui.label(dead_letter_report.none_to_be_seen(found.elsewhere.total()))
+            elif not found.rows:
                 with ui.row().classes("items-center gap-2"):
                     ui.icon("check_circle", size="sm").props("aria-hidden=true")
                     ui.label("No dead letters. Nothing was given up.")

@@ -13,6 +13,7 @@ from nicegui import ui
 
 from ops.console import figures
 from ops.console.page import Console, Page
+from ops.console.redrive import desk
 from ops.console.same_origin import SameOrigin, own_names
 from ops.console.shopping import Customer
 from ops.console.switches import FaultSwitches, switches
@@ -87,6 +88,7 @@ def _server(console: Console, listener: socket.socket, host: str) -> uvicorn.Ser
         pages.on_startup(console.customer.run)
     if console.faults:
         pages.on_shutdown(console.faults.close)
+    pages.on_shutdown(desk.close)
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(outer, title="Handoff", dark=None, language="en-US", show_welcome_message=False)
     guarded = SameOrigin(outer, own_names(listener.getsockname()[0]) | {host.lower()})

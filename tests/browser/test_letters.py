@@ -80,6 +80,35 @@ def test_what_others_wrote_is_text(console: str, stack: Stack, visit: Callable[.
     assert page.locator("img").count() == 0
 
 
+def test_a_redrive_is_stopped(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    # GIVEN more letters than are redriven in ten seconds
+    for n in range(100):
+        bury(stack, f"no event {n}", "the same")
+    page = visit(console)
+    page.get_by_role("tab", name="Dead letters").click()
+    page.get_by_role("button", name=re.compile("Redrive all of analytics")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("100 would be redriven")
+    dialog.get_by_role("button", name="Redrive").press("Enter")
+    expect(dialog).to_contain_text(re.compile("[1-9][0-9]? so far"))
+    # THEN it stays in sight, and another page shows it instead of a list without letters
+    page.keyboard.press("Escape")
+    other = visit(console)
+    other.get_by_role("tab", name="Dead letters").click()
+    expect(other.get_by_test_id("letters")).to_contain_text("A redrive is under way")
+    # WHEN somebody stops it, with the keyboard
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText") == "Stop":
+            break
+    page.keyboard.press("Enter")
+    # THEN it says so, and the rest is still there
+    expect(dialog).to_contain_text("Stopped. What was not redriven is where it was")
+    dialog.get_by_role("button", name="Close").press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("reason").filter(has_text="the same")).not_to_have_count(0)
+
+
 def test_many_are_redriven_together(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
     for n in range(3):
         bury(stack, f"no event {n}", f"reason {n}")

@@ -6,19 +6,27 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import httpx
 import pytest
 
-from ops.console import server
+from ops.console import redrive, server
 from ops.console.same_origin import own_names
 from ops.console.switches import FaultSwitches, Switch
+from ops.dead_letter_queues import Wanted
 from ops.fault_proxy import CONTROL, running_proxy
 from ops.fault_rules import Rule
+from ops.redriving import Outcome
+from support.messages import message
+from support.wire import meanwhile, refuse
 
 ROOT = Path(__file__).parents[2]
 # A console of nothing: what it is about does not matter here, who may ask it does.
@@ -35,20 +43,40 @@ listener = server.listen("127.0.0.1", 0)
 print(server.address(listener), flush=True)
 server.serve(Console(None, "nowhere", Watch(look, 1)), listener, "Shop.example")
 """
+# What goes before it, for a look through dead letters, or a redrive, that does not end by itself.
+ENDLESS = """
+import time
+from nicegui import app, background_tasks
+from ops.console.redrive import Going, desk
+
+def through(stopped):
+    while not stopped():
+        time.sleep(0.05)
+
+class Endless(Going):
+    def run(self):
+        through(self._stop.is_set)
+
+"""
+LOOKING = ENDLESS + "app.on_startup(lambda: background_tasks.create(desk.look(through)))\n"
+REDRIVING = ENDLESS + "app.on_startup(lambda: desk.begin(Endless(None, None)))\n"
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport="
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serving(script: str = SERVE) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process.stdout.readline().strip()
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
+            try:
+                assert process.wait(timeout=30) == 0
+            finally:
+                process.kill()  # or a console that does not end would keep the test from failing
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +192,76 @@ def test_no_web_page_turns_the_proxy() -> None:
         # THEN it is refused
         assert answer.status_code == 403
         assert not proxy.faults.planned()
+
+
+# --- dead letters -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def going(world, sqs, resources) -> redrive.Going:
+    """A redrive of seven letters, not yet begun."""
+    url = world.stack.environment("EmailsFunction")["DEAD_LETTER_QUEUE_URL"]
+    for number in range(7):
+        sqs.send_message(QueueUrl=url, MessageBody=message("order_placed", f"ord_{number}", 1))
+    world.clock.forward(1)
+    deployment = SimpleNamespace(
+        sqs=sqs,
+        of_type=resources.__getitem__,
+        resource=lambda name: next(found[name] for found in resources.values() if name in found),
+    )
+    world.wire.calls.clear()
+    return redrive.Going(deployment, Wanted(consumers=("emails",)))
+
+
+def test_a_redrive_that_is_stopped_ends_after_its_letter_and_says_so(world, going) -> None:
+    # WHEN it is stopped while it sends the third
+    world.wire.on("sqs.SendMessage", meanwhile(going.stop), nth=3)
+    going.run()
+    # THEN that one is done, and the others are where they were
+    assert going.so_far == "3 so far, stopping ..."
+    assert going.came_to == [
+        "3 redriven: 3 to emails",
+        "Stopped. What was not redriven is where it was; redrive again to go on.",
+    ]
+    assert len(world.queues.dead_letters("EmailsFunction")) == 4
+
+
+def test_a_redrive_that_is_left_alone_comes_to_its_end(world, going) -> None:
+    going.run()
+    assert going.came_to == ["7 redriven: 7 to emails"]
+
+
+def test_a_redrive_that_aws_refuses_says_how_far_it_came(world, going) -> None:
+    world.wire.on("sqs.SendMessage", refuse("AccessDenied", 403), nth=3)
+    going.run()
+    assert "AccessDenied" in going.came_to[0]
+    assert going.came_to[1:] == ["2 redriven, the others are where they were. Redrive again to go on."]
+
+
+def test_letters_that_somebody_else_has_are_not_said_to_be_none() -> None:
+    said = redrive.outcome(Outcome(), Counter(dead=7), would=True)
+    assert said == ["None to be seen; SQS counts 7 that somebody else has."]
+    assert redrive.outcome(Outcome(), Counter(), would=True) == ["0 would be redriven"]
+
+
+def test_pages_look_through_dead_letters_one_after_the_other() -> None:
+    desk, looking, most = redrive.Desk(), [], []
+
+    def look(_stopped: Callable[[], bool]) -> bool:
+        looking.append(threading.get_ident())
+        time.sleep(0.01)
+        most.append(len(looking))
+        looking.pop()
+        return True
+
+    async def pages() -> list[bool | None]:
+        return await asyncio.gather(*(desk.look(look) for _ in range(5)))
+
+    assert asyncio.run(pages()) == [True] * 5
+    assert most == [1] * 5
+
+
+@pytest.mark.parametrize("busy", [LOOKING, REDRIVING], ids=["a look", "a redrive"])
+def test_a_console_that_is_in_the_middle_of_something_ends_with_ctrl_c(busy: str) -> None:
+    with serving(busy + SERVE) as url:
+        assert httpx.get(url, trust_env=False).status_code == 200

@@ -1,12 +1,17 @@
 """`handoff dlq`: dead letters are listed with their reasons, and given another go."""
 
 import json
+import time
+from email.utils import formatdate
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from ops import cli, dead_letters, target
+from handoff.clock import to_iso
+from ops import cli, dead_letters, redriving, target
+from ops.dead_letter_queues import Directory, Wanted, find
 from ops.local import ROOT
 from support.messages import envelope, message
 from support.template import REGION
@@ -238,8 +243,29 @@ def test_one_letter_is_shown_whole_with_where_to_look_on(dlq, die):
 def test_letters_in_other_hands_are_counted(world, dlq, die, queue):
     die(message("order_placed", "ord_1", 1))
     world.client("sqs").receive_message(QueueUrl=queue[1], VisibilityTimeout=60)
+    die(message("order_placed", "ord_2", 1))
 
-    assert "SQS counts 1 more; somebody else may be looking" in dlq("list").stderr
+    done = dlq("list", "emails")
+
+    assert "SQS counts 1 more; somebody else may be looking. If that look was killed, they are back within 2m." in (
+        done.stderr
+    )
+    assert (done.exit_code, "ord_2" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "list --json", "show emails ord_1-1", "redrive", "redrive --dry-run", "redrive --yes"],
+)
+def test_letters_that_are_all_in_other_hands_are_not_said_to_be_none(world, dlq, die, queue, command):
+    for number in range(7):
+        die(message("order_placed", f"ord_{number}", 1))
+    world.client("sqs").receive_message(QueueUrl=queue[1], VisibilityTimeout=60, MaxNumberOfMessages=10)
+
+    done = dlq(*command.split())
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.endswith("Error: None to be seen; SQS counts 7 that somebody else has.\n")
 
 
 # --- redrive ----------------------------------------------------------------------------------------------------------
@@ -391,6 +417,103 @@ def test_a_look_that_takes_longer_than_letters_stay_out_of_sight_sees_each_once(
     assert {letter.attributes["reason"] for letter in world.queues.dead_letters(EMAILS)} == {"even"}
 
 
+class SlowQueue:
+    """SQS with one queue of letters, each of an order of its own, one in ten odd. A call takes a tenth of a second."""
+
+    def __init__(self, clock, letters, at_most):
+        self.calls = {}
+        self.sent = []
+        self._clock = clock
+        self._at_most = at_most
+        self._sent_at = str(clock.ms - 3_600_000)
+        self._visible = dict.fromkeys(range(letters), 0.0)  # from when on; in the order in which they are given out
+        self._received = {}
+
+    def _call(self, name):
+        self.calls[name] = self.calls.get(name, 0) + 1
+        assert sum(self.calls.values()) <= self._at_most, f"it goes on and on: {self.calls}"
+        self._clock.forward(0.1)
+
+    def get_queue_attributes(self, **_):
+        self._call("count")
+        count, date = str(len(self._visible)), formatdate(usegmt=True)
+        return {
+            "Attributes": {"ApproximateNumberOfMessages": count, "ApproximateNumberOfMessagesNotVisible": "0"},
+            "ResponseMetadata": {"HTTPHeaders": {"date": date}},
+        }
+
+    def receive_message(self, *, VisibilityTimeout, **_):  # noqa: N803
+        self._call("receive")
+        found = list(islice((n for n, at in self._visible.items() if at <= time.time()), 10))
+        for n in found:
+            del self._visible[n]
+            self._visible[n] = time.time() + VisibilityTimeout
+            self._received[n] = time.time()
+        return {"Messages": [self._message(n) for n in found]}
+
+    def _message(self, n):
+        attributes = {"SentTimestamp": self._sent_at, "ApproximateReceiveCount": "1"}
+        return {
+            "MessageId": str(n),
+            "ReceiptHandle": str(n),
+            "Body": message("order_placed", f"ord_{n}", 1),
+            "Attributes": attributes,
+            "MessageAttributes": {"reason": {"StringValue": "odd" if n % 10 == 7 else "known"}},
+        }
+
+    def change_message_visibility_batch(self, *, Entries, **_):  # noqa: N803
+        self._call("prolong" if Entries[0]["VisibilityTimeout"] else "release")
+        for entry in Entries:
+            n, until = int(entry["ReceiptHandle"]), time.time() + entry["VisibilityTimeout"]
+            if until <= self._received[n] + 43_200:  # others are refused
+                self._visible[n] = until
+
+    def send_message(self, *, MessageBody, **_):  # noqa: N803
+        self._call("send")
+        self.sent.append(MessageBody)
+
+    def delete_message(self, *, ReceiptHandle, **_):  # noqa: N803
+        self._call("delete")
+        del self._visible[int(ReceiptHandle)]
+
+    @property
+    def visible(self):
+        """How many letters others would see."""
+        return sum(at <= time.time() for at in self._visible.values())
+
+
+def test_a_look_through_ten_thousand_letters_takes_minutes(clock):
+    sqs = SlowQueue(clock, 10_000, at_most=2_100)
+    began = clock.ms
+
+    with dead_letters.Look(sqs, "dead") as look:
+        found = [letter.event_id for letter in look]
+
+    assert len(found) == len(set(found)) == 10_000
+    assert sqs.calls == {"count": 1, "receive": 1_001, "release": 1_000}
+    assert clock.ms - began < 240_000
+    assert (look.missing, sqs.visible) == (0, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("rate", "prolongings"),
+    [(10.0, 0), (0.2, 2_000)],  # half an hour, and 12.5 hours: longer than SQS lets anybody hold a letter
+)
+def test_ten_thousand_letters_are_redriven_once_each_however_slowly(clock, rate, prolongings):
+    sqs = SlowQueue(clock, 10_000, at_most=25_000)
+    known = Directory(dead={"dead": "emails"}, queues={"emails": "queue"}, rules={})
+
+    # WHEN all but the odd ones are redriven
+    done = redriving.Outcome()
+    for _ in redriving.run(sqs, find(sqs, known, Wanted(reason="known"), pytest.fail), known, done, rate):
+        pass
+
+    # THEN each was sent once; the others were prolonged as seldom as can be, and are there for all to see
+    assert len(sqs.sent) == len(set(sqs.sent)) == done.sent.total() == 9_000
+    assert sqs.calls.get("prolong", 0) <= prolongings
+    assert sqs.visible == 1_000
+
+
 def test_a_redrive_keeps_to_its_rate_and_says_how_far_it_is(world, dlq, die):
     for number in range(101):
         die(message("order_placed", f"ord_{number}", 1))
@@ -452,20 +575,21 @@ def test_what_was_not_delivered_and_dies_again_is_not_redriven_again(world, dlq,
 
 
 def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, undelivered, resources, clock):
-    # GIVEN two events that the partner did not take, and one of a rule that is gone
+    # GIVEN two events that the bus took an hour late and the partner did not, and one of a rule that is gone
     partner = world.client("sqs").create_queue(QueueName="partner")["QueueUrl"]
     resources["AWS::SQS::Queue"]["PartnerDeadLetters"] = partner
     resources["AWS::Events::Rule"]["PartnerRule"] = "handoff-bus|PartnerRule-1"
     for minutes in (20, 10):
-        body = message("order_placed", f"ord_{minutes}", 1, at=clock.ms - minutes * 60_000)
-        undelivered(body, "PartnerRule-1", queue="PartnerDeadLetters")
+        body = envelope("order_placed", f"ord_{minutes}", 1, at=clock.ms - 3_600_000 - minutes * 60_000)
+        body["time"] = to_iso(clock.ms - minutes * 60_000 + 7_000)
+        undelivered(json.dumps(body), "PartnerRule-1", queue="PartnerDeadLetters")
     undelivered(message("order_placed", "ord_1", 1), "GoneRule-1")
 
     # WHEN all are redriven
     done = dlq("redrive", "--yes")
 
-    # THEN none is touched, and it says what to do
-    replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:50:00.001Z --rules partner"
+    # THEN none is touched, and it says what to do: an archive goes by the minutes in which the bus took events
+    replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:52:00.000Z --rules partner"
     assert done.stdout.splitlines() == [
         "0 redriven",
         "1 left: the stack has no such rule any more. Show one: it names its rule and its target.",

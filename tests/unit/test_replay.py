@@ -201,6 +201,25 @@ def test_a_replay_that_can_not_be_watched_goes_on(events):
         replay.run(events.client, WANTED, ROUTE, lambda _: None)
 
 
+def test_a_replay_that_is_left_alone_goes_on_and_it_is_said_how_to_end_it(events, monkeypatch):
+    # GIVEN somebody who presses Ctrl-C between two looks
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    starts(events)
+    seen(events, "RUNNING")
+    said = []
+
+    with pytest.raises(ReplayError) as left:
+        replay.run(events.client, WANTED, ROUTE, said.append)
+
+    name = said[0].removesuffix(": started")
+    assert str(left.value) == (
+        f"The replay goes on, unwatched. To end it: aws events cancel-replay --replay-name {name}"
+    )  # fmt: skip
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
