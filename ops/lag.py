@@ -53,18 +53,18 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
     """
     known, now = directory(deployment), now_ms()
     lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
-    start = (now // MINUTE - minutes - _LATE) * MINUTE
-    flows = cloudwatch.series(deployment.cloudwatch, _queue_metrics(known), start=start, end=now, period=60)
-    start = (now // MINUTE - BETWEEN_TRIES) * MINUTE
-    asked = _try_metrics(deployment.stack, known)
-    tries = cloudwatch.series(deployment.cloudwatch, asked, start=start, end=now, period=60)
+    asked = _queue_metrics(known) | _try_metrics(deployment.stack, known)
+    start = _minutes_before(now, max(minutes + _LATE, BETWEEN_TRIES))
+    series = cloudwatch.series(deployment.cloudwatch, asked, start=start, end=now, period=60)
+    flows = _since(_minutes_before(now, minutes + _LATE), series)
+    tries = _since(_minutes_before(now, BETWEEN_TRIES), series)
     letters = {owner: url for url, owner in known.dead.items()}
     found = []
     for consumer, url in sorted(known.queues.items()):
         depth = observe.depth(deployment, url)
         sent = flows[f"in {consumer}"]
         rate_in = rate(sent, minutes, now)
-        rate_out = rate(left(sent, tries[f"finished {consumer}"], tries[f"failed {consumer}"]), minutes, now)
+        rate_out = rate(left(sent, flows[f"finished {consumer}"], flows[f"failed {consumer}"]), minutes, now)
         ages = (_latest(flows[f"oldest {consumer}"], now), keeps_failing(Tries.of(tries, consumer), now))
         oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
         found.append(
@@ -156,6 +156,14 @@ def drain(backlog: int, oldest: float | None, rate_in: float | None, rate_out: f
     if rate_out > rate_in:
         return backlog / (rate_out - rate_in)
     return math.inf if rate_out or (oldest or 0) > _ON_ITS_WAY else None
+
+
+def _minutes_before(now: int, minutes: int) -> int:
+    return (now // MINUTE - minutes) * MINUTE
+
+
+def _since(start: int, series: Mapping[str, Points]) -> dict[str, Points]:
+    return {key: [point for point in points if point[0] >= start] for key, points in series.items()}
 
 
 def _latest(points: Points, now: int) -> float | None:

@@ -255,6 +255,13 @@ def test_what_sqs_counts_as_deleted_twice_has_left_once(deployment, put):
     assert (lag.rate_in, lag.rate_out) == (0.5, 0.55)
 
 
+def test_rates_are_of_as_long_as_was_asked_for(deployment, put):
+    put(sqs_metric("NumberOfMessagesSent"), *[60] * 90)
+    put(FAILED, *[30] * 90)
+    (lag,) = measure(deployment, minutes=90)
+    assert (lag.rate_in, lag.rate_out) == (1.0, 0.5)
+
+
 def test_an_old_age_is_not_taken_for_the_present(deployment, put):
     deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, ago=6)

@@ -13,6 +13,7 @@ from support.day import MINUTE, SWEEPER, Day
 from support.messages import replayed
 from support.wire import Call
 from support.world import TEE
+from template import known
 from template.translated import Consumer, Stack, named
 
 BadDay = Callable[[Day], None]
@@ -266,8 +267,8 @@ def _eventbridge_can_not_deliver(day: Day, queue: str) -> None:
 def _eventbridge_loses_an_event(stack: Stack, rule: str, day: Day) -> None:
     """Neither its target takes it, nor the queue of what is not delivered."""
     bus = stack.resources[rule]["Properties"]["EventBusName"]
-    dimension, place = ({}, 1) if bus == "default" else ({"EventBusName": bus}, 2)
-    name = f"${{{rule}.Arn}}[{place}]"
+    dimension = {} if bus == "default" else {"EventBusName": bus}
+    name = f"${{{rule}.Arn}}[{known.parts_before_name(stack, rule)}]"
     metric = Metric.of("AWS/Events", "InvocationsFailedToBeSentToDlq", **dimension, RuleName=name)
     for _ in range(3):
         day.minute([])

@@ -21,7 +21,7 @@ def statistics(metric: Metric, unit: str) -> set[str]:
     return {"Maximum"} if metric.name in _GAUGES else _STATISTICS[unit]
 
 
-def _parts_before_name(stack: Stack, rule: str) -> int:
+def parts_before_name(stack: Stack, rule: str) -> int:
     """How many parts a rule's ARN has before its name: only that of a custom bus names the bus."""
     return 1 if stack.resources[rule]["Properties"]["EventBusName"] == "default" else 2
 
@@ -41,6 +41,6 @@ def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
         resource = named(reference)
         assert stack.resources[resource]["Type"] == kind["type"]
         assert reference == (f"${{{resource}.{kind['attribute']}}}" if "attribute" in kind else f"${{{resource}}}")
-        assert part == (f"{_parts_before_name(stack, resource)}]" if name == "RuleName" else "")
+        assert part == (f"{parts_before_name(stack, resource)}]" if name == "RuleName" else "")
     assert found["source"] in _AWS["sources"]
     return dict(found)
