@@ -56,7 +56,7 @@ lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, temp
 	$(SAM) validate --lint --region us-east-1
 	.tools/sam/bin/cfn-lint template.yaml examples/*/template.yaml .github/deploy-role.yaml
 	$(SCANNERS)/checkov
-	$(BIN)/python -m ops.vulnerabilities
+	$(BIN)/python -m dev.vulnerabilities
 
 deploy: .venv/.ready .tools/sam/.ready ## build, and deploy to AWS: TO=prod, not dev; CHANGES=1 only shows them; ROLE=what CloudFormation acts as
 	$(SAM) build
@@ -75,14 +75,14 @@ events: .venv/.ready ## write events/ anew from the contract models
 
 contracts: .venv/.ready ## write the contracts anew: openapi.json, contracts/events, docs/events.md
 	PYTHONPATH=$(subst $(SPACE),:,tests $(wildcard functions/*)) $(BIN)/python -m contracts >/dev/null
-	PYTHONPATH=functions/orders $(BIN)/python -m ops.contracts write
+	PYTHONPATH=functions/orders $(BIN)/python -m dev.contracts.files write
 
 release-contracts: .venv/.ready ## what the contracts say becomes what was released, unless it breaks that
-	PYTHONPATH=functions/orders $(BIN)/python -m ops.contracts release
+	PYTHONPATH=functions/orders $(BIN)/python -m dev.contracts.files release
 
 fuzz: $(TOOLS) .tools/schemathesis/.ready ## requests and messages that nobody would think of: the local stack, the parsers
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/fuzz -n auto
-	PYTHONPATH=functions/orders $(BIN)/python -m ops.fuzz
+	PYTHONPATH=functions/orders $(BIN)/python -m dev.fuzz
 
 lock: .venv/.ready ## resolve all requirements anew
 	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
@@ -90,7 +90,7 @@ lock: .venv/.ready ## resolve all requirements anew
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
 
 licences: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## write docs/licences.md anew, from what is installed
-	$(BIN)/python -m ops.licences
+	$(BIN)/python -m dev.licences
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header

@@ -11,7 +11,7 @@ from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
 from bench.needs import QUOTAS, Load
 from bench.profile import ASSUMED, ORDERS
 from bench.tables import table
-from handoff.sweeping import PUBLISHING_BUDGET
+from shop.sweeping import PUBLISHING_BUDGET
 from support import template
 
 RATES = (10, 1_000, 100_000)

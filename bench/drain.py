@@ -23,11 +23,12 @@ from moto.core.models import botocore_stubber
 
 from bench import environment  # noqa: F401
 from bench.tables import table
-from handoff import aws, events, ids
-from handoff.sales_generations import POINTER
-from handoff.sweeping import PUBLISHING_BUDGET
+from dev.local.stack import running as ministack
+from handoff import aws, ids
 from handoff.telemetry import logger
-from ops.local import running as ministack
+from shop import events
+from shop.sales_generations import POINTER
+from shop.sweeping import PUBLISHING_BUDGET
 from support.api import Api
 from support.clock import Clock, running
 from support.functions import Functions

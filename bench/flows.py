@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from bench import environment  # noqa: F401
 from bench.meter import Meter, Road
-from handoff.mail_tags import tag_of
+from shop.mail_tags import tag_of
 from support import api, wire
 from support.clock import standing
 from support.functions import Context

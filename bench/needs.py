@@ -12,8 +12,8 @@ from typing import Any
 from bench import costs, formulas
 from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
 from bench.profile import ASSUMED, ORDERS, duration_ms, steps_of
-from handoff.sales import MOST_ITEMS
-from handoff.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
+from shop.sales import MOST_ITEMS
+from shop.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
 from support import template
 
 RATES = (10, 1_000, 100_000)

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from handoff import aws
 from handoff.clock import Deadline
-from handoff.model import SKU
+from shop.model import SKU
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

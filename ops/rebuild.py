@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from handoff import aws
 from handoff.clock import Deadline, now_ms
-from handoff.model import Order
-from handoff.sales import SalesStore, sales_of
-from handoff.sales_generations import POINTER, Busy, Generations, GenerationStore, TakenOver
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
+from shop.model import Order
+from shop.sales import SalesStore, sales_of
+from shop.sales_generations import POINTER, Busy, Generations, GenerationStore, TakenOver
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

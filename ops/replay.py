@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from handoff import aws
 from handoff.clock import from_iso
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient

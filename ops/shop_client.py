@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 
 _PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist nowhere but on the local stack
 

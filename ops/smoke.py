@@ -17,10 +17,12 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import now_ms
-from ops import catalogue, observe, order_lines
-from ops.dead_letter_queues import directory
-from ops.deployment import CONSUMERS, Deployment
+from ops import catalogue
+from ops.dlq.directory import directory
 from ops.shop_client import Answer, ShopClient
+from ops.stack import observe
+from ops.stack.deployment import CONSUMERS, Deployment
+from ops.trace import log_lines as order_lines
 
 SKU = "SMOKE-TEST"
 # SES's mailbox simulator: https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html

@@ -2,7 +2,7 @@
 
 import httpx
 
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 
 SCOPE = "handoff/reports:read"  # as Cognito writes it
 

@@ -12,17 +12,18 @@ import mails
 import problems
 import requests_in
 import views
-from handoff import aws, order_store, payments, settings
+from handoff import aws
 from handoff.aws import Contended
-from handoff.catalogue import Catalogue
 from handoff.clock import Deadline
-from handoff.customers import CustomerStore
-from handoff.errors import RequestError
-from handoff.model import Order
-from handoff.placing import DEADLINE, AnsweredBefore, Placement, Shop, authorise, commit, outcome, reserve
-from handoff.sales import SalesStore, sales_of
-from handoff.sales_generations import FIRST
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from shop import order_store, payments, settings
+from shop.catalogue import Catalogue
+from shop.customers import CustomerStore
+from shop.errors import RequestError
+from shop.model import Order
+from shop.placing import DEADLINE, AnsweredBefore, Placement, Shop, authorise, commit, outcome, reserve
+from shop.sales import SalesStore, sales_of
+from shop.sales_generations import FIRST
 from views import Response
 
 if TYPE_CHECKING:

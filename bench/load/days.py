@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ops.fault_rules import Rule
+from dev.faults.rules import Rule
 
 # Milliseconds that a step takes on a usual day.
 PROVIDER = 300

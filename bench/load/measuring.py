@@ -13,7 +13,7 @@ from bench.load import users as users_program
 from bench.load.days import DOWN, FLAKY, NO_BUS, NORMAL, SLOW, Day
 from bench.load.stage import BUDGET, Stage, staged
 from bench.load.users import PLACED, Run
-from ops.deployment import CONSUMERS
+from ops.stack.deployment import CONSUMERS
 
 Progress = Callable[[str], None]
 

@@ -14,13 +14,14 @@ import httpx
 import psutil
 
 from bench.load.days import Day
+from dev.faults.proxy import CONTROL, routes
+from dev.local.stack import ROOT, LocalStack, running
 from handoff import aws
-from ops import catalogue, observe
+from ops import catalogue
 from ops.catalogue import Entry
-from ops.deployment import QUEUED, Deployment
-from ops.fault_proxy import CONTROL, routes
-from ops.local import ROOT, LocalStack, running
 from ops.shop_client import sign_up
+from ops.stack import observe
+from ops.stack.deployment import QUEUED, Deployment
 
 # Concurrent executions of all functions together: what two cores can carry, and more than the 35 that Handoff's
 # consumers and its sweeper may take (the sum of their MaximumConcurrency in template.yaml).
@@ -99,7 +100,7 @@ def staged(progress: Progress) -> Iterator[Stage]:
 @contextlib.contextmanager
 def _proxy(upstream: str) -> Iterator[str]:
     """A fault proxy in a process of its own; its address."""
-    command = [sys.executable, "-m", "ops.fault_proxy", "--upstream", upstream, "--seed", "1"]
+    command = [sys.executable, "-m", "dev.faults.proxy", "--upstream", upstream, "--seed", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().strip() if process.stdout else ""

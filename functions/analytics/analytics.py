@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from handoff import aws, consumer, order_store, settings
+from handoff import aws, consumer
 from handoff.aws import Contended
 from handoff.clock import Deadline
-from handoff.consumer import NotYet
-from handoff.events import DetailType, Envelope, WrongEvent
-from handoff.model import Order
-from handoff.sales import Sale, SalesStore, sales_of
-from handoff.sales_generations import GenerationStore
+from handoff.consumer import NotYet, Permanent
 from handoff.telemetry import MetricUnit, logger, metrics
+from shop import events, order_store, settings
+from shop.events import DetailType, Envelope
+from shop.model import Order
+from shop.sales import Sale, SalesStore, sales_of
+from shop.sales_generations import GenerationStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -23,7 +24,7 @@ _dynamodb = boto3.client("dynamodb", config=aws.config())
 _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 _generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))
-_consumer = consumer.connect("analytics", consumer.parse)
+_consumer = consumer.connect("analytics", events.parse)
 WRITING = 20.0  # seconds for all transactions of a batch
 _COUNTED = {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED}
 
@@ -78,7 +79,7 @@ class Batch:
     def check(self, envelope: Envelope) -> None:
         """Raise what kept this event from being counted, if anything did; tell one that had been counted before."""
         if envelope.detail_type not in _COUNTED:
-            raise WrongEvent(f"{envelope.detail_type} is nothing to count")
+            raise Permanent(f"{envelope.detail_type} is nothing to count")
         error = self._errors.get(envelope.event_id)
         if error:
             raise error

@@ -14,13 +14,14 @@ from aws_lambda_powertools.utilities.idempotency import (
 from botocore.exceptions import ClientError
 
 import mails
-from handoff import aws, consumer, mail_tags, order_store, settings
+from handoff import aws, consumer
 from handoff.clock import now_ms
 from handoff.consumer import NotYet, Permanent
-from handoff.customers import CustomerStore
-from handoff.events import DetailType, Envelope
-from handoff.model import Status
 from handoff.telemetry import MetricUnit, logger, metrics
+from shop import events, mail_tags, order_store, settings
+from shop.customers import CustomerStore
+from shop.events import DetailType, Envelope
+from shop.model import Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -38,7 +39,7 @@ _ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))
 _sender = settings.text("MAIL_FROM")
 # With it, SES reports bounces and complaints; functions/feedback marks the addresses.
 _configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
-_consumer = consumer.connect("emails", consumer.parse)
+_consumer = consumer.connect("emails", events.parse)
 _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,

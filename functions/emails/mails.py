@@ -3,10 +3,10 @@
 from html import escape
 from typing import TYPE_CHECKING, TypedDict
 
-from handoff import money
+from shop import money
 
 if TYPE_CHECKING:
-    from handoff.model import Customer, Order
+    from shop.model import Customer, Order
 
 
 class Mail(TypedDict):

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from handoff import aws, consumer, settings
-from handoff.customers import CustomerStore
+from handoff import aws, consumer
 from handoff.telemetry import MetricUnit, logger, metrics
 from ses_events import MailEvent, read
+from shop import settings
+from shop.customers import CustomerStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

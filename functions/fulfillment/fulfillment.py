@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from handoff import aws, bus, consumer, order_store, payments, settings, transitions
+from handoff import aws, bus, consumer
 from handoff.clock import Deadline, now_ms
 from handoff.consumer import NotYet
-from handoff.events import DetailType, Envelope
-from handoff.model import Order, PaymentState, Status
 from handoff.outbox import announce
-from handoff.settlement import settle
 from handoff.telemetry import MetricUnit, logger, metrics
+from shop import events, order_store, payments, settings, transitions
+from shop.events import DetailType, Envelope
+from shop.model import Order, PaymentState, Status
+from shop.settlement import settle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -23,7 +24,7 @@ _settings = settings.load()
 _orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
 _bus = bus.connect(_settings.bus_name)
-_consumer = consumer.connect("fulfillment", consumer.parse)
+_consumer = consumer.connect("fulfillment", events.parse)
 
 
 @logger.inject_lambda_context(clear_state=True)

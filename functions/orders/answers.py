@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict  # pydantic can't read typing's own before Python 3.12
 
 from handoff.events import Timestamp
-from handoff.model import PaymentState, Status
+from shop.model import PaymentState, Status
 
 ORDER_ID = r"^ord_[a-z2-7]{26}$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"

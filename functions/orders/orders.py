@@ -10,18 +10,19 @@ import problems
 import reports_in
 import requests_in
 import views
-from handoff import aws, bus, order_store, payments, settings
+from handoff import aws, bus
 from handoff.aws import Contended
-from handoff.cancelling import cancel_order, own_order
-from handoff.catalogue import Catalogue
 from handoff.clock import Deadline, now_ms
-from handoff.customers import CustomerStore
-from handoff.errors import RequestError, UnknownProducts
-from handoff.model import Order
 from handoff.outbox import announce
-from handoff.placing import DEADLINE, AnsweredBefore, Shop, outcome, place_order
-from handoff.sales_report import SalesReport
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics, timed
+from shop import order_store, payments, settings
+from shop.cancelling import cancel_order, own_order
+from shop.catalogue import Catalogue
+from shop.customers import CustomerStore
+from shop.errors import RequestError, UnknownProducts
+from shop.model import Order
+from shop.placing import DEADLINE, AnsweredBefore, Shop, outcome, place_order
+from shop.sales_report import SalesReport
 from views import Response
 
 if TYPE_CHECKING:

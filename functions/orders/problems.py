@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handoff import errors
+from shop import errors
 from views import Response
 
 TYPE_PREFIX = "urn:handoff:problem:"

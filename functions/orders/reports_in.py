@@ -8,7 +8,7 @@ from typing import Any
 import problems
 import requests_in
 from answers import DAY
-from handoff.sales_report import Place
+from shop.sales_report import Place
 
 SCOPE = "reports:read"
 # Cognito puts the resource server's name before a scope's. The route in template.yaml names the same two.

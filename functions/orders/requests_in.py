@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 import problems
 from answers import ORDER_ID
 from handoff import ids
-from handoff.model import MAX_LINES, MAX_QUANTITY, SKU, Address
-from handoff.placing import Placement
+from shop.model import MAX_LINES, MAX_QUANTITY, SKU, Address
+from shop.placing import Placement
 
 MAX_BODY_BYTES = 64 * 1024
 DEFAULT_PAGE, MAX_PAGE = 20, 50

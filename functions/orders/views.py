@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 import answers
-from handoff.model import Address, Customer, HistoryEntry, Line, Order, OrderSummary, Product, Status
-from handoff.sales_report import SalesPage, SalesRow
+from handoff.aggregate import HistoryEntry
+from shop.model import Address, Customer, Line, Order, OrderSummary, Product, Status
+from shop.sales_report import SalesPage, SalesRow
 
 
 class Response(TypedDict):

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from handoff import aws, bus, order_store, payments, settings
-from handoff.customers import CustomerStore
-from handoff.sweeping import Sweep
+from handoff import aws, bus
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from shop import order_store, payments, settings
+from shop.customers import CustomerStore
+from shop.sweeping import Sweep
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

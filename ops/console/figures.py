@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from handoff.clock import now_ms
-from ops import cloudwatch, lag
-from ops.cloudwatch import Metric
 from ops.console.switches import FaultSwitches
-from ops.dead_letter_queues import directory
-from ops.deployment import Deployment
-from ops.lag import Lag
+from ops.dlq.directory import directory
+from ops.lag import measure as lag
+from ops.lag.measure import Lag
+from ops.stack import cloudwatch
+from ops.stack.cloudwatch import Metric
+from ops.stack.deployment import Deployment
 
 Points = list[tuple[int, float]]  # epoch milliseconds of a period's start, and its value
 
@@ -38,7 +39,7 @@ class Pace:
 
 
 LOCAL = Pace(every=2, span=600, period=10)
-# Metrics have a resolution of a minute. A look asks for some 66, those of `ops.lag` included: 8 cents an hour.
+# Metrics have a resolution of a minute. A look asks for some 66, those of `ops.lag.measure` included: 8 cents an hour.
 # https://aws.amazon.com/cloudwatch/pricing/
 AWS = Pace(every=30, span=10_800, period=60)
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from nicegui import ui
 
 from handoff.clock import now_ms
-from ops import ages, dead_letter_report
+from ops import ages
 from ops.console.parts import QUIET, TROUBLE, heading
 from ops.console.redrive import Going, Redrive, desk
 from ops.console.watch import ERRORS, Watch, said
-from ops.dead_letter_queues import Wanted, directory, find
-from ops.dead_letter_report import Row
-from ops.deployment import Deployment
+from ops.dlq import report as dead_letter_report
+from ops.dlq.directory import Wanted, directory, find
+from ops.dlq.report import Row
+from ops.stack.deployment import Deployment
 
 _SHOWN = 50  # rows; more are not read by anybody, and the command lists all
 

@@ -2,12 +2,12 @@
 
 from nicegui import run, ui
 
-from handoff import money
-from ops import story
 from ops.console.parts import QUIET, TROUBLE, WAITS, clock, heading, milliseconds
 from ops.console.watch import ERRORS, said
-from ops.deployment import Deployment
-from ops.story import NoSuchOrder, OpenEnd, Step, Story
+from ops.stack.deployment import Deployment
+from ops.trace import timeline as story
+from ops.trace.timeline import NoSuchOrder, OpenEnd, Step, Story
+from shop import money
 
 
 class Order:

@@ -15,7 +15,7 @@ from ops.console.shopping import Customer
 from ops.console.switches import FaultSwitches
 from ops.console.try_it import TryIt
 from ops.console.watch import Watch
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 
 _logger = logging.getLogger(__name__)
 # White text stands out 4.5 to one on both; both stand out three to one on a white page and on a dark one.

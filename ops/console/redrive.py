@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from nicegui import background_tasks, run, ui
 
-from ops import dead_letter_report, redriving
 from ops.console.parts import QUIET, heading
 from ops.console.watch import ERRORS, said
-from ops.dead_letter_queues import Wanted, directory, find
-from ops.deployment import Deployment
+from ops.dlq import redrive as redriving
+from ops.dlq import report as dead_letter_report
+from ops.dlq.directory import Wanted, directory, find
+from ops.stack.deployment import Deployment
 
 _RATE = 10.0  # letters a second, as `handoff dlq redrive` does by default
 _SHOW_EVERY = 0.5  # seconds

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from ops.console.figures import TIMES, Figures
 from ops.console.parts import QUIET, SMALL_BUTTON, TROUBLE, WAITS, clock, heading, milliseconds, rate, seconds
-from ops.lag import Lag
+from ops.lag.measure import Lag
 
 _DOES = {
     "emails": "tells the customer",

@@ -18,7 +18,7 @@ from ops.console.same_origin import SameOrigin, own_names
 from ops.console.shopping import Customer
 from ops.console.switches import FaultSwitches, switches
 from ops.console.watch import Watch
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 
 
 class PortTaken(Exception):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from nicegui import run
 
-from ops import demo
+from dev.demo import orders as demo
 from ops.console.watch import ERRORS, anybody, said
-from ops.deployment import Deployment
 from ops.shop_client import ShopClient, sign_in
+from ops.stack.deployment import Deployment
 
 _PAUSE = 1.0  # seconds between two orders
 KEPT = 5  # purchases to show

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from ops.deployment import Deployment
-from ops.fault_proxy import CONTROL
-from ops.fault_rules import Rule
+from dev.faults.proxy import CONTROL
+from dev.faults.rules import Rule
+from ops.stack.deployment import Deployment
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from nicegui import Client, Event, run
 
 from handoff import aws
 from handoff.clock import now_ms
-from ops.cloudwatch import MetricsError
 from ops.console.figures import Figures
+from ops.stack.cloudwatch import MetricsError
 
 _logger = logging.getLogger(__name__)
 # What looking at a deployment raises when it is refused, or not answered.

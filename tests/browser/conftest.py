@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from ops import demo
-from ops.dead_letter_queues import directory
-from ops.deployment import Deployment
-from ops.fault_proxy import FaultProxy, routes, running_proxy
-from ops.local import running
-from ops.pump import pumping
+from dev.demo import orders as demo
+from dev.faults.proxy import FaultProxy, routes, running_proxy
+from dev.local.metrics import pumping
+from dev.local.stack import running
+from ops.dlq.directory import directory
 from ops.shop_client import ShopClient
+from ops.stack.deployment import Deployment
 
 _OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 _OPTIONS += ["--disable-background-networking", "--disable-component-update"]

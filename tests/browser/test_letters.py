@@ -6,7 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Stack
-from ops.observe import depth
+from ops.stack.observe import depth
 
 FOCUS_OUTSIDE = """() => { const e = document.activeElement;
   return e === document.body || e.closest("[role=dialog]") ? null : e.outerHTML; }"""

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Stack
-from ops.fault_proxy import FaultProxy
-from ops.fault_rules import Rule
+from dev.faults.proxy import FaultProxy
+from dev.faults.rules import Rule
 
 SOME = re.compile(r"[1-9]")
 

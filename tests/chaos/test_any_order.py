@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from moto.moto_api._internal import mock_random
 
 from handoff import aws
-from ops import catalogue, dead_letters
+from ops import catalogue
+from ops.dlq import scan as dead_letters
 from support import invariants, messages, reference, wire
 from support.clock import standing
 from support.experiments import KINDS

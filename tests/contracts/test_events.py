@@ -7,8 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contracts import recording
-from handoff.events import SOURCES, DetailType
-from ops import contracts, contracts_events, contracts_page
+from dev.contracts import events as contracts_events
+from dev.contracts import files as contracts
+from dev.contracts import page as contracts_page
+from shop.events import SOURCES, DetailType
 from support import template
 from support.world import World, deployed
 

@@ -10,8 +10,9 @@ from openapi_spec_validator import validate
 import problems
 import reports_in
 import requests_in
-from handoff import errors
-from ops import contracts, openapi, openapi_problems
+from dev.contracts import files as contracts
+from dev.contracts import openapi, openapi_problems
+from shop import errors
 from support import template
 
 ROUTES = {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}

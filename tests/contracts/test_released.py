@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 
-from handoff.events import DetailType
-from ops import contracts, openapi
-from ops.contracts_compatibility import broken_by_api, broken_by_event
-from ops.contracts_events import delivered
-from ops.contracts_schema import Schema, excess
+from dev.contracts import files as contracts
+from dev.contracts import openapi
+from dev.contracts.compatibility import broken_by_api, broken_by_event
+from dev.contracts.events import delivered
+from dev.contracts.schema import Schema, excess
+from shop.events import DetailType
 
 API = openapi.document()
 ORDERS, ORDER = ("paths", "/orders"), ("paths", "/orders/{orderId}", "get")

@@ -72,7 +72,7 @@ def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp
         shutil.copy(ROOT / name, tmp_path / name)
     # WHEN the steps are followed
     follow(tmp_path)
-    run(tmp_path, "-c", "from ops.cli import main; main(['events', 'write'])")
+    run(tmp_path, "-c", "from ops.cli.main import main; main(['events', 'write'])")
     run(tmp_path, "-m", "template.released")
     # THEN the consumer works, and is held to the same rules as the others
     purposes = "tests/rights/test_security_page.py::test_every_right_has_its_purpose_and_every_purpose_its_right"

@@ -14,16 +14,17 @@ import boto3
 from botocore.exceptions import BotoCoreError
 
 from dynamodb_local.network import Network
-from handoff import aws, transitions
-from handoff.cancelling import cancel_order
+from handoff import aws
 from handoff.clock import Deadline, now_ms
-from handoff.errors import InProgress, RequestError, TryLater
-from handoff.events import Envelope
-from handoff.model import Address, Order
-from handoff.order_store import Overtaken
 from handoff.outbox import announce
-from handoff.placing import AnsweredBefore, Placement, Shop, outcome, place_order
-from handoff.sweeping import Sweep
+from shop import transitions
+from shop.cancelling import cancel_order
+from shop.errors import InProgress, RequestError, TryLater
+from shop.events import Envelope
+from shop.model import Address, Order
+from shop.order_store import Overtaken
+from shop.placing import AnsweredBefore, Placement, Shop, outcome, place_order
+from shop.sweeping import Sweep
 from support.functions import Functions
 from support.stack import Stack
 from support.world import ADDRESS, Hold, holds_in

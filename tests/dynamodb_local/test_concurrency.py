@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from dynamodb_local.market import THREADS, at_once, wish
-from handoff.consumer import parse
-from handoff.errors import InProgress, NotCancellable, OutOfStock, PaymentDeclined
-from handoff.model import Order
+from shop.errors import InProgress, NotCancellable, OutOfStock, PaymentDeclined
+from shop.events import parse
+from shop.model import Order
 from support.invariants import (
     every_event_is_out,
     histories_are_sound,

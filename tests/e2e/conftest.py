@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.demo import orders as demo
+from dev.local.metrics import pumping
+from dev.local.stack import LocalStack, running
 from handoff.clock import now_ms
-from ops import demo
-from ops.deployment import Deployment
-from ops.local import LocalStack, running
-from ops.pump import pumping
 from ops.shop_client import ShopClient
+from ops.stack.deployment import Deployment
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import psutil
 
+from dev.demo import orders as demo
 from handoff import aws
-from ops import demo
-from ops.deployment import Deployment
 from ops.shop_client import Answer, ShopClient
+from ops.stack.deployment import Deployment
 
 T = TypeVar("T")
 

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.demo import orders as demo
+from dev.local.stack import ROOT, LocalStack
 from e2e.support import (
     KillingServer,
     about,
@@ -20,11 +22,10 @@ from e2e.support import (
     paused,
     place,
 )
-from handoff import mail_tags
-from ops import demo, observe
-from ops.deployment import CONSUMERS, QUEUED, Deployment
-from ops.local import ROOT, LocalStack
 from ops.shop_client import ShopClient, sign_up
+from ops.stack import observe
+from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
+from shop import mail_tags
 
 
 def quiet(deployment: Deployment) -> demo.Outcome:

@@ -7,11 +7,13 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
+from dev.demo import orders as demo
+from dev.local.stack import LocalStack
 from e2e.support import change_order, eventually, order, paused, sample
-from ops import cli, dead_letters, demo
-from ops.deployment import Deployment
-from ops.local import LocalStack
+from ops.cli import main as cli
+from ops.dlq import scan as dead_letters
 from ops.shop_client import ShopClient
+from ops.stack.deployment import Deployment
 from support.messages import message
 
 PLACED = ("order", "PLACED", "payment authorised")

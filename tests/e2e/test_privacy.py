@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.demo import orders as demo
 from e2e.support import change_order, eventually, invoke, order, paused, sample
-from ops import dead_letters, demo
-from ops.deployment import CONSUMERS, QUEUED, Deployment
-from ops.letters import Letter
+from ops.dlq import scan as dead_letters
+from ops.dlq.letter import Letter
 from ops.shop_client import ShopClient
+from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
 from rights.shop import Shop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"

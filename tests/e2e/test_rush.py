@@ -17,11 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.demo import orders as demo
 from e2e.support import change_order, invoke, lambda_client, paused, sample
 from handoff import aws
-from ops import catalogue, demo, observe
-from ops.deployment import CONSUMERS, Deployment
+from ops import catalogue
 from ops.shop_client import Answer, ShopClient, sign_up
+from ops.stack import observe
+from ops.stack.deployment import CONSUMERS, Deployment
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500

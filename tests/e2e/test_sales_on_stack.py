@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from dev.demo import orders as demo
 from e2e.support import eventually, paused, place
-from ops import demo, rebuild, tokens
-from ops.deployment import Deployment
+from ops import rebuild, tokens
 from ops.shop_client import ShopClient
+from ops.stack.deployment import Deployment
 
 NAMES = ("orders", "units", "revenue")
 

@@ -5,11 +5,11 @@ import contextlib
 import pytest
 from click.testing import CliRunner, Result
 
+from dev.local.stack import LocalStack
 from e2e.support import environment, eventually, order, paused
 from ops import smoke
-from ops.cli_smoke import smoke as command
-from ops.deployment import Deployment
-from ops.local import LocalStack
+from ops.cli.smoke import smoke as command
+from ops.stack.deployment import Deployment
 
 
 def run(stack: LocalStack, *options: str) -> Result:

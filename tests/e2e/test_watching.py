@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from dev.demo import orders as demo
+from dev.local.stack import LocalStack
 from e2e.support import eventually, paused, place
 from handoff.clock import now_ms
-from ops import cloudwatch, demo, emf
-from ops.cli import main
-from ops.cloudwatch import MINUTE, Metric
-from ops.deployment import Deployment
-from ops.local import LocalStack
+from ops.cli.main import main
 from ops.shop_client import ShopClient
+from ops.stack import cloudwatch, emf
+from ops.stack.cloudwatch import MINUTE, Metric
+from ops.stack.deployment import Deployment
 
 ORDERS = 3
 ALWAYS = ("--minutes", "180")  # longer than any test run

@@ -11,11 +11,11 @@ from moto.moto_api._internal import mock_random
 
 import ses_events
 from contracts import recording
+from dev import samples
 from fuzz.effort import fuzzed, fuzzed_slowly
 from fuzz.shapes import TEXT, bodies
 from handoff import consumer
 from handoff.consumer import Permanent
-from ops import samples
 from support.world import World, deployed
 
 EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]

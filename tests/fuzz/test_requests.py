@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 import problems
 import reports_in
 import requests_in
+from dev import samples
 from fuzz.effort import fuzzed
 from fuzz.shapes import JSON, TEXT, bent, bodies
-from handoff.model import MAX_LINES, MAX_QUANTITY
-from handoff.placing import Placement
-from ops import samples
+from shop.model import MAX_LINES, MAX_QUANTITY
+from shop.placing import Placement
 from support.api import event
 
 GOOD = next(iter(samples.orders().values())).request()

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from handoff.sales_generations import POINTER
+from shop.sales_generations import POINTER
 from support import invariants, wire
 from support.messages import message
 from support.template import NAME

@@ -8,7 +8,7 @@ import sys
 from samtranslator.yaml_helper import yaml_parse
 
 from bench.load.stage import gather_chain
-from ops.local import ROOT
+from dev.local.stack import ROOT
 
 _ANSWER = """
 import json, sys

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
-from ops import cli, demo
+from dev.demo import orders as demo
+from ops.cli import main as cli
 from support.template import REGION
 
 ORDER = "ord_pywgudu6gswisgaovwmgk7lnwa"

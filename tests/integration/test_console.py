@@ -18,20 +18,20 @@ import aiohttp
 import httpx
 import pytest
 
+from dev.faults.proxy import CONTROL, running_proxy
+from dev.faults.rules import Rule
 from ops.console import redrive, server
 from ops.console.same_origin import own_names
 from ops.console.switches import FaultSwitches, Switch
-from ops.dead_letter_queues import Wanted
-from ops.fault_proxy import CONTROL, running_proxy
-from ops.fault_rules import Rule
-from ops.redriving import Outcome
+from ops.dlq.directory import Wanted
+from ops.dlq.redrive import Outcome
 from support.messages import message
 from support.wire import meanwhile, refuse
 
 ROOT = Path(__file__).parents[2]
 # A console of nothing: what it is about does not matter here, who may ask it does.
 SERVE = """
-from ops.cloudwatch import MetricsError
+from ops.stack.cloudwatch import MetricsError
 from ops.console import server
 from ops.console.page import Console
 from ops.console.watch import Watch
@@ -47,7 +47,8 @@ server.serve(Console(None, "nowhere", Watch(look, 1)), listener, "Shop.example")
 ENDLESS = """
 import time
 from nicegui import app, background_tasks
-from ops.console.redrive import Going, desk
+from ops.console.redrive import Going
+from ops.console.redrive import desk
 
 def through(stopped):
     while not stopped():

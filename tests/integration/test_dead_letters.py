@@ -9,10 +9,13 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from dev.local.stack import ROOT
 from handoff.clock import to_iso
-from ops import cli, dead_letters, redriving, target
-from ops.dead_letter_queues import Directory, Wanted, find
-from ops.local import ROOT
+from ops.cli import main as cli
+from ops.cli import options as target
+from ops.dlq import redrive as redriving
+from ops.dlq import scan as dead_letters
+from ops.dlq.directory import Directory, Wanted, find
 from support.messages import envelope, message
 from support.template import REGION
 from support.wire import Crash, crash_after, crash_before, meanwhile, refuse

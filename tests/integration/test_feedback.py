@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handoff.mail_tags import tag_of
+from shop.mail_tags import tag_of
 
 FEEDBACK, EMAILS = "FeedbackFunction", "EmailsFunction"
 BOUNCE = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ada@example.com"}]}

@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from ops import cloudwatch
-from ops.cloudwatch import MINUTE, Metric
-from ops.lag import elsewhere, measure
-from ops.pump import Pump
+from dev.local.metrics import Pump
+from ops.lag.measure import elsewhere, measure
+from ops.stack import cloudwatch
+from ops.stack.cloudwatch import MINUTE, Metric
 from support.template import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
@@ -40,7 +40,7 @@ def emf_line(*values, name="EventLagDone", at, **more):
 
 @pytest.fixture
 def deployment(clock):
-    """A stack of one consumer, as `ops.deployment` shows it."""
+    """A stack of one consumer, as `ops.stack.deployment` shows it."""
     with mock_aws():
         session = boto3.Session(region_name=REGION)
         client = partial(session.client, region_name=REGION)

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from handoff.clock import to_iso
 from handoff.telemetry import logger
-from ops import cli, target
+from ops.cli import main as cli
+from ops.cli import options as target
 from support import template
 from support.messages import message
 from support.wire import cannot_connect, refuse

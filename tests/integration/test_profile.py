@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handoff.customers import MOST_UNTOLD, REMEMBERED
+from shop.customers import MOST_UNTOLD, REMEMBERED
 from support import template, wire
 from support.messages import replayed
 

@@ -4,9 +4,9 @@ import pytest
 
 from handoff import aws
 from handoff.clock import now_ms
-from handoff.sales_generations import POINTER, GenerationStore, TakenOver
 from ops import rebuild
 from ops.rebuild import LEASE, SETTLED, Rebuild, RebuildError
+from shop.sales_generations import POINTER, GenerationStore, TakenOver
 from support import invariants, wire
 from support.messages import message
 from support.world import MUG, TEE, body

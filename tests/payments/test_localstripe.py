@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from handoff.clock import now_ms
-from handoff.payments import Authorised, Captured, Failed, ProviderError, Voided
-from handoff.payments.stripe_intents import Stripe
+from shop.payments import Authorised, Captured, Failed, ProviderError, Voided
+from shop.payments.stripe_intents import Stripe
 from support.payment_providers import Shop
 
 LOCALSTRIPE = Path(__file__).parents[2] / ".tools/localstripe/bin/localstripe"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handoff.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from shop.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
 from support.payment_providers import ORDER, OTHER
 
 DONE = {"capture": Captured(), "void": Voided()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handoff.payments import Unknown
+from shop.payments import Unknown
 from support.payment_providers import Sandbox, Shop
 from support.wire import meanwhile
 

@@ -4,12 +4,13 @@ import traceback
 
 import pytest
 
-from handoff import payments
+from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline, now_ms
-from handoff.model import HistoryEntry, Payment, PaymentDue, PaymentState, Status
-from handoff.payments import Authorised, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from handoff.settings import MissingSetting
-from handoff.settlement import settle
+from shop import payments
+from shop.model import Payment, PaymentDue, PaymentState, Status
+from shop.payments import Authorised, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
+from shop.settlement import settle
 from support import stripe_server, wire
 from support.orders import order
 from support.payment_providers import ORDER, OTHER, Shop

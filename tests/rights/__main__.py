@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from ops.deployment import Deployment
-from ops.local import running
+from dev.local.stack import running
+from ops.stack.deployment import Deployment
 from rights import grants, page
 from rights.catalogue import CATALOGUE, Tried
 from rights.grants import Right

@@ -10,11 +10,14 @@ from typing import Any
 
 import httpx
 
+from dev.demo import orders as demo
 from e2e.support import change_order, environment, eventually, lambda_client, order, paused, sample
-from handoff import aws, mail_tags
-from ops import catalogue, demo, observe, tokens
-from ops.deployment import QUEUED, Deployment
+from handoff import aws
+from ops import catalogue, tokens
 from ops.shop_client import Answer, ShopClient, sign_up
+from ops.stack import observe
+from ops.stack.deployment import QUEUED, Deployment
+from shop import mail_tags
 
 UNREACHABLE = "http://127.0.0.1:9"  # nothing listens there: a connection is refused at once
 _SKU = "RIGHTS-MUG"

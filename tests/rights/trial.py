@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ops.deployment import Deployment
+from ops.stack.deployment import Deployment
 from rights.catalogue import Tried
 from rights.grants import Right, each, spoken
 from rights.shop import Shop

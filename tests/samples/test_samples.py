@@ -9,11 +9,12 @@ import pytest
 from pydantic import TypeAdapter
 
 import requests_in
+from dev import samples
+from dev.samples import EVENTS
 from handoff import consumer
-from handoff.events import Envelope, Event, OrderData
-from handoff.model import Customer, Product
-from ops import catalogue, samples
-from ops.samples import EVENTS
+from ops import catalogue
+from shop.events import Envelope, Event, OrderData
+from shop.model import Customer, Product
 
 ROOT = EVENTS.parent
 CONSUMERS = ["emails", "analytics", "fulfillment"]

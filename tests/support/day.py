@@ -13,10 +13,10 @@ from typing import Any
 
 from moto.sqs.models import sqs_backends
 
+from dev import samples
 from handoff import aws
 from handoff.clock import now_ms, to_iso
-from handoff.mail_tags import tag_of
-from ops import samples
+from shop.mail_tags import tag_of
 from support.api import Answer
 from support.clock import Clock, standing
 from support.cloudwatch import CloudWatch, Metric

@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from handoff import settings
 from handoff.telemetry import logger, metrics
+from shop import settings
 from support.clock import Clock
 from support.stack import ACCOUNT, Stack
 from support.template import REGION

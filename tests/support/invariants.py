@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from handoff import ids
-from handoff.sales_generations import FIRST, POINTER
+from shop.sales_generations import FIRST, POINTER
 from support.world import World
 
 _LIVE = {"PENDING", "PLACED", "PREPARED"}

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from handoff.model import Address, HistoryEntry, Line, Order, Status
+from handoff.aggregate import HistoryEntry
+from shop.model import Address, Line, Order, Status
 
 NOW = 1_795_428_000_000  # 2026-11-23T10:00:00.000Z
 ORDER_ID = "ord_" + "a" * 26

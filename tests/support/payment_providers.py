@@ -6,17 +6,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol
 
 from handoff.clock import now_ms
-from handoff.payments import (
-    Authorised,
-    Captured,
-    Declined,
-    Failed,
-    Payments,
-    Voided,
-    sandbox,
-    stripe_intents,
-    stripe_key,
-)
+from shop.payments import Authorised, Captured, Declined, Failed, Payments, Voided, sandbox, stripe_intents, stripe_key
 from support import stripe_server, wire
 from support.stripe_server import StripeServer
 from support.world import World

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handoff import ids
-from handoff.customers import MOST_UNTOLD
+from shop.customers import MOST_UNTOLD
 from support import invariants
 from support.api import Answer
 from support.world import ADDRESS, World, body

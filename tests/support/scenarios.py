@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from handoff.mail_tags import tag_of
+from shop.mail_tags import tag_of
 from support import wire
 from support.api import Answer
 from support.wire import Crash

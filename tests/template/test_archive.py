@@ -4,9 +4,9 @@ import json
 
 from moto.events.models import EventPattern
 
-from handoff.events import DetailType
 from ops import replay
-from ops.deployment import CONSUMERS
+from ops.stack.deployment import CONSUMERS
+from shop.events import DetailType
 from template import translated
 from template.test_events import event
 from template.translated import Consumer, Properties, Stack

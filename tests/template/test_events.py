@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from handoff.events import SOURCES, DetailType, Envelope
-from ops import samples
+from dev import samples
+from shop.events import SOURCES, DetailType, Envelope
 from template.translated import ROOT, Consumer, Properties, Stack, named
 
 EXAMPLES = ROOT / "contracts/events/examples"

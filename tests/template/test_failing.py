@@ -5,8 +5,8 @@ from itertools import groupby
 import pytest
 
 from handoff.consumer import BACKOFF
-from ops import lag
-from ops.lag import Points, Tries, keeps_failing
+from ops.lag import measure as lag
+from ops.lag.measure import Points, Tries, keeps_failing
 from support import wire
 from support.cloudwatch import Metric, statistic
 from support.day import Day, beginning

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from handoff import money
+from shop import money
 from template import source, translated
 from template.translated import ROOT, Properties, Stack, named, variables_of
 

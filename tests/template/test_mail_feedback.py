@@ -4,7 +4,7 @@ import json
 
 from moto.events.models import EventPattern
 
-from ops import samples
+from dev import samples
 from template import translated
 from template.translated import Stack
 

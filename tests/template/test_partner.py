@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from handoff.events import DetailType, Event
+from shop.events import DetailType, Event
 from template import translated
 from template.test_events import event, heard
 from template.test_rights import rights

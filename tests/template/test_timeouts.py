@@ -9,14 +9,16 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from handoff import aws, bus, payments, placing, sweeping
-from handoff.catalogue import Catalogue
+from handoff import aws, bus
+from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline
-from handoff.errors import RequestError
-from handoff.model import Address, HistoryEntry, Order, Product, Status
-from handoff.order_store import OrderStore, Refused, Repeated
-from handoff.payments import Authorised, Declined, Unknown, sandbox, stripe_key
-from handoff.placing import Placement, Shop, place_order
+from shop import payments, placing, sweeping
+from shop.catalogue import Catalogue
+from shop.errors import RequestError
+from shop.model import Address, Order, Product, Status
+from shop.order_store import OrderStore, Refused, Repeated
+from shop.payments import Authorised, Declined, Unknown, sandbox, stripe_key
+from shop.placing import Placement, Shop, place_order
 from template import source
 from template.translated import Consumer, Stack
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ops import audit
-from ops.audit import Harm
-from ops.demo import Outcome
+from dev.demo.orders import Outcome
+from dev.drills import invariants as audit
+from dev.drills.invariants import Harm
 
 LOADED = {"MUG": 10, "TEA": 5}
 

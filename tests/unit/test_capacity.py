@@ -12,7 +12,7 @@ from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
 from bench.profile import ORDERS
 from handoff import aws
 from handoff.clock import Deadline
-from handoff.sales import Sale, SalesStore
+from shop.sales import Sale, SalesStore
 from support.orders import line, order
 
 SEED = 20261123

@@ -9,7 +9,7 @@ from ops.console.figures import Figures, added
 from ops.console.parts import milliseconds, rate, seconds
 from ops.console.plots import drawn
 from ops.console.road import state_of
-from ops.lag import Lag
+from ops.lag.measure import Lag
 
 AT = 1_764_000_123_456
 

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from rich.console import Console
 
-from ops import shoppers
-from ops.audit import Harm, Violation
-from ops.cli_drill import NAMES
-from ops.drill import DRILLS
-from ops.drill_report import Latency, Report, table
+from dev.drills import shoppers
+from dev.drills.command import NAMES
+from dev.drills.invariants import Harm, Violation
+from dev.drills.report import Latency, Report, table
+from dev.drills.run import DRILLS
+from dev.drills.shoppers import NO_ANSWER, insist
 from ops.shop_client import Answer
-from ops.shoppers import NO_ANSWER, insist
 
 
 def answer(status, **headers):

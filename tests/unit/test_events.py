@@ -5,9 +5,10 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from handoff import events
-from handoff.events import DetailType, Envelope, Metadata, outbox_entry
-from handoff.model import Model
+from handoff.aggregate import Model
+from handoff.events import Metadata
+from shop import events
+from shop.events import DetailType, Envelope, outbox_entry
 from support.messages import envelope
 from support.orders import NOW, ORDER_ID
 

@@ -10,11 +10,15 @@ from botocore.stub import Stubber
 from click.testing import CliRunner
 from rich.console import Console
 
-from ops import cli, cli_lag, cloudwatch, lag_report, target
-from ops.cloudwatch import Metric, MetricsError
-from ops.emf import read
-from ops.lag import MINUTE, Lag, drain, left, rate
-from ops.pump import Flow, reckon
+from dev.local.metrics import Flow, reckon
+from ops.cli import lag as cli_lag
+from ops.cli import main as cli
+from ops.cli import options as target
+from ops.lag import report as lag_report
+from ops.lag.measure import MINUTE, Lag, drain, left, rate
+from ops.stack import cloudwatch
+from ops.stack.cloudwatch import Metric, MetricsError
+from ops.stack.emf import read
 
 
 def a_lag(**values):

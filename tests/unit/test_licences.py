@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from ops import licences
-from ops.licences import Package
-from ops.local import ROOT
+from dev import licences
+from dev.licences import Package
+from dev.local.stack import ROOT
 
 
 def test_only_allowed_licences_get_into_a_function():

@@ -8,8 +8,8 @@ import threading
 import psutil
 import pytest
 
-from ops import local
-from ops.local import LocalStack, LocalStackError
+from dev.local import stack as local
+from dev.local.stack import LocalStack, LocalStackError
 
 PORT = 4599
 

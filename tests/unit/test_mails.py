@@ -3,8 +3,8 @@
 import pytest
 
 import mails
-from handoff import money
-from handoff.model import Address, Customer, Status
+from shop import money
+from shop.model import Address, Customer, Status
 from support.orders import ORDER_ID, line, order
 
 ADA = Customer(user_id="ada", name="Ada", email="ada@example.com")

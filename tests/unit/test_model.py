@@ -2,7 +2,7 @@
 
 import pytest
 
-from handoff.model import Payment, PaymentState
+from shop.model import Payment, PaymentState
 from support.orders import NOW, order
 
 DAY = 24 * 3_600_000

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import problems
-from handoff import errors
+from shop import errors
 
 OUTCOMES = [
     (errors.NoSuchOrder(), 404, {}),

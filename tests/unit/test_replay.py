@@ -8,7 +8,8 @@ import pytest
 from botocore.stub import ANY, Stubber
 from click.testing import CliRunner
 
-from ops import cli, replay
+from ops import replay
+from ops.cli import main as cli
 from ops.replay import Replay, ReplayError, Route
 
 pytestmark = pytest.mark.usefixtures("clock")

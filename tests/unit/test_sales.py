@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.aws import ITEMS_PER_WRITE
-from handoff.sales import Sale, SalesStore
+from shop.sales import Sale, SalesStore
 from support.orders import line, order
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from handoff.model import HistoryEntry, Status
-from handoff.sales import sales_of
+from handoff.aggregate import HistoryEntry
+from shop.model import Status
+from shop.sales import sales_of
 from support.orders import ORDER_ID, order
 
 

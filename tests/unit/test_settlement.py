@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from handoff.clock import Deadline
-from handoff.model import Payment, PaymentDue, PaymentState, Status
-from handoff.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
-from handoff.settlement import settle
+from shop.model import Payment, PaymentDue, PaymentState, Status
+from shop.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from shop.settlement import settle
 from support.orders import NOW, ORDER_ID, order
 
 

@@ -1,7 +1,7 @@
 """What a sweep goes by: its budgets, and what it takes for unfinished."""
 
-from handoff.sweeping import Budget
 from handoff.unfinished import Remains
+from shop.sweeping import Budget
 
 
 def test_a_budget_is_spent_while_it_is_entered(clock):

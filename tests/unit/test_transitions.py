@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from handoff import transitions
-from handoff.model import PaymentState, Status
-from handoff.transitions import NotPossible
+from shop import transitions
+from shop.model import PaymentState, Status
+from shop.transitions import NotPossible
 from support.orders import NOW, ORDER_ID, order
 
 STEPS = {

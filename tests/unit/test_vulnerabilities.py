@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from ops import vulnerabilities
-from ops.vulnerabilities import BadRequirements, audit, main
+from dev import vulnerabilities
+from dev.vulnerabilities import BadRequirements, audit, main
 
 CLEAN = {"name": "idna", "version": "3.10", "vulns": []}
 FLAW = {"id": "PYSEC-2024-60", "fix_versions": ["3.7"], "aliases": [], "description": "..."}

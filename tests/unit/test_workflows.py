@@ -9,8 +9,8 @@ import click
 import pytest
 import yaml
 
-from ops.cli import main
-from ops.local import ROOT
+from dev.local.stack import ROOT
+from ops.cli.main import main
 
 FOLDER = ROOT / ".github/workflows"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}

@@ -16,11 +16,9 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import ClientError
-from pydantic import ValidationError
 
 from handoff import aws, settings
 from handoff.clock import now_ms
-from handoff.events import Envelope, WrongEvent
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
 if TYPE_CHECKING:
@@ -150,7 +148,7 @@ class Consumer(Generic[M]):
     def failed(self, record: SQSRecord, error: BaseException) -> bool:
         """Deal with a message that failed; returns whether it is dealt with for good, in the dead-letter queue."""
         receives = _receives(record)
-        if isinstance(error, (Permanent, WrongEvent)) or receives >= self._max_receives:
+        if isinstance(error, Permanent) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             logger.error("Failed for good", receives=receives, exc_info=error)
             return self._bury(record, error)
@@ -222,21 +220,6 @@ class _Processor(BatchProcessor):
         return super().failure_handler(record, exception)
 
 
-def parse(body: str) -> Envelope:
-    """The event in a message.
-
-    Raises
-    ------
-    Permanent
-        If it is none of ours; the text names the fields, not their values.
-    """
-    try:
-        return Envelope.model_validate_json(body)
-    except ValidationError as error:
-        fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
-        raise Permanent(f"not an event: {', '.join(fields)[:200]}") from None  # the error shows values
-
-
 def _since(message: Message, now: int) -> int:
     return max(0, now - message.happened_at)
 
@@ -247,7 +230,7 @@ def _receives(record: SQSRecord) -> int:
 
 def _reason(error: BaseException) -> str:
     """Why it failed, in words that hold no data of the message."""
-    if isinstance(error, (Permanent, NotYet, WrongEvent)):
+    if isinstance(error, (Permanent, NotYet)):
         return str(error)
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response['Error']['Code']}"

@@ -1,9 +1,9 @@
 """From an aggregate's outbox to the bus."""
 
+from handoff.aggregate import Aggregate
 from handoff.aws import LONGEST_CALL
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline
-from handoff.model import Aggregate
 from handoff.unfinished import Remains, UnfinishedStore
 
 

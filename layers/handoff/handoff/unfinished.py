@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_snake
 
 from handoff import aws
+from handoff.aggregate import Aggregate, Model
 from handoff.clock import Deadline
-from handoff.model import Aggregate, Model, Order
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 INDEX = "unfinished"
 FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
-_LOG_KEYS = {"orderId": "order_id", "userId": "user_id", "sku": "sku"}  # what a table's key is called in the logs
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M", bound=Model)
@@ -42,24 +42,27 @@ class Remains:
     """What of an aggregate was seen to be unfinished, so that a write can insist on it."""
 
     events: frozenset[str]
-    payment_due: bool
+    more_work: frozenset[str]
+    possible_work: tuple[str, ...]
 
     @classmethod
-    def of_item(cls, item: Mapping[str, Any]) -> "Remains":
+    def of_item(cls, item: Mapping[str, Any], model: type[Aggregate]) -> "Remains":
         """What an item as read from the table has unfinished."""
-        return cls(frozenset(item.get("outbox", ())), "paymentDue" in item)
+        possible = tuple(model.MORE_WORK.values())
+        return cls(frozenset(item.get("outbox", ())), frozenset(item.keys() & set(possible)), possible)
 
     @classmethod
     def of(cls, aggregate: Aggregate) -> "Remains":
         """What an aggregate has unfinished."""
-        due = isinstance(aggregate, Order) and aggregate.payment_due is not None
-        return cls(frozenset(aggregate.outbox), payment_due=due)
+        return cls(frozenset(aggregate.outbox), aggregate.more_work, tuple(aggregate.MORE_WORK.values()))
 
     @property
     def condition(self) -> str:
         """Still so; ``:events`` is to hold the number of events."""
-        exists = "attribute_exists" if self.payment_due else "attribute_not_exists"
-        return f"size(outbox) = :events AND {exists}(paymentDue)"
+        more = [
+            f"attribute_{'exists' if name in self.more_work else 'not_exists'}({name})" for name in self.possible_work
+        ]
+        return " AND ".join(["size(outbox) = :events", *more])
 
 
 def readable(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None:
@@ -69,7 +72,7 @@ def readable(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None
     except ValidationError as error:
         # Not the error itself: it would show the fields' values.
         fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
-        found_by = {_LOG_KEYS[key_name]: item[key_name], "correlation_id": item.get("correlationId")}
+        found_by = {to_snake(key_name): item[key_name], "correlation_id": item.get("correlationId")}
         logger.error("An item is not readable", extra=found_by, model=model.__name__, fields=fields)
         return None
 
@@ -77,14 +80,15 @@ def readable(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None
 class UnfinishedStore:
     """The outbox and the index of one table of aggregates."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, key_name: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, key_name: str, model: type[Aggregate]) -> None:
         self._client = client
         self._table = table
         self._key_name = key_name
+        self._model = model
 
     def log_keys(self, key: str) -> dict[str, str]:
         """What finds an aggregate in the logs, as far as its key tells."""
-        return {_LOG_KEYS[self._key_name]: key}
+        return {to_snake(self._key_name): key}
 
     def hints(self, shard: int) -> Iterator[list[Hint]]:
         """The entries of one shard, soonest due first, as many at a time as one read takes.
@@ -129,7 +133,7 @@ class UnfinishedStore:
                 self._client.update_item(**self._clearing(key, seen, gone))
                 return True
             except self._client.exceptions.ConditionalCheckFailedException as error:
-                seen = Remains.of_item(aws.image(error))
+                seen = Remains.of_item(aws.image(error), self._model)
             except aws.ERRORS as error:
                 logger.warning("Published events stay in the outbox", extra=self.log_keys(key), exc_info=error)
                 return False
@@ -166,7 +170,7 @@ class UnfinishedStore:
         names = {f"#event{n}": sequence for n, sequence in enumerate(gone)}
         there = [f"attribute_exists(outbox.{name})" for name in names]
         removed = [f"outbox.{name}" for name in names]
-        if len(gone) == len(seen.events) and not seen.payment_due:
+        if len(gone) == len(seen.events) and not seen.more_work:
             removed += INDEX_KEYS
         return {
             "TableName": self._table,
@@ -180,15 +184,21 @@ class UnfinishedStore:
 
     def forget(self, key: str) -> None:
         """Take an item out of the index if nothing of it is unfinished."""
+        nothing = Remains(frozenset(), frozenset(), tuple(self._model.MORE_WORK.values()))
+        condition = nothing.condition
+        names: Any = {}
+        values: dict[str, Any] = {":events": 0}
+        if self._model.WHILE:
+            condition += " AND (attribute_not_exists(#status) OR #status <> :while)"
+            names, values = {"ExpressionAttributeNames": {"#status": "status"}}, values | {":while": self._model.WHILE}
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=aws.to_item({self._key_name: key}),
                 UpdateExpression="REMOVE " + ", ".join(INDEX_KEYS),
-                ConditionExpression=Remains(frozenset(), payment_due=False).condition
-                + " AND (attribute_not_exists(#status) OR #status <> :pending)",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=aws.to_item({":events": 0, ":pending": "PENDING"}),
+                ConditionExpression=condition,
+                ExpressionAttributeValues=aws.to_item(values),
+                **names,
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             logger.debug("Something is unfinished again", extra=self.log_keys(key))

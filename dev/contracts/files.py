@@ -1,0 +1,109 @@
+"""The contracts as files: written from the code, and kept as they were released.
+
+``python -m dev.contracts.files write`` writes them; ``python -m dev.contracts.files release`` records them as
+released. The Makefile puts functions/orders on the path.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from dev.contracts import events as contracts_events
+from dev.contracts import openapi
+from dev.contracts import page as contracts_page
+from dev.contracts.compatibility import broken_by_api, broken_by_event
+from dev.contracts.schema import Json, Schema, excess
+from dev.local.stack import ROOT
+from shop.events import DetailType
+
+EVENTS = ROOT / "contracts/events"
+RELEASED = ROOT / "contracts/released"
+
+
+def documents() -> dict[Path, str]:
+    """Every generated file, and what is to be in it."""
+    schemas = {
+        **{EVENTS / f"{name}.json": contracts_events.delivered(name) for name in DetailType},
+        **{EVENTS / f"{name}.detail.json": contracts_events.produced(name) for name in DetailType},
+    }
+    generated = {openapi.FILE: openapi.document(), **schemas}
+    texts = {file: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for file, document in generated.items()}
+    return {**texts, contracts_page.FILE: contracts_page.page()}
+
+
+def write() -> None:
+    """Write all generated files."""
+    for file, text in documents().items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def breaks(released: Path = RELEASED) -> list[str]:
+    """What the code as it is would break for those who rely on what was released."""
+    old = {name: read(released / f"events/{name}.json") for name in _names(released)}
+    new: dict[str, Json] = {str(name): contracts_events.delivered(name) for name in DetailType}
+    return [
+        *broken_by_api(read(released / "openapi.json"), openapi.document()),
+        *broken_by_event(old, new),
+        *_unread(released),
+    ]
+
+
+def unreleased(released: Path = RELEASED) -> list[str]:
+    """The written files that are not as they were released."""
+    return [
+        str(file.relative_to(ROOT))
+        for file, copy in _copies(released).items()
+        if not copy.exists() or copy.read_bytes() != file.read_bytes()
+    ]
+
+
+def release(released: Path = RELEASED) -> None:
+    """Make the contracts as they are written those that are released."""
+    for file, copy in _copies(released).items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+
+
+def read(file: Path) -> Json:
+    """A JSON file."""
+    document: Json = json.loads(file.read_text(encoding="utf-8"))
+    return document
+
+
+def _copies(released: Path) -> dict[Path, Path]:
+    """Each written file, and where it is kept as it was released."""
+    events = {file: released / "events" / file.relative_to(EVENTS) for file in sorted(EVENTS.rglob("*.json"))}
+    return {**events, openapi.FILE: released / "openapi.json"}
+
+
+def _names(released: Path) -> list[str]:
+    return sorted(file.stem for file in (released / "events").glob("*.json") if not file.stem.endswith(".detail"))
+
+
+def _unread(released: Path) -> list[str]:
+    """What was written under a released contract, and today's consumers would not read: the archive still holds it."""
+    found = []
+    for name in set(_names(released)) & set(DetailType):
+        old, new = read(released / f"events/{name}.detail.json"), contracts_events.accepted(DetailType(name))
+        found += [f"{name}, read again: {change}" for change in excess(Schema(old, old), Schema(new, new))]
+    return sorted(found)
+
+
+def _main(arguments: list[str]) -> str | None:
+    match arguments:
+        case ["write"]:
+            write()
+        case ["release"]:
+            found = breaks() if RELEASED.exists() else []
+            if found:
+                return "\n".join(["This would break those who rely on what was released:", *found])
+            release()
+        case _:
+            return "Say write or release."
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

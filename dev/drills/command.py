@@ -1,0 +1,54 @@
+"""The command `handoff drill`."""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dev.local.stack import DEFAULT_PORT, LocalStackError
+
+NAMES = ("mail", "analytics", "bus", "payments", "poison", "kills", "restart")
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Where the local stack listens.")
+@click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here, too.")
+def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
+    """Break one thing after the other on a local stack, under load, and see whether anything is lost.
+
+    All drills, or those that are named. Ends with status 1 if anything is lost, doubled or otherwise wrong.
+    """
+    from dev.drills import run as drills  # noqa: PLC0415  # costs other commands half a second
+    from dev.drills.report import table  # noqa: PLC0415
+
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)  # cleans up as Ctrl-C does
+    start = time.monotonic()
+    said = ""
+
+    def progress(what: str) -> None:
+        nonlocal said
+        if what != said:
+            console.print(f"{time.monotonic() - start:5.0f} s  {what}", markup=False)
+        said = what
+
+    reports = []
+    try:
+        with drills.staged(port, progress) as stage:
+            for name in names or NAMES:
+                reports.append(drills.run(stage, name, progress))
+                console.print(table(reports[-1]))
+    except LocalStackError as error:
+        raise click.ClickException(str(error)) from error
+    if figures:
+        figures.write_text(json.dumps([report.figures() for report in reports], indent=2) + "\n")
+    failed = [report.name for report in reports if not report.passed]
+    console.print(f"{len(reports)} drills, {len(failed) or 'none'} failed {', '.join(failed)}")
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,345 @@
+"""A sample payload for every function, and the sample orders, in ``events/``.
+
+The events are made with the contract's own models, so that they can't drift from it; a test compares the folder with
+what this module writes. The catalogue and the customers beside them are written by hand.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from handoff import ids
+from handoff.aggregate import OutboxEntry
+from handoff.clock import from_iso, to_iso
+from shop import events, mail_tags
+from shop.events import DetailType
+from shop.model import Address, Customer, Product
+
+EVENTS = Path(__file__).resolve().parents[1] / "events"
+
+_ACCOUNT = "123456789012"
+_REGION = "eu-central-1"
+_START = from_iso("2026-11-23T10:00:00.123Z")
+_ISSUER = "https://issuer.example.com"
+_QUARTER = {"from": "2026-10-01", "to": "2026-12-31"}
+_READER = {"sub": "reports-client", "iss": _ISSUER, "client_id": "shop", "token_use": "access", "scope": "reports:read"}
+_HOST = "0a1b2c3d.execute-api.eu-central-1.amazonaws.com"
+
+
+def catalogue() -> list[Product]:
+    """The sample products."""
+    return TypeAdapter(list[Product]).validate_json((EVENTS / "catalogue.json").read_bytes())
+
+
+def customers() -> list[Customer]:
+    """The sample customers."""
+    return TypeAdapter(list[Customer]).validate_json((EVENTS / "customers.json").read_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOrder:
+    """An order that a customer wants to place, and what it shows."""
+
+    name: str
+    customer: Customer
+    quantities: Mapping[str, int]
+    address: Address
+    payment_token: str = "tok_approve"  # noqa: S105  # the sandbox provider's words are no secrets
+    expects_total: bool = False
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key under which the sample events place it."""
+        return f"sample-{self.name}"
+
+    @property
+    def order_id(self) -> str:
+        """The order's id in the sample events."""
+        return ids.order_id(self.customer.user_id, self.idempotency_key)
+
+    def request(self) -> dict[str, Any]:
+        """The body of its ``POST /orders``."""
+        body: dict[str, Any] = {
+            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in self.quantities.items()],
+            "shippingAddress": self.address.model_dump(mode="json", by_alias=True),
+            "paymentToken": self.payment_token,
+        }
+        if self.expects_total:
+            prices = {product.sku: product.unit_price for product in catalogue()}
+            body["expectedTotal"] = sum(quantity * prices[sku] for sku, quantity in self.quantities.items())
+        return body
+
+    def event(self, detail_type: DetailType, sequence: int) -> dict[str, Any]:
+        """One of its events, as EventBridge delivers it; each comes a second after the one before."""
+        at = _START + sequence * 1000
+        entry = events.outbox_entry(
+            detail_type,
+            order_id=self.order_id,
+            user_id=self.customer.user_id,
+            sequence=sequence,
+            at=at,
+            correlation_id=f"sample-{self.name}",
+        )
+        return _delivered(entry, _uuid(self.order_id, str(sequence)), at)
+
+
+def profile_updated(customer: Customer) -> dict[str, Any]:
+    """The event of a customer's first profile, as EventBridge delivers it."""
+    entry = events.profile_updated(
+        user_id=customer.user_id,
+        changed_fields=["name", "email"],
+        sequence=1,
+        at=_START,
+        correlation_id="sample-profile",
+    )
+    return _delivered(entry, _uuid(customer.user_id, "1"), _START)
+
+
+def bounced(customer: Customer) -> dict[str, Any]:
+    """What SES reports of a mail to an address that does not exist, as EventBridge delivers it.
+
+    Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+    """
+    mail = {
+        "timestamp": to_iso(_START),
+        "messageId": _uuid(customer.user_id, "mail"),
+        "destination": [customer.email],
+        "tags": {mail_tags.TAG: [mail_tags.tag_of(customer.user_id)], "ses:configuration-set": ["handoff-mail"]},
+    }
+    bounce = {
+        "bounceType": "Permanent",
+        "bounceSubType": "General",
+        "bouncedRecipients": [{"emailAddress": customer.email, "action": "failed", "status": "5.1.1"}],
+        "timestamp": to_iso(_START),
+    }
+    return {
+        "version": "0",
+        "id": _uuid(customer.user_id, "bounce"),
+        "detail-type": "Email Bounced",
+        "source": "aws.ses",
+        "account": _ACCOUNT,
+        "time": _seconds(_START),
+        "region": _REGION,
+        "resources": [],
+        "detail": {"eventType": "Bounce", "mail": mail, "bounce": bounce},
+    }
+
+
+def orders() -> dict[str, SampleOrder]:
+    """The sample orders, by name."""
+    mira, tomas, aiko = customers()
+    samples = [
+        SampleOrder(
+            name="good",
+            customer=mira,
+            quantities={"COFFEE-ETH-250": 2, "FILTER-02-100": 1, "MUG-BLUE": 4},
+            address=Address(name=mira.name, street="Storgatan 12", city="Uppsala", postal_code="753 31", country="SE"),
+            expects_total=True,
+        ),
+        SampleOrder(
+            name="declined",
+            customer=tomas,
+            quantities={"GRINDER-HAND": 1, "COFFEE-COL-1000": 1},
+            address=Address(
+                name=tomas.name, street="Rua das Flores 8", city="Porto", postal_code="4050-262", country="PT"
+            ),
+            payment_token="tok_decline",  # noqa: S106
+        ),
+        SampleOrder(
+            name="out_of_stock",
+            customer=aiko,
+            quantities={"ESPRESSO-LEVER": 3, "SCALE-0.1G": 1},
+            address=Address(name=aiko.name, street="Lindenallee 5", city="Bonn", postal_code="53111", country="DE"),
+        ),
+        SampleOrder(
+            name="cancelled",
+            customer=tomas,
+            quantities={"KETTLE-GOOSENECK": 1, "TEA-SENCHA-100": 2},
+            address=Address(
+                name=tomas.name, street="Rua das Flores 8", city="Porto", postal_code="4050-262", country="PT"
+            ),
+        ),
+    ]
+    return {sample.name: sample for sample in samples}
+
+
+def payloads() -> dict[str, dict[str, Any]]:
+    """A payload for every function and every route of the API, by its place in ``events/``."""
+    sample = orders()
+    good, cancelled = sample["good"], sample["cancelled"]
+    tomas = cancelled.customer
+    placed = good.event(DetailType.ORDER_PLACED, 1)
+    prepared = good.event(DetailType.SHIPMENT_PREPARED, 2)
+    other_placed = cancelled.event(DetailType.ORDER_PLACED, 1)
+    other_cancelled = cancelled.event(DetailType.ORDER_CANCELLED, 2)
+    return {
+        "orders.json": _http("POST /orders", good.customer, body=good.request(), key=good.idempotency_key),
+        "orders_list.json": _http("GET /orders", good.customer, query={"limit": "10"}),
+        "orders_get.json": _http("GET /orders/{orderId}", good.customer, order_id=good.order_id),
+        "orders_cancel.json": _http("POST /orders/{orderId}/cancel", cancelled.customer, order_id=cancelled.order_id),
+        "orders_me.json": _http("GET /me", good.customer),
+        "orders_me_put.json": _http("PUT /me", good.customer, body=_profile(good.customer)),
+        "orders_sales.json": _http("GET /reports/sales", query=_QUARTER, claims=_READER),
+        "orders_catalog.json": _http("GET /catalog"),
+        "orders_openapi.json": _http("GET /openapi.json", good.customer),
+        "orders_health.json": _http("GET /health"),
+        "emails.json": _queued("emails", [placed, prepared, other_cancelled, profile_updated(good.customer)]),
+        "analytics.json": _queued("analytics", [placed, other_placed, other_cancelled]),
+        "fulfillment.json": _queued("fulfillment", [placed, prepared, other_cancelled]),
+        "feedback.json": _queued("feedback", [bounced(tomas)]),
+        "sweeper.json": _scheduled("sweeper"),
+        **{f"requests/{name}.json": order.request() for name, order in sample.items()},
+    }
+
+
+def write(folder: Path) -> None:
+    """Write all payloads into a folder; the same ones each time."""
+    for name, payload in payloads().items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _profile(customer: Customer) -> dict[str, Any]:
+    return {"name": customer.name, "email": customer.email}
+
+
+def _http(
+    route: str,
+    customer: Customer | None = None,
+    *,
+    body: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    order_id: str | None = None,
+    query: Mapping[str, str] | None = None,
+    claims: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A request as HTTP API passes it on (payload format 2.0), once it has checked the token.
+
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+    """
+    method, path = route.replace("{orderId}", order_id or "").split()
+    query_string = "&".join(f"{name}={value}" for name, value in (query or {}).items())
+    headers = {"accept": "application/json", "host": _HOST, "x-forwarded-proto": "https"}
+    context: dict[str, Any] = {
+        "accountId": _ACCOUNT,
+        "apiId": _HOST.partition(".")[0],
+        "domainName": _HOST,
+        "domainPrefix": _HOST.partition(".")[0],
+        "http": {
+            "method": method,
+            "path": path,
+            "protocol": "HTTP/1.1",
+            "sourceIp": "192.0.2.1",
+            "userAgent": "sample/1.0",
+        },
+        "requestId": "JKJaXmPLvHcESHA=",
+        "routeKey": route,
+        "stage": "$default",
+        "time": "23/Nov/2026:10:00:00 +0000",
+        "timeEpoch": _START,
+    }
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": path,
+        "rawQueryString": query_string,
+        "headers": headers,
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
+    if customer:
+        claims = {"sub": customer.user_id, "iss": _ISSUER, "aud": "shop", "token_use": "id"}
+    if claims:
+        headers["authorization"] = "Bearer sample"
+        # Scopes are those of the token, if the route asks for any.
+        context["authorizer"] = {
+            "jwt": {"claims": claims, "scopes": claims["scope"].split() if "scope" in claims else None}
+        }
+    if order_id:
+        event["pathParameters"] = {"orderId": order_id}
+    if query:
+        event["queryStringParameters"] = dict(query)
+    if body:
+        event["body"] = _compact(body)
+        headers |= {"content-type": "application/json", "content-length": str(len(event["body"].encode()))}
+    if key:
+        headers["idempotency-key"] = key
+    return event
+
+
+def _delivered(entry: OutboxEntry, delivery_id: str, at: int) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": delivery_id,
+        "detail-type": entry.detail_type,
+        "source": entry.source,
+        "account": _ACCOUNT,
+        "time": _seconds(at),
+        "region": _REGION,
+        "resources": [],
+        "detail": json.loads(entry.detail),
+    }
+
+
+def _queued(consumer: str, delivered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A batch of messages as Lambda gets it from a queue that EventBridge sends to.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    return {"Records": [_record(consumer, event) for event in delivered]}
+
+
+def _record(consumer: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    body = _compact(event)
+    sent = str(from_iso(event["time"]) + 60)
+    return {
+        "messageId": _uuid(consumer, event["id"]),
+        "receiptHandle": f"sample-{_uuid(consumer, event['id'], 'receipt')}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": sent,
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": sent,
+        },
+        "messageAttributes": {},
+        "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{_REGION}:{_ACCOUNT}:handoff-{consumer}",
+        "awsRegion": _REGION,
+    }
+
+
+def _scheduled(function: str) -> dict[str, Any]:
+    """What EventBridge Scheduler sends for a schedule without an input of its own; its detail is text."""
+    return {
+        "version": "0",
+        "id": _uuid(function),
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": _ACCOUNT,
+        "time": _seconds(_START),
+        "region": _REGION,
+        "resources": [f"arn:aws:scheduler:{_REGION}:{_ACCOUNT}:schedule/default/handoff-{function}"],
+        "detail": "{}",
+    }
+
+
+def _seconds(epoch_ms: int) -> str:
+    """A time as EventBridge writes it: without fractions."""
+    return to_iso(epoch_ms).partition(".")[0] + "Z"
+
+
+def _uuid(*parts: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(parts)))
+
+
+def _compact(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)

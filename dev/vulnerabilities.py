@@ -1,0 +1,108 @@
+"""Known vulnerabilities in what the requirements lock: `python -m dev.vulnerabilities`, part of `make lint`.
+
+pip-audit calls "no known vulnerabilities" also what it could not look up, and fails in the same way whether it found
+one or got no answer. So its report is read. Without an answer lint goes on, and says so; with AUDIT=required, as in the
+pipeline, that is an error.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.local.stack import ROOT
+
+ACCEPTED: Mapping[str, str] = {}  # the id of a vulnerability that nothing mends yet: why it does no harm here
+_PIP_AUDIT = ROOT / ".tools/scanners/bin/pip-audit"
+
+
+class BadRequirements(Exception):
+    """A file that can't be audited: something in it is not pinned, or has no hash."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit of one file has found: a line for each vulnerability, and packages that nothing is known of."""
+
+    vulnerable: list[str]
+    unknown: list[str]
+    answered: bool  # whether anything could be looked up
+
+
+def locked_files() -> list[Path]:
+    """Every file of locked requirements, the functions' first."""
+    return sorted(ROOT.glob("layers/*/requirements.txt")) + sorted(ROOT.glob("requirements/*.txt"))
+
+
+def audit(file: Path, pip_audit: Path = _PIP_AUDIT) -> Audit:
+    """Look up all that a file locks.
+
+    Raises
+    ------
+    BadRequirements
+        If the file itself is at fault.
+    """
+    command = [
+        str(pip_audit),
+        "--disable-pip",
+        "--require-hashes",
+        "--progress-spinner=off",
+        "--format=json",
+        "-r",
+        str(file),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.stdout:
+        return _read(json.loads(done.stdout)["dependencies"])
+    checked = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    if checked.returncode:
+        raise BadRequirements(checked.stderr.strip()[-400:])
+    return Audit([], [], answered=False)
+
+
+def _read(dependencies: list[dict[str, Any]]) -> Audit:
+    unknown = [str(found["name"]) for found in dependencies if "skip_reason" in found]
+    vulnerable = [
+        f"{found['name']} {found['version']}: {flaw['id']}, mended in {', '.join(flaw['fix_versions']) or 'no version'}"
+        for found in dependencies
+        for flaw in found.get("vulns", [])
+        if flaw["id"] not in ACCEPTED
+    ]
+    return Audit(vulnerable, unknown, answered=len(unknown) < len(dependencies))
+
+
+def main(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool) -> int:
+    """Audit the files and say what was found; returns the exit status."""
+    wrong = 0
+    for file in files:
+        name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+        try:
+            found = audit(file, pip_audit)
+        except BadRequirements as error:
+            _say(f"{name} can't be audited: {error}")
+            wrong += 1
+            continue
+        if not found.answered:
+            _say(
+                f"NOT AUDITED: the database of vulnerabilities has no answer to {name}; it is not asked about the rest."
+            )
+            wrong += required
+            break
+        for line in found.vulnerable:
+            _say(f"{name}: {line}")
+        if found.unknown:
+            _say(f"NOT AUDITED: nothing is known of {', '.join(found.unknown)} in {name}")
+        wrong += len(found.vulnerable) + (required and len(found.unknown))
+    return 1 if wrong else 0
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main(locked_files(), required=os.environ.get("AUDIT") == "required"))

@@ -1,0 +1,1 @@
+"""The shop: orders, customers, payments and sales, built on handoff."""

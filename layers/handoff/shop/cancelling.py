@@ -1,0 +1,57 @@
+"""Cancelling an order, as long as it has not been prepared."""
+
+from math import ceil
+
+from handoff.aws import Contended
+from handoff.clock import Deadline, now_ms
+from handoff.telemetry import MetricUnit, metrics
+from shop import errors, transitions
+from shop.model import Order, Status
+from shop.order_store import Overtaken
+from shop.placing import Shop, in_progress, publish
+
+_SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
+
+
+def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
+    """Cancel a user's order: its stock goes back at once, its payment is voided soon. Cancelling twice is cancelling.
+
+    Raises
+    ------
+    errors.RequestError
+        `NoSuchOrder`, `NotCancellable`, `InProgress` or `TryLater`.
+    """
+    order = own_order(shop, order_id, user_id)
+    if order.status is Status.CANCELLED:
+        return order
+    try:
+        order = shop.orders.transition(transitions.cancelled(order, now_ms()), deadline)
+    except transitions.NotPossible as error:
+        raise _refusal(order) from error
+    except Overtaken as overtaken:
+        if overtaken.order and overtaken.order.status is Status.CANCELLED:
+            return overtaken.order
+        raise _refusal(overtaken.order or order) from overtaken
+    except Contended as error:
+        raise errors.TryLater(order_id, "There is much to do just now.", "Send the same request again.") from error
+    metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
+    publish(shop, order, deadline)
+    return order
+
+
+def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
+    """A user's order; somebody else's is as good as none."""
+    order = shop.orders.get(order_id)
+    if order is None or order.user_id != user_id:
+        raise errors.NoSuchOrder()
+    return order
+
+
+def _refusal(order: Order) -> errors.RequestError:
+    if order.status is not Status.PENDING:
+        return errors.NotCancellable(order.order_id, order.status)
+    now = now_ms()
+    if order.lease_until > now:
+        return in_progress(order)
+    given_up_in = max(order.expires_at - now, 0) + _SWEEP
+    return errors.InProgress(order.order_id, ceil(given_up_in / 1000), abandoned=True)

@@ -1,0 +1,49 @@
+"""What the shop sells, from a copy in memory."""
+
+import time
+from typing import TYPE_CHECKING
+
+from handoff import aws
+from handoff.unfinished import readable
+from shop.model import Product
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+MAX_AGE = 60.0  # seconds that a copy may be used
+_MIN_AGE = 5.0  # seconds before an unknown product is worth another look
+
+
+class Catalogue:
+    """A copy of the products, at most a minute old. Reserving checks the price again, so a stale one does no harm."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+        self._products: dict[str, Product] = {}
+        self._read_at = float("-inf")
+
+    def product(self, sku: str) -> Product | None:
+        """A product that is on sale, or None. One that the copy does not know may be new: it is looked up."""
+        products = self._fresh(MAX_AGE)
+        if sku not in products:
+            products = self._fresh(_MIN_AGE)
+        found = products.get(sku)
+        return found if found and found.listed else None
+
+    def listed(self) -> list[Product]:
+        """All products on sale, by sku."""
+        products = self._fresh(MAX_AGE)
+        return [products[sku] for sku in sorted(products) if products[sku].listed]
+
+    def refresh(self) -> None:
+        """Read the table now. A row that is no product is left out, and named in the log: it closes no shop."""
+        pages = self._client.get_paginator("scan").paginate(TableName=self._table)
+        items = [aws.from_item(item) for page in pages for item in page["Items"]]
+        self._products = {item["sku"]: found for item in items if (found := readable(Product, item, "sku"))}
+        self._read_at = time.monotonic()
+
+    def _fresh(self, max_age: float) -> dict[str, Product]:
+        if time.monotonic() - self._read_at > max_age:
+            self.refresh()
+        return self._products

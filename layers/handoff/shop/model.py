@@ -1,0 +1,171 @@
+"""The business: orders, what they consist of, and the states they go through. No AWS in here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from handoff.aggregate import Aggregate, Model
+from handoff.clock import from_iso
+
+MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
+MAX_QUANTITY = 999
+SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class Status(StrEnum):
+    """Where an order stands."""
+
+    PENDING = "PENDING"
+    PLACED = "PLACED"
+    PREPARED = "PREPARED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+
+
+class PaymentState(StrEnum):
+    """Where an order's payment stands."""
+
+    NONE = "none"
+    AUTHORISED = "authorised"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    FAILED = "failed"
+
+
+class Line(Model):
+    """One product of an order; the price is the one the customer agreed to, in minor units."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+class Address(Model):
+    """Where an order goes."""
+
+    name: str
+    street: str
+    city: str
+    postal_code: str
+    country: str
+
+
+class Payment(Model):
+    """What is known of an order's payment; a hold lapses at ``expires_at`` (epoch milliseconds)."""
+
+    state: PaymentState = PaymentState.NONE
+    reference: str | None = None
+    reason: str | None = None
+    expires_at: int | None = None
+
+
+class PaymentDue(Model):
+    """What the payment provider still has to be told, and since when (epoch milliseconds)."""
+
+    action: Literal["capture", "void"]
+    since: int
+
+
+class Order(Aggregate):
+    """An order. Amounts are in minor units of its currency.
+
+    ``attempt_id`` names the request that works on a PENDING order, ``lease_until`` the time until which nobody else
+    may, and ``expires_at`` the time after which it is given up (both in epoch milliseconds).
+    """
+
+    MORE_WORK: ClassVar[Mapping[str, str]] = {"payment_due": "paymentDue"}
+    WHILE: ClassVar[str] = Status.PENDING
+
+    order_id: str
+    user_id: str
+    status: Status
+    lines: tuple[Line, ...]
+    shipping_address: Address
+    total: int
+    currency: str
+    payment: Payment = Payment()
+    payment_due: PaymentDue | None = None
+    payment_token: str | None = None
+    placed_at: str | None = None
+    request_hash: str
+    correlation_id: str
+    attempt_id: str
+    lease_until: int
+    expires_at: int
+
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds it in the logs, and the request that it began with."""
+        return {"order_id": self.order_id, "correlation_id": self.correlation_id}
+
+    @property
+    def created_at(self) -> int:
+        """When its first attempt began, in epoch milliseconds."""
+        return from_iso(self.history[0].at)
+
+    def hold_is_half_over(self, now: int) -> bool:
+        """Whether its hold, if it lapses at all, is past half its life."""
+        lapses = self.payment.expires_at
+        return lapses is not None and now - self.created_at >= lapses - now
+
+
+class Shipment(Model):
+    """What the warehouse packs; it may leave the house once it is ``released``, that is, paid."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+    address: Address
+    state: Literal["prepared", "released"] = "prepared"
+    prepared_at: str
+
+
+class Product(Model):
+    """A product of the catalogue. ``available`` is what is left to sell; a delisted one is kept, not deleted.
+
+    Strict, as the condition is under which it is reserved: else a row would be shown that nobody could ever order.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    sku: str
+    name: str
+    unit_price: int
+    available: int
+    listed: bool
+
+
+class AddressChange(Model):
+    """A changed e-mail address, kept until the old and the new one have been told; ``at`` in epoch milliseconds."""
+
+    old: str | None = None
+    new: str
+    at: int | None = None  # items of earlier releases have none
+
+
+class Customer(Aggregate):
+    """A customer. ``address_changes`` by the sequence of the change; ``email_problem`` marks an unusable address."""
+
+    sequence: int = 0
+    user_id: str
+    name: str
+    email: str | None = None
+    email_problem: Literal["bounced", "complained"] | None = None
+    address_changes: Mapping[str, AddressChange] = {}
+
+    @property
+    def log_keys(self) -> dict[str, str]:
+        """What finds them in the logs."""
+        return {"user_id": self.user_id}
+
+
+class OrderSummary(Model):
+    """An order as the list of a customer's orders shows it."""
+
+    order_id: str
+    status: Status
+    total: int
+    currency: str
+    placed_at: str

@@ -1,0 +1,182 @@
+"""A payment provider for trying things out: a real ledger in a table, and no money.
+
+The payment token says how the provider behaves:
+
+=================  =====================================================================================
+tok_approve        holds the amount
+tok_decline        declines
+tok_timeout_held   takes the hold, but its first answer is lost
+tok_timeout        loses the first request: no hold, no answer
+tok_fail_once      refuses the first request as overloaded
+=================  =====================================================================================
+
+Any other token is declined. Each key has one item in the ledger, so that holds, captures and voids can be counted.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+
+from handoff import aws
+from handoff.clock import now_ms, to_iso
+from handoff.telemetry import logger
+from shop.payments import (
+    LONGEST_CALL,
+    Authorised,
+    Captured,
+    Declined,
+    Failed,
+    ProviderError,
+    Unavailable,
+    Unknown,
+    Voided,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+HELD = "held"
+DECLINED = "declined"
+LOST = "lost"
+REFUSED = "refused"
+
+_FIRST = {
+    "tok_approve": HELD,
+    "tok_decline": DECLINED,
+    "tok_timeout_held": HELD,
+    "tok_timeout": LOST,
+    "tok_fail_once": REFUSED,
+}
+
+_FIRST_ANSWER_LOST = {"tok_timeout_held"}
+
+
+class Sandbox:
+    """The ledger. One item per idempotency key: an authorisation with its state, a capture, a void."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def authorise(
+        self,
+        key: str,
+        *,
+        order_id: str,
+        amount: int,
+        currency: str,
+        token: str,
+        since: int,  # noqa: ARG002  # no key is ever forgotten
+    ) -> Authorised | Declined:
+        """Hold an amount, as the token says; see `shop.payments.Payments`."""
+        first = _FIRST.get(token, DECLINED)
+        entry = {"key": key, "kind": "authorise", "orderId": order_id, "amount": amount, "currency": currency}
+        try:
+            existing = self._insert({**entry, "state": first, "at": to_iso(now_ms())})
+            if existing is None:
+                return self._first_answer(key, first, token)
+            if existing["state"] in (LOST, REFUSED):
+                self._hold(key, existing["state"])
+            return Declined("card_declined") if existing["state"] == DECLINED else Authorised(key)
+        except aws.ERRORS as error:
+            raise _provider_error(error) from error
+
+    def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
+        """Take a held amount; see `shop.payments.Payments`."""
+        reason = self._settle(key, "capture", order_id, reference)
+        return Failed(reason) if reason else Captured()
+
+    def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:
+        """Let go of a held amount; see `shop.payments.Payments`."""
+        reason = self._settle(key, "void", order_id, reference)
+        return Failed(reason) if reason else Voided()
+
+    def _first_answer(self, key: str, state: str, token: str) -> Authorised | Declined:
+        if state == DECLINED:
+            return Declined("unknown_token" if token not in _FIRST else "card_declined")
+        if state == REFUSED:
+            raise Unavailable("the sandbox refuses the first request with this token")
+        if state == LOST or token in _FIRST_ANSWER_LOST:
+            raise Unknown("the sandbox loses the first request or answer with this token")
+        return Authorised(key)
+
+    def _insert(self, entry: dict[str, Any]) -> dict[str, Any] | None:
+        """Write an entry if its key is new; otherwise the entry that is there."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=aws.to_item(entry),
+                ConditionExpression="attribute_not_exists(#key)",
+                ExpressionAttributeNames={"#key": "key"},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            return aws.image(error)
+        return None
+
+    def _hold(self, key: str, seen: str) -> None:
+        """Hold what was asked for in vain before, unless another request was faster: its hold may be void by now."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=aws.to_item({"key": key}),
+                UpdateExpression="SET #state = :held",
+                ConditionExpression="#state = :seen",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=aws.to_item({":held": HELD, ":seen": seen}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            logger.debug("Another request was faster", key=key)
+
+    def _settle(self, key: str, kind: str, order_id: str, reference: str) -> str | None:
+        """Capture or void a hold, once per key; the reason if it can't be done."""
+        entry = {"key": key, "kind": kind, "orderId": order_id, "hold": reference, "at": to_iso(now_ms())}
+        try:
+            self._client.transact_write_items(
+                TransactItems=[
+                    {
+                        "Put": {
+                            "TableName": self._table,
+                            "Item": aws.to_item(entry),
+                            "ConditionExpression": "attribute_not_exists(#key)",
+                            "ExpressionAttributeNames": {"#key": "key"},
+                        }
+                    },
+                    {
+                        "Update": {
+                            "TableName": self._table,
+                            "Key": aws.to_item({"key": reference}),
+                            "UpdateExpression": "SET #state = :kind",
+                            "ConditionExpression": "#state = :held",
+                            "ExpressionAttributeNames": {"#state": "state"},
+                            "ExpressionAttributeValues": aws.to_item({":kind": kind, ":held": HELD}),
+                        }
+                    },
+                ]
+            )
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = [reason["Code"] for reason in error.response["CancellationReasons"]]
+            if codes[0] == "ConditionalCheckFailed":
+                return None
+            if codes[1] == "ConditionalCheckFailed":
+                return "nothing is held under this reference"
+            raise Unavailable("the sandbox is busy with this hold") from error
+        except aws.ERRORS as error:
+            raise _provider_error(error) from error
+        return None
+
+
+def _provider_error(error: BotoCoreError | ClientError) -> ProviderError:
+    """Whether the request can have reached the ledger: only then the outcome is unknown."""
+    refused = isinstance(error, (ConnectTimeoutError, EndpointConnectionError))
+    if refused or (isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500):
+        return Unavailable(f"the sandbox refused the request: {error}")
+    return Unknown(f"the sandbox gave no answer: {error}")
+
+
+def connect(table: str) -> Sandbox:
+    """The sandbox over its ledger."""
+    logger.warning("Payments go to the sandbox: nobody is charged")
+    once = aws.config(connect_timeout=1, read_timeout=LONGEST_CALL - 1, tries=1)
+    return Sandbox(boto3.client("dynamodb", config=once), table)

@@ -1,0 +1,270 @@
+"""The critical path: what a customer waits for when placing an order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import NoReturn
+
+from handoff import ids
+from handoff.aggregate import HistoryEntry
+from handoff.aws import ERRORS, LONGEST_CALL, Contended
+from handoff.bus import LONGEST_PUBLISH, Bus
+from handoff.clock import Deadline, now_ms, to_iso
+from handoff.outbox import announce
+from handoff.telemetry import logger, timed
+from handoff.unfinished import FIRST_LOOK_AFTER
+from shop import errors, payments, transitions
+from shop.catalogue import Catalogue
+from shop.model import Address, Line, Order, Payment, Product, Status
+from shop.order_store import OrderStore, Overtaken, Refused, Repeated
+from shop.payments import Authorised, Declined, Payments, ProviderError
+from shop.settlement import ask_for_hold
+
+DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
+LEASE = 25_000  # ms: no attempt outlives its function's timeout
+GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
+_PRICING_TRIES = 3
+_BUSY = "There is much to do just now."
+_SLOW = "This request ran out of time."
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What placing and cancelling an order needs."""
+
+    catalogue: Catalogue
+    orders: OrderStore
+    payments: Payments
+    bus: Bus
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A customer's wish, validated. ``quantities`` by sku; ``expected_total`` in minor units."""
+
+    user_id: str
+    idempotency_key: str
+    quantities: dict[str, int]
+    shipping_address: Address
+    payment_token: str
+    expected_total: int | None
+    request_hash: str
+    correlation_id: str
+
+    @property
+    def order_id(self) -> str:
+        """The id of the order that comes of it."""
+        return ids.order_id(self.user_id, self.idempotency_key)
+
+
+class AnsweredBefore(Exception):
+    """The key has had its outcome: the order is attached as it stands, and `outcome` tells what to answer."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(f"order {order.order_id} is {order.status}")
+        self.order = order
+
+
+def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+    """Place an order, and measure each step.
+
+    Raises
+    ------
+    AnsweredBefore
+        If the same key has placed one before, or tried to.
+    errors.RequestError
+        One of its subclasses, for every other outcome.
+    """
+    with timed("ReserveTime"):
+        order = reserve(shop, placement, deadline)
+    with timed("AuthoriseTime"):
+        hold = authorise(shop, order, deadline)
+    with timed("CommitTime"):
+        order = commit(shop, order, hold, deadline)
+    with timed("PublishTime"):
+        publish(shop, order, deadline)
+    return order
+
+
+def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+    """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
+    for _ in range(_PRICING_TRIES):
+        if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalogue, or for looking up an earlier order
+            raise errors.TryLater(placement.order_id, _SLOW)
+        try:
+            order = price(shop, placement)
+        except (errors.UnknownProducts, errors.TotalChanged):
+            earlier = shop.orders.get(placement.order_id)
+            if earlier is None:
+                raise
+            return resume(shop, earlier, placement, deadline)
+        try:
+            shop.orders.reserve(order, deadline)
+            return order
+        except Repeated as repeat:
+            return resume(shop, repeat.order, placement, deadline)
+        except Refused as refused:
+            _name_shortages(order, refused.products)
+            shop.catalogue.refresh()  # the price or the listing has changed since our copy was made
+        except Contended as error:
+            raise errors.TryLater(placement.order_id, _BUSY) from error
+    raise errors.TryLater(placement.order_id, _BUSY)
+
+
+def price(shop: Shop, placement: Placement) -> Order:
+    """The order at today's prices, not stored yet."""
+    products = {sku: shop.catalogue.product(sku) for sku in placement.quantities}
+    unknown = [sku for sku, product in products.items() if product is None]
+    if unknown:
+        raise errors.UnknownProducts(unknown)
+    lines = tuple(
+        Line(sku=product.sku, name=product.name, quantity=placement.quantities[sku], unit_price=product.unit_price)
+        for sku, product in products.items()
+        if product
+    )
+    total = sum(line.quantity * line.unit_price for line in lines)
+    if placement.expected_total not in (None, total):
+        raise errors.TotalChanged(total, shop.currency)
+    return _pending(placement, lines, total, shop.currency)
+
+
+def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline) -> Order:
+    """A key's unfinished order, now ours to finish."""
+    if earlier.request_hash != placement.request_hash:
+        raise errors.KeyReused()
+    now = now_ms()
+    if earlier.status is not Status.PENDING or earlier.lease_until > now:
+        raise _ended(earlier)
+    try:
+        return shop.orders.take_over(
+            earlier,
+            ids.unique(),
+            lease_until=now + LEASE,
+            expires_at=now + GIVEN_UP_AFTER,
+            due_at=now + FIRST_LOOK_AFTER,
+            deadline=deadline,
+        )
+    except Overtaken as overtaken:
+        raise _ended_by(overtaken, earlier) from overtaken
+    except Contended as error:
+        raise errors.TryLater(earlier.order_id, _BUSY) from error
+
+
+def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
+    """Have the total held. Only while there is time left to commit: a hold must not outlive its order's chance."""
+    if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
+        logger.warning("No time was left to ask the payment provider", order_id=order.order_id)
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, _SLOW)
+    try:
+        answer = ask_for_hold(shop.payments, order)
+    except ProviderError as error:
+        logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error
+    if isinstance(answer, Declined):
+        reject(shop, order, answer, deadline)
+    return answer
+
+
+def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
+    """The order ends here, and its stock goes back."""
+    try:
+        shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
+    except Overtaken as overtaken:
+        raise _ended_by(overtaken, order) from overtaken
+    except Contended as error:
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, _BUSY) from error
+    raise errors.PaymentDeclined(order.order_id, answer.reason)
+
+
+def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Order:
+    """The order stands from here on, and its event is kept with it."""
+    try:
+        return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
+    except Overtaken as overtaken:
+        raise _ended_by(overtaken, order) from overtaken
+    except Contended as error:
+        _give_back(shop, order, deadline)
+        raise errors.TryLater(order.order_id, _BUSY) from error
+
+
+def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
+    """Tell the others; what is not told now is told by the sweeper."""
+    announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
+
+
+def outcome(order: Order) -> Order:
+    """What a finished order's key answers: the order, or the error that ended it."""
+    if order.status is Status.REJECTED:
+        reason = order.history[-1].reason
+        raise (
+            errors.OrderExpired(order.order_id)
+            if reason == transitions.EXPIRED
+            else errors.PaymentDeclined(order.order_id, order.payment.reason or "")
+        )
+    return order
+
+
+def in_progress(order: Order) -> errors.InProgress:
+    """That a PENDING order is still being worked on, and for how long at most."""
+    return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+
+
+def _ended(order: Order) -> Exception:
+    """Why an order is not for us to go on with."""
+    return in_progress(order) if order.status is Status.PENDING else AnsweredBefore(order)
+
+
+def _ended_by(overtaken: Overtaken, order: Order) -> Exception:
+    if overtaken.order is None:
+        return errors.TryLater(order.order_id, "The order has gone.")
+    return _ended(overtaken.order)
+
+
+def _give_back(shop: Shop, order: Order, deadline: Deadline) -> None:
+    """End our lease, best effort: whatever comes of it, the answer is what brought us here."""
+    try:
+        shop.orders.give_back(order, deadline)
+    except (Overtaken, Contended, *ERRORS) as error:
+        logger.info("The lease ends by itself", order_id=order.order_id, exc_info=error)
+
+
+def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None:
+    """Raise `OutOfStock` if that is why products were refused, and not an outdated price or listing."""
+    wanted = {line.sku: line.quantity for line in order.lines}
+    short = {
+        sku: product.available
+        for sku, product in refused.items()
+        if product and product.listed and product.available < wanted[sku]
+    }
+    if short:
+        raise errors.OutOfStock(short)
+
+
+def _pending(placement: Placement, lines: tuple[Line, ...], total: int, currency: str) -> Order:
+    now = now_ms()
+    attempt_id = ids.unique()
+    start = HistoryEntry(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
+    return Order(
+        order_id=placement.order_id,
+        user_id=placement.user_id,
+        status=Status.PENDING,
+        sequence=0,
+        history=(start,),
+        lines=lines,
+        shipping_address=placement.shipping_address,
+        total=total,
+        currency=currency,
+        payment=Payment(),
+        payment_token=placement.payment_token,
+        request_hash=placement.request_hash,
+        correlation_id=placement.correlation_id,
+        attempt_id=attempt_id,
+        lease_until=now + LEASE,
+        expires_at=now + GIVEN_UP_AFTER,
+        due_at=now + FIRST_LOOK_AFTER,
+        unfinished_since=now,
+    )

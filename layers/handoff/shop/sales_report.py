@@ -1,0 +1,126 @@
+"""Reading the sales counters: per day and product, net of cancellations, page by page."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from handoff import aws
+from handoff.aggregate import Model
+from handoff.clock import Deadline
+from shop.sales import PRODUCT, bucket_id
+from shop.sales_generations import GenerationStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class SalesRow(Model):
+    """What was sold of a product on a UTC day (YYYY-MM-DD); revenue in minor units."""
+
+    day: str
+    sku: str
+    orders: int
+    units: int
+    revenue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a report was read: all of ``day`` up to and including ``sku``; an empty one comes before all others."""
+
+    day: str
+    sku: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SalesPage:
+    """A part of a report, and where to go on, None at its end. It may hold no row and still not be the last."""
+
+    rows: list[SalesRow]
+    following: Place | None
+
+
+class _OutOfTime(Exception):
+    """The next read might not end within the request's deadline."""
+
+
+class SalesReport:
+    """Reads the generation that counts: one query per day and shard."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, shards: int) -> None:
+        self._client = client
+        self._table = table
+        self._shards = shards
+        self._generations = GenerationStore(client, table)
+
+    def page(self, first: str, last: str, *, limit: int, after: Place | None, deadline: Deadline) -> SalesPage:
+        """At most ``limit`` rows of the days from first to last, by day and sku; what adds up to nothing is left out.
+
+        Raises
+        ------
+        aws.Contended
+            If there was no time for even the first read.
+        """
+        generation = self._generations.read().current
+        start = place = after or Place(first)
+        rows: list[SalesRow] = []
+        while True:
+            try:
+                found, until = self._part(generation, place, limit - len(rows), deadline)
+            except _OutOfTime as error:
+                if place == start:
+                    raise aws.Contended("no time was left to read the sales") from error
+                return SalesPage(rows, place)
+            rows += found
+            if len(rows) >= limit:
+                return SalesPage(rows[:limit], Place(rows[limit - 1].day, rows[limit - 1].sku))
+            if until is not None:
+                place = until
+            elif place.day == last:
+                return SalesPage(rows, None)
+            else:
+                place = Place(_next(place.day))
+
+    def _part(
+        self, generation: int, place: Place, most: int, deadline: Deadline
+    ) -> tuple[list[SalesRow], Place | None]:
+        """The next rows of one day, and up to where they are complete; None for all of the day."""
+        totals: dict[str, Counter[str]] = {}
+        ends = []
+        for shard in range(self._shards):
+            counts, is_cut = self._counts(bucket_id(generation, place.day, shard), place.sku, most, deadline)
+            for sku, count in counts.items():
+                totals.setdefault(sku, Counter()).update(count)
+            if is_cut:
+                ends.append(max(counts))
+        # Of what comes after the end of a shard that was cut off, other shards may hold a share only.
+        until = min(ends, default=None)
+        rows = [
+            SalesRow(day=place.day, sku=sku, orders=count["orders"], units=count["units"], revenue=count["revenue"])
+            for sku, count in sorted(totals.items())
+            if any(count.values()) and (until is None or sku <= until)
+        ]
+        return rows, None if until is None else Place(place.day, until)
+
+    def _counts(self, bucket: str, after: str, most: int, deadline: Deadline) -> tuple[dict[str, Counter[str]], bool]:
+        """The counters of up to ``most`` products of one shard, by sku, and whether there are more."""
+        if deadline.remaining() < aws.LONGEST_CALL:
+            raise _OutOfTime
+        response = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="bucketId = :bucket AND #entry > :after",
+            ExpressionAttributeNames={"#entry": "entry"},
+            ExpressionAttributeValues=aws.to_item({":bucket": bucket, ":after": PRODUCT + after}),
+            Limit=most,
+        )
+        items = [aws.from_item(item) for item in response["Items"]]
+        counts = {
+            item["entry"].removeprefix(PRODUCT): Counter({name: item[name] for name in ("orders", "units", "revenue")})
+            for item in items
+        }
+        return counts, bool(items) and "LastEvaluatedKey" in response
+
+
+def _next(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
