@@ -266,7 +266,7 @@ orders a second are arithmetic.
 
 ## Assumptions
 
-- Each order has {lines} lines, of products from a large catalogue without favourites; it is placed, shipped and paid.
+- Each order has {lines} lines, of products from a large catalog without favourites; it is placed, shipped and paid.
   Nobody cancels, repeats or browses. Cancelling costs about as much as shipping; a repeat costs one call.
 - The load is even. What is bounded is reckoned to be busy for {utilisation} of its time; a peak of twice the average
   needs twice as much.

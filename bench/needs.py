@@ -70,7 +70,7 @@ class Load:
 
     @cached_property
     def write_units(self) -> dict[str, float]:
-        """Write units a second by table and index; of the sales, those of a catalogue without favourites."""
+        """Write units a second by table and index; of the sales, those of a catalog without favourites."""
         found: Counter[str] = Counter()
         for step in steps_of(self.found).values():
             for where, units in step.road["write_units"].items():

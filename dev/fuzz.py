@@ -11,8 +11,8 @@ from pathlib import Path
 from dev.contracts import openapi
 from dev.demo import orders as demo
 from dev.local.stack import DEFAULT_PORT, ROOT, LocalStackError, running
-from ops import catalogue, tokens
-from ops.catalogue import Entry
+from ops import catalog, tokens
+from ops.catalog import Entry
 from ops.stack import observe
 from ops.stack.deployment import Deployment
 from shop.model import MAX_LINES
@@ -51,7 +51,7 @@ def fuzz(deployment: Deployment, arguments: list[str]) -> tuple[int, int]:
         Entry.model_validate({"sku": sku, "name": sku, "unitPrice": n, "available": _PLENTY})
         for n, sku in enumerate(skus)
     ]
-    catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
+    catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
     command = [str(_ST), "--config-file", str(_CONFIG), "run", str(openapi.FILE), "--url", deployment.api_url]
     with tempfile.TemporaryDirectory() as folder:
         counted = Path(folder) / "answered"

@@ -1,7 +1,7 @@
 """A sample payload for every function, and the sample orders, in ``events/``.
 
 The events are made with the contract's own models, so that they can't drift from it; a test compares the folder with
-what this module writes. The catalogue and the customers beside them are written by hand.
+what this module writes. The catalog and the customers beside them are written by hand.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _READER = {"sub": "reports-client", "iss": _ISSUER, "client_id": "shop", "token_
 _HOST = "0a1b2c3d.execute-api.eu-central-1.amazonaws.com"
 
 
-def catalogue() -> list[Product]:
+def catalog() -> list[Product]:
     """The sample products."""
-    return TypeAdapter(list[Product]).validate_json((EVENTS / "catalogue.json").read_bytes())
+    return TypeAdapter(list[Product]).validate_json((EVENTS / "catalog.json").read_bytes())
 
 
 def customers() -> list[Customer]:
@@ -71,7 +71,7 @@ class SampleOrder:
             "paymentToken": self.payment_token,
         }
         if self.expects_total:
-            prices = {product.sku: product.unit_price for product in catalogue()}
+            prices = {product.sku: product.unit_price for product in catalog()}
             body["expectedTotal"] = sum(quantity * prices[sku] for sku, quantity in self.quantities.items())
         return body
 

@@ -76,11 +76,11 @@ class Rebuild:
             self._generations.switch(self._builder, done.generation, now=now_ms())
         except TakenOver as error:
             raise RebuildError("Another rebuild has taken this one over, and goes on with it.") from error
-        except (*aws.ERRORS, aws.Contended) as error:
-            self._give_back()
+        except (*aws.ERRORS, aws.TransactionConflict) as error:
+            self._release_lease()
             raise RebuildError(f"{error}. Nothing was switched over. Run it again: {_GOES_ON}.") from error
         except BaseException:
-            self._give_back()
+            self._release_lease()
             raise
         return done
 
@@ -127,11 +127,11 @@ class Rebuild:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def _give_back(self) -> None:
+    def _release_lease(self) -> None:
         """End the lease of a run that fails, so that the next one can go on at once; best effort."""
         try:
             self._generations.keep(self._builder, built_up_to=None, lease_until=0)
-        except (*aws.ERRORS, aws.Contended, TakenOver):
+        except (*aws.ERRORS, aws.TransactionConflict, TakenOver):
             return  # it ends by itself
 
 

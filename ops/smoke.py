@@ -17,7 +17,7 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import now_ms
-from ops import catalogue
+from ops import catalog
 from ops.dlq.directory import directory
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
@@ -35,7 +35,7 @@ _ORDER = {
 }
 _ANSWERS_WITHIN = 35.0  # seconds; HTTP API waits for 30
 _LOOKS_AGAIN_AFTER = 1.0  # seconds
-_UNKNOWN_FOR = 6.0  # seconds that a new product may be unknown to a copy of the catalogue
+_UNKNOWN_FOR = 6.0  # seconds that a new product may be unknown to a copy of the catalog
 _SWEEPS_WITHIN = 90.0  # seconds; it runs each minute
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> It
     began, letters = now_ms(), _dead_letters(deployment)
     api = deployment.api_url
     yield _check("the API answers", "the log of the orders function", lambda: _health(api))
-    yield _check("the catalogue is open", "the log of the orders function", lambda: _catalogue(api))
+    yield _check("the catalog is open", "the log of the orders function", lambda: _catalog(api))
     yield _check("nobody gets in without a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
     if _charges_nobody(deployment) and deployment.parameters["DataPolicy"] == "Retain":
         yield _NOBODY_PAYS
@@ -104,7 +104,7 @@ def _health(api: str) -> str:
     return "ok, with the request's correlation id"
 
 
-def _catalogue(api: str) -> str:
+def _catalog(api: str) -> str:
     return f"{len(_get(f'{api}/catalog', 200).json()['products'])} products"
 
 
@@ -209,8 +209,8 @@ class _Order:
         return EMAIL
 
     def place(self) -> str:
-        entry = catalogue.Entry.model_validate(_PRODUCT)
-        loaded = catalogue.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
+        entry = catalog.Entry.model_validate(_PRODUCT)
+        loaded = catalog.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
         if loaded.added:
             time.sleep(_UNKNOWN_FOR)
         answer = self._client.place(_ORDER, self._key)

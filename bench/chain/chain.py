@@ -13,15 +13,24 @@ import problems
 import requests_in
 import views
 from handoff import aws
-from handoff.aws import Contended
+from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from shop import order_store, payments, settings
-from shop.catalogue import Catalogue
+from shop.catalog import Catalog
 from shop.customers import CustomerStore
 from shop.errors import RequestError
 from shop.model import Order
-from shop.placing import DEADLINE, AnsweredBefore, Placement, Shop, authorise, commit, outcome, reserve
+from shop.placing import (
+    DEADLINE,
+    Dependencies,
+    DuplicateRequest,
+    PlaceOrder,
+    authorize,
+    commit,
+    replay_response,
+    reserve,
+)
 from shop.sales import SalesStore, sales_of
 from shop.sales_generations import FIRST
 from views import Response
@@ -38,8 +47,8 @@ _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings
 _ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as the e-mail function has it
 _sender = settings.text("MAIL_FROM")
 _no_bus: "Bus" = None  # type: ignore[assignment]  # a chain tells nobody
-_shop = Shop(
-    catalogue=Catalogue(_dynamodb, _settings.products_table),
+_shop = Dependencies(
+    catalog=Catalog(_dynamodb, _settings.products_table),
     orders=order_store.connect(_dynamodb, _settings),
     payments=payments.connect(_settings.payment_provider, _settings.sandbox_table),
     bus=_no_bus,
@@ -69,19 +78,19 @@ def _answer(event: dict[str, Any]) -> Response:
         return problems.answer(problem)
     except RequestError as error:
         return problems.answer(problems.of(error))
-    except (*aws.ERRORS, Contended) as error:
+    except (*aws.ERRORS, TransactionConflict) as error:
         logger.exception("A call to AWS failed", exc_info=error)
         return problems.answer(problems.unavailable())
 
 
-def place_order(placement: Placement, deadline: Deadline) -> Order:
+def place_order(placement: PlaceOrder, deadline: Deadline) -> Order:
     """One step after the other."""
     try:
         order = reserve(_shop, placement, deadline)
-        hold = authorise(_shop, order, deadline)
+        hold = authorize(_shop, order, deadline)
         order = commit(_shop, order, hold, deadline)
-    except AnsweredBefore as before:
-        return outcome(before.order)
+    except DuplicateRequest as before:
+        return replay_response(before.order)
     metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     confirm(order)
     _sales.record(sales_of(order), FIRST, Deadline(20.0))

@@ -17,8 +17,8 @@ from bench.load.days import Day
 from dev.faults.proxy import CONTROL, routes
 from dev.local.stack import ROOT, LocalStack, running
 from handoff import aws
-from ops import catalogue
-from ops.catalogue import Entry
+from ops import catalog
+from ops.catalog import Entry
 from ops.shop_client import sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
@@ -154,7 +154,7 @@ def _load_products(*deployments: Deployment) -> list[str]:
         for n in range(_PRODUCTS)
     ]
     for deployment in deployments:
-        catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
+        catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
     return [entry.sku for entry in entries]
 
 

@@ -67,7 +67,7 @@ OPERATIONS = [
         "POST /orders",
         "placeOrder",
         "Place an order",
-        "Reserves the stock and authorises the payment. 201 means that the order is kept. Prices are the catalogue's; "
+        "Reserves the stock and authorises the payment. 201 means that the order is kept. Prices are the catalog's; "
         "with `expectedTotal`, in minor units, the order is placed at that total or not at all.",
         answers.Placed,
         201,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops import catalogue
+from ops import catalog
 from ops.shop_client import Account, Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
@@ -61,9 +61,9 @@ class Outcome:
 
 
 def prepare(deployment: Deployment) -> Account:
-    """Load the catalogue and the customers; returns the first customer, signed in."""
-    products = catalogue.read(EVENTS / "catalogue.json")
-    catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), products)
+    """Load the catalog and the customers; returns the first customer, signed in."""
+    products = catalog.read(EVENTS / "catalog.json")
+    catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), products)
     accounts = []
     for customer in json.loads((EVENTS / "customers.json").read_text()):
         account = sign_up(deployment, customer["email"])
@@ -205,12 +205,12 @@ def _wrong_sales(story: Story, outcome: Outcome) -> list[str]:
 
 
 def wrong_stock(outcome: Outcome) -> list[str]:
-    """Products of which more or less is left than the catalogue and the orders say."""
+    """Products of which more or less is left than the catalog and the orders say."""
     taken: Counter[str] = Counter()
     for order in outcome.orders:
         if order["status"] in {"PENDING", "PLACED", "PREPARED"}:
             taken.update({line["sku"]: line["quantity"] for line in order["lines"]})
-    loaded = {entry.sku: entry.available for entry in catalogue.read(EVENTS / "catalogue.json")}
+    loaded = {entry.sku: entry.available for entry in catalog.read(EVENTS / "catalog.json")}
     return [
         f"{product['sku']}: {product['available']} left of {loaded[product['sku']]}, {taken[product['sku']]} sold"
         for product in outcome.products

@@ -30,7 +30,7 @@ from dev.faults.proxy import FaultProxy, routes, running_proxy
 from dev.faults.rules import Planned, Rule
 from dev.local.stack import LocalStack, running
 from handoff.clock import now_ms
-from ops import catalogue
+from ops import catalog
 from ops.dlq import scan as dead_letters
 from ops.shop_client import Account, ShopClient, sign_up
 from ops.stack import observe
@@ -82,8 +82,8 @@ class Stage:
         stack.build()
         progress("sam deploy")
         self.deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
-        products = catalogue.read(demo.EVENTS / "catalogue.json")
-        catalogue.load(self.deployment.dynamodb, self.deployment.resource("ProductsTable"), products)
+        products = catalog.read(demo.EVENTS / "catalog.json")
+        catalog.load(self.deployment.dynamodb, self.deployment.resource("ProductsTable"), products)
         for n in range(CUSTOMERS):
             email = f"customer-{n}@example.com"
             account = sign_up(self.deployment, email)
@@ -387,4 +387,4 @@ def _late(lags: Mapping[str, Sequence[int]]) -> Counter[str]:
 
 
 def _loaded() -> dict[str, int]:
-    return {entry.sku: entry.available for entry in catalogue.read(demo.EVENTS / "catalogue.json")}
+    return {entry.sku: entry.available for entry in catalog.read(demo.EVENTS / "catalog.json")}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from handoff import aws, consumer
-from handoff.aws import Contended
+from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
-from handoff.consumer import NotYet, Permanent
+from handoff.consumer import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, order_store, settings
 from shop.events import DetailType, Envelope
@@ -70,7 +70,7 @@ class Batch:
         for generation, group in product(generations.counted, groups):
             try:
                 new = _sales.record(group, generation, deadline)
-            except (*aws.ERRORS, Contended) as error:
+            except (*aws.ERRORS, TransactionConflict) as error:
                 self._errors |= {missed.event_id: error for missed in group}
             else:
                 if generation == generations.current:
@@ -79,7 +79,7 @@ class Batch:
     def check(self, envelope: Envelope) -> None:
         """Raise what kept this event from being counted, if anything did; tell one that had been counted before."""
         if envelope.detail_type not in _COUNTED:
-            raise Permanent(f"{envelope.detail_type} is nothing to count")
+            raise PermanentError(f"{envelope.detail_type} is nothing to count")
         error = self._errors.get(envelope.event_id)
         if error:
             raise error

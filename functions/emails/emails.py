@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 import mails
 from handoff import aws, consumer
 from handoff.clock import now_ms
-from handoff.consumer import NotYet, Permanent
+from handoff.consumer import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, mail_tags, order_store, settings
 from shop.customers import CustomerStore
@@ -83,7 +83,7 @@ def notify(envelope: Envelope) -> None:
     """One mail per event and recipient."""
     if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
         if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
-            _customers.told(envelope.profile.user_id, envelope.detail.metadata.sequence)
+            _customers.clear_address_change(envelope.profile.user_id, envelope.detail.metadata.sequence)
         _skip("too old to know whether it was mailed")
     elif envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
         tell_of_address(envelope)
@@ -120,7 +120,7 @@ def tell_of_address(envelope: Envelope) -> None:
     if change is None:
         _skip("the address has not changed, or both addresses have been told or given up")
         return
-    forget = partial(_customers.told, customer.user_id, sequence)
+    forget = partial(_customers.clear_address_change, customer.user_id, sequence)
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
@@ -128,11 +128,11 @@ def tell_of_address(envelope: Envelope) -> None:
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
             try:
                 sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
-            except Permanent as error:  # the other address is to be told all the same
+            except PermanentError as error:  # the other address is to be told all the same
                 refused = error
     if refused:
         # Forgotten before, its message would be skipped if it came back, and never be a dead letter.
-        raise Permanent(str(refused), once_buried=forget)
+        raise PermanentError(str(refused), after_dead_letter=forget)
     forget()
     _tell_repeated(sent)
 
@@ -160,7 +160,7 @@ def send(*, mail: dict[str, str]) -> str | None:
             },
         )
     except _ses.exceptions.BadRequestException:
-        raise Permanent("the mail service can't send this mail; is the address well-formed?") from None
+        raise PermanentError("the mail service can't send this mail; is the address well-formed?") from None
     except ClientError as error:
         raise _without_addresses(error) from None
     metrics.add_metric("MailsSent", MetricUnit.Count, 1)

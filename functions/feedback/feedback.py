@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 def mark(event: MailEvent) -> None:
     """Mark each address that is still its customer's; marking twice is marking."""
     for address in event.addresses:
-        if event.problem and _customers.mark(event.user_id, address, event.problem):
+        if event.problem and _customers.flag_email(event.user_id, address, event.problem):
             metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
             logger.info("Marked", problem=event.problem, user_id=event.user_id)
         else:

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from handoff.aggregate import Model
 from handoff.clock import from_iso
-from handoff.consumer import Permanent
+from handoff.consumer import PermanentError
 from handoff.events import Id
 from shop.mail_tags import user_id_of
 
@@ -103,16 +103,16 @@ def read(body: str) -> MailEvent:
 
     Raises
     ------
-    Permanent
+    PermanentError
         If it is none; the text names the fields, not their values.
     """
     try:
         event = MailEvent.model_validate_json(body)
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
-        raise Permanent(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error shows values
+        raise PermanentError(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error shows values
     try:
         _ = event.happened_at, _ID.validate_python(event.user_id)
     except ValueError:
-        raise Permanent("not an event of SES: time or tags") from None
+        raise PermanentError("not an event of SES: time or tags") from None
     return event

@@ -11,17 +11,17 @@ import reports_in
 import requests_in
 import views
 from handoff import aws, bus
-from handoff.aws import Contended
+from handoff.aws import TransactionConflict
 from handoff.clock import Deadline, now_ms
 from handoff.outbox import announce
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics, timed
 from shop import order_store, payments, settings
 from shop.cancelling import cancel_order, own_order
-from shop.catalogue import Catalogue
+from shop.catalog import Catalog
 from shop.customers import CustomerStore
 from shop.errors import RequestError, UnknownProducts
 from shop.model import Order
-from shop.placing import DEADLINE, AnsweredBefore, Shop, outcome, place_order
+from shop.placing import DEADLINE, Dependencies, DuplicateRequest, place_order, replay_response
 from shop.sales_report import SalesReport
 from views import Response
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _settings = settings.load()
 _dynamodb = boto3.client("dynamodb", config=aws.config())
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
-shop = Shop(
-    catalogue=Catalogue(_dynamodb, _settings.products_table),
+shop = Dependencies(
+    catalog=Catalog(_dynamodb, _settings.products_table),
     orders=order_store.connect(_dynamodb, _settings),
     payments=payments.connect(_settings.payment_provider, _settings.sandbox_table),
     bus=bus.connect(_settings.bus_name),
@@ -70,7 +70,7 @@ def _problem(error: Exception) -> problems.Problem:
         return error
     if isinstance(error, RequestError):
         return problems.of(error)
-    if isinstance(error, (*aws.ERRORS, Contended)):
+    if isinstance(error, (*aws.ERRORS, TransactionConflict)):
         logger.exception("A call to AWS failed", exc_info=error)
         return problems.unavailable()
     logger.exception("Unexpected error", exc_info=error)
@@ -86,9 +86,9 @@ def post_order(event: dict[str, Any]) -> Response:
             result = "OrdersPlaced"
             metrics.add_metric("Revenue", MetricUnit.NoUnit, order.total)
             return views.placed(order)
-        except AnsweredBefore as before:
+        except DuplicateRequest as before:
             result = "OrdersRepeated"
-            return views.placed(outcome(before.order))
+            return views.placed(replay_response(before.order))
         except Exception as error:
             problem = _problem(error)
             result = problem.counted_as
@@ -167,7 +167,7 @@ def get_sales(event: dict[str, Any]) -> Response:
 
 def get_catalog(event: dict[str, Any]) -> Response:
     """What is on sale."""
-    return views.catalog(shop.catalogue.listed(), shop.currency)
+    return views.catalog(shop.catalog.listed(), shop.currency)
 
 
 def get_openapi(event: dict[str, Any]) -> Response:

@@ -15,7 +15,7 @@ import problems
 from answers import ORDER_ID
 from handoff import ids
 from shop.model import MAX_LINES, MAX_QUANTITY, SKU, Address
-from shop.placing import Placement
+from shop.placing import PlaceOrder
 
 MAX_BODY_BYTES = 64 * 1024
 DEFAULT_PAGE, MAX_PAGE = 20, 50
@@ -111,7 +111,7 @@ class Page:
     after: dict[str, str] | None
 
 
-def placement(event: dict[str, Any]) -> Placement:
+def placement(event: dict[str, Any]) -> PlaceOrder:
     """The order that a client wants to place.
 
     Raises
@@ -125,7 +125,7 @@ def placement(event: dict[str, Any]) -> Placement:
         detail = "Send an Idempotency-Key header of 1 to 128 visible ASCII characters, a new one for each new order."
         raise problems.invalid({"Idempotency-Key": "missing, empty, too long, or not visible ASCII"}, detail)
     order = _parsed(OrderIn, event)
-    return Placement(
+    return PlaceOrder(
         user_id=user,
         idempotency_key=key,
         quantities=_merged(order.lines),

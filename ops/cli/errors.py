@@ -18,7 +18,7 @@ def told_in_a_line(*own: type[Exception]) -> Iterator[None]:
         yield
     except ours as error:
         raise click.ClickException(str(error)) from error
-    except (*aws.ERRORS, aws.Contended) as error:
+    except (*aws.ERRORS, aws.TransactionConflict) as error:
         raise click.ClickException(f"AWS refused, or did not answer: {error}") from error
 
 

@@ -18,9 +18,10 @@ from dev.demo import report
 from dev.drills import command as cli_drill
 from dev.local.metrics import pumping
 from dev.local.stack import DEFAULT_PORT, LocalStackError, running
-from ops import catalogue, tokens
+from ops import catalog as catalogs
 from ops import rebuild as rebuilds
 from ops import replay as replays
+from ops import tokens
 from ops.cli import console as cli_console
 from ops.cli import dlq as cli_dead_letters
 from ops.cli import lag as cli_lag
@@ -39,7 +40,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Handoff: run it locally, load its catalogue, invoke its functions."""
+    """Handoff: run it locally, load its catalog, invoke its functions."""
 
 
 @main.command()
@@ -71,17 +72,17 @@ def catalog() -> None:
 def load(file: Path, stack: str, local: bool) -> None:
     """Load FILE: add products; rename, reprice, list and delist known ones; count deliveries in.
 
-    FILE is a JSON list like events/catalogue.json. A known product's stock changes by a delivery only:
+    FILE is a JSON list like events/catalog.json. A known product's stock changes by a delivery only:
     {"sku": ..., "delivery": {"id": "2026-11-23-a", "units": 20}}; the same id counts once.
     """
     deployment = _deployment(stack, local=local)
     try:
-        entries = catalogue.read(file)
-    except catalogue.BadCatalogue as error:
+        entries = catalogs.read(file)
+    except catalogs.BadCatalog as error:
         raise click.ClickException(str(error)) from error
     products, markers = deployment.resource("ProductsTable"), deployment.resource("IdempotencyTable")
-    loaded = catalogue.load(deployment.dynamodb, products, entries)
-    counted = catalogue.count_deliveries(deployment.dynamodb, products, markers, entries)
+    loaded = catalogs.load(deployment.dynamodb, products, entries)
+    counted = catalogs.count_deliveries(deployment.dynamodb, products, markers, entries)
     console.print(f"{loaded.added} added, {loaded.updated} updated, {counted} deliveries counted in")
 
 
@@ -198,7 +199,7 @@ def _run(port: int, *, once: bool) -> int:
             progress("sam deploy")
             deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
             opened.enter_context(pumping(deployment))
-            progress("loading the catalogue and the customers")
+            progress("loading the catalog and the customers")
             account = demo.prepare(deployment)
             with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
                 story = demo.place_samples(client, progress)

@@ -22,7 +22,7 @@ _QUIET = {"DEBUG", "INFO"}
 _BARE = ("route", "reason", "problem")
 _NAMED = ("status", "receives", "errors")
 _REFUSED = re.compile(r"An error occurred \(([\w.]+)\).* when calling the (\w+) operation")
-_SAYS_WHY = {"NotYet", "Permanent", "WrongEvent"}  # see handoff.consumer: their texts hold no data
+_SAYS_WHY = {"NotYet", "PermanentError", "WrongEvent"}  # see handoff.consumer: their texts hold no data
 
 
 @dataclass(frozen=True, slots=True)

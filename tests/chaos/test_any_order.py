@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from moto.moto_api._internal import mock_random
 
 from handoff import aws
-from ops import catalogue
+from ops import catalog
 from ops.dlq import scan as dead_letters
 from support import invariants, messages, reference, wire
 from support.clock import standing
@@ -179,15 +179,15 @@ class AnyOrder(RuleBasedStateMachine):
         units=strategies.sampled_from([0, 0, 1, 5]),
         listed=strategies.sampled_from([True, True, True, True, False]),
     )
-    def load_catalogue(self, sku, price, units, listed):
+    def load_catalog(self, sku, price, units, listed):
         """A product gets this price, is listed or not, and units of it arrive."""
         self.deliveries += bool(units)
-        delivery = catalogue.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
-        entry = catalogue.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
+        delivery = catalog.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
+        entry = catalog.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
         self.shop.loads(sku, price, units, listed)
         client, products = self.world.client("dynamodb"), self.world.table("ProductsTable")
-        catalogue.load(client, products, [entry])
-        catalogue.count_deliveries(client, products, self.world.table("IdempotencyTable"), [entry])
+        catalog.load(client, products, [entry])
+        catalog.count_deliveries(client, products, self.world.table("IdempotencyTable"), [entry])
         self.tried["stock delivered"] += bool(units)
 
     @precondition(lambda self: self.poisons or self.struck)
@@ -310,7 +310,7 @@ class AnyOrder(RuleBasedStateMachine):
         elif what == "deliver":
             self.world.queues.deliver(one_of(FUNCTIONS, which))
         elif what == "load":
-            self.load_catalogue(one_of([MUG, TEE], which), one_of([1250, 2000], which // 2), which % 3, which < 9)
+            self.load_catalog(one_of([MUG, TEE], which), one_of([1250, 2000], which // 2), which % 3, which < 9)
         elif what == "profile":
             self.change_profile("ada", which % 3 + 1)
 

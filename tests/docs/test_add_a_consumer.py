@@ -46,7 +46,7 @@ def follow(copy: Path) -> None:
     insert(copy / "template.yaml", rule, "                  - !GetAtt FeedbackRule.Arn\n")
     insert(copy / "ops/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
     insert(copy / "tests/template/test_rights.py", rights, '    "sweeper": {\n')
-    insert(copy / "tests/rights/catalogue.py", purposes, "    # --- sweeper\n")
+    insert(copy / "tests/rights/catalog.py", purposes, "    # --- sweeper\n")
     (copy / "tests/integration/test_loyalty.py").write_text(test)
     project = (copy / "pyproject.toml").read_text()
     (copy / "pyproject.toml").write_text(

@@ -22,8 +22,8 @@ from shop.cancelling import cancel_order
 from shop.errors import InProgress, RequestError, TryLater
 from shop.events import Envelope
 from shop.model import Address, Order
-from shop.order_store import Overtaken
-from shop.placing import AnsweredBefore, Placement, Shop, outcome, place_order
+from shop.order_store import ConcurrentUpdate
+from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order, replay_response
 from shop.sweeping import Sweep
 from support.functions import Functions
 from support.stack import Stack
@@ -62,7 +62,7 @@ class Market:
         self.network = network
         self._stack = stack
         self._client = boto3.Session().client("dynamodb")  # the test's own, which goes around the network
-        self._shops: list[Shop] = [self._module("OrdersFunction").shop for _ in range(_INSTANCES)]
+        self._shops: list[Dependencies] = [self._module("OrdersFunction").shop for _ in range(_INSTANCES)]
         self._analytics = [self._module("AnalyticsFunction") for _ in range(_INSTANCES)]
         self._sweepers = [self._module("SweeperFunction") for _ in range(2)]
 
@@ -95,20 +95,20 @@ class Market:
 
     # --- what customers, consumers and sweepers do --------------------------------------------------------------------
 
-    def place(self, wish: Placement) -> Answers:
+    def place(self, wish: PlaceOrder) -> Answers:
         """Place an order as a client does: with the same key until the answer is definite."""
         return _insist(wish.idempotency_key, lambda: self._placed(wish))
 
-    def place_once(self, wish: Placement) -> None:
+    def place_once(self, wish: PlaceOrder) -> None:
         """Place an order as somebody does who does not come back when it fails."""
-        with suppress(TryLater, AnsweredBefore):
+        with suppress(TryLater, DuplicateRequest):
             place_order(self._shop(), wish, Deadline(_SECONDS))
 
-    def _placed(self, wish: Placement) -> Order:
+    def _placed(self, wish: PlaceOrder) -> Order:
         try:
             return place_order(self._shop(), wish, Deadline(_SECONDS))
-        except AnsweredBefore as before:
-            return outcome(before.order)
+        except DuplicateRequest as before:
+            return replay_response(before.order)
 
     def cancel(self, order: Order) -> Answers:
         """Cancel an order as a client does."""
@@ -128,7 +128,7 @@ class Market:
                 return
             except transitions.NotPossible:
                 return
-            except (Overtaken, aws.Contended, BotoCoreError):
+            except (ConcurrentUpdate, aws.TransactionConflict, BotoCoreError):
                 continue
 
     def count(self, envelopes: Sequence[Envelope]) -> None:
@@ -159,13 +159,13 @@ class Market:
         sweep.run(range(function._settings.unfinished_shards))
         return sweep.report()
 
-    def _shop(self) -> Shop:
+    def _shop(self) -> Dependencies:
         return random.choice(self._shops)
 
 
-def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = "ada") -> Placement:
+def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = "ada") -> PlaceOrder:
     """An order that somebody wants, under a key of its own."""
-    return Placement(
+    return PlaceOrder(
         user_id=user,
         idempotency_key=uuid.uuid4().hex,
         quantities=quantities,
@@ -204,6 +204,6 @@ def _insist(key: str, request: Callable[[], Order]) -> Answers:
 def _comes_back(batch: Any, envelope: Envelope) -> bool:
     try:
         batch.check(envelope)
-    except (aws.Contended, BotoCoreError):
+    except (aws.TransactionConflict, BotoCoreError):
         return True
     return False

@@ -150,7 +150,7 @@ def test_nobody_gets_in_without_a_token_of_the_pool(deployment: Deployment, toke
     assert answer.status_code == 401
 
 
-def test_health_and_catalogue_are_open_and_anything_else_is_not_found(deployment: Deployment) -> None:
+def test_health_and_catalog_are_open_and_anything_else_is_not_found(deployment: Deployment) -> None:
     # THEN what is for everybody answers everybody, and the rest is a problem document
     assert httpx.get(f"{deployment.api_url}/health").json()["status"] == "ok"
     assert len(httpx.get(f"{deployment.api_url}/catalog").json()["products"]) >= 11

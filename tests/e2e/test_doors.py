@@ -40,7 +40,7 @@ def stranger(deployment: Deployment) -> Iterator[ShopClient]:
         yield client
 
 
-@pytest.mark.usefixtures("client")  # who has loaded the catalogue before anybody looks at it
+@pytest.mark.usefixtures("client")  # who has loaded the catalog before anybody looks at it
 @pytest.mark.parametrize("route", sorted(routes.routes()))
 def test_without_a_token_nobody_gets_in_but_where_all_may(deployment: Deployment, route: str) -> None:
     assert call(deployment, route) == OPEN.get(route, 401)

@@ -20,7 +20,7 @@ import pytest
 from dev.demo import orders as demo
 from e2e.support import change_order, invoke, lambda_client, paused, sample
 from handoff import aws
-from ops import catalogue
+from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
@@ -51,10 +51,10 @@ def customers(deployment: Deployment, client: ShopClient) -> Iterator[list[ShopC
 
 @pytest.fixture
 def hot(deployment: Deployment) -> Iterator[None]:
-    """Products of the test's own, taken away again: the sample catalogue's stock is for other tests to look at."""
+    """Products of the test's own, taken away again: the sample catalog's stock is for other tests to look at."""
     table = deployment.resource("ProductsTable")
-    entries = [catalogue.Entry(sku=sku, name=sku, unitPrice=PRICE, available=n) for sku, n in LOADED.items()]
-    catalogue.load(deployment.dynamodb, table, entries)
+    entries = [catalog.Entry(sku=sku, name=sku, unitPrice=PRICE, available=n) for sku, n in LOADED.items()]
+    catalog.load(deployment.dynamodb, table, entries)
     yield
     for sku in LOADED:
         deployment.dynamodb.delete_item(TableName=table, Key=aws.to_item({"sku": sku}))

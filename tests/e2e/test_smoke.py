@@ -68,10 +68,10 @@ def test_an_api_that_does_not_start_fails(local_stack: LocalStack, deployment: D
     with environment(deployment, "orders", PAYMENT_PROVIDER="nobody"):
         # WHEN the stack is tested
         result = run(local_stack, "--within", "3")
-    # THEN health, the catalogue and the order fail; the gateway still keeps strangers out
+    # THEN health, the catalog and the order fail; the gateway still keeps strangers out
     assert result.exit_code == 1
     failed = [line.partition(":")[0] for line in lines(result, "failed")]
-    assert failed[:3] == ["the API answers", "the catalogue is open", "a customer signs in"]
+    assert failed[:3] == ["the API answers", "the catalog is open", "a customer signs in"]
     assert any(line.startswith("nobody gets in") for line in lines(result, "ok"))
 
 

@@ -36,7 +36,7 @@ def map_headers(context, headers):
 
 @schemathesis.hook
 def map_body(context, body):
-    """A well-formed sku becomes one of the catalogue; each line has its own, as the most of one is limited in all."""
+    """A well-formed sku becomes one of the catalog; each line has its own, as the most of one is limited in all."""
     lines = body.get("lines") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return body

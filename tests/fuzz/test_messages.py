@@ -15,7 +15,7 @@ from dev import samples
 from fuzz.effort import fuzzed, fuzzed_slowly
 from fuzz.shapes import TEXT, bodies
 from handoff import consumer
-from handoff.consumer import Permanent
+from handoff.consumer import PermanentError
 from support.world import World, deployed
 
 EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]
@@ -42,7 +42,7 @@ def check(read, body):
     try:
         message = read(body)
         said = message.event_id
-    except Permanent as permanent:
+    except PermanentError as permanent:
         said = str(permanent)
     assert 0 < len(said) < 400
     assert not SQS_REFUSES.search(said)

@@ -13,7 +13,7 @@ from dev import samples
 from fuzz.effort import fuzzed
 from fuzz.shapes import JSON, TEXT, bent, bodies
 from shop.model import MAX_LINES, MAX_QUANTITY
-from shop.placing import Placement
+from shop.placing import PlaceOrder
 from support.api import event
 
 GOOD = next(iter(samples.orders().values())).request()
@@ -66,7 +66,7 @@ def sent(body, headers, **values):
 def test_an_order_is_one_or_a_problem(body, headers, in_base64):
     with refused_at_most():
         placement = requests_in.placement(sent(body, headers, isBase64Encoded=in_base64))
-        assert isinstance(placement, Placement)
+        assert isinstance(placement, PlaceOrder)
         assert 1 <= len(placement.quantities) <= MAX_LINES
         assert all(1 <= quantity <= MAX_QUANTITY for quantity in placement.quantities.values())
         assert placement.shipping_address.name.strip()

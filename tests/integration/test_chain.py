@@ -18,14 +18,14 @@ from types import SimpleNamespace
 import boto3
 from moto import mock_aws
 
-from ops import catalogue
+from ops import catalog
 
 told = json.load(sys.stdin)
 with mock_aws():
     dynamodb, mails = boto3.client("dynamodb"), boto3.client("sesv2")
     for table in told["tables"]:
         dynamodb.create_table(**table)
-    catalogue.load(dynamodb, "ProductsTable", catalogue.read(Path(told["catalogue"])))
+    catalog.load(dynamodb, "ProductsTable", catalog.read(Path(told["catalog"])))
     dynamodb.put_item(TableName="CustomersTable", Item=told["customer"])
     mails.create_email_identity(EmailIdentity="shop@example.com")
     import chain
@@ -53,7 +53,7 @@ def test_an_order_is_placed_mailed_and_counted(tmp_path):
             for name, resource in resources.items()
             if resource["Type"] == "AWS::DynamoDB::Table"
         ],
-        "catalogue": str(ROOT / "events/catalogue.json"),
+        "catalog": str(ROOT / "events/catalog.json"),
         "customer": {"userId": {"S": user}, "name": {"S": "Ada"}, "email": {"S": "ada@example.com"}},
     }
 

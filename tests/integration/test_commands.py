@@ -35,7 +35,7 @@ COMMANDS = {
     "dlq list": ("dlq", "list"),
     "dlq redrive": ("dlq", "redrive", "emails", "--yes"),
     "order": ("order", ORDER),
-    "catalog load": ("catalog", "load", str(demo.EVENTS / "catalogue.json")),
+    "catalog load": ("catalog", "load", str(demo.EVENTS / "catalog.json")),
     "rebuild sales": ("rebuild", "sales"),
     "rebuild sales --prune": ("rebuild", "sales", "--prune"),
     "replay": ("replay", *SPAN, "--rules", "analytics", "--yes"),

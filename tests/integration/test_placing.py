@@ -8,7 +8,7 @@ from support.world import ADDRESS, MUG, TEE, body
 
 @pytest.fixture
 def warm(world, api):
-    """An API whose function has its copy of the catalogue already."""
+    """An API whose function has its copy of the catalog already."""
     api.get("/catalog")
     return api
 
@@ -230,7 +230,7 @@ def test_the_same_key_is_fine_with_the_new_total(api):
 
 
 def test_a_price_that_has_changed_since_the_copy_was_made_is_used(world, warm):
-    # GIVEN a copy of the catalogue that is out of date
+    # GIVEN a copy of the catalog that is out of date
     world.stock(unit_price=1300)
 
     # WHEN an order is placed
@@ -272,7 +272,7 @@ def test_prices_that_keep_changing_end_in_try_later(world, warm):
     assert world.available() == 10
 
 
-def test_the_copy_of_the_catalogue_is_used_for_a_minute(world, warm):
+def test_the_copy_of_the_catalog_is_used_for_a_minute(world, warm):
     world.stock(name="Another name")
     world.clock.forward(60)
     assert warm.get("/catalog").json["products"][0]["name"] == "Mug-01"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shop.customers import MOST_UNTOLD, REMEMBERED
+from shop.customers import MAX_PENDING_NOTICES, REMEMBERED
 from support import template, wire
 from support.messages import replayed
 
@@ -164,7 +164,7 @@ def test_an_address_that_can_not_be_written_to_keeps_the_other_one_from_nothing(
 
 def test_addresses_that_can_not_be_written_to_keep_nobody_from_changing_theirs(world, api):
     world.wire.always("sesv2.SendEmail", wire.refuse("BadRequestException"))
-    for n in range(MOST_UNTOLD + 1):
+    for n in range(MAX_PENDING_NOTICES + 1):
         assert put(api, email=f"grace{n}@example.com").status == 200
         world.queues.deliver(EMAILS)
 
@@ -255,12 +255,12 @@ def test_a_pair_that_was_not_forgotten_with_its_dead_letter_is_with_the_next(wor
 def untold(world, api):
     """As many changed addresses as may wait, none of which could be told: all are dead letters."""
     world.wire.always("sesv2.SendEmail", wire.refuse("MessageRejected"))
-    for n in range(MOST_UNTOLD):
+    for n in range(MAX_PENDING_NOTICES):
         assert put(api, email=f"grace{n}@example.com").status == 200
     for _ in range(6):
         world.queues.deliver(EMAILS)
         world.clock.forward(3_600)
-    assert len(world.queues.dead_letters(EMAILS)) == MOST_UNTOLD
+    assert len(world.queues.dead_letters(EMAILS)) == MAX_PENDING_NOTICES
     return stored(world)
 
 
@@ -317,7 +317,7 @@ def test_addresses_that_can_not_be_told_any_more_are_forgotten_with_the_next_cha
     world.clock.forward(7 * 3_600)
     # THEN the address can be changed again, and is told, and no other is kept
     assert put(api, email="hopper@example.com").status == 200
-    assert stored(world)["addressChanges"].keys() == {str(MOST_UNTOLD + 1)}
+    assert stored(world)["addressChanges"].keys() == {str(MAX_PENDING_NOTICES + 1)}
     world.wire.heal()
     world.queues.until_quiet(EMAILS)
     assert [to for to, _ in told(world)] == [untold["email"], "hopper@example.com"]
@@ -329,7 +329,7 @@ def test_an_address_without_a_time_or_a_remembered_step_is_not_kept(world, api, 
 
     assert put(api, email="hopper@example.com").status == 200
 
-    assert stored(world)["addressChanges"].keys() == {str(MOST_UNTOLD + 1)}
+    assert stored(world)["addressChanges"].keys() == {str(MAX_PENDING_NOTICES + 1)}
 
 
 def test_an_address_without_a_time_is_told_all_the_same(world, api):
@@ -491,13 +491,13 @@ def test_a_change_meanwhile_is_not_overwritten_unseen(world, api):
 
 def test_a_customer_whose_changes_are_not_told_yet_has_to_wait(world, api):
     world.wire.always("eventbridge.PutEvents", wire.refuse("InternalFailure", 500))
-    for n in range(MOST_UNTOLD):
+    for n in range(MAX_PENDING_NOTICES):
         assert put(api, name=f"Grace {n}").status == 200
 
     answer = put(api, name="Grace Hopper")
 
     assert (answer.status, answer.problem, answer.headers["retry-after"]) == (503, "profile-busy", "30")
-    assert len(stored(world)["outbox"]) == MOST_UNTOLD
+    assert len(stored(world)["outbox"]) == MAX_PENDING_NOTICES
 
 
 @pytest.mark.parametrize(

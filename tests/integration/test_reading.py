@@ -1,4 +1,4 @@
-"""Looking things up: one's own orders, the catalogue, and paths that there are not."""
+"""Looking things up: one's own orders, the catalog, and paths that there are not."""
 
 import base64
 import json
@@ -192,7 +192,7 @@ def test_a_row_that_is_no_product_closes_no_shop(world, wrong, logged):
     assert {line["sku"] for line in lines if line["message"] == "An item is not readable"} == {"CUP"}
 
 
-def test_the_catalogue_shows_what_is_on_sale(world, api):
+def test_the_catalog_shows_what_is_on_sale(world, api):
     world.stock(TEE, available=0, unit_price=2000)
     world.stock("OLD-03", listed=False)
 

@@ -12,7 +12,7 @@ RESERVE, AUTHORISE, COMMIT, PUBLISH, CLEAR = range(1, 6)
 
 @pytest.fixture
 def warm(api):
-    """An API whose function has its copy of the catalogue already."""
+    """An API whose function has its copy of the catalog already."""
     api.get("/catalog")
     return api
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mutants import catalogue, table
+from mutants import catalog, table
 from mutants.laboratory import Broken, Trial, laboratory
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> int:
     """Try the mutations; 1 if any survives, or proves nothing."""
     mutations = [
         mutation
-        for mutation in catalogue.load()
+        for mutation in catalog.load()
         if not words or any(word.lower() in mutation.mechanism.lower() for word in words)
     ]
     trials: list[Trial] = []

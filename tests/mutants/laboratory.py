@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from mutants import fork
-from mutants.catalogue import Mutation, Stale
+from mutants.catalog import Mutation, Stale
 
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
 # Loading Hypothesis to say nothing about it takes longer than most tests.
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of a mutation: the test that killed it, or an ``error`` of the catalogue; neither, if it survived."""
+    """What came of a mutation: the test that killed it, or an ``error`` of the catalog; neither, if it survived."""
 
     mutation: Mutation
     killer: Failure | None

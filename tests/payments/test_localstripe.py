@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from handoff.clock import now_ms
-from shop.payments import Authorised, Captured, Failed, ProviderError, Voided
+from shop.payments import Authorized, Captured, Failed, ProviderError, Voided
 from shop.payments.stripe_intents import Stripe
 from support.payment_providers import Shop
 
@@ -100,8 +100,8 @@ def _answers(port: int) -> bool:
 
 
 def _hold(shop: Shop) -> str:
-    held = shop.authorise("pm_card_visa", since=now_ms())
-    assert isinstance(held, Authorised)
+    held = shop.authorize("pm_card_visa", since=now_ms())
+    assert isinstance(held, Authorized)
     return held.reference
 
 
@@ -121,4 +121,4 @@ def test_a_hold_is_voided(shop: Shop) -> None:
 
 def test_an_unknown_payment_method_is_no_hold(shop: Shop) -> None:
     with pytest.raises(ProviderError):
-        shop.authorise("pm_of_nobody", since=now_ms())
+        shop.authorize("pm_of_nobody", since=now_ms())

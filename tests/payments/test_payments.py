@@ -2,7 +2,7 @@
 
 import pytest
 
-from shop.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from shop.payments import Authorized, Captured, Declined, Failed, Unavailable, Unknown, Voided
 from support.payment_providers import ORDER, OTHER
 
 DONE = {"capture": Captured(), "void": Voided()}
@@ -11,15 +11,15 @@ OPPOSITE = {"capture": "void", "void": "capture"}
 
 
 def test_an_approved_amount_is_held(shop, provider):
-    held = shop.authorise(provider.approved)
+    held = shop.authorize(provider.approved)
 
-    assert isinstance(held, Authorised)
+    assert isinstance(held, Authorized)
     assert held.reference
     assert provider.books() == {"held": 1}
 
 
 def test_asking_again_with_the_same_key_gives_the_same_hold(shop, provider):
-    first, again = shop.authorise(provider.approved), shop.authorise(provider.approved)
+    first, again = shop.authorize(provider.approved), shop.authorize(provider.approved)
 
     assert first == again
     assert provider.books() == {"held": 1}
@@ -33,7 +33,7 @@ def test_orders_have_holds_of_their_own(shop, provider):
 
 @pytest.mark.parametrize("token", ["declined", "unknown"])
 def test_a_decline_is_definite_and_holds_nothing(shop, provider, token):
-    first, again = (shop.authorise(getattr(provider, token)) for _ in range(2))
+    first, again = (shop.authorize(getattr(provider, token)) for _ in range(2))
 
     assert isinstance(first, Declined)
     assert isinstance(again, Declined)
@@ -64,7 +64,7 @@ def test_what_was_ended_one_way_is_not_ended_the_other(shop, provider, step):
 def test_asking_again_for_a_hold_that_was_ended_holds_nothing_new(shop, provider, step):
     shop.end(step, shop.hold())
 
-    shop.authorise(provider.approved)
+    shop.authorize(provider.approved)
 
     assert provider.books() == BOOKED[step]
 
@@ -83,9 +83,9 @@ def test_ending_one_orders_hold_leaves_anothers(shop, provider):
 def test_after_a_lost_authorisation_the_same_key_tells_what_came_of_it(shop, provider, fault):
     getattr(provider, fault)("authorise")
     with pytest.raises(Unknown):
-        shop.authorise(provider.approved)
+        shop.authorize(provider.approved)
 
-    assert isinstance(shop.authorise(provider.approved), Authorised)
+    assert isinstance(shop.authorize(provider.approved), Authorized)
     assert provider.books() == {"held": 1}
 
 
@@ -104,10 +104,10 @@ def test_after_a_lost_capture_or_void_asking_again_ends_it(shop, provider, step,
 def test_a_refused_authorisation_has_done_nothing(shop, provider):
     provider.refuse("authorise")
     with pytest.raises(Unavailable):
-        shop.authorise(provider.approved)
+        shop.authorize(provider.approved)
     assert provider.books() == {}
 
-    assert isinstance(shop.authorise(provider.approved), Authorised)
+    assert isinstance(shop.authorize(provider.approved), Authorized)
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
@@ -126,6 +126,6 @@ def test_without_a_connection_nothing_was_done(shop, provider, step):
     reference = shop.hold()
 
     with provider.cut(), pytest.raises(Unavailable):
-        shop.authorise(provider.approved, OTHER) if step == "authorise" else shop.end(step, reference)
+        shop.authorize(provider.approved, OTHER) if step == "authorise" else shop.end(step, reference)
     assert provider.books() == {"held": 1}
     assert provider.books(OTHER) == {}

@@ -12,9 +12,9 @@ def test_a_late_repeat_does_not_hold_again_what_was_voided_meanwhile(world):
     provider = Sandbox(world)
     shop = Shop(provider)
     with pytest.raises(Unknown):
-        shop.authorise("tok_timeout")
+        shop.authorize("tok_timeout")
     # WHEN it is asked for twice at once, and voided before the slower one has its hold
-    world.wire.on("dynamodb.UpdateItem", meanwhile(lambda: shop.end("void", shop.authorise("tok_timeout").reference)))
-    shop.authorise("tok_timeout")
+    world.wire.on("dynamodb.UpdateItem", meanwhile(lambda: shop.end("void", shop.authorize("tok_timeout").reference)))
+    shop.authorize("tok_timeout")
     # THEN nothing is held
     assert provider.books() == {"voided": 1}

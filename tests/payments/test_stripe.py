@@ -9,7 +9,7 @@ from handoff.clock import Deadline, now_ms
 from handoff.settings import MissingSetting
 from shop import payments
 from shop.model import Payment, PaymentDue, PaymentState, Status
-from shop.payments import Authorised, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
+from shop.payments import Authorized, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from shop.settlement import settle
 from support import stripe_server, wire
 from support.orders import order
@@ -34,7 +34,7 @@ def ask(shop):
 
     def step(step):
         if step == "authorise":
-            return shop.authorise(VISA)
+            return shop.authorize(VISA)
         return shop.end(step, shop.hold(OTHER), OTHER)
 
     return step
@@ -46,7 +46,7 @@ def lost(shop, stripe):
     since = now_ms()
     stripe.lose_answer("authorise")
     with pytest.raises(Unknown):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     return since
 
 
@@ -70,7 +70,7 @@ def settle_abandoned(stripe):
 
 
 def test_a_hold_is_asked_for_with_cards_only_and_without_a_customer_to_act(shop, server):
-    shop.authorise(VISA)
+    shop.authorize(VISA)
 
     (made,) = server.made("create")
     assert made.params == {
@@ -104,7 +104,7 @@ def test_the_library_sends_nothing_of_its_own_about_us(shop, server):
 
 
 def test_a_hold_says_until_when(shop, clock):
-    held = shop.authorise(VISA)
+    held = shop.authorize(VISA)
 
     assert held.expires_at == clock.ms + 7 * 24 * HOUR * 1000
 
@@ -117,7 +117,7 @@ def test_a_hold_says_until_when(shop, clock):
     [(DECLINED, "card_declined"), (NEEDS_CUSTOMER, "authentication_required"), ("pm_of_nobody", "resource_missing")],
 )
 def test_a_card_that_can_not_be_charged_is_declined_by_its_code(shop, token, reason):
-    assert shop.authorise(token) == Declined(reason)
+    assert shop.authorize(token) == Declined(reason)
 
 
 @pytest.mark.parametrize(
@@ -130,21 +130,21 @@ def test_a_card_that_can_not_be_charged_is_declined_by_its_code(shop, token, rea
     ],
 )
 def test_an_amount_that_stripe_does_not_take_is_declined(shop, amount, reason):
-    assert shop.authorise(VISA, amount=amount) == Declined(reason)
+    assert shop.authorize(VISA, amount=amount) == Declined(reason)
 
 
 def test_an_amount_that_stripe_does_not_take_for_another_reason_is_declined(shop, server):
     server.on("create", stripe_server.refuse(400, code="parameter_invalid_integer", param="amount"))
 
-    assert shop.authorise(VISA) == Declined("amount_invalid")
+    assert shop.authorize(VISA) == Declined("amount_invalid")
 
 
 def test_a_payment_method_is_good_for_one_order(shop, stripe):
-    held = shop.authorise(SINGLE_USE, ORDER)
+    held = shop.authorize(SINGLE_USE, ORDER)
 
-    assert shop.authorise(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
-    assert shop.authorise(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
-    assert shop.authorise(SINGLE_USE, ORDER) == held
+    assert shop.authorize(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
+    assert shop.authorize(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
+    assert shop.authorize(SINGLE_USE, ORDER) == held
     assert stripe.books(OTHER) == {}
 
 
@@ -160,7 +160,7 @@ def test_a_payment_method_is_good_for_one_order(shop, stripe):
 def test_a_payment_method_that_can_not_be_charged_is_declined_by_its_code(shop, server, code):
     server.on("create", stripe_server.refuse(400, code=code))
 
-    assert shop.authorise(VISA) == Declined(code)
+    assert shop.authorize(VISA) == Declined(code)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_only_sounds_like_a_customers_mistake_is_no_decline(shop, server, m
     server.on("create", stripe_server.refuse(400, **members))
 
     with pytest.raises(Unavailable):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_a_rotated_key_works_at_once(shop, stripe, server, step):
     stripe.store_key("sk_test_second")
     server.api_keys = {"sk_test_second"}
 
-    answer = shop.authorise(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
+    answer = shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
 
-    assert isinstance(answer, Authorised | Captured | Voided)
+    assert isinstance(answer, Authorized | Captured | Voided)
     assert server.requests[-1].api_key == "sk_test_second"
 
 
@@ -233,7 +233,7 @@ def test_a_key_that_stripe_refuses_is_no_decline_and_read_anew_once(shop, server
     server.api_keys = set()
 
     with pytest.raises(Unavailable):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     assert len(server.made("create")) == 2
     assert len(world.wire.named("secrets-manager.*")) == 2
 
@@ -251,7 +251,7 @@ def test_without_a_key_nothing_is_asked(shop, server, world, fault):
     world.wire.always("secrets-manager.*", fault)
 
     with pytest.raises(Unavailable):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     assert server.requests == []
 
 
@@ -280,11 +280,11 @@ def test_an_answer_that_does_not_come_in_time_leaves_a_doubt(shop, stripe, serve
     patient, stripe.payments = stripe.payments, stripe.connect(seconds=1)
     server.on(OPERATION[step], fault)
     with pytest.raises(Unknown):
-        shop.authorise(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
+        shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
 
     # Asked again, it comes to the same, whether it was done or not.
     stripe.payments = patient
-    shop.authorise(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
+    shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
     assert sum((stripe.books(ORDER) + stripe.books(OTHER)).values()) == (2 if step == "authorise" else 1)
 
 
@@ -293,23 +293,23 @@ def test_while_the_first_request_is_under_way_the_second_learns_nothing(shop, st
     patient, stripe.payments = stripe.payments, stripe.connect(seconds=1)
     server.on("create", stripe_server.hang_within)
     with pytest.raises(Unknown):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     assert server.arrived.is_set()
 
     # WHEN it is asked again meanwhile
     stripe.payments = patient
     with pytest.raises(Unknown):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
 
     # THEN the late effect is the only one
     server.released.set()
     held = None
     while held is None:
         try:
-            held = shop.authorise(VISA)
+            held = shop.authorize(VISA)
         except Unknown:
             continue
-    assert isinstance(held, Authorised)
+    assert isinstance(held, Authorized)
     assert stripe.books() == {"held": 1}
 
 
@@ -351,7 +351,7 @@ def test_what_reading_the_key_takes_is_taken_from_the_request(shop, server, worl
     world.wire.on("secrets-manager.*", late)
 
     with pytest.raises(Unavailable):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     assert server.requests == []
 
 
@@ -372,12 +372,12 @@ def test_a_hold_behind_a_kept_error_is_found_once_search_knows_it(shop, stripe, 
     server.on("create", stripe_server.fail_after)
     for _ in range(2):  # the error, and the same error again; search does not know the order yet
         with pytest.raises(Unknown):
-            shop.authorise(VISA)
+            shop.authorize(VISA)
 
     clock.forward(2 * MINUTE)
-    found = shop.authorise(VISA)
+    found = shop.authorize(VISA)
 
-    assert isinstance(found, Authorised)
+    assert isinstance(found, Authorized)
     assert found.expires_at
     assert stripe.books() == {"held": 1}
 
@@ -387,24 +387,24 @@ def test_a_kept_error_with_nothing_behind_it_is_definite_after_a_day(shop, strip
     server.on("create", stripe_server.fail_before)
     for _ in range(3):
         with pytest.raises(Unknown):
-            shop.authorise(VISA, since=since)
+            shop.authorize(VISA, since=since)
         clock.forward(8 * HOUR)
     with pytest.raises(Unknown):  # a last request could be too fresh for search
-        shop.authorise(VISA, since=since)
+        shop.authorize(VISA, since=since)
 
     clock.forward(HOUR)
 
-    assert shop.authorise(VISA, since=since) == Declined("nothing was held")
+    assert shop.authorize(VISA, since=since) == Declined("nothing was held")
     assert stripe.books() == {}
 
 
 def test_another_payload_under_the_same_key_is_no_decline(shop, clock):
-    first = shop.authorise(VISA)
+    first = shop.authorize(VISA)
     with pytest.raises(Unknown):
-        shop.authorise(VISA, amount=9900)
+        shop.authorize(VISA, amount=9900)
     clock.forward(2 * MINUTE)
 
-    assert shop.authorise(VISA, amount=9900) == first
+    assert shop.authorize(VISA, amount=9900) == first
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
@@ -423,7 +423,7 @@ def test_a_kept_error_holds_up_no_capture_and_no_void(shop, server, step, fault)
 
 def test_stripe_would_take_a_second_hold_under_a_forgotten_key(shop, stripe, clock, lost):
     clock.forward(24 * HOUR)
-    shop.authorise(VISA)  # as if it were asked for the first time
+    shop.authorize(VISA)  # as if it were asked for the first time
 
     assert stripe.books() == {"held": 2}
 
@@ -432,9 +432,9 @@ def test_stripe_would_take_a_second_hold_under_a_forgotten_key(shop, stripe, clo
 def test_a_hold_whose_key_may_be_forgotten_is_found_and_not_taken_again(shop, stripe, server, clock, lost, hours):
     clock.forward(hours * HOUR)
 
-    found = shop.authorise(VISA, since=lost)
+    found = shop.authorize(VISA, since=lost)
 
-    assert isinstance(found, Authorised)
+    assert isinstance(found, Authorized)
     assert found.reference == stripe.server.of(ORDER)[0]["id"]
     assert stripe.books() == {"held": 1}
     assert len(server.made("create")) == 1
@@ -445,11 +445,11 @@ def test_nothing_is_held_anew_after_a_day(shop, stripe, server, clock):
     shop.hold(OTHER)
     clock.forward(23 * HOUR)
     with pytest.raises(Unknown):
-        shop.authorise(VISA, since=since)
+        shop.authorize(VISA, since=since)
 
     clock.forward(2 * HOUR)
 
-    assert shop.authorise(VISA, since=since) == Declined("nothing was held")
+    assert shop.authorize(VISA, since=since) == Declined("nothing was held")
     assert stripe.books() == {}
     assert len(server.made("create")) == 1
 
@@ -457,10 +457,10 @@ def test_nothing_is_held_anew_after_a_day(shop, stripe, server, clock):
 @pytest.mark.parametrize("token", [DECLINED, NEEDS_CUSTOMER])
 def test_a_decline_is_found_as_a_decline(shop, server, clock, token):
     since = now_ms()
-    reason = shop.authorise(token)
+    reason = shop.authorize(token)
     clock.forward(30 * HOUR)
 
-    assert shop.authorise(token, since=since) == reason
+    assert shop.authorize(token, since=since) == reason
     assert len(server.made("create")) == 1
 
 
@@ -471,8 +471,8 @@ def test_an_ended_hold_is_found_as_it_ended(shop, clock):
     shop.end("capture", captured, OTHER)
     clock.forward(30 * HOUR)
 
-    assert isinstance(shop.authorise(VISA, ORDER, since=since), Declined)
-    assert shop.authorise(VISA, OTHER, since=since).reference == captured
+    assert isinstance(shop.authorize(VISA, ORDER, since=since), Declined)
+    assert shop.authorize(VISA, OTHER, since=since).reference == captured
 
 
 @pytest.mark.parametrize("fault", [stripe_server.refuse(429), stripe_server.bad_gateway, stripe_server.lose_answer])
@@ -482,7 +482,7 @@ def test_a_search_without_an_answer_leaves_the_doubt(shop, server, clock, lost, 
     server.on(operation, fault)
 
     with pytest.raises(Unknown):
-        shop.authorise(VISA, since=lost)
+        shop.authorize(VISA, since=lost)
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
@@ -533,7 +533,7 @@ def test_what_somebody_else_does_for_us_meanwhile_is_done(shop, server, step):
 
 
 def test_a_declined_payment_need_not_be_voided(shop, server):
-    shop.authorise(DECLINED)
+    shop.authorize(DECLINED)
 
     assert shop.end("void", server.of(ORDER)[0]["id"]) == Voided()
 
@@ -646,7 +646,7 @@ def test_no_log_holds_what_stripe_says_in_words(ask, server, step, fault, logged
 def test_what_stripe_says_of_a_payment_method_is_read_and_kept_nowhere(shop, server, logged):
     server.on("create", stripe_server.refuse(400, message="The PaymentMethod of Ada Lovelace was used before."))
 
-    declined = shop.authorise(VISA)
+    declined = shop.authorize(VISA)
 
     assert declined == Declined("invalid_payment_method")
     assert "Ada" not in logged()
@@ -656,7 +656,7 @@ def test_a_mistake_of_ours_is_logged_as_an_error(shop, server, logged):
     server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
 
     with pytest.raises(Unavailable):
-        shop.authorise(VISA)
+        shop.authorize(VISA)
     assert '"level":"ERROR"' in logged()
     assert "InvalidRequestError 400 parameter_unknown req_1" in logged()
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from dev.local.stack import running
 from ops.stack.deployment import Deployment
 from rights import grants, page
-from rights.catalogue import CATALOGUE, Tried
+from rights.catalog import CATALOGUE, Tried
 from rights.grants import Right
 from rights.shop import opened
 from rights.trial import Roles, Trial, tried
@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     granted = grants.rights(stack)
     unknown = [right for right in granted if right not in CATALOGUE]
     for right in unknown:
-        say(f"{right}: nobody says what it is for; tests/rights/catalogue.py should")
+        say(f"{right}: nobody says what it is for; tests/rights/catalog.py should")
     if unknown:
         return 1
     wanted = [right for right in granted if isinstance(CATALOGUE[right], Tried) and _named(right, words)]

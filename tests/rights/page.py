@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rights import grants, policies, routes
-from rights.catalogue import CATALOGUE, Told, Tried
+from rights.catalog import CATALOGUE, Told, Tried
 from rights.grants import Grant, Right
 from template.translated import ROOT
 

@@ -34,7 +34,7 @@ def read_list(shop: Shop) -> str:
     return str(shop.client.orders().status)
 
 
-def read_catalogue(shop: Shop) -> str:
+def read_catalog(shop: Shop) -> str:
     shop.restart("orders")  # it has a copy for a minute
     return str(shop.catalog())
 

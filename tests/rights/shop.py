@@ -13,7 +13,7 @@ import httpx
 from dev.demo import orders as demo
 from e2e.support import change_order, environment, eventually, lambda_client, order, paused, sample
 from handoff import aws
-from ops import catalogue, tokens
+from ops import catalog, tokens
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
@@ -196,11 +196,11 @@ class Shop:
 
 @contextlib.contextmanager
 def opened(deployment: Deployment) -> Iterator[Shop]:
-    """The shop, with a catalogue, a customer, and consumers that wait."""
+    """The shop, with a catalog, a customer, and consumers that wait."""
     address = f"{uuid.uuid4().hex}@example.com"
     account = sign_up(deployment, address)
-    mugs = catalogue.Entry(sku=_SKU, name="Mug", unitPrice=500, available=10_000)
-    catalogue.load(deployment.dynamodb, deployment.resource("ProductsTable"), [mugs])
+    mugs = catalog.Entry(sku=_SKU, name="Mug", unitPrice=500, available=10_000)
+    catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), [mugs])
     with (
         contextlib.closing(ShopClient(deployment.api_url, account.token)) as client,
         contextlib.closing(ShopClient(deployment.api_url, tokens.for_reports(deployment))) as reader,

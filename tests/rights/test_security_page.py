@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rights import catalogue, grants, page, routes
-from rights.catalogue import Told, Tried
+from rights import catalog, grants, page, routes
+from rights.catalog import Told, Tried
 
 TEXT = page.PAGE.read_text()
 NOBODYS = {"GET /catalog", "GET /health", "GET /openapi.json", "$default"}
@@ -25,11 +25,11 @@ def test_writing_the_tables_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_every_right_has_its_purpose_and_every_purpose_its_right() -> None:
-    assert catalogue.CATALOGUE.keys() == {grant.right for grant in grants.all_grants()}
+    assert catalog.CATALOGUE.keys() == {grant.right for grant in grants.all_grants()}
 
 
 def test_every_right_that_the_local_stack_enforces_was_taken_away_once() -> None:
-    tried = {right for right, need in catalogue.CATALOGUE.items() if isinstance(need, Tried)}
+    tried = {right for right, need in catalog.CATALOGUE.items() if isinstance(need, Tried)}
     seen = page.seen_in(TEXT)
     assert {right for right in tried if "(with it:" not in seen[right]} == set()
     # AND all of them are the local stack's
@@ -40,7 +40,7 @@ def test_only_what_services_do_or_the_local_stack_lacks_is_taken_on_trust() -> N
     by_services = {"logs", "xray", "lambda"}
     others = {
         right.action
-        for right, need in catalogue.CATALOGUE.items()
+        for right, need in catalog.CATALOGUE.items()
         if isinstance(need, Told) and right.action.partition(":")[0] not in by_services
     }
     assert others == {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.stack.deployment import Deployment
-from rights.catalogue import Tried
+from rights.catalog import Tried
 from rights.grants import Right, each, spoken
 from rights.shop import Shop
 from template.translated import Stack

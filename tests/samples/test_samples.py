@@ -12,13 +12,13 @@ import requests_in
 from dev import samples
 from dev.samples import EVENTS
 from handoff import consumer
-from ops import catalogue
+from ops import catalog
 from shop.events import Envelope, Event, OrderData
 from shop.model import Customer, Product
 
 ROOT = EVENTS.parent
 CONSUMERS = ["emails", "analytics", "fulfillment"]
-BY_HAND = {"catalogue.json", "customers.json"}
+BY_HAND = {"catalog.json", "customers.json"}
 
 
 def read(name: str) -> Any:
@@ -116,8 +116,8 @@ def test_a_request_is_one_that_the_api_takes(name: str) -> None:
 
 
 def test_the_requests_show_what_their_names_say() -> None:
-    # GIVEN the catalogue
-    products = {product.sku: product for product in samples.catalogue()}
+    # GIVEN the catalog
+    products = {product.sku: product for product in samples.catalog()}
     asked = {file.stem: requests_in.OrderIn.model_validate(read(f"requests/{file.name}")) for file in requests()}
     short = {
         name
@@ -131,21 +131,21 @@ def test_the_requests_show_what_their_names_say() -> None:
     assert len(asked["good"].lines) > 1
 
 
-def test_the_good_order_expects_the_catalogues_total() -> None:
-    prices = {product.sku: product.unit_price for product in samples.catalogue()}
+def test_the_good_order_expects_the_catalogs_total() -> None:
+    prices = {product.sku: product.unit_price for product in samples.catalog()}
     good = requests_in.OrderIn.model_validate(read("requests/good.json"))
     assert good.expected_total == sum(line.quantity * prices[line.sku] for line in good.lines)
 
 
-def test_the_catalogue_can_be_loaded() -> None:
-    entries = catalogue.read(EVENTS / "catalogue.json")
+def test_the_catalog_can_be_loaded() -> None:
+    entries = catalog.read(EVENTS / "catalog.json")
     assert [(entry.sku, entry.available) for entry in entries] == [
-        (product.sku, product.available) for product in samples.catalogue()
+        (product.sku, product.available) for product in samples.catalog()
     ]
 
 
-def test_the_catalogue_has_something_of_every_kind() -> None:
-    products = strictly(Product, "catalogue.json")
+def test_the_catalog_has_something_of_every_kind() -> None:
+    products = strictly(Product, "catalog.json")
     assert len(products) >= 12
     assert len({product.sku for product in products}) == len(products)
     assert all(product.unit_price > 0 for product in products)
@@ -153,7 +153,7 @@ def test_the_catalogue_has_something_of_every_kind() -> None:
     assert any(0 < product.available < 5 for product in products)
 
 
-@pytest.mark.parametrize("product", samples.catalogue(), ids=lambda product: product.sku)
+@pytest.mark.parametrize("product", samples.catalog(), ids=lambda product: product.sku)
 def test_a_product_can_be_ordered_by_its_sku(product: Product) -> None:
     assert requests_in.LineIn(sku=product.sku, quantity=1)
 

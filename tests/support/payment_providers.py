@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol
 
 from handoff.clock import now_ms
-from shop.payments import Authorised, Captured, Declined, Failed, Payments, Voided, sandbox, stripe_intents, stripe_key
+from shop.payments import Authorized, Captured, Declined, Failed, Payments, Voided, sandbox, stripe_intents, stripe_key
 from support import stripe_server, wire
 from support.stripe_server import StripeServer
 from support.world import World
@@ -46,15 +46,15 @@ class Shop:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
 
-    def authorise(self, token: str, order_id: str = ORDER, **values: Any) -> Authorised | Declined:
+    def authorize(self, token: str, order_id: str = ORDER, **values: Any) -> Authorized | Declined:
         """Hold 45.00 EUR for an order that was just begun."""
         wanted: dict[str, Any] = {"amount": 4500, "currency": "EUR", "since": now_ms()} | values
-        return self.provider.payments.authorise(f"{order_id}:authorise", order_id=order_id, token=token, **wanted)
+        return self.provider.payments.authorize(f"{order_id}:authorise", order_id=order_id, token=token, **wanted)
 
     def hold(self, order_id: str = ORDER) -> str:
         """Hold it; returns the reference."""
-        held = self.authorise(self.provider.approved, order_id)
-        assert isinstance(held, Authorised)
+        held = self.authorize(self.provider.approved, order_id)
+        assert isinstance(held, Authorized)
         return held.reference
 
     def end(self, step: Step, reference: str, order_id: str = ORDER) -> Captured | Voided | Failed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handoff import ids
-from shop.customers import MOST_UNTOLD
+from shop.customers import MAX_PENDING_NOTICES
 from support import invariants
 from support.api import Answer
 from support.world import ADDRESS, World, body
@@ -175,7 +175,7 @@ class Reference:
         """How a changed profile may be answered now, if everything works."""
         customer = self._world.item("CustomersTable", userId=user)
         untold = max(len(customer.get(waiting, ())) for waiting in ("outbox", "addressChanges"))
-        return {"profile", "profile-busy"} if untold >= MOST_UNTOLD else {"profile"}
+        return {"profile", "profile-busy"} if untold >= MAX_PENDING_NOTICES else {"profile"}
 
     def profile_answered(
         self, user: str, profile: dict[str, Any], answer: Answer | None, possible: set[str] | None

@@ -125,7 +125,7 @@ def _cancel_meanwhile(client: Client) -> None:
 
 
 def _new_price(world: World) -> None:
-    """The function's copy of the catalogue is older than the last price."""
+    """The function's copy of the catalog is older than the last price."""
     world.api().get("/catalog")
     world.stock(MUG, LOADED[MUG], 1500)
 

@@ -79,7 +79,7 @@ class Stage:
     # --- handlers, each in a process of its own -----------------------------------------------------------------------
 
     def api(self, user: str = "ada") -> Api:
-        """The API, with a fresh copy of the catalogue."""
+        """The API, with a fresh copy of the catalog."""
         api = Api(self._process("OrdersFunction"), {"sub": user, "token_use": "access"})
         api.get("/catalog")
         return api

@@ -13,12 +13,12 @@ from handoff import aws, bus
 from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline
 from shop import payments, placing, sweeping
-from shop.catalogue import Catalogue
+from shop.catalog import Catalog
 from shop.errors import RequestError
 from shop.model import Address, Order, Product, Status
 from shop.order_store import OrderStore, Refused, Repeated
-from shop.payments import Authorised, Declined, Unknown, sandbox, stripe_key
-from shop.placing import Placement, Shop, place_order
+from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
+from shop.placing import PlaceOrder, Shop, place_order
 from template import source
 from template.translated import Consumer, Stack
 
@@ -80,7 +80,7 @@ def test_clients_retry_in_standard_mode_and_keep_their_connections_alive(config_
 
 
 def test_an_order_placed_at_the_slowest_call_of_each_kind_stays_inside_its_deadline() -> None:
-    # GIVEN a warm catalogue: reserve, authorise, commit and publish
+    # GIVEN a warm catalog: reserve, authorise, commit and publish
     worst = aws.LONGEST_CALL + payments.LONGEST_CALL + aws.LONGEST_CALL + bus.LONGEST_PUBLISH
     assert worst <= placing.DEADLINE
 
@@ -173,8 +173,8 @@ class SlowDynamoDB:
         return self._clock.taking(aws.LONGEST_CALL, {})
 
 
-class SlowCatalogue(Catalogue):
-    """The catalogue over it, with or without a copy in memory."""
+class SlowCatalog(Catalog):
+    """The catalog over it, with or without a copy in memory."""
 
     def __init__(self, clock: SlowClock, *, warm: bool) -> None:
         super().__init__(SlowDynamoDB(clock), "p")
@@ -206,7 +206,7 @@ class SlowOrders(OrderStore):
 
 
 PRODUCT = Product(sku="MUG", name="Mug", unit_price=100, available=9, listed=True)
-PLACEMENT = Placement(
+PLACEMENT = PlaceOrder(
     user_id="user",
     idempotency_key="key",
     quantities={"MUG": 1},
@@ -234,23 +234,23 @@ UNFINISHED = Order(
 )
 FOUND = {"a new order": None, "an unfinished one": Repeated(UNFINISHED), "another price": Refused({"MUG": PRODUCT})}
 ANSWERS = {
-    "approved": Authorised("reference"),
+    "approved": Authorized("reference"),
     "declined": Declined("card_declined"),
     "unanswered": Unknown("no answer"),
 }
 
 
-@pytest.mark.parametrize("catalogue", ["warm", "cold"])
+@pytest.mark.parametrize("catalog", ["warm", "cold"])
 @pytest.mark.parametrize("found", FOUND)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_calls_are(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, catalogue: str, found: str, answer: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, catalog: str, found: str, answer: str
 ) -> None:
     # GIVEN a shop behind which each call takes the longest that it can
     clock = SlowClock()
     monkeypatch.setattr("handoff.clock.time", clock)
     shop = Shop(
-        catalogue=SlowCatalogue(clock, warm=catalogue == "warm"),
+        catalog=SlowCatalog(clock, warm=catalog == "warm"),
         orders=SlowOrders(clock, FOUND[found]),
         payments=SimpleNamespace(authorise=clock.taking(payments.LONGEST_CALL, ANSWERS[answer])),
         bus=SimpleNamespace(publish=clock.taking(bus.LONGEST_PUBLISH, [True])),

@@ -14,12 +14,12 @@ def test_an_order_was_created_when_its_first_attempt_began():
 
 @pytest.mark.parametrize(("days", "half_over"), [(0, False), (3.4, False), (3.5, True), (8, True)])
 def test_a_hold_of_seven_days_is_half_over_after_three_and_a_half(days, half_over):
-    payment = Payment(state=PaymentState.AUTHORISED, reference="hold-1", expires_at=NOW + 7 * DAY)
+    payment = Payment(state=PaymentState.AUTHORIZED, reference="hold-1", expires_at=NOW + 7 * DAY)
 
     assert order(payment=payment).hold_is_half_over(NOW + int(days * DAY)) is half_over
 
 
 def test_a_hold_that_does_not_lapse_is_never_half_over():
-    assert not order(payment=Payment(state=PaymentState.AUTHORISED, reference="hold-1")).hold_is_half_over(
+    assert not order(payment=Payment(state=PaymentState.AUTHORIZED, reference="hold-1")).hold_is_half_over(
         NOW + 99 * DAY
     )

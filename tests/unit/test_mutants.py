@@ -1,4 +1,4 @@
-"""`make mutants`: its catalogue fits the code, and it tells what was noticed from what was not."""
+"""`make mutants`: its catalog fits the code, and it tells what was noticed from what was not."""
 
 import ast
 import textwrap
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mutants import catalogue, table
-from mutants.catalogue import Mutation, Stale
+from mutants import catalog, table
+from mutants.catalog import Mutation, Stale
 from mutants.laboratory import Broken, laboratory
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = catalogue.load()
+CATALOGUE = catalog.load()
 TREE = {
     "pyproject.toml": "[tool.pytest.ini_options]\ntimeout = 60\n",
     "ops/__init__.py": "",
@@ -143,7 +143,7 @@ def test_the_table_names_the_test_and_leaves_the_rest_of_the_page(tmp_path, tria
     )
 
 
-# --- the catalogue as it is -------------------------------------------------------------------------------------------
+# --- the catalog as it is -------------------------------------------------------------------------------------------
 
 
 def test_each_entry_fits_the_code_as_it_is(tmp_path):
@@ -170,7 +170,7 @@ def test_the_named_tests_are_there():
     assert not missing
 
 
-def test_the_table_is_of_this_catalogue():
+def test_the_table_is_of_this_catalog():
     page = (ROOT / "docs" / "reliability.md").read_text()
     _heading, _line, *rows = page.partition(table.BEGIN)[2].partition(table.END)[0].split("\n|")[1:]
     shown = [tuple(row.strip("| \n").split(" | ")[:2]) for row in rows]

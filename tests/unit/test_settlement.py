@@ -6,7 +6,7 @@ import pytest
 
 from handoff.clock import Deadline
 from shop.model import Payment, PaymentDue, PaymentState, Status
-from shop.payments import Authorised, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from shop.payments import Authorized, Captured, Declined, Failed, Unavailable, Unknown, Voided
 from shop.settlement import settle
 from support.orders import NOW, ORDER_ID, order
 
@@ -19,7 +19,7 @@ class Provider:
     calls: list = field(default_factory=list)
     since: int = 0
 
-    def authorise(self, key, *, order_id, amount, currency, token, since):
+    def authorize(self, key, *, order_id, amount, currency, token, since):
         self.since = since
         return self._answer("authorise", key, amount, currency, token)
 
@@ -48,7 +48,7 @@ class Store:
 
 
 def due(action, *, reference="hold-1"):
-    state = PaymentState.AUTHORISED if reference else PaymentState.NONE
+    state = PaymentState.AUTHORIZED if reference else PaymentState.NONE
     return order(
         Status.PREPARED if action == "capture" else Status.CANCELLED,
         payment=Payment(state=state, reference=reference),
@@ -86,7 +86,7 @@ def test_a_definite_no_is_recorded_with_its_reason(action):
 
 
 def test_an_unknown_hold_is_asked_for_with_its_own_key_and_voided():
-    recorded, calls = run(due("void", reference=None), Authorised("hold-2"), Voided())
+    recorded, calls = run(due("void", reference=None), Authorized("hold-2"), Voided())
 
     assert recorded == Payment(state=PaymentState.VOIDED, reference="hold-2")
     assert calls == [
@@ -96,7 +96,7 @@ def test_an_unknown_hold_is_asked_for_with_its_own_key_and_voided():
 
 
 def test_an_unknown_hold_is_asked_for_with_the_time_since_which_it_can_have_been_asked_for():
-    provider = Provider([Authorised("hold-2"), Voided()])
+    provider = Provider([Authorized("hold-2"), Voided()])
     settle(Store(), provider, due("void", reference=None), Deadline(10))
 
     assert provider.since == NOW  # when the order was begun
@@ -110,7 +110,7 @@ def test_nothing_to_void_counts_after_a_definite_answer():
 
 
 @pytest.mark.parametrize("error", [Unknown("silence"), Unavailable("busy")])
-@pytest.mark.parametrize("answers", [[], [Authorised("hold-2")]], ids=["authorise", "void"])
+@pytest.mark.parametrize("answers", [[], [Authorized("hold-2")]], ids=["authorise", "void"])
 def test_without_a_definite_answer_nothing_is_recorded(error, answers):
     provider, store = Provider([*answers, error]), Store()
 

@@ -1,6 +1,6 @@
 """What a sweep goes by: its budgets, and what it takes for unfinished."""
 
-from handoff.unfinished import Remains
+from handoff.unfinished import PendingWork
 from shop.sweeping import Budget
 
 
@@ -39,11 +39,11 @@ def test_a_budget_runs_out_while_it_is_entered(clock):
 
 
 def test_what_remains_of_an_item_is_its_events_and_its_payment():
-    assert Remains.of_item({"outbox": {"1": {}, "2": {}}}) == Remains(frozenset({"1", "2"}), payment_due=False)
-    assert Remains.of_item({"outbox": {}, "paymentDue": {}}) == Remains(frozenset(), payment_due=True)
-    assert Remains.of_item({}) == Remains(frozenset(), payment_due=False)
+    assert PendingWork.of_item({"outbox": {"1": {}, "2": {}}}) == PendingWork(frozenset({"1", "2"}), payment_due=False)
+    assert PendingWork.of_item({"outbox": {}, "paymentDue": {}}) == PendingWork(frozenset(), payment_due=True)
+    assert PendingWork.of_item({}) == PendingWork(frozenset(), payment_due=False)
 
 
 def test_a_write_insists_on_what_was_seen():
-    assert "attribute_exists(paymentDue)" in Remains(frozenset(), payment_due=True).condition
-    assert "attribute_not_exists(paymentDue)" in Remains(frozenset(), payment_due=False).condition
+    assert "attribute_exists(paymentDue)" in PendingWork(frozenset(), payment_due=True).condition
+    assert "attribute_not_exists(paymentDue)" in PendingWork(frozenset(), payment_due=False).condition

@@ -135,7 +135,7 @@ def test_a_shipment_has_the_orders_lines_and_address_and_is_not_released():
 def test_a_placed_order_knows_its_hold_and_its_time():
     placed = transitions.placed(order(), "hold-1", NOW).after
 
-    assert (placed.payment.state, placed.payment.reference) == (PaymentState.AUTHORISED, "hold-1")
+    assert (placed.payment.state, placed.payment.reference) == (PaymentState.AUTHORIZED, "hold-1")
     assert placed.placed_at == "2026-11-23T10:00:00.000Z"
 
 

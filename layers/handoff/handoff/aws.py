@@ -81,7 +81,7 @@ def conflict_pauses(deadline: Deadline) -> Iterator[None]:
         time.sleep(random.uniform(0, min(0.4, 0.02 * 2**attempt)))
 
 
-def image(error: ClientError) -> dict[str, Any]:
+def current_item(error: ClientError) -> dict[str, Any]:
     """The item that failed a condition, as it stands; empty if there is none, or the write did not ask for it."""
     response: Mapping[str, Any] = error.response
     return from_item(response.get("Item", {}))
@@ -100,7 +100,7 @@ def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterabl
     return found
 
 
-class Contended(Exception):
+class TransactionConflict(Exception):
     """Others kept writing the same items, or there was no time for a try. Nothing was changed; try again later."""
 
 
@@ -125,7 +125,7 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
     ------
     ConditionFailed
         If a condition does not hold. An earlier try of this very write may be why: compare the image.
-    Contended
+    TransactionConflict
         If others kept writing the same items.
     """
     for _ in conflict_pauses(deadline):
@@ -136,7 +136,7 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
                 client.transact_write_items(TransactItems=writes)
             return
         except client.exceptions.ConditionalCheckFailedException as error:
-            raise ConditionFailed({0: image(error)}) from error
+            raise ConditionFailed({0: current_item(error)}) from error
         except client.exceptions.TransactionCanceledException as error:
             reasons: Sequence[Mapping[str, Any]] = error.response["CancellationReasons"]
             failed = {
@@ -148,4 +148,4 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
                 raise
         except client.exceptions.TransactionConflictException:
             continue
-    raise Contended("others kept writing the same items, or no time was left; nothing was changed")
+    raise TransactionConflict("others kept writing the same items, or no time was left; nothing was changed")

@@ -53,15 +53,15 @@ class Message(Protocol):
 M = TypeVar("M", bound=Message)
 
 
-class Permanent(Exception):
+class PermanentError(Exception):
     """No retry can mend this; the text becomes the dead letter's reason, so it holds no personal data.
 
-    ``once_buried`` is done when the dead letter is sent, and not before: until then the message has to fail again.
+    ``after_dead_letter`` runs once the dead letter is sent. Until then the message has to fail again.
     """
 
-    def __init__(self, reason: str, *, once_buried: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, reason: str, *, after_dead_letter: Callable[[], object] = lambda: None) -> None:
         super().__init__(reason)
-        self.once_buried = once_buried
+        self.after_dead_letter = after_dead_letter
 
 
 class NotYet(Exception):
@@ -71,7 +71,7 @@ class NotYet(Exception):
 class Consumer(Generic[M]):
     """One queue's consumer: ``run`` is its Lambda handler's body.
 
-    ``read`` makes a message of a body, and raises `Permanent` if it is none.
+    ``read`` makes a message of a body, and raises `PermanentError` if it is none.
     """
 
     def __init__(
@@ -134,35 +134,35 @@ class Consumer(Generic[M]):
         """The messages of a batch; what is none is left for `_handle`, and so for the dead letters."""
         messages = []
         for record in event["Records"]:
-            with suppress(Permanent):
+            with suppress(PermanentError):
                 messages.append(self._read(record["body"]))
         return messages
 
     def done(self, record: SQSRecord) -> None:
         """A message that came back once is deleted right away, so that a crashing neighbour can't take it along."""
         if _receives(record) > 1:
-            self._quietly(
+            self._try_aws(
                 lambda: self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle)
             )
 
     def failed(self, record: SQSRecord, error: BaseException) -> bool:
         """Deal with a message that failed; returns whether it is dealt with for good, in the dead-letter queue."""
         receives = _receives(record)
-        if isinstance(error, Permanent) or receives >= self._max_receives:
+        if isinstance(error, PermanentError) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             logger.error("Failed for good", receives=receives, exc_info=error)
-            return self._bury(record, error)
+            return self._send_to_dlq(record, error)
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
         logger.warning("Failed, and will be tried again", receives=receives, exc_info=error)
         pause = round(BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0))
-        self._quietly(
+        self._try_aws(
             lambda: self._client.change_message_visibility(
                 QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=pause
             )
         )
         return False
 
-    def _bury(self, record: SQSRecord, error: BaseException) -> bool:
+    def _send_to_dlq(self, record: SQSRecord, error: BaseException) -> bool:
         attributes = {"reason": _reason(error), "consumer": self.name, "eventId": self._event_id(record.body)}
         trace = record.attributes.aws_trace_header
         traced: Any = (
@@ -170,7 +170,7 @@ class Consumer(Generic[M]):
             if trace
             else {}
         )
-        buried = self._quietly(
+        buried = self._try_aws(
             lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
                 MessageBody=record.body,
@@ -180,8 +180,8 @@ class Consumer(Generic[M]):
                 **traced,
             )
         )
-        if buried and isinstance(error, Permanent):
-            buried = self._quietly(error.once_buried)
+        if buried and isinstance(error, PermanentError):
+            buried = self._try_aws(error.after_dead_letter)
         if buried:
             self.done(record)
         return buried
@@ -189,10 +189,10 @@ class Consumer(Generic[M]):
     def _event_id(self, body: str) -> str:
         try:
             return self._read(body).event_id
-        except Permanent:
+        except PermanentError:
             return "unknown"
 
-    def _quietly(self, call: Callable[[], object]) -> bool:
+    def _try_aws(self, call: Callable[[], object]) -> bool:
         """A call to AWS that may fail: the message is still in its queue then, and comes back."""
         try:
             call()
@@ -230,7 +230,7 @@ def _receives(record: SQSRecord) -> int:
 
 def _reason(error: BaseException) -> str:
     """Why it failed, in words that hold no data of the message."""
-    if isinstance(error, (Permanent, NotYet)):
+    if isinstance(error, (PermanentError, NotYet)):
         return str(error)
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response['Error']['Code']}"

@@ -4,7 +4,7 @@ from handoff.aggregate import Aggregate
 from handoff.aws import LONGEST_CALL
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline
-from handoff.unfinished import Remains, UnfinishedStore
+from handoff.unfinished import PendingWork, UnfinishedStore
 
 
 def announce(store: UnfinishedStore, bus: Bus, key: str, aggregate: Aggregate, deadline: Deadline) -> None:
@@ -18,4 +18,4 @@ def announce(store: UnfinishedStore, bus: Bus, key: str, aggregate: Aggregate, d
     taken = bus.publish([aggregate.outbox[sequence] for sequence in sequences])
     published = [sequence for sequence, ok in zip(sequences, taken, strict=True) if ok]
     if published:
-        store.clear(key, Remains.of(aggregate), published, deadline)
+        store.clear(key, PendingWork.of(aggregate), published, deadline)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 INDEX = "unfinished"
-FIRST_LOOK_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
+SWEEP_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
 
 A = TypeVar("A", bound=Aggregate)
@@ -29,7 +29,7 @@ M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class IndexEntry:
     """One entry of the index; times in epoch milliseconds."""
 
     key: str
@@ -38,7 +38,7 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
+class PendingWork:
     """What of an aggregate was seen to be unfinished, so that a write can insist on it."""
 
     events: frozenset[str]
@@ -46,13 +46,13 @@ class Remains:
     possible_work: tuple[str, ...]
 
     @classmethod
-    def of_item(cls, item: Mapping[str, Any], model: type[Aggregate]) -> "Remains":
+    def of_item(cls, item: Mapping[str, Any], model: type[Aggregate]) -> "PendingWork":
         """What an item as read from the table has unfinished."""
         possible = tuple(model.MORE_WORK.values())
         return cls(frozenset(item.get("outbox", ())), frozenset(item.keys() & set(possible)), possible)
 
     @classmethod
-    def of(cls, aggregate: Aggregate) -> "Remains":
+    def of(cls, aggregate: Aggregate) -> "PendingWork":
         """What an aggregate has unfinished."""
         return cls(frozenset(aggregate.outbox), aggregate.more_work, tuple(aggregate.MORE_WORK.values()))
 
@@ -65,7 +65,7 @@ class Remains:
         return " AND ".join(["size(outbox) = :events", *more])
 
 
-def readable(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None:
+def parse_or_log(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None:
     """An item as what it should be; None, and a line in the log, if it is none."""
     try:
         return model.model_validate(item)
@@ -90,7 +90,7 @@ class UnfinishedStore:
         """What finds an aggregate in the logs, as far as its key tells."""
         return {to_snake(self._key_name): key}
 
-    def hints(self, shard: int) -> Iterator[list[Hint]]:
+    def hints(self, shard: int) -> Iterator[list[IndexEntry]]:
         """The entries of one shard, soonest due first, as many at a time as one read takes.
 
         A page has thousands, and their items would not fit the memory.
@@ -103,11 +103,11 @@ class UnfinishedStore:
         )
         for page in pages:
             items = [aws.from_item(item) for item in page["Items"]]
-            hints = [Hint(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
+            hints = [IndexEntry(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
             for start in range(0, len(hints), aws.KEYS_PER_READ):
                 yield hints[start : start + aws.KEYS_PER_READ]
 
-    def postpone(self, key: str, due_at: int) -> None:
+    def reschedule(self, key: str, due_at: int) -> None:
         """Have the sweeper look again at ``due_at`` (epoch milliseconds), if anything is unfinished by then."""
         try:
             self._client.update_item(
@@ -120,7 +120,7 @@ class UnfinishedStore:
         except self._client.exceptions.ConditionalCheckFailedException:
             logger.debug("Finished meanwhile", extra=self.log_keys(key))
 
-    def clear(self, key: str, seen: "Remains", published: Collection[str], deadline: Deadline) -> bool:
+    def clear(self, key: str, seen: "PendingWork", published: Collection[str], deadline: Deadline) -> bool:
         """Take published events out of an aggregate's outbox, given what was last seen of it.
 
         Best effort: a failure costs a duplicate event, never a lost one. Returns whether the events are out.
@@ -133,7 +133,7 @@ class UnfinishedStore:
                 self._client.update_item(**self._clearing(key, seen, gone))
                 return True
             except self._client.exceptions.ConditionalCheckFailedException as error:
-                seen = Remains.of_item(aws.image(error), self._model)
+                seen = PendingWork.of_item(aws.current_item(error), self._model)
             except aws.ERRORS as error:
                 logger.warning("Published events stay in the outbox", extra=self.log_keys(key), exc_info=error)
                 return False
@@ -146,12 +146,12 @@ class UnfinishedStore:
         """
         writes: list[TransactWriteItemTypeDef] = []
         for key, (seen, published) in cleared.items():
-            update: Any = self._clearing(key, Remains.of(seen), sorted(published))
+            update: Any = self._clearing(key, PendingWork.of(seen), sorted(published))
             writes.append({"Update": update})
         try:
             aws.write(self._client, writes, deadline)
             return set(cleared)
-        except (aws.ConditionFailed, aws.Contended, self._client.exceptions.TransactionCanceledException):
+        except (aws.ConditionFailed, aws.TransactionConflict, self._client.exceptions.TransactionCanceledException):
             # One of them has changed, or can't be written: not a reason to leave the others.
             return {key for key, (seen, published) in cleared.items() if self._clear(key, seen, published, deadline)}
         except aws.ERRORS as error:
@@ -160,9 +160,9 @@ class UnfinishedStore:
 
     def _clear(self, key: str, seen: Aggregate, published: Collection[str], deadline: Deadline) -> bool:
         with logger.append_context_keys(**seen.log_keys):
-            return self.clear(key, Remains.of(seen), published, deadline)
+            return self.clear(key, PendingWork.of(seen), published, deadline)
 
-    def _clearing(self, key: str, seen: "Remains", gone: list[str]) -> dict[str, Any]:
+    def _clearing(self, key: str, seen: "PendingWork", gone: list[str]) -> dict[str, Any]:
         """The write that takes these events out, if what is unfinished is what was seen.
 
         With nothing else left it removes the index keys too.
@@ -182,9 +182,9 @@ class UnfinishedStore:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
-    def forget(self, key: str) -> None:
+    def remove_from_index(self, key: str) -> None:
         """Take an item out of the index if nothing of it is unfinished."""
-        nothing = Remains(frozenset(), frozenset(), tuple(self._model.MORE_WORK.values()))
+        nothing = PendingWork(frozenset(), frozenset(), tuple(self._model.MORE_WORK.values()))
         condition = nothing.condition
         names: Any = {}
         values: dict[str, Any] = {":events": 0}

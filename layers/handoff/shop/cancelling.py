@@ -2,18 +2,18 @@
 
 from math import ceil
 
-from handoff.aws import Contended
+from handoff.aws import TransactionConflict
 from handoff.clock import Deadline, now_ms
 from handoff.telemetry import MetricUnit, metrics
 from shop import errors, transitions
 from shop.model import Order, Status
-from shop.order_store import Overtaken
-from shop.placing import Shop, in_progress, publish
+from shop.order_store import ConcurrentUpdate
+from shop.placing import Dependencies, in_progress, publish
 
 _SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
 
 
-def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) -> Order:
+def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Deadline) -> Order:
     """Cancel a user's order: its stock goes back at once, its payment is voided soon. Cancelling twice is cancelling.
 
     Raises
@@ -28,18 +28,18 @@ def cancel_order(shop: Shop, order_id: str, user_id: str, deadline: Deadline) ->
         order = shop.orders.transition(transitions.cancelled(order, now_ms()), deadline)
     except transitions.NotPossible as error:
         raise _refusal(order) from error
-    except Overtaken as overtaken:
+    except ConcurrentUpdate as overtaken:
         if overtaken.order and overtaken.order.status is Status.CANCELLED:
             return overtaken.order
         raise _refusal(overtaken.order or order) from overtaken
-    except Contended as error:
+    except TransactionConflict as error:
         raise errors.TryLater(order_id, "There is much to do just now.", "Send the same request again.") from error
     metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
     publish(shop, order, deadline)
     return order
 
 
-def own_order(shop: Shop, order_id: str, user_id: str) -> Order:
+def own_order(shop: Dependencies, order_id: str, user_id: str) -> Order:
     """A user's order; somebody else's is as good as none."""
     order = shop.orders.get(order_id)
     if order is None or order.user_id != user_id:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handoff import aws, ids
 from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline, from_iso, to_iso
-from handoff.unfinished import FIRST_LOOK_AFTER, UnfinishedStore, readable
+from handoff.unfinished import SWEEP_AFTER, UnfinishedStore, parse_or_log
 from shop import events
 from shop.errors import ProfileBusy, TooManyAddresses
 from shop.model import AddressChange, Customer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-MOST_UNTOLD = 10  # changes that may wait for their event or their mails; beyond, a customer has to wait
+MAX_PENDING_NOTICES = 10  # changes that may wait for their event or their mails; beyond, a customer has to wait
 # How long a changed address can still be told: its event is 4 days in the queue and 14 among the dead letters, at most
 # (MessageRetentionPeriod of both in template.yaml).
 _TELLABLE = 18 * 86_400_000  # ms
@@ -54,9 +54,9 @@ def changed(
     if not fields:
         return None
     if "email" in fields:
-        _spare_strangers(was, now)
-    untold = _untold(was, now)
-    if len(was.outbox) >= MOST_UNTOLD or ("email" in fields and len(untold) >= MOST_UNTOLD):
+        rate_limit_address_changes(was, now)
+    untold = pending_notices(was, now)
+    if len(was.outbox) >= MAX_PENDING_NOTICES or ("email" in fields and len(untold) >= MAX_PENDING_NOTICES):
         raise ProfileBusy()
     sequence = was.sequence + 1
     key = str(sequence)
@@ -76,21 +76,21 @@ def changed(
             "history": (*was.history, entry)[-REMEMBERED:],
             "outbox": {**was.outbox, key: event},
             "address_changes": {**untold, **moved},
-            "due_at": now + FIRST_LOOK_AFTER,
+            "due_at": now + SWEEP_AFTER,
             "unfinished_since": was.unfinished_since or now,
         }
     )
     return ProfileChange(change_id, before, after)
 
 
-def _spare_strangers(customer: Customer, now: int) -> None:
+def rate_limit_address_changes(customer: Customer, now: int) -> None:
     """Raise `TooManyAddresses` if nobody could be meant by so many changes but those who get the mails."""
     today = [at for entry in customer.history if (at := from_iso(entry.at)) > now - _DAY]
     if len(today) >= REMEMBERED:
         raise TooManyAddresses(ceil((today[0] + _DAY - now) / 1000))
 
 
-def _untold(customer: Customer, now: int) -> dict[str, AddressChange]:
+def pending_notices(customer: Customer, now: int) -> dict[str, AddressChange]:
     """The changed addresses that can still be told. One without a time of its own goes by its step's."""
     steps = {str(entry.sequence): from_iso(entry.at) for entry in customer.history}
     return {
@@ -119,7 +119,7 @@ class CustomerStore:
     def get_many(self, user_ids: Iterable[str]) -> dict[str, Customer]:
         """The customers as they are now, by id; what does not exist, or is no customer, is left out."""
         items = aws.batch_get(self._client, self._table, "userId", user_ids)
-        return {user_id: found for user_id, item in items.items() if (found := readable(Customer, item, "userId"))}
+        return {user_id: found for user_id, item in items.items() if (found := parse_or_log(Customer, item, "userId"))}
 
     def update(
         self, user_id: str, *, name: str, email: str, now: int, correlation_id: str, deadline: Deadline
@@ -132,7 +132,7 @@ class CustomerStore:
             If too many earlier changes have not been told yet, or others keep changing the same customer.
         TooManyAddresses
             If the address would change once more on a day that has seen too many changes.
-        aws.Contended
+        aws.TransactionConflict
             If there is no time left.
         """
         before = self.get(user_id)
@@ -150,7 +150,7 @@ class CustomerStore:
                     return before
         raise ProfileBusy()
 
-    def told(self, user_id: str, sequence: int) -> None:
+    def clear_address_change(self, user_id: str, sequence: int) -> None:
         """Forget a changed address, if it is still kept: the old and the new one have been told, or given up."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
@@ -161,7 +161,7 @@ class CustomerStore:
                 ExpressionAttributeNames={"#sequence": str(sequence)},
             )
 
-    def mark(self, user_id: str, email: str, problem: str) -> bool:
+    def flag_email(self, user_id: str, email: str, problem: str) -> bool:
         """Mark a customer's address as unusable, if it is still theirs; returns whether it is."""
         try:
             self._client.update_item(

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from handoff.aggregate import Model, OutboxEntry
 from handoff.clock import from_iso, to_iso
-from handoff.consumer import Permanent
+from handoff.consumer import PermanentError
 from handoff.events import MAX_DETAIL_BYTES, Id, Metadata
 from handoff.ids import event_id
 
@@ -82,11 +82,11 @@ class Envelope(Model):
 
         Raises
         ------
-        Permanent
+        PermanentError
             If it is not about an order.
         """
         if not isinstance(self.detail.data, OrderData):
-            raise Permanent(f"{self.detail_type} is not about an order")
+            raise PermanentError(f"{self.detail_type} is not about an order")
         return self.detail.data
 
     @property
@@ -95,11 +95,11 @@ class Envelope(Model):
 
         Raises
         ------
-        Permanent
+        PermanentError
             If it is not about a profile.
         """
         if not isinstance(self.detail.data, ProfileData):
-            raise Permanent(f"{self.detail_type} is not about a profile")
+            raise PermanentError(f"{self.detail_type} is not about a profile")
         return self.detail.data
 
     @property
@@ -170,11 +170,11 @@ def parse(body: str) -> Envelope:
 
     Raises
     ------
-    Permanent
+    PermanentError
         If it is none of ours; the text names the fields, not their values.
     """
     try:
         return Envelope.model_validate_json(body)
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
-        raise Permanent(f"not an event: {', '.join(fields)[:200]}") from None  # the error shows values
+        raise PermanentError(f"not an event: {', '.join(fields)[:200]}") from None  # the error shows values

@@ -28,7 +28,7 @@ class PaymentState(StrEnum):
     """Where an order's payment stands."""
 
     NONE = "none"
-    AUTHORISED = "authorised"
+    AUTHORIZED = "authorised"
     CAPTURED = "captured"
     VOIDED = "voided"
     FAILED = "failed"
@@ -123,7 +123,7 @@ class Shipment(Model):
 
 
 class Product(Model):
-    """A product of the catalogue. ``available`` is what is left to sell; a delisted one is kept, not deleted.
+    """A product of the catalog. ``available`` is what is left to sell; a delisted one is kept, not deleted.
 
     Strict, as the condition is under which it is reserved: else a row would be shown that nobody could ever order.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from handoff import aws, ids
 from handoff.aggregate import Model
 from handoff.clock import Deadline, from_iso
-from handoff.unfinished import FIRST_LOOK_AFTER, INDEX_KEYS, Remains, UnfinishedStore, readable
+from handoff.unfinished import INDEX_KEYS, SWEEP_AFTER, PendingWork, UnfinishedStore, parse_or_log
 from shop.model import Order, OrderSummary, Payment, PaymentState, Product, Status
 from shop.settings import Settings
 from shop.transitions import Transition
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SETTLE_TRIES = 4
 
 
-class Repeated(Exception):
+class OrderExists(Exception):
     """The order exists already; it is attached as it stands."""
 
     def __init__(self, order: Order) -> None:
@@ -26,7 +26,7 @@ class Repeated(Exception):
         self.order = order
 
 
-class Refused(Exception):
+class ReservationFailed(Exception):
     """Some products could not be reserved; each is attached as it stands, None if there is none that is readable."""
 
     def __init__(self, products: Mapping[str, Product | None]) -> None:
@@ -34,7 +34,7 @@ class Refused(Exception):
         self.products = products
 
 
-class Overtaken(Exception):
+class ConcurrentUpdate(Exception):
     """Somebody else moved the order on first; it is attached as it stands, None if there is no such order."""
 
     def __init__(self, order: Order | None) -> None:
@@ -67,7 +67,9 @@ class OrderStore:
     def look_up(self, order_ids: Iterable[str]) -> tuple[dict[str, Order], set[str]]:
         """The orders as they stand now, by id, and the ids of what is there but is no order."""
         items = aws.batch_get(self._client, self._orders, "orderId", order_ids)
-        orders = {order_id: order for order_id, item in items.items() if (order := readable(Order, item, "orderId"))}
+        orders = {
+            order_id: order for order_id, item in items.items() if (order := parse_or_log(Order, item, "orderId"))
+        }
         return orders, items.keys() - orders.keys()
 
     def list_of(
@@ -93,11 +95,11 @@ class OrderStore:
 
         Raises
         ------
-        Repeated
+        OrderExists
             If the order exists; this is judged before any product.
-        Refused
+        ReservationFailed
             If a product is missing, delisted, short, or priced otherwise than the order's line.
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing the same products.
         """
         item = _dump(order) | {"unfinished": self._shard(order)}
@@ -114,21 +116,21 @@ class OrderStore:
         except aws.ConditionFailed as failed:
             existing = _order(failed.images.get(0))
             if existing is None:
-                raise Refused(_refused(order, failed.images)) from failed
+                raise ReservationFailed(_refused(order, failed.images)) from failed
             # Our own attempt id means that an earlier try of this very write succeeded, and its answer was lost.
             if not existing.took(order.attempt_id):
-                raise Repeated(existing) from failed
+                raise OrderExists(existing) from failed
 
-    def take_over(
+    def acquire_lease(
         self, order: Order, attempt_id: str, *, lease_until: int, expires_at: int, due_at: int, deadline: Deadline
     ) -> Order:
         """Continue a PENDING order whose last attempt is over; times in epoch milliseconds.
 
         Raises
         ------
-        Overtaken
+        ConcurrentUpdate
             If somebody else continued or finished it first.
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing it.
         """
         renewed = {"attemptId": attempt_id, "leaseUntil": lease_until, "expiresAt": expires_at, "dueAt": due_at}
@@ -144,14 +146,14 @@ class OrderStore:
             )
         )
 
-    def give_back(self, order: Order, deadline: Deadline) -> None:
+    def release_lease(self, order: Order, deadline: Deadline) -> None:
         """End the lease of a PENDING order, so that the same key resumes at once.
 
         Raises
         ------
-        Overtaken
+        ConcurrentUpdate
             If it is not this attempt's any more.
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing it.
         """
         update = self._update(order, "SET leaseUntil = :leaseUntil", {"leaseUntil": 0})
@@ -162,9 +164,9 @@ class OrderStore:
 
         Raises
         ------
-        Overtaken
+        ConcurrentUpdate
             If the order is in another state, at another sequence, or under another attempt.
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing the same items.
         """
         writes = [self._step(step)]
@@ -180,9 +182,9 @@ class OrderStore:
 
         Raises
         ------
-        Overtaken
+        ConcurrentUpdate
             If the order keeps changing.
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing the same items.
         """
         current: Order | None = order
@@ -198,7 +200,7 @@ class OrderStore:
             except aws.ConditionFailed as failed:
                 current = _order(failed.images.get(0))
         if current is None or current.payment_due:
-            raise Overtaken(current)
+            raise ConcurrentUpdate(current)
         return current
 
     def _write_order(
@@ -210,7 +212,7 @@ class OrderStore:
         except aws.ConditionFailed as failed:
             current = _order(failed.images.get(0))
             if current is None or not ours(current):
-                raise Overtaken(current) from failed
+                raise ConcurrentUpdate(current) from failed
             return current
         return None
 
@@ -238,7 +240,7 @@ class OrderStore:
             # A PENDING order always has its keys, and keeps them: one index write less for every new order.
             sets.append("unfinished = :shard, dueAt = :due, unfinishedSince = if_not_exists(unfinishedSince, :at)")
             at = from_iso(after.history[-1].at)
-            parameters |= {"shard": self._shard(after), "due": at + FIRST_LOOK_AFTER, "at": at}
+            parameters |= {"shard": self._shard(after), "due": at + SWEEP_AFTER, "at": at}
         expression = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removed) if removed else "")
         return self._update(before, expression, parameters, names)
 
@@ -268,7 +270,7 @@ class OrderStore:
 
     def _settling(self, seen: Order, payment: Payment) -> "TransactWriteItemTypeDef":
         removed = ["paymentDue", "paymentToken", *(() if seen.outbox else INDEX_KEYS)]
-        remains = Remains.of(seen)
+        remains = PendingWork.of(seen)
         return {
             "Update": {
                 "TableName": self._orders,
@@ -345,4 +347,4 @@ def _order(item: Mapping[str, Any] | None) -> Order | None:
 def _refused(order: Order, images: Mapping[int, Mapping[str, Any]]) -> dict[str, Product | None]:
     """The products that failed their condition; the order itself is the transaction's item 0."""
     failed = {line.sku: images[n] for n, line in enumerate(order.lines, start=1) if n in images}
-    return {sku: readable(Product, image, "sku") if image else None for sku, image in failed.items()}
+    return {sku: parse_or_log(Product, image, "sku") if image else None for sku, image in failed.items()}

@@ -7,32 +7,32 @@ from typing import NoReturn
 
 from handoff import ids
 from handoff.aggregate import HistoryEntry
-from handoff.aws import ERRORS, LONGEST_CALL, Contended
+from handoff.aws import ERRORS, LONGEST_CALL, TransactionConflict
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.outbox import announce
 from handoff.telemetry import logger, timed
-from handoff.unfinished import FIRST_LOOK_AFTER
+from handoff.unfinished import SWEEP_AFTER
 from shop import errors, payments, transitions
-from shop.catalogue import Catalogue
+from shop.catalog import Catalog
 from shop.model import Address, Line, Order, Payment, Product, Status
-from shop.order_store import OrderStore, Overtaken, Refused, Repeated
-from shop.payments import Authorised, Declined, Payments, ProviderError
+from shop.order_store import ConcurrentUpdate, OrderExists, OrderStore, ReservationFailed
+from shop.payments import Authorized, Declined, Payments, ProviderError
 from shop.settlement import ask_for_hold
 
 DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
 LEASE = 25_000  # ms: no attempt outlives its function's timeout
-GIVEN_UP_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
+EXPIRES_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
 _PRICING_TRIES = 3
 _BUSY = "There is much to do just now."
 _SLOW = "This request ran out of time."
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class Dependencies:
     """What placing and cancelling an order needs."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     orders: OrderStore
     payments: Payments
     bus: Bus
@@ -40,7 +40,7 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class PlaceOrder:
     """A customer's wish, validated. ``quantities`` by sku; ``expected_total`` in minor units."""
 
     user_id: str
@@ -58,7 +58,7 @@ class Placement:
         return ids.order_id(self.user_id, self.idempotency_key)
 
 
-class AnsweredBefore(Exception):
+class DuplicateRequest(Exception):
     """The key has had its outcome: the order is attached as it stands, and `outcome` tells what to answer."""
 
     def __init__(self, order: Order) -> None:
@@ -66,12 +66,12 @@ class AnsweredBefore(Exception):
         self.order = order
 
 
-def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+def place_order(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
     """Place an order, and measure each step.
 
     Raises
     ------
-    AnsweredBefore
+    DuplicateRequest
         If the same key has placed one before, or tried to.
     errors.RequestError
         One of its subclasses, for every other outcome.
@@ -79,7 +79,7 @@ def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
     with timed("ReserveTime"):
         order = reserve(shop, placement, deadline)
     with timed("AuthoriseTime"):
-        hold = authorise(shop, order, deadline)
+        hold = authorize(shop, order, deadline)
     with timed("CommitTime"):
         order = commit(shop, order, hold, deadline)
     with timed("PublishTime"):
@@ -87,10 +87,10 @@ def place_order(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
     return order
 
 
-def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
+def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
     """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
     for _ in range(_PRICING_TRIES):
-        if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalogue, or for looking up an earlier order
+        if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalog, or for looking up an earlier order
             raise errors.TryLater(placement.order_id, _SLOW)
         try:
             order = price(shop, placement)
@@ -102,19 +102,19 @@ def reserve(shop: Shop, placement: Placement, deadline: Deadline) -> Order:
         try:
             shop.orders.reserve(order, deadline)
             return order
-        except Repeated as repeat:
+        except OrderExists as repeat:
             return resume(shop, repeat.order, placement, deadline)
-        except Refused as refused:
+        except ReservationFailed as refused:
             _name_shortages(order, refused.products)
-            shop.catalogue.refresh()  # the price or the listing has changed since our copy was made
-        except Contended as error:
+            shop.catalog.refresh()  # the price or the listing has changed since our copy was made
+        except TransactionConflict as error:
             raise errors.TryLater(placement.order_id, _BUSY) from error
     raise errors.TryLater(placement.order_id, _BUSY)
 
 
-def price(shop: Shop, placement: Placement) -> Order:
+def price(shop: Dependencies, placement: PlaceOrder) -> Order:
     """The order at today's prices, not stored yet."""
-    products = {sku: shop.catalogue.product(sku) for sku in placement.quantities}
+    products = {sku: shop.catalog.product(sku) for sku in placement.quantities}
     unknown = [sku for sku, product in products.items() if product is None]
     if unknown:
         raise errors.UnknownProducts(unknown)
@@ -129,7 +129,7 @@ def price(shop: Shop, placement: Placement) -> Order:
     return _pending(placement, lines, total, shop.currency)
 
 
-def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline) -> Order:
+def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: Deadline) -> Order:
     """A key's unfinished order, now ours to finish."""
     if earlier.request_hash != placement.request_hash:
         raise errors.KeyReused()
@@ -137,66 +137,66 @@ def resume(shop: Shop, earlier: Order, placement: Placement, deadline: Deadline)
     if earlier.status is not Status.PENDING or earlier.lease_until > now:
         raise _ended(earlier)
     try:
-        return shop.orders.take_over(
+        return shop.orders.acquire_lease(
             earlier,
             ids.unique(),
             lease_until=now + LEASE,
-            expires_at=now + GIVEN_UP_AFTER,
-            due_at=now + FIRST_LOOK_AFTER,
+            expires_at=now + EXPIRES_AFTER,
+            due_at=now + SWEEP_AFTER,
             deadline=deadline,
         )
-    except Overtaken as overtaken:
+    except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, earlier) from overtaken
-    except Contended as error:
+    except TransactionConflict as error:
         raise errors.TryLater(earlier.order_id, _BUSY) from error
 
 
-def authorise(shop: Shop, order: Order, deadline: Deadline) -> Authorised:
+def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorized:
     """Have the total held. Only while there is time left to commit: a hold must not outlive its order's chance."""
     if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
         logger.warning("No time was left to ask the payment provider", order_id=order.order_id)
-        _give_back(shop, order, deadline)
+        _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, _SLOW)
     try:
         answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
         logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
-        _give_back(shop, order, deadline)
+        _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error
     if isinstance(answer, Declined):
         reject(shop, order, answer, deadline)
     return answer
 
 
-def reject(shop: Shop, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
+def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
     """The order ends here, and its stock goes back."""
     try:
         shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
-    except Overtaken as overtaken:
+    except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, order) from overtaken
-    except Contended as error:
-        _give_back(shop, order, deadline)
+    except TransactionConflict as error:
+        _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
     raise errors.PaymentDeclined(order.order_id, answer.reason)
 
 
-def commit(shop: Shop, order: Order, hold: Authorised, deadline: Deadline) -> Order:
+def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadline) -> Order:
     """The order stands from here on, and its event is kept with it."""
     try:
         return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
-    except Overtaken as overtaken:
+    except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, order) from overtaken
-    except Contended as error:
-        _give_back(shop, order, deadline)
+    except TransactionConflict as error:
+        _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, _BUSY) from error
 
 
-def publish(shop: Shop, order: Order, deadline: Deadline) -> None:
+def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
     """Tell the others; what is not told now is told by the sweeper."""
     announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
 
 
-def outcome(order: Order) -> Order:
+def replay_response(order: Order) -> Order:
     """What a finished order's key answers: the order, or the error that ended it."""
     if order.status is Status.REJECTED:
         reason = order.history[-1].reason
@@ -215,20 +215,20 @@ def in_progress(order: Order) -> errors.InProgress:
 
 def _ended(order: Order) -> Exception:
     """Why an order is not for us to go on with."""
-    return in_progress(order) if order.status is Status.PENDING else AnsweredBefore(order)
+    return in_progress(order) if order.status is Status.PENDING else DuplicateRequest(order)
 
 
-def _ended_by(overtaken: Overtaken, order: Order) -> Exception:
+def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
     if overtaken.order is None:
         return errors.TryLater(order.order_id, "The order has gone.")
     return _ended(overtaken.order)
 
 
-def _give_back(shop: Shop, order: Order, deadline: Deadline) -> None:
+def _release_lease(shop: Dependencies, order: Order, deadline: Deadline) -> None:
     """End our lease, best effort: whatever comes of it, the answer is what brought us here."""
     try:
-        shop.orders.give_back(order, deadline)
-    except (Overtaken, Contended, *ERRORS) as error:
+        shop.orders.release_lease(order, deadline)
+    except (ConcurrentUpdate, TransactionConflict, *ERRORS) as error:
         logger.info("The lease ends by itself", order_id=order.order_id, exc_info=error)
 
 
@@ -244,7 +244,7 @@ def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None
         raise errors.OutOfStock(short)
 
 
-def _pending(placement: Placement, lines: tuple[Line, ...], total: int, currency: str) -> Order:
+def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currency: str) -> Order:
     now = now_ms()
     attempt_id = ids.unique()
     start = HistoryEntry(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
@@ -264,7 +264,7 @@ def _pending(placement: Placement, lines: tuple[Line, ...], total: int, currency
         correlation_id=placement.correlation_id,
         attempt_id=attempt_id,
         lease_until=now + LEASE,
-        expires_at=now + GIVEN_UP_AFTER,
-        due_at=now + FIRST_LOOK_AFTER,
+        expires_at=now + EXPIRES_AFTER,
+        due_at=now + SWEEP_AFTER,
         unfinished_since=now,
     )

@@ -85,7 +85,7 @@ class SalesStore:
 
         Raises
         ------
-        aws.Contended
+        aws.TransactionConflict
             If others kept writing the same counters, or there is no time left.
         """
         left = list(sales)

@@ -59,7 +59,7 @@ class SalesReport:
 
         Raises
         ------
-        aws.Contended
+        aws.TransactionConflict
             If there was no time for even the first read.
         """
         generation = self._generations.read().current
@@ -70,7 +70,7 @@ class SalesReport:
                 found, until = self._part(generation, place, limit - len(rows), deadline)
             except _OutOfTime as error:
                 if place == start:
-                    raise aws.Contended("no time was left to read the sales") from error
+                    raise aws.TransactionConflict("no time was left to read the sales") from error
                 return SalesPage(rows, place)
             rows += found
             if len(rows) >= limit:

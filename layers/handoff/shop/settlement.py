@@ -4,10 +4,10 @@ from handoff import ids
 from handoff.clock import Deadline
 from shop.model import Order, Payment, PaymentState
 from shop.order_store import OrderStore
-from shop.payments import Authorised, Captured, Declined, Failed, NothingHeld, Payments, Voided
+from shop.payments import Authorized, Captured, Declined, Failed, NothingHeld, Payments, Voided
 
 
-def ask_for_hold(payments: Payments, order: Order) -> Authorised | Declined:
+def ask_for_hold(payments: Payments, order: Order) -> Authorized | Declined:
     """Have an order's total held; asked again, the answer is the same.
 
     Raises
@@ -15,7 +15,7 @@ def ask_for_hold(payments: Payments, order: Order) -> Authorised | Declined:
     ProviderError
         If there is no definite answer.
     """
-    return payments.authorise(
+    return payments.authorize(
         ids.payment_key(order.order_id, "authorise"),
         order_id=order.order_id,
         amount=order.total,
@@ -32,7 +32,7 @@ def settle(orders: OrderStore, payments: Payments, order: Order, deadline: Deadl
     ------
     ProviderError
         If there is no definite answer yet; the payment stays due.
-    Overtaken
+    ConcurrentUpdate
         If the order keeps changing.
     """
     if order.payment_due is None:
@@ -49,7 +49,7 @@ def _settled(payments: Payments, order: Order, action: str) -> Payment:
             held = ask_for_hold(payments, order)
         except NothingHeld as error:
             held = Declined(str(error))
-        if not isinstance(held, Authorised):
+        if not isinstance(held, Authorized):
             return Payment(state=PaymentState.VOIDED, reason="nothing was held")
         reference = held.reference
     if action == "capture":

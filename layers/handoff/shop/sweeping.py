@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from handoff import aws, ids
-from handoff.aws import Contended
+from handoff.aws import TransactionConflict
 from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.telemetry import logger
-from handoff.unfinished import A, Hint, UnfinishedStore
+from handoff.unfinished import A, IndexEntry, UnfinishedStore
 from shop import transitions
 from shop.customers import CustomerStore
 from shop.model import Order, PaymentState, Status
-from shop.order_store import OrderStore, Overtaken
+from shop.order_store import ConcurrentUpdate, OrderStore
 from shop.payments import Payments, ProviderError
 from shop.settlement import settle
 
@@ -70,7 +70,7 @@ class Sweep:
             "SweepFailures": self.failed,
         }
 
-    def _look_at_orders(self, hints: Sequence[Hint]) -> None:
+    def _look_at_orders(self, hints: Sequence[IndexEntry]) -> None:
         if self._publishing.spent and self._settling.spent:
             return
         due = self._publish_due(self._orders.unfinished, hints, self._orders.get_many)
@@ -80,15 +80,15 @@ class Sweep:
                     with logger.append_context_keys(**order.log_keys):
                         self._finish(order)
 
-    def _look_at_customers(self, hints: Sequence[Hint]) -> None:
+    def _look_at_customers(self, hints: Sequence[IndexEntry]) -> None:
         if not self._publishing.spent:
             due = self._publish_due(self._customers.unfinished, hints, self._customers.get_many)
             for user_id, customer in due.items():
                 if not customer.outbox:
-                    self._customers.unfinished.forget(user_id)
+                    self._customers.unfinished.remove_from_index(user_id)
 
     def _publish_due(
-        self, store: UnfinishedStore, hints: Sequence[Hint], get_many: Callable[[Iterable[str]], dict[str, A]]
+        self, store: UnfinishedStore, hints: Sequence[IndexEntry], get_many: Callable[[Iterable[str]], dict[str, A]]
     ) -> dict[str, A]:
         """Publish the events of what is due, and return it as it was read."""
         now = now_ms()
@@ -148,10 +148,10 @@ class Sweep:
             if order.payment_due:
                 self._settle(order)
             elif not order.outbox:
-                self._orders.unfinished.forget(order.order_id)
-        except Overtaken:
+                self._orders.unfinished.remove_from_index(order.order_id)
+        except ConcurrentUpdate:
             logger.info("Somebody else moved it on")
-        except (ProviderError, Contended, *aws.ERRORS) as error:
+        except (ProviderError, TransactionConflict, *aws.ERRORS) as error:
             logger.warning("Not finished; tried again later", exc_info=error)
             self._put_off(self._orders.unfinished, order.order_id, order.unfinished_since)
 
@@ -159,7 +159,7 @@ class Sweep:
         """Give a PENDING order up if its time has come; otherwise look again then."""
         now = now_ms()
         if now < max(order.expires_at, order.lease_until):
-            self._orders.unfinished.postpone(order.order_id, max(order.expires_at, order.lease_until))
+            self._orders.unfinished.reschedule(order.order_id, max(order.expires_at, order.lease_until))
             return None
         expired = self._orders.transition(transitions.expired(order, now), Deadline(_WRITE_SECONDS))
         self.expired += 1
@@ -186,7 +186,7 @@ class Sweep:
         now = now_ms()
         pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
         try:
-            store.postpone(key, now + pause)
+            store.reschedule(key, now + pause)
             logger.info("Put off", extra=store.log_keys(key), until=to_iso(now + pause))
         except aws.ERRORS as error:
             logger.warning("Not put off either; tried again in the next run", extra=store.log_keys(key), exc_info=error)

@@ -52,7 +52,7 @@ def placed(order: Order, reference: str, now: int, hold_expires_at: int | None =
         Status.PLACED,
         now,
         event=DetailType.ORDER_PLACED,
-        payment=Payment(state=PaymentState.AUTHORISED, reference=reference, expires_at=hold_expires_at),
+        payment=Payment(state=PaymentState.AUTHORIZED, reference=reference, expires_at=hold_expires_at),
         placed_at=to_iso(now),
     )
 

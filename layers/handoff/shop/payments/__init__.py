@@ -13,7 +13,7 @@ LONGEST_CALL = 4.0  # seconds, connecting included
 
 
 @dataclass(frozen=True, slots=True)
-class Authorised:
+class Authorized:
     """The amount is held; ``reference`` is the provider's name for the hold.
 
     ``expires_at`` is when the hold lapses by itself, in epoch milliseconds; None if the provider does not say.
@@ -69,9 +69,9 @@ class Payments(Protocol):
     Every method raises `Unavailable` or `Unknown` when there is no definite answer within `LONGEST_CALL`.
     """
 
-    def authorise(
+    def authorize(
         self, key: str, *, order_id: str, amount: int, currency: str, token: str, since: int
-    ) -> Authorised | Declined:
+    ) -> Authorized | Declined:
         """Hold an amount.
 
         ``since`` is the earliest time at which this can have been asked before (epoch milliseconds). Once the provider

@@ -23,7 +23,7 @@ from handoff.clock import now_ms, to_iso
 from handoff.telemetry import logger
 from shop.payments import (
     LONGEST_CALL,
-    Authorised,
+    Authorized,
     Captured,
     Declined,
     Failed,
@@ -59,7 +59,7 @@ class Sandbox:
         self._client = client
         self._table = table
 
-    def authorise(
+    def authorize(
         self,
         key: str,
         *,
@@ -68,7 +68,7 @@ class Sandbox:
         currency: str,
         token: str,
         since: int,  # noqa: ARG002  # no key is ever forgotten
-    ) -> Authorised | Declined:
+    ) -> Authorized | Declined:
         """Hold an amount, as the token says; see `shop.payments.Payments`."""
         first = _FIRST.get(token, DECLINED)
         entry = {"key": key, "kind": "authorise", "orderId": order_id, "amount": amount, "currency": currency}
@@ -78,7 +78,7 @@ class Sandbox:
                 return self._first_answer(key, first, token)
             if existing["state"] in (LOST, REFUSED):
                 self._hold(key, existing["state"])
-            return Declined("card_declined") if existing["state"] == DECLINED else Authorised(key)
+            return Declined("card_declined") if existing["state"] == DECLINED else Authorized(key)
         except aws.ERRORS as error:
             raise _provider_error(error) from error
 
@@ -92,14 +92,14 @@ class Sandbox:
         reason = self._settle(key, "void", order_id, reference)
         return Failed(reason) if reason else Voided()
 
-    def _first_answer(self, key: str, state: str, token: str) -> Authorised | Declined:
+    def _first_answer(self, key: str, state: str, token: str) -> Authorized | Declined:
         if state == DECLINED:
             return Declined("unknown_token" if token not in _FIRST else "card_declined")
         if state == REFUSED:
             raise Unavailable("the sandbox refuses the first request with this token")
         if state == LOST or token in _FIRST_ANSWER_LOST:
             raise Unknown("the sandbox loses the first request or answer with this token")
-        return Authorised(key)
+        return Authorized(key)
 
     def _insert(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         """Write an entry if its key is new; otherwise the entry that is there."""
@@ -112,7 +112,7 @@ class Sandbox:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
-            return aws.image(error)
+            return aws.current_item(error)
         return None
 
     def _hold(self, key: str, seen: str) -> None:

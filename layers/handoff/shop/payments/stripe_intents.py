@@ -24,7 +24,7 @@ from handoff.telemetry import logger
 from shop import settings
 from shop.payments import (
     LONGEST_CALL,
-    Authorised,
+    Authorized,
     Captured,
     Declined,
     Failed,
@@ -78,9 +78,9 @@ class Stripe:
         self._intents = client.v1.payment_intents
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stripe")
 
-    def authorise(
+    def authorize(
         self, key: str, *, order_id: str, amount: int, currency: str, token: str, since: int
-    ) -> Authorised | Declined:
+    ) -> Authorized | Declined:
         """Hold an amount; see `shop.payments.Payments`. The token is the id of a PaymentMethod."""
         deadline = Deadline(self._seconds)
         refusal: ProviderError | None = None
@@ -139,7 +139,7 @@ class Stripe:
 
     # --- what an intent says ------------------------------------------------------------------------------------------
 
-    def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorised | Declined:
+    def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorized | Declined:
         """The outcome of an authorisation that can't be asked for by its key. Not found means no only if ``gone``."""
         found = self._search(order_id, deadline)
         if found:
@@ -148,7 +148,7 @@ class Stripe:
             return Declined("nothing was held")
         raise Unknown("Stripe does not find the order yet")
 
-    def _held_before(self, order_id: str, deadline: Deadline, refusal: ProviderError) -> Authorised | Declined:
+    def _held_before(self, order_id: str, deadline: Deadline, refusal: ProviderError) -> Authorized | Declined:
         """The outcome of earlier requests for an authorisation, after one that was refused as such.
 
         The same request was refused the same way. But Stripe refuses most of these before it looks at the key, so one
@@ -159,7 +159,7 @@ class Stripe:
             return found
         raise NothingHeld(str(refusal))
 
-    def _search(self, order_id: str, deadline: Deadline) -> Authorised | Declined | None:
+    def _search(self, order_id: str, deadline: Deadline) -> Authorized | Declined | None:
         """The outcome of an order's authorisation by the order's id; None if search does not know it, or not yet."""
         try:
             query = f"metadata['order_id']:'{order_id}'"
@@ -170,7 +170,7 @@ class Stripe:
         except Unavailable as error:
             raise Unknown(str(error)) from None
 
-    def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorised | Declined:
+    def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorized | Declined:
         if intent.status == "processing":  # the answer that is kept with the key goes on saying so
             try:
                 intent = self._retrieve(intent.id, deadline)
@@ -179,7 +179,7 @@ class Stripe:
         if intent.status == "processing":
             raise Unknown("Stripe is still at it")
         if intent.status in ("requires_capture", "succeeded"):
-            return Authorised(intent.id, _expires_at(intent))
+            return Authorized(intent.id, _expires_at(intent))
         return Declined(_last_error(intent) or f"the payment is {intent.status}")
 
     def _end(

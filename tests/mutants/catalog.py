@@ -4,11 +4,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).with_name("catalogue")
+FOLDER = Path(__file__).with_name("catalog")
 
 
 class Stale(Exception):
-    """The code has moved on, and an entry of the catalogue with it."""
+    """The code has moved on, and an entry of the catalog with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from handoff import aws
-from ops import catalogue
+from ops import catalog
 from support import wire
 from support.wire import Crash
 from support.world import MUG, TEE, body
@@ -19,9 +19,9 @@ def file(tmp_path):
     """Writes a file of these entries, and reads it."""
 
     def file(*entries):
-        path = tmp_path / "catalogue.json"
+        path = tmp_path / "catalog.json"
         path.write_text(json.dumps(entries))
-        return catalogue.read(path)
+        return catalog.read(path)
 
     return file
 
@@ -29,14 +29,14 @@ def file(tmp_path):
 @pytest.fixture
 def load(world, file):
     """Loads these entries."""
-    return lambda *entries: catalogue.load(world.client("dynamodb"), world.table("ProductsTable"), file(*entries))
+    return lambda *entries: catalog.load(world.client("dynamodb"), world.table("ProductsTable"), file(*entries))
 
 
 @pytest.fixture
 def count(world, file):
     """Counts the deliveries of these entries in, over the wire; returns how many were."""
     tables = [world.table(name) for name in ("ProductsTable", "IdempotencyTable")]
-    return lambda *entries: catalogue.count_deliveries(boto3.client("dynamodb"), *tables, file(*entries))
+    return lambda *entries: catalog.count_deliveries(boto3.client("dynamodb"), *tables, file(*entries))
 
 
 def delivered(delivery_id, units, **entry):
@@ -142,7 +142,7 @@ def test_an_order_that_is_written_meanwhile_does_not_hold_up_a_delivery(world, c
     ],
 )
 def test_a_file_with_a_mistake_loads_nothing_and_says_where(world, load, entries, named):
-    with pytest.raises(catalogue.BadCatalogue, match=r"(?i)nothing was loaded") as refused:
+    with pytest.raises(catalog.BadCatalog, match=r"(?i)nothing was loaded") as refused:
         load({"sku": "HAT-1", "name": "Hat", "unitPrice": 900}, *entries)
 
     assert named.replace("0.", "1.", 1) in str(refused.value)
@@ -151,13 +151,13 @@ def test_a_file_with_a_mistake_loads_nothing_and_says_where(world, load, entries
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "no json"])
 def test_a_file_that_is_no_list_of_products_is_refused(tmp_path, text):
-    file = tmp_path / "catalogue.json"
+    file = tmp_path / "catalog.json"
     file.write_text(text)
 
-    with pytest.raises(catalogue.BadCatalogue, match=r"catalogue\.json"):
-        catalogue.read(file)
+    with pytest.raises(catalog.BadCatalog, match=r"catalog\.json"):
+        catalog.read(file)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(catalogue.BadCatalogue, match=r"nowhere\.json: No such file"):
-        catalogue.read(tmp_path / "nowhere.json")
+    with pytest.raises(catalog.BadCatalog, match=r"nowhere\.json: No such file"):
+        catalog.read(tmp_path / "nowhere.json")

@@ -21,7 +21,7 @@ _WRITE_SECONDS = 20.0
 
 
 class Strict(BaseModel):
-    """Part of a catalogue file: exact types, and nothing unknown in it."""
+    """Part of a catalog file: exact types, and nothing unknown in it."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
 
@@ -34,7 +34,7 @@ class Delivery(Strict):
 
 
 class Entry(Strict):
-    """What a catalogue file says of a product; ``unit_price`` in minor units.
+    """What a catalog file says of a product; ``unit_price`` in minor units.
 
     ``available`` is the stock that a new product starts with. That of a known one belongs to the shop: it is changed
     by orders, and by a ``delivery``.
@@ -48,8 +48,8 @@ class Entry(Strict):
     delivery: Delivery | None = None
 
 
-class BadCatalogue(Exception):
-    """The file is not a catalogue; the text names what is wrong. Nothing was loaded."""
+class BadCatalog(Exception):
+    """The file is not a catalog; the text names what is wrong. Nothing was loaded."""
 
 
 @dataclass
@@ -61,24 +61,24 @@ class Loaded:
 
 
 def read(file: Path) -> list[Entry]:
-    """The entries of a catalogue file: a JSON list of objects.
+    """The entries of a catalog file: a JSON list of objects.
 
     Raises
     ------
-    BadCatalogue
+    BadCatalog
         If it is none.
     """
     try:
         entries = TypeAdapter(list[Entry]).validate_json(file.read_bytes())
     except OSError as error:
-        raise BadCatalogue(f"{file}: {error.strerror}") from error
+        raise BadCatalog(f"{file}: {error.strerror}") from error
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
-        raise BadCatalogue(f"{file} is not a catalogue; nothing was loaded.\n" + "\n".join(problems[:20])) from error
+        raise BadCatalog(f"{file} is not a catalog; nothing was loaded.\n" + "\n".join(problems[:20])) from error
     skus = [entry.sku for entry in entries]
     doubled = sorted({sku for sku in skus if skus.count(sku) > 1})
     if doubled:
-        raise BadCatalogue(f"{file} names a product twice: {', '.join(doubled)}. Nothing was loaded.")
+        raise BadCatalog(f"{file} names a product twice: {', '.join(doubled)}. Nothing was loaded.")
     return entries
 
 
@@ -106,7 +106,7 @@ def count_deliveries(client: "DynamoDBClient", table: str, markers: str, entries
 
     Raises
     ------
-    aws.Contended
+    aws.TransactionConflict
         If orders kept writing the same product. What was counted stays so: the same entries may be counted again.
     """
     return sum(_restock(client, table, markers, entry.sku, entry.delivery) for entry in entries if entry.delivery)

@@ -98,7 +98,7 @@ CATALOGUE: dict[Right, Tried | Told] = {
     Right("OrdersRole", "dynamodb:UpdateItem", "OrdersTable"): Tried("commits the order", scenarios.place, "201"),
     Right("OrdersRole", "dynamodb:Query", "OrdersTable/index/byUser"): Tried("GET /orders", scenarios.read_list, "200"),
     Right("OrdersRole", "dynamodb:Scan", "ProductsTable"): Tried(
-        "its copy of the catalogue", scenarios.read_catalogue, "200"
+        "its copy of the catalog", scenarios.read_catalog, "200"
     ),
     Right("OrdersRole", "dynamodb:UpdateItem", "ProductsTable"): Tried("reserves: the stock", scenarios.place, "201"),
     Right("OrdersRole", "dynamodb:GetItem", "CustomersTable"): Tried("GET /me", scenarios.read_profile, "200"),

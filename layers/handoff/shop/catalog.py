@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from handoff import aws
-from handoff.unfinished import readable
+from handoff.unfinished import parse_or_log
 from shop.model import Product
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ MAX_AGE = 60.0  # seconds that a copy may be used
 _MIN_AGE = 5.0  # seconds before an unknown product is worth another look
 
 
-class Catalogue:
+class Catalog:
     """A copy of the products, at most a minute old. Reserving checks the price again, so a stale one does no harm."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -40,7 +40,7 @@ class Catalogue:
         """Read the table now. A row that is no product is left out, and named in the log: it closes no shop."""
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         items = [aws.from_item(item) for page in pages for item in page["Items"]]
-        self._products = {item["sku"]: found for item in items if (found := readable(Product, item, "sku"))}
+        self._products = {item["sku"]: found for item in items if (found := parse_or_log(Product, item, "sku"))}
         self._read_at = time.monotonic()
 
     def _fresh(self, max_age: float) -> dict[str, Product]:
