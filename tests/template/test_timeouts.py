@@ -16,7 +16,7 @@ from shop import payments, placing, sweeping
 from shop.catalog import Catalog
 from shop.errors import RequestError
 from shop.model import Address, Order, Product, Status
-from shop.order_store import OrderStore, Refused, Repeated
+from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
 from shop.placing import PlaceOrder, Shop, place_order
 from template import source
@@ -232,7 +232,11 @@ UNFINISHED = Order(
     lease_until=0,
     expires_at=0,
 )
-FOUND = {"a new order": None, "an unfinished one": Repeated(UNFINISHED), "another price": Refused({"MUG": PRODUCT})}
+FOUND = {
+    "a new order": None,
+    "an unfinished one": OrderExists(UNFINISHED),
+    "another price": ReservationFailed({"MUG": PRODUCT}),
+}
 ANSWERS = {
     "approved": Authorized("reference"),
     "declined": Declined("card_declined"),

@@ -1,7 +1,10 @@
 """What a sweep goes by: its budgets, and what it takes for unfinished."""
 
 from handoff.unfinished import PendingWork
+from shop.model import Order
 from shop.sweeping import Budget
+
+WORK = frozenset({"paymentDue"})
 
 
 def test_a_budget_is_spent_while_it_is_entered(clock):
@@ -38,12 +41,16 @@ def test_a_budget_runs_out_while_it_is_entered(clock):
         assert budget.spent
 
 
-def test_what_remains_of_an_item_is_its_events_and_its_payment():
-    assert PendingWork.of_item({"outbox": {"1": {}, "2": {}}}) == PendingWork(frozenset({"1", "2"}), payment_due=False)
-    assert PendingWork.of_item({"outbox": {}, "paymentDue": {}}) == PendingWork(frozenset(), payment_due=True)
-    assert PendingWork.of_item({}) == PendingWork(frozenset(), payment_due=False)
+def test_pending_work_of_an_item_is_its_events_and_its_payment():
+    assert pending({"outbox": {"1": {}, "2": {}}}) == PendingWork(frozenset({"1", "2"}), frozenset(), ("paymentDue",))
+    assert pending({"outbox": {}, "paymentDue": {}}) == PendingWork(frozenset(), WORK, ("paymentDue",))
+    assert pending({}) == PendingWork(frozenset(), frozenset(), ("paymentDue",))
 
 
-def test_a_write_insists_on_what_was_seen():
-    assert "attribute_exists(paymentDue)" in PendingWork(frozenset(), payment_due=True).condition
-    assert "attribute_not_exists(paymentDue)" in PendingWork(frozenset(), payment_due=False).condition
+def test_a_write_is_conditional_on_the_pending_work_that_was_read():
+    assert "attribute_exists(paymentDue)" in pending({"paymentDue": {}}).condition
+    assert "attribute_not_exists(paymentDue)" in pending({}).condition
+
+
+def pending(item):
+    return PendingWork.of_item(item, Order)

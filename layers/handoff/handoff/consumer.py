@@ -98,18 +98,18 @@ class Consumer(Generic[M]):
         event: dict[str, Any],
         context: "LambdaContext",
         handle: Callable[[M], None],
-        together: Callable[[list[M]], None] | None = None,
+        prepare_batch: Callable[[list[M]], None] | None = None,
     ) -> "PartialItemFailureResponse":
         """Handle each record of a batch; raises if all of them failed.
 
-        ``together`` sees all events of the batch first, for what is done better at once; ``handle`` then says for each
+        ``prepare_batch`` sees all events of the batch first, for what is done better at once; ``handle`` then says for each
         whether it is done.
         """
         metrics.set_default_dimensions(consumer=self.name)
         self._received_at = now_ms()
         try:
-            if together:
-                together(self._readable(event))
+            if prepare_batch:
+                prepare_batch(self._readable(event))
             return process_partial_response(
                 event=event,
                 record_handler=lambda record: self._handle(record, handle),
