@@ -18,7 +18,7 @@ from shop.errors import RequestError
 from shop.model import Address, Order, Product, Status
 from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
-from shop.placing import PlaceOrder, Shop, place_order
+from shop.placing import Dependencies, PlaceOrder, place_order
 from template import source
 from template.translated import Consumer, Stack
 
@@ -253,7 +253,7 @@ def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_cal
     # GIVEN a shop behind which each call takes the longest that it can
     clock = SlowClock()
     monkeypatch.setattr("handoff.clock.time", clock)
-    shop = Shop(
+    shop = Dependencies(
         catalog=SlowCatalog(clock, warm=catalog == "warm"),
         orders=SlowOrders(clock, FOUND[found]),
         payments=SimpleNamespace(authorise=clock.taking(payments.LONGEST_CALL, ANSWERS[answer])),

@@ -102,8 +102,8 @@ class Consumer(Generic[M]):
     ) -> "PartialItemFailureResponse":
         """Handle each record of a batch; raises if all of them failed.
 
-        ``prepare_batch`` sees all events of the batch first, for what is done better at once; ``handle`` then says for each
-        whether it is done.
+        ``prepare_batch`` gets all events of the batch first, for work that is cheaper together; ``handle`` then reports
+        for each event whether that work succeeded.
         """
         metrics.set_default_dimensions(consumer=self.name)
         self._received_at = now_ms()
