@@ -45,7 +45,7 @@ mutants: .venv/.ready ## take each mechanism away, see a test go red, and write 
 rights: $(TOOLS) ## take each role's every right away, see what fails, and write the tables in docs/security.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m rights $(ONLY)
 
-bench: $(TOOLS) ## measure all that docs/benchmarks.md claims, and write it; PARTS="road costs" for some
+bench: $(TOOLS) ## measure all that docs/benchmarks.md claims, and write it; PARTS="call_count costs" for some
 	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
 lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, template, pipeline, known vulnerabilities; AUDIT=required

@@ -17,7 +17,7 @@ from bench import document
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".local/bench"
-PARTS = ("load", "road", "costs", "cold_start", "warm_cost", "drain", "growth", "capacity")
+PARTS = ("load", "call_count", "costs", "cold_start", "warm_cost", "drain", "scaling", "capacity")
 
 
 @click.command()

@@ -6,10 +6,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench import costs, formulas, needs, profile
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
-from bench.needs import QUOTAS, Load
+from bench import capacity_model, costs, formulas, profile
+from bench.capacity_model import QUOTAS, Load
 from bench.profile import ASSUMED, ORDERS
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from bench.tables import table
 from shop.sweeping import PUBLISHING_BUDGET
 from support import template
@@ -74,7 +74,7 @@ def _assumptions(load: Load) -> str:
 
 
 def _seconds(load: Load, function: str) -> str:
-    size = needs.batch_size(function)
+    size = capacity_model.batch_size(function)
     what = "a request" if size == 1 else f"a full batch of {size}"
     return f"{load.batch_seconds[function] * 1000:,.0f} ms for {what}"
 
@@ -107,7 +107,11 @@ def _settings(loads: Sequence[Load]) -> str:
     for function in (EMAILS, ANALYTICS, FULFILLMENT):
         setting = f"`MaximumConcurrency` of {function}" + (" and its `MAIL_SENDERS`" if function == EMAILS else "")
         rows.append(
-            [setting, needs.maximum_concurrency(function), *(_at_most(load.instances(function)) for load in loads)]
+            [
+                setting,
+                capacity_model.maximum_concurrency(function),
+                *(_at_most(load.instances(function)) for load in loads),
+            ]
         )
     return table(["setting of template.yaml", "as it is", *_head("")[1:]], rows)
 
@@ -118,7 +122,7 @@ def _quotas(loads: Sequence[Load]) -> str:
         "lambda_concurrency": [sum(load.instances(name) for name in _FUNCTIONS) for load in loads],
         "sqs_concurrency": [max(load.instances(name) for name in (EMAILS, ANALYTICS, FULFILLMENT)) for load in loads],
         "sqs_in_flight": [
-            max(load.instances(name) * needs.batch_size(name) for name in (EMAILS, ANALYTICS, FULFILLMENT))
+            max(load.instances(name) * capacity_model.batch_size(name) for name in (EMAILS, ANALYTICS, FULFILLMENT))
             for load in loads
         ],
         "put_events": [load.put_events for load in loads],
@@ -127,7 +131,7 @@ def _quotas(loads: Sequence[Load]) -> str:
         "table_writes": [max(load.write_units.values()) for load in loads],
         "new_table_writes": [max(load.write_units.values()) for load in loads],
         "table_reads": [max(load.read_units.values()) for load in loads],
-        "partition_reads": [load.messages[ANALYTICS] / needs.batch_size(ANALYTICS) for load in loads],
+        "partition_reads": [load.messages[ANALYTICS] / capacity_model.batch_size(ANALYTICS) for load in loads],
     }
     rows = [
         [
@@ -175,7 +179,7 @@ def _draw(path: Path) -> None:
 
 
 def _ends(found: Mapping[str, Any]) -> str:
-    swept = 1 / needs.seconds_to_sweep_one()
+    swept = 1 / capacity_model.seconds_to_sweep_one()
     a_run = PUBLISHING_BUDGET * swept
     loads = [Load(rate, found) for rate in RATES]
     after_an_hour = ", ".join(f"{load.hours_after_a_dead_hour:,.1f} h at {load.rate:,}/s" for load in loads)
@@ -192,13 +196,13 @@ def _ends(found: Mapping[str, Any]) -> str:
         ),
         (
             "mails",
-            f"{_number(needs.most_orders_behind(EMAILS, found))} orders a second",
+            f"{_number(capacity_model.most_orders_behind(EMAILS, found))} orders a second",
             "An event source runs 1,000 batches at most, and the mails of a batch are sent one after the other.",
             "Several queues, each with its share of the orders; or the mails of one batch sent at once.",
         ),
         (
             "fulfillment",
-            f"{_number(needs.most_orders_behind(FULFILLMENT, found))} orders a second",
+            f"{_number(capacity_model.most_orders_behind(FULFILLMENT, found))} orders a second",
             "The same; most of its time it waits for the payment provider.",
             "The same, or captures in a queue of their own.",
         ),

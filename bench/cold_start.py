@@ -20,10 +20,10 @@ from build.artefacts import Build, Function
 GATE, GOAL = 1.6, 1.4
 _API = "orders"
 _ROUNDS = 15
-_BARE, _BUILT, _PLAIN, _USUAL = "bare boto3", "as built", "layers without bytecode", "the usual handler"
+_BARE, _BUILT, _PLAIN, _TUTORIAL = "bare boto3", "as built", "layers without bytecode", "the usual handler"
 _ALL_PLAIN, _BARE_PLAIN = "no bytecode at all", "bare boto3, no bytecode"
-_USUAL_PLAIN = "the usual handler, layers without bytecode"
-_COLOURS = {_BUILT: "#0072B2", _PLAIN: "#E69F00", _USUAL: "#999999"}
+_TUTORIAL_PLAIN = "the usual handler, layers without bytecode"
+_COLOURS = {_BUILT: "#0072B2", _PLAIN: "#E69F00", _TUTORIAL: "#999999"}
 
 # Runs in the fresh process, which has nothing but the standard library and what is on the path.
 _START = """
@@ -141,9 +141,15 @@ def _cases(place: _Place, clients: Mapping[str, list[str]]) -> Iterator[tuple[st
         if name == _API:
             yield f"{name}: {_BARE_PLAIN}", Case(bare, (place.plain_runtime,), told)
             yield f"{name}: {_ALL_PLAIN}", Case(ours, (function.folder, *source, place.plain_runtime), told)
-            usual = Path(__file__).parent / "usual"
-            yield f"{name}: {_USUAL}", Case("import usual", (usual, *place.layers(), place.runtime), told)
-            yield f"{name}: {_USUAL_PLAIN}", Case("import usual", (usual, *source, place.runtime), told)
+            baseline = Path(__file__).parent / "baseline"
+            yield (
+                f"{name}: {_TUTORIAL}",
+                Case("import tutorial_handler", (baseline, *place.layers(), place.runtime), told),
+            )
+            yield (
+                f"{name}: {_TUTORIAL_PLAIN}",
+                Case("import tutorial_handler", (baseline, *source, place.runtime), told),
+            )
             libraries = (*place.layers(), place.built.layer("StripeLayer"), place.runtime)
             for what, statement in _IMPORTS.items():
                 yield f"import: {what}", Case(bare + statement, libraries, told)
@@ -174,8 +180,8 @@ def section(results: dict[str, Any], folder: Path) -> str:
         goal=f"{GOAL}, {'too' if api <= GOAL else 'is not'}",
         api=api,
         plain=_ratio(runs, _API, _PLAIN),
-        usual=_ratio(runs, _API, _USUAL),
-        usual_plain=_ratio(runs, _API, _USUAL_PLAIN),
+        usual=_ratio(runs, _API, _TUTORIAL),
+        usual_plain=_ratio(runs, _API, _TUTORIAL_PLAIN),
         bytecode=sum(sizes[layer]["bytecode"] for layer in ours) / 2**20,
         layers=sum(sizes[layer]["all"] for layer in ours) / 2**20,
         with_stripe=sum(layer["all"] for layer in sizes.values()) / 2**20,
@@ -201,9 +207,9 @@ The API takes {api:.2f} times bare boto3: the gate, {gate}; the goal, {goal}. Wh
 it in the layers the API takes {plain:.2f}, because Lambda's file system is read-only and each cold start compiles anew.
 It is {bytecode:.0f} of the {layers:.0f} MB of a function's layers ({with_stripe:.0f} MB with Stripe's). If Lambda's
 boto3 had none either, the API would take {all_plain:.0f} ms, and bare boto3 {bare_plain:.0f} ms. What people usually
-write (`bench/usual`: Logger, Metrics, validating resolver, pydantic, the same clients) takes {usual:.2f} with the same
-bytecode, and {usual_plain:.2f} without, as SAM's builders leave it. Lambda's own part, such as fetching the code, is
-not in here.
+write (`bench/baseline/tutorial_handler.py`: Logger, Metrics, validating resolver, pydantic, the same clients) takes
+{usual:.2f} with the same bytecode, and {usual_plain:.2f} without, as SAM's builders leave it. Lambda's own part,
+such as fetching the code, is not in here.
 
 What each import adds to bare boto3 with the API's clients:
 
@@ -250,7 +256,7 @@ def _plot(results: Mapping[str, Any], file: Path) -> None:
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
     axes = figure.subplots()
     for n, name in enumerate(names):
-        cases = [_BUILT, _PLAIN, *([_USUAL] if name == _API else [])]
+        cases = [_BUILT, _PLAIN, *([_TUTORIAL] if name == _API else [])]
         for k, case in enumerate(cases):
             ratio = _ratio(results["runs"], name, case)
             bar = axes.bar(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bench import profile
 from bench.meter import LOG_OVERHEAD
-from bench.profile import ASSUMED, Step, memory_gb, steps_of
+from bench.profile import ASSUMED, Invocation, invocations_of, memory_gb
 from bench.tables import table
 from support import template
 
@@ -62,11 +62,11 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
 
 def usages(found: Mapping[str, Any], orders_per_second: float) -> dict[str, Usage]:
     """What one order takes: of the chain, of Handoff for the same work, and of all that Handoff does."""
-    steps = steps_of(found)
+    steps = invocations_of(found)
     same = [steps[name] for name in WHAT_THE_CHAIN_DOES]
     chain = found["chain"]
     rate = orders_per_second
-    alone = [Step("chain", chain["function"], 1, chain["road"])]
+    alone = [Invocation("chain", chain["function"], 1, chain["counts"])]
     return {
         "chain": usage(alone, rate),
         "same work": usage(same, rate, targets=2),
@@ -74,22 +74,22 @@ def usages(found: Mapping[str, Any], orders_per_second: float) -> dict[str, Usag
     }
 
 
-def usage(steps: list[Step], rate: float, *, targets: int = 0, audited: int = 0) -> Usage:
+def usage(steps: list[Invocation], rate: float, *, targets: int = 0, audited: int = 0) -> Usage:
     """Quantities of one order. ``targets``: queues that its events are put into; ``audited``: bytes of its events."""
     behind = [step for step in steps if step.name.partition(":")[2]]
     invocations = sum(step.share for step in steps)
-    lines = sum((_size(*_PLATFORM_LINES) + step.road["log_bytes"]) * step.share for step in steps)
+    lines = sum((_size(*_PLATFORM_LINES) + step.counts["log_bytes"]) * step.share for step in steps)
     return {
         "http_api_request": 1,
         "lambda_request": invocations,
         "lambda_gb_second": sum(step.milliseconds / 1000 * _memory_gb(step.function) * step.share for step in steps),
         "dynamodb_write": sum(step.units("write_units") * step.share for step in steps),
         "dynamodb_read": sum(step.units("read_units") * step.share for step in steps),
-        "eventbridge_event": sum(step.road["events"] * step.share for step in steps),
+        "eventbridge_event": sum(step.counts["events"] * step.share for step in steps),
         "eventbridge_archive_gb": audited / GB,
         # EventBridge puts a message in, Lambda takes a batch and deletes it.
         "sqs_request": targets + 2 * sum(ceil(step.batch / _PER_RECEIVE) / step.batch for step in behind),
-        "ses_mail": sum(step.road["operations"].get("sesv2.SendEmail", 0) * step.share for step in steps),
+        "ses_mail": sum(step.counts["operations"].get("sesv2.SendEmail", 0) * step.share for step in steps),
         "logs_gb": (lines + _size(_ACCESS_LINE) + audited) / GB,
         "xray_trace": invocations * sampled(rate),
     }
@@ -107,14 +107,14 @@ def fixed(found: Mapping[str, Any]) -> Usage:
     queues = len(template.of_type("AWS::Lambda::EventSourceMapping"))
     runs = MONTH / 60
     idle = found["idle sweep"]
-    sweep = Step("sweep", idle["function"], 1, idle["road"])
+    sweep = Invocation("sweep", idle["function"], 1, idle["counts"])
     return {
         "sqs_request": queues * _POLLERS * MONTH / _POLL_SECONDS,
         "lambda_request": runs,
         "lambda_gb_second": runs * sweep.milliseconds / 1000 * memory_gb(sweep.function),
         "scheduler_invocation": runs,
         "dynamodb_read": runs * sweep.units("read_units"),
-        "logs_gb": runs * (sweep.road["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
+        "logs_gb": runs * (sweep.counts["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
         "custom_metric": found["custom_metrics"],
         "alarm": len(template.of_type("AWS::CloudWatch::Alarm")),
     }
@@ -177,8 +177,9 @@ _TEXT = """\
 ## What a million orders cost
 
 One order of {lines} lines was run in moto through Handoff and through the chain that it replaces, which is made of the
-same parts ([chain.py](../bench/chain/chain.py)), and every call that went over the wire was counted with its DynamoDB
-units, as were the bytes that were logged. Times are not measured here: they are the calls one after the other, with the
+same parts ([request_chain.py](../bench/baseline/request_chain.py)), and every call that went over the wire was
+counted with its DynamoDB units, as were the bytes that were logged.
+Times are not measured here: they are the calls one after the other, with the
 latencies of [assumptions.toml](../bench/assumptions.toml). Prices are list prices
 in {region}, read on {read}, without free tiers and without what a provider takes for a payment
 ([prices.toml](../bench/prices.toml) names the page of each).

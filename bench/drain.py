@@ -50,23 +50,23 @@ _COLOURS = {"analytics": "#0072B2", "emails": "#E69F00", "fulfillment": "#009E73
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Drain a backlog through each consumer at each size of batch, and through the sweeper."""
     backlog, some = (_BACKLOG // 10, _SOME // 10) if quick else (_BACKLOG, _SOME)
-    with open_shop() as shop:
+    with drain_rig() as rig:
         progress(f"{backlog} orders")
-        placed = shop.orders(backlog)
+        placed = rig.orders(backlog)
         drains = []
         for batch in _BATCHES:
             progress(f"analytics, batches of {batch}")
-            drains.append(shop.count(placed, batch))
+            drains.append(rig.count(placed, batch))
         progress("analytics, with repeats")
-        drains.append(shop.count(placed, 100, repeats=True))
+        drains.append(rig.count(placed, 100, repeats=True))
         for n, batch in enumerate(_BATCHES):
             own = placed[n * some : (n + 1) * some]
             progress(f"emails and fulfillment, batches of {batch}")
-            drains.append(shop.drain("emails", events_of("order_placed", own, 1), batch))
+            drains.append(rig.drain("emails", events_of("order_placed", own, 1), batch))
             both = [*events_of("order_placed", own, 1), *events_of("shipment_prepared", own, 2)]
-            drains.append(shop.drain("fulfillment", both, batch))
+            drains.append(rig.drain("fulfillment", both, batch))
         progress(f"the sweeper, {backlog} events")
-        return {"drains": drains, "sweeper": shop.sweep(backlog)}
+        return {"drains": drains, "sweeper": rig.sweep(backlog)}
 
 
 class _Network:
@@ -97,7 +97,7 @@ class _Network:
         return answer(taken)(call, _nowhere)
 
 
-class Shop:
+class DrainRig:
     """The template's tables and functions, with orders that nobody has heard of yet."""
 
     def __init__(self, stack: Stack, clock: Clock, network: _Network) -> None:
@@ -209,7 +209,7 @@ class Shop:
 
 
 @contextmanager
-def open_shop() -> Iterator[Shop]:
+def drain_rig() -> Iterator[DrainRig]:
     """A shop on a MiniStack of its own, for as long as the context lasts."""
     network = _Network()
     with (
@@ -221,7 +221,7 @@ def open_shop() -> Iterator[Shop]:
     ):
         # The pace of SES is not what is measured.
         stack = Stack(cache(boto3.Session().client), {"MailsPerSecond": "1000000"})
-        yield Shop(stack, clock, network)
+        yield DrainRig(stack, clock, network)
 
 
 @contextmanager

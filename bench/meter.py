@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from bench import units
-from bench.units import Index, Item
+from bench import capacity_units
+from bench.capacity_units import Index, Item
 from handoff.telemetry import logger
 from support.wire import Call, Deliver
 from support.world import World
@@ -26,7 +26,7 @@ PROVIDER = "SandboxTable"  # the payment provider's ledger: calls to it stand fo
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
+class MeteredCall:
     """One call. Units by table, or by table and index (``OrdersTable/unfinished``), by logical id."""
 
     name: str
@@ -53,10 +53,10 @@ class Metered:
 
 
 @dataclass(slots=True)
-class Road:
+class CallLog:
     """The calls of one or more invocations, in their order, and what was printed meanwhile."""
 
-    calls: list[Metered] = field(default_factory=list)
+    calls: list[MeteredCall] = field(default_factory=list)
     printed: str = ""
 
     @property
@@ -70,7 +70,7 @@ class Road:
         return sum(call.to_provider for call in self.calls)
 
     @property
-    def depth(self) -> int:
+    def sequential_calls(self) -> int:
         """How many calls follow one another: those that did not begin while another was under way."""
         return sum(not call.concurrent for call in self.calls)
 
@@ -89,14 +89,14 @@ class Road:
         """What CloudWatch Logs takes in of what was printed."""
         return sum(len(line.encode()) + LOG_OVERHEAD for line in self.printed.splitlines() if line)
 
-    def as_json(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """It, for the results."""
         return {
             "aws_calls": self.aws_calls,
             "provider_calls": self.provider_calls,
-            "depth": self.depth,
+            "sequential_calls": self.sequential_calls,
             "operations": dict(Counter("provider" if call.to_provider else call.name for call in self.calls)),
-            "way": [call.text for call in self.calls],
+            "sequence": [call.text for call in self.calls],
             "events": sum(call.entries for call in self.calls),
             "write_units": self.write_units,
             "read_units": self.read_units,
@@ -112,23 +112,23 @@ class Meter:
         self._names = {world.table(name): name for name in _TABLES}
         self._described = {table: _describe(world, table) for table in self._names}
         self._under_way = 0
-        self._road = Road()
+        self._log = CallLog()
         world.wire.always("*", self._metered)
 
     @contextmanager
-    def road(self) -> Iterator[Road]:
+    def record(self) -> Iterator[CallLog]:
         """What goes over the wire, and onto the standard output, inside the block."""
-        self._road = road = Road()
+        self._log = log = CallLog()
         output = StringIO()
         streams = [(handler, handler.setStream(output)) for handler in logger.handlers]  # type: ignore[attr-defined]
         try:
             with redirect_stdout(output):
-                yield road
+                yield log
         finally:
             for handler, stream in streams:
                 handler.setStream(stream)  # type: ignore[attr-defined]
-            self._road = Road()
-            road.printed = output.getvalue()
+            self._log = CallLog()
+            log.printed = output.getvalue()
 
     def _metered(self, call: Call, deliver: Deliver) -> AWSResponse:
         keys = list(self._written(call))
@@ -141,8 +141,8 @@ class Meter:
             self._under_way -= 1
             self._world.clock.forward(_CALL_SECONDS)
         after = [self._read(table, key) for table, key in keys]
-        self._road.calls.append(
-            Metered(
+        self._log.calls.append(
+            MeteredCall(
                 name=call.name,
                 tables=tuple(sorted(self._names[table] for table in call.tables)),
                 entries=len(call.request.get("Entries", ())),
@@ -178,7 +178,7 @@ class Meter:
         found: Counter[str] = Counter()
         for (table, _), old, new in zip(keys, before, after, strict=True):
             name = self._names[table]
-            found[name] += units.write_units(old, new, transaction=transaction)
+            found[name] += capacity_units.write_units(old, new, transaction=transaction)
             for index in self._described[table][1].values():
                 found[f"{name}/{index.name}"] += index.write_units(old, new)
         return {name: float(count) for name, count in found.items() if count}
@@ -186,13 +186,15 @@ class Meter:
     def _read_units(self, call: Call, answer: Mapping[str, Any]) -> dict[str, float]:
         request = call.request
         if call.name == "dynamodb.GetItem":
-            size = units.item_size(answer.get("Item"))
+            size = capacity_units.item_size(answer.get("Item"))
             consistent = request.get("ConsistentRead", False)
-            return {self._names[request["TableName"]]: units.read_units(size, consistent=consistent)}
+            return {self._names[request["TableName"]]: capacity_units.read_units(size, consistent=consistent)}
         if call.name == "dynamodb.BatchGetItem":
             return {
                 self._names[table]: sum(
-                    units.read_units(units.item_size(item), consistent=wanted.get("ConsistentRead", False))
+                    capacity_units.read_units(
+                        capacity_units.item_size(item), consistent=wanted.get("ConsistentRead", False)
+                    )
                     for item in _padded(answer["Responses"].get(table, []), len(wanted["Keys"]))
                 )
                 for table, wanted in request["RequestItems"].items()
@@ -201,9 +203,9 @@ class Meter:
             table = request["TableName"]
             index = self._described[table][1].get(request.get("IndexName", ""))
             items = [index.entry(item) if index else item for item in answer["Items"]]
-            size = sum(map(units.item_size, items))
+            size = sum(map(capacity_units.item_size, items))
             name = self._names[table] + (f"/{index.name}" if index else "")
-            return {name: units.read_units(size, consistent=request.get("ConsistentRead", False))}
+            return {name: capacity_units.read_units(size, consistent=request.get("ConsistentRead", False))}
         return {}
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT, Shop, fresh_world
-from bench.meter import Road
+from bench.meter import CallLog
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
 from support import template
 
 LINES = 3  # of the order that is priced
@@ -17,13 +17,13 @@ ASSUMED: dict[str, Any] = tomllib.loads((Path(__file__).parent / "assumptions.to
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Invocation:
     """One invocation, as it was measured, for ``batch`` messages of as many orders (of a request: 1)."""
 
     name: str
     function: str
     batch: int
-    road: Mapping[str, Any]
+    counts: Mapping[str, Any]
 
     @property
     def share(self) -> float:
@@ -33,11 +33,11 @@ class Step:
     @property
     def milliseconds(self) -> float:
         """How long it takes, by the assumed latencies: one call after the other, and the function's own work."""
-        return duration_ms(self.road["operations"], self.batch)
+        return duration_ms(self.counts["operations"], self.batch)
 
     def units(self, kind: str) -> float:
         """Read or write units of all tables and indexes (``write_units``, ``read_units``)."""
-        return float(sum(self.road[kind].values()))
+        return float(sum(self.counts[kind].values()))
 
 
 def duration_ms(operations: Mapping[str, int], batch: int, assumed: Mapping[str, Any] = ASSUMED) -> float:
@@ -54,15 +54,15 @@ def memory_gb(function: str) -> float:
 def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, Any]:
     """Send orders through Handoff and through the chain, and meter each invocation; JSON-able."""
     with fresh_world() as world:
-        shop = Shop(world)
+        shop = MeteredShop(world)
         progress("one order through Handoff")
         request, _ = shop.new_order(lines)
         printed = [request]
         steps = {"request": _json(ORDERS, request)}
         for name, function in _ORDER_BY_ORDER.items():
-            road = shop.deliver(function)
-            printed.append(road)
-            steps[name] = _json(function, road)
+            log = shop.deliver(function)
+            printed.append(log)
+            steps[name] = _json(function, log)
         shop.drain()
         progress("a batch of analytics")
         batch = ASSUMED["batches"][ANALYTICS]
@@ -83,9 +83,12 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
         }
 
 
-def steps_of(profile: Mapping[str, Any]) -> dict[str, Step]:
+def invocations_of(profile: Mapping[str, Any]) -> dict[str, Invocation]:
     """The measured invocations of one order, by name."""
-    return {name: Step(name, step["function"], step["batch"], step["road"]) for name, step in profile["steps"].items()}
+    return {
+        name: Invocation(name, step["function"], step["batch"], step["counts"])
+        for name, step in profile["steps"].items()
+    }
 
 
 # In the order in which one order's events arrive; analytics is measured with a whole batch, below.
@@ -106,14 +109,14 @@ _FRAME = {
 }
 
 
-def _json(function: str, road: Road, batch: int = 1) -> dict[str, Any]:
-    return {"function": function, "batch": batch, "road": road.as_json()}
+def _json(function: str, log: CallLog, batch: int = 1) -> dict[str, Any]:
+    return {"function": function, "batch": batch, "counts": log.counts()}
 
 
-def _metrics(roads: Iterable[Road]) -> int:
+def _metrics(logs: Iterable[CallLog]) -> int:
     """How many metrics were printed: CloudWatch counts each name with each combination of dimensions."""
     found = set()
-    for line in "".join(road.printed for road in roads).splitlines():
+    for line in "".join(log.printed for log in logs).splitlines():
         document = json.loads(line)
         for directive in document.get("_aws", {}).get("CloudWatchMetrics", []):
             dimensions = tuple(sorted((name, document[name]) for names in directive["Dimensions"] for name in names))

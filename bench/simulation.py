@@ -67,7 +67,7 @@ class Outcome:
         return self.refused / sent if sent else 0.0
 
 
-class _Shop:
+class _Simulation:
     def __init__(self, scenario: Scenario) -> None:
         self.outcome = Outcome()
         self._scenario = scenario
@@ -131,9 +131,9 @@ class _Shop:
 
 def simulate(scenario: Scenario) -> Outcome:
     """Run a scenario; the same one gives the same outcome."""
-    shop = _Shop(scenario)
-    shop.run()
-    return shop.outcome
+    simulation = _Simulation(scenario)
+    simulation.run()
+    return simulation.outcome
 
 
 def most_users(served: Callable[[int], bool], limit: int) -> int:

@@ -17,7 +17,7 @@ from botocore.client import BaseClient
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
-from bench.drain import FUNCTIONS, Shop, events_of, open_shop
+from bench.drain import FUNCTIONS, DrainRig, drain_rig, events_of
 from bench.tables import table
 
 _ROUNDS, _ORDERS = 5, 100
@@ -35,9 +35,9 @@ _DOORS: dict[str, tuple[type, tuple[str, ...]]] = {
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Send orders through all functions, in batches as the template has them, and see where their time goes."""
     orders = _ORDERS // 10 if quick else _ORDERS
-    with open_shop() as shop:
+    with drain_rig() as rig:
         progress("warming up")
-        _round(shop, Stopwatch(), 0, orders)
+        _round(rig, Stopwatch(), 0, orders)
         process = psutil.Process()
         held = process.memory_info().rss
         rounds = []
@@ -45,30 +45,30 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
             progress(f"round {n} of {_ROUNDS}")
             watch = Stopwatch()
             with watch.everywhere():
-                _round(shop, watch, n, orders)
+                _round(rig, watch, n, orders)
             rounds.append({name: dict(spent) for name, spent in watch.spent.items()})
         grown = process.memory_info().rss - held
-    return {"orders": orders, "rounds": rounds, "batches": _batches(shop), "grown": grown / 2**20}
+    return {"orders": orders, "rounds": rounds, "batches": _batches(rig), "grown": grown / 2**20}
 
 
-def _round(shop: Shop, watch: "Stopwatch", n: int, orders: int) -> None:
+def _round(rig: DrainRig, watch: "Stopwatch", n: int, orders: int) -> None:
     """So many orders, from their requests to the last of their events."""
-    shop.place(f"warm-{n}")
-    with watch.handler(shop, "orders", "OrdersFunction"):
-        placed = [shop.place(f"order-{n}-{k}") for k in range(orders)]
-    batches = _batches(shop)
+    rig.place(f"warm-{n}")
+    with watch.handler(rig, "orders", "OrdersFunction"):
+        placed = [rig.place(f"order-{n}-{k}") for k in range(orders)]
+    batches = _batches(rig)
     events = {
         "emails": [*events_of("order_placed", placed, 1), *events_of("shipment_prepared", placed, 2)],
         "analytics": events_of("order_placed", placed, 1),
         "fulfillment": [*events_of("order_placed", placed, 1), *events_of("shipment_prepared", placed, 2)],
     }
     for consumer in ("analytics", "fulfillment", "emails"):  # an order is prepared before its customer is told so
-        with watch.handler(shop, consumer, FUNCTIONS[consumer]):
-            shop.drain(consumer, events[consumer], batches[consumer])
+        with watch.handler(rig, consumer, FUNCTIONS[consumer]):
+            rig.drain(consumer, events[consumer], batches[consumer])
 
 
-def _batches(shop: Shop) -> dict[str, int]:
-    sizes = {queue.function: queue.batch_size for queue in shop.stack.queues()}
+def _batches(rig: DrainRig) -> dict[str, int]:
+    sizes = {queue.function: queue.batch_size for queue in rig.stack.queues()}
     return {consumer: sizes[function] for consumer, function in FUNCTIONS.items()}
 
 
@@ -82,9 +82,9 @@ class Stopwatch:
         self._since = 0.0
 
     @contextmanager
-    def handler(self, shop: Shop, name: str, function: str) -> Iterator[None]:
+    def handler(self, rig: DrainRig, name: str, function: str) -> Iterator[None]:
         """Meanwhile, what this function's handler does is charged to it."""
-        module = shop.functions.module(function)
+        module = rig.functions.module(function)
         self._function = name
         with patch.object(module, "handler", self._charged(OWN, module.handler)):
             yield

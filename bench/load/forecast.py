@@ -5,8 +5,8 @@ from functools import cache
 from statistics import quantiles
 from typing import Any
 
-from bench.load.days import MAIL, NORMAL, SLOW, Day
 from bench.load.measuring import THINK
+from bench.load.network_conditions import MAIL, NORMAL, SLOW, NetworkConditions
 from bench.load.users import PLACED
 from bench.simulation import Consumer, Scenario, most_users, simulate
 from support import template
@@ -47,7 +47,7 @@ def forecast(measured: Mapping[str, Any]) -> dict[str, Any]:
 Parts = tuple[Sequence[float], tuple[Consumer, ...]]
 
 
-def _parts(measured: Mapping[str, Any], wiring: str, day: Day) -> Parts:
+def _parts(measured: Mapping[str, Any], wiring: str, day: NetworkConditions) -> Parts:
     """What a scenario needs of a wiring: how long one user's orders took, and what its consumers do for an order."""
     alone = measured["runs"][day.name][wiring][0]["answers"][PLACED]
     times = [milliseconds / 1000 for milliseconds in alone]

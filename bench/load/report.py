@@ -6,9 +6,20 @@ from statistics import median
 from typing import Any
 
 from bench.load import plots
-from bench.load.days import ANALYTICS, DOWN, FLAKY, MAIL, NO_BUS, NORMAL, PROVIDER, RESERVE, SLOW, Day
 from bench.load.forecast import AS_CHAIN, BUDGET, LONGEST_P95, MOST_ERRORS, SLOWED, percentiles
 from bench.load.measuring import THINK
+from bench.load.network_conditions import (
+    ANALYTICS,
+    DOWN,
+    FLAKY,
+    MAIL,
+    NO_BUS,
+    NORMAL,
+    PROVIDER,
+    RESERVE,
+    SLOW,
+    NetworkConditions,
+)
 from bench.load.users import PLACED
 from bench.tables import table
 
@@ -66,7 +77,7 @@ def section(results: dict[str, Any], folder: Path) -> str:
 class _Alone:
     """One user's orders, and where their median time has gone, in milliseconds."""
 
-    def __init__(self, measured: Mapping[str, Any], wiring: str, day: Day) -> None:
+    def __init__(self, measured: Mapping[str, Any], wiring: str, day: NetworkConditions) -> None:
         run = measured["runs"][day.name][wiring][0]
         self.times = run["answers"][PLACED]
         self.median = float(median(self.times))
@@ -90,8 +101,9 @@ class _Alone:
 
 def _introduction(measured: Mapping[str, Any]) -> str:
     return f"""\
-The same domain code, wired twice, on one local stack. The **chain** (`bench/chain`) is what Handoff replaces: it
-reserves, authorises, commits, sends the mail and counts the sale within the request. It has Handoff's own clients,
+The same domain code, wired twice, on one local stack. The **chain** (`bench/baseline/request_chain.py`) is what
+Handoff replaces: it reserves, authorizes, commits, sends the mail and
+counts the sale within the request. It has Handoff's own clients,
 time-outs, validation and answers, and does less: no event, no shipment, no capture. The **hybrid** is Handoff as it is
 deployed. For both, the fault proxy delays the payment provider by {PROVIDER} ms, the reserving transaction by
 {RESERVE}, the mail service by {MAIL} (or {SLOW.mail:,}) and the analytics write by {ANALYTICS}; both have a budget of
@@ -119,7 +131,7 @@ def _overhead(alone: Mapping[str, Mapping[str, _Alone]], measured: Mapping[str, 
         (wiring, f"{one.overhead:.0f}", f"{one.processor:.0f}", f"{one.overhead - one.processor:.0f}")
         for wiring, one in alone["normal"].items()
     ]
-    nothing = median(measured["nothing"]["answers"][PLACED])
+    nothing = median(measured["noop"]["answers"][PLACED])
     head = ("", "overhead over the injected delays (ms)", "own code: processor time (ms)", "emulated AWS (ms)")
     return f"""\
 {table(head, rows)}

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT, Shop, fresh_world
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
 
 _TABLES = ("OrdersTable", "ProductsTable", "CustomersTable", "ShipmentsTable", "SalesTable", "IdempotencyTable")
 
@@ -15,14 +15,14 @@ _TABLES = ("OrdersTable", "ProductsTable", "CustomersTable", "ShipmentsTable", "
 def recorded():
     """A day in the shop, in moto: the tables and what they held at its beginning, and each call with its units."""
     with fresh_world() as world:
-        shop = Shop(world)
+        shop = MeteredShop(world)
         client = world.client("dynamodb")
         names = {world.table(name): name for name in (*_TABLES, "SandboxTable")}
         tables = [client.describe_table(TableName=table)["Table"] for table in names]
         held = {table: client.scan(TableName=table)["Items"] for table in names}
         start = len(world.wire.calls)
-        roads = list(_a_day(shop))
-        metered = [call for road in roads for call in road.calls]
+        logs = list(_a_day(shop))
+        metered = [call for log in logs for call in log.calls]
         calls = world.wire.calls[start:]
         assert [call.name for call in calls] == [call.name for call in metered]
         return names, tables, held, list(zip(calls, metered, strict=True))
@@ -37,8 +37,8 @@ def _a_day(shop):
     yield shop.out_of_stock()
     for function in (EMAILS, ANALYTICS, FULFILLMENT, FULFILLMENT, EMAILS):
         yield shop.deliver(function)
-    road, order_id = shop.new_order(10)
-    yield road
+    log, order_id = shop.new_order(10)
+    yield log
     yield shop.look_up(order_id)
     yield shop.list_orders()
     yield shop.cancel(order_id)

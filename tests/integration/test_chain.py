@@ -7,7 +7,7 @@ import sys
 
 from samtranslator.yaml_helper import yaml_parse
 
-from bench.load.stage import gather_chain
+from bench.load.rig import gather_chain
 from dev.local.stack import ROOT
 
 _ANSWER = """
@@ -28,11 +28,11 @@ with mock_aws():
     catalog.load(dynamodb, "ProductsTable", catalog.read(Path(told["catalog"])))
     dynamodb.put_item(TableName="CustomersTable", Item=told["customer"])
     mails.create_email_identity(EmailIdentity="shop@example.com")
-    import chain
+    import request_chain
     context = SimpleNamespace(
         function_name="chain", memory_limit_in_mb="1024", invoked_function_arn="arn", aws_request_id="1"
     )
-    answer = chain.handler(told["event"], context)
+    answer = request_chain.handler(told["event"], context)
     sales = dynamodb.scan(TableName="SalesTable")["Items"]
     sent = boto3.client("ses").get_send_quota()["SentLast24Hours"]
 print(json.dumps({"answer": answer, "sales": sales, "mails": sent}))
@@ -58,7 +58,7 @@ def test_an_order_is_placed_mailed_and_counted(tmp_path):
     }
 
     # WHEN an order comes in
-    path = (tmp_path / "deployed/chain", ROOT / "layers/handoff", ROOT)
+    path = (tmp_path / "deployed/request_chain", ROOT / "layers/handoff", ROOT)
     run = subprocess.run(
         [sys.executable, "-c", _ANSWER],
         cwd=tmp_path,

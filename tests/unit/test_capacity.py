@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 import simpy
 
-from bench import formulas, needs
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
+from bench import capacity_model, formulas
 from bench.profile import ORDERS
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from handoff import aws
 from handoff.clock import Deadline
 from shop.sales import Sale, SalesStore
@@ -182,7 +182,7 @@ FOUND = {  # what one order takes, in round numbers
         name: {
             "function": function,
             "batch": batch,
-            "road": {"operations": calls, "write_units": writes, "read_units": {}},
+            "counts": {"operations": calls, "write_units": writes, "read_units": {}},
         }
         for name, function, batch, calls, writes in [
             ("request", ORDERS, 1, {"provider": 1}, {"OrdersTable": 6, "OrdersTable/unfinished": 2}),
@@ -196,7 +196,7 @@ FOUND = {  # what one order takes, in round numbers
 
 
 def test_a_loads_functions_are_as_busy_as_their_messages_make_them():
-    load = needs.Load(100, FOUND)
+    load = capacity_model.Load(100, FOUND)
 
     assert load.messages == {ORDERS: 100, EMAILS: 200, ANALYTICS: 100, FULFILLMENT: 100}
     assert load.concurrency(ORDERS) == pytest.approx(100 * (0.300 + 0.010 + 0.002))
@@ -206,7 +206,7 @@ def test_a_loads_functions_are_as_busy_as_their_messages_make_them():
 
 @pytest.mark.parametrize("rate", [1, 10, 999, 100_000])
 def test_shards_keep_every_partition_below_its_limit_and_are_no_more_than_it_takes(rate):
-    load, limit = needs.Load(rate, FOUND), 1_000 * 0.7
+    load, limit = capacity_model.Load(rate, FOUND), 1_000 * 0.7
 
     for units, shards in ((rate * 3, load.unfinished_shards), (load.counter_units, load.sales_shards)):
         assert units / shards <= limit
@@ -214,7 +214,7 @@ def test_shards_keep_every_partition_below_its_limit_and_are_no_more_than_it_tak
 
 
 def test_events_are_multiplied_by_the_rules_that_take_them():
-    load = needs.Load(10, FOUND)
+    load = capacity_model.Load(10, FOUND)
 
     assert load.put_events == 20
     assert load.targets == 10 * (4 + 3)  # three consumers and the audit log; no analytics for a shipment
@@ -225,7 +225,7 @@ def test_a_sales_transaction_holds_as_many_sales_as_the_store_puts_into_one():
 
     groups = SalesStore(client=None, table="sales", shards=1).groups(sales)
 
-    assert len(groups) == needs.Load(1, FOUND).sales_transactions
+    assert len(groups) == capacity_model.Load(1, FOUND).sales_transactions
 
 
 def distinct_lines(n):

@@ -7,14 +7,14 @@ import pytest
 
 from bench import costs
 from bench.costs import PRICES, SERVICES
-from bench.profile import ASSUMED, Step, duration_ms
+from bench.profile import ASSUMED, Invocation, duration_ms
 
 WRITES, READS = {"OrdersTable": 4.0, "OrdersTable/byUser": 1.0}, {"OrdersTable": 1.0}
 
 
-def step(name="request", function="OrdersFunction", batch=1, **road):
+def step(name="request", function="OrdersFunction", batch=1, **log):
     empty = {"operations": {}, "events": 0, "write_units": {}, "read_units": {}, "log_bytes": 0}
-    return Step(name, function, batch, empty | road)
+    return Invocation(name, function, batch, empty | log)
 
 
 @pytest.mark.parametrize("name", [name for name in PRICES if isinstance(PRICES[name], dict)])
@@ -75,7 +75,7 @@ def test_calls_one_after_the_other_add_up():
 
 
 def test_what_idle_queues_cost_is_their_pollers():
-    idle = {"function": "SweeperFunction", "road": step().road}
+    idle = {"function": "SweeperFunction", "counts": step().counts}
 
     fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
 

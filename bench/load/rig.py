@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.load.days import Day
+from bench.load.network_conditions import NetworkConditions
 from dev.faults.proxy import CONTROL, routes
 from dev.local.stack import ROOT, LocalStack, running
 from handoff import aws
@@ -29,14 +29,14 @@ BUDGET = 50
 ACCOUNTS = 50
 _PRODUCTS = 200  # so many that users rarely want the same one at once
 _STOCK = 1_000_000
-_CHAIN = Path(__file__).resolve().parent.parent / "chain"
+_BASELINE = Path(__file__).resolve().parent.parent / "baseline"
 _CHAIN_API_ID = "0c4a1900"
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Stage:
+class LoadRig:
     """What is running, and who may order."""
 
     handoff: Deployment
@@ -45,7 +45,7 @@ class Stage:
     skus: list[str]
     proxy_url: str
 
-    def set_day(self, day: Day) -> None:
+    def set_conditions(self, day: NetworkConditions) -> None:
         """From now on the network is as on this day."""
         httpx.delete(self.proxy_url + CONTROL, trust_env=False).raise_for_status()
         for rule in day.rules:
@@ -57,7 +57,7 @@ class Stage:
         return {
             "hybrid": f"{self.handoff.api_url}/orders",
             "chain": f"{self.chain.api_url}/orders",
-            "nothing": f"{self.chain.api_url}/nothing",
+            "noop": f"{self.chain.api_url}/noop",
         }[wiring]
 
     def waiting(self) -> dict[str, int]:
@@ -74,14 +74,14 @@ class Stage:
         deployment, logical_id = {
             "hybrid": (self.handoff, "OrdersFunction"),
             "chain": (self.chain, "ChainFunction"),
-            "nothing": (self.chain, "NothingFunction"),
+            "noop": (self.chain, "NoopFunction"),
         }[wiring]
         return sum(_processor_seconds(process) for process in _workers(deployment.resource(logical_id)))
 
 
 @contextlib.contextmanager
-def staged(progress: Progress) -> Iterator[Stage]:
-    """A stage for as long as the context lasts."""
+def load_rig(progress: Progress) -> Iterator[LoadRig]:
+    """Start both wirings; stop them when the context ends."""
     port = _free_port()
     with _proxy(f"http://127.0.0.1:{port}") as proxy_url:
         # Workers are kept: neither wiring pays for cold starts while it is measured.
@@ -94,7 +94,7 @@ def staged(progress: Progress) -> Iterator[Stage]:
             chain = _deploy_chain(stack, handoff)
             progress("customers and products")
             tokens = [_customer(n, handoff, chain) for n in range(ACCOUNTS)]
-            yield Stage(handoff, chain, tokens, _load_products(handoff, chain), proxy_url)
+            yield LoadRig(handoff, chain, tokens, _load_products(handoff, chain), proxy_url)
 
 
 @contextlib.contextmanager
@@ -110,13 +110,13 @@ def _proxy(upstream: str) -> Iterator[str]:
 
 def gather_chain(folder: Path) -> None:
     """Put the chain's template and code into a folder: what Handoff's functions have, beside their own handlers."""
-    shutil.copytree(ROOT / "functions/orders", folder / "chain")
-    (folder / "nothing").mkdir()
+    shutil.copytree(ROOT / "functions/orders", folder / "request_chain")
+    (folder / "noop").mkdir()
     for source, to in (
-        (ROOT / "functions/emails/mails.py", "chain"),
-        (_CHAIN / "chain.py", "chain"),
-        (_CHAIN / "nothing.py", "nothing"),
-        (_CHAIN / "template.yaml", ""),
+        (ROOT / "functions/emails/mails.py", "request_chain"),
+        (_BASELINE / "request_chain.py", "request_chain"),
+        (_BASELINE / "noop.py", "noop"),
+        (_BASELINE / "template.yaml", ""),
     ):
         shutil.copy(source, folder / to)
 

@@ -1,4 +1,4 @@
-"""What customers, consumers and the sweeper do, step by step, in a `World`: one road for each invocation."""
+"""What customers, consumers and the sweeper do, step by step, in a `World`: one `CallLog` for each invocation."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bench import environment  # noqa: F401
-from bench.meter import Meter, Road
+from bench.meter import CallLog, Meter
 from shop.mail_tags import tag_of
 from support import api, wire
 from support.clock import standing
@@ -30,7 +30,7 @@ def fresh_world() -> Iterator[World]:
         yield World(stack, clock)
 
 
-class Shop:
+class MeteredShop:
     """A shop with fifty products, one customer, and functions that are warm."""
 
     def __init__(self, world: World) -> None:
@@ -51,38 +51,38 @@ class Shop:
 
     # --- what a customer does -----------------------------------------------------------------------------------------
 
-    def new_order(self, lines: int = 1, *, key: str | None = None, token: str = "tok_approve") -> tuple[Road, str]:  # noqa: S107
+    def new_order(self, lines: int = 1, *, key: str | None = None, token: str = "tok_approve") -> tuple[CallLog, str]:  # noqa: S107
         """Place an order; returns its id as well."""
-        with self.meter.road() as road:
+        with self.meter.record() as log:
             answer = self.api.place(basket(lines, token), key=key or self._key())
-        return road, answer.json.get("orderId", "")
+        return log, answer.json.get("orderId", "")
 
-    def out_of_stock(self) -> Road:
+    def out_of_stock(self) -> CallLog:
         """Want what is gone."""
-        with self.meter.road() as road:
+        with self.meter.record() as log:
             answer = self.api.place(body(("GONE", 1)), key=self._key())
         assert answer.status == 409  # noqa: S101
-        return road
+        return log
 
-    def cancel(self, order_id: str) -> Road:
+    def cancel(self, order_id: str) -> CallLog:
         """Cancel an order."""
-        return self._road(lambda: self.api.cancel(order_id))
+        return self._record(lambda: self.api.cancel(order_id))
 
-    def look_up(self, order_id: str) -> Road:
+    def look_up(self, order_id: str) -> CallLog:
         """Read one order."""
-        return self._road(lambda: self.api.get(f"/orders/{order_id}"))
+        return self._record(lambda: self.api.get(f"/orders/{order_id}"))
 
-    def list_orders(self) -> Road:
+    def list_orders(self) -> CallLog:
         """Read the first page of one's orders."""
-        return self._road(lambda: self.api.get("/orders"))
+        return self._record(lambda: self.api.get("/orders"))
 
     # --- what happens behind the queues -------------------------------------------------------------------------------
 
-    def deliver(self, function: str) -> Road:
+    def deliver(self, function: str) -> CallLog:
         """Hand one batch of what waits to a consumer."""
-        return self._road(lambda: self.world.queues.deliver(function))
+        return self._record(lambda: self.world.queues.deliver(function))
 
-    def bounce(self) -> Road:
+    def bounce(self) -> CallLog:
         """Have SES report that a mail came back, and feedback mark the address."""
         mail = {"tags": {"user": [tag_of("ada")], "ses:operation": ["SendEmail"]}}
         bounce = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ada@example.com"}]}
@@ -96,9 +96,9 @@ class Shop:
         self.world.queues.send(FEEDBACK, json.dumps(report))
         return self.deliver(FEEDBACK)
 
-    def sweep(self) -> Road:
+    def sweep(self) -> CallLog:
         """One run of the sweeper."""
-        return self._road(self.world.sweep)
+        return self._record(self.world.sweep)
 
     def leave_unpublished(self, orders: int) -> None:
         """Place orders while the bus is dead, and let their events come due."""
@@ -112,17 +112,17 @@ class Shop:
 
     def drain(self) -> None:
         """Deliver everything that waits."""
-        self._road(self.world.queues.until_quiet)
+        self._record(self.world.queues.until_quiet)
 
     # --- the chain ----------------------------------------------------------------------------------------------------
 
-    def chain_order(self, lines: int) -> Road:
+    def chain_order(self, lines: int) -> CallLog:
         """Place an order with the chain that Handoff replaces; warm, as Handoff's functions are."""
         with patch.dict(os.environ, self._chains_environment()):
-            with self.meter.road():
-                chain = _module("chain", Path(__file__).parent / "chain/chain.py")
-            self._road(lambda: self._chain(chain, 1))  # warms it up
-            return self._road(lambda: self._chain(chain, lines))
+            with self.meter.record():
+                chain = _module("request_chain", Path(__file__).parent / "baseline/request_chain.py")
+            self._record(lambda: self._chain(chain, 1))  # warms it up
+            return self._record(lambda: self._chain(chain, lines))
 
     def _chain(self, chain: Any, lines: int) -> None:
         headers = {"Content-Type": "application/json", "Idempotency-Key": self._key()}
@@ -139,10 +139,10 @@ class Shop:
             told |= self.world.stack.environment(function)
         return {**told, "AWS_LAMBDA_FUNCTION_NAME": CHAIN}
 
-    def _road(self, do: Callable[[], object]) -> Road:
-        with self.meter.road() as road:
+    def _record(self, do: Callable[[], object]) -> CallLog:
+        with self.meter.record() as log:
             do()
-        return road
+        return log
 
     def _key(self) -> str:
         self._keys += 1

@@ -16,7 +16,7 @@ _SALES = {"call": "dynamodb.TransactWriteItems", "table": "*SalesTable*"}
 
 
 @dataclass(frozen=True)
-class Day:
+class NetworkConditions:
     """A day's rules. Of those that fit a call, the first decides."""
 
     name: str
@@ -54,10 +54,12 @@ def _failing_sales(share: float) -> Rule:
     return Rule(**_SALES, share=share, delay=ANALYTICS, refuse="InternalServerError", status=500)
 
 
-NORMAL = Day("normal", "A normal day")
-SLOW = Day("slow", "E-mail takes 3 s", mail=SLOW_MAIL)
-FLAKY = Day("flaky", "E-mail and analytics fail 6 % of the time", (_failing_mail(0.06), _failing_sales(0.06)))
-DOWN = Day(
+NORMAL = NetworkConditions("normal", "A normal day")
+SLOW = NetworkConditions("slow", "E-mail takes 3 s", mail=SLOW_MAIL)
+FLAKY = NetworkConditions(
+    "flaky", "E-mail and analytics fail 6 % of the time", (_failing_mail(0.06), _failing_sales(0.06))
+)
+DOWN = NetworkConditions(
     "down",
     "E-mail, analytics and fulfillment are down",
     (
@@ -66,6 +68,6 @@ DOWN = Day(
         Rule(table="*ShipmentsTable*", refuse="InternalServerError", status=500),
     ),
 )
-NO_BUS = Day(
+NO_BUS = NetworkConditions(
     "no_bus", "The bus refuses events", (Rule(call="eventbridge.PutEvents", refuse="InternalException", status=500),)
 )

@@ -1,10 +1,10 @@
-"""The road's length: how many calls each invocation makes, one after the other. A call more and one of these is red."""
+"""Call counts: how many calls each invocation makes, one after the other. A call more and one of these is red."""
 
 from collections import Counter
 
 import pytest
 
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT, Shop
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop
 from handoff.unfinished import INDEX
 
 PROVIDER = "provider"
@@ -19,19 +19,19 @@ WAY_OF_A_MAIL = [GET, GET, PUT, SEND_MAIL, UPDATE]
 @pytest.fixture
 def shop(world):
     """A shop whose functions are warm, and meters on all that they call."""
-    return Shop(world)
+    return MeteredShop(world)
 
 
-def way(road):
-    return [PROVIDER if call.to_provider else call.name for call in road.calls]
+def way(log):
+    return [PROVIDER if call.to_provider else call.name for call in log.calls]
 
 
 @pytest.mark.parametrize("lines", [1, 3, 50])
 def test_a_new_order_takes_four_calls_to_aws_and_one_to_the_provider(shop, lines):
-    road, _ = shop.new_order(lines)
+    log, _ = shop.new_order(lines)
 
-    assert way(road) == WAY_OF_A_NEW_ORDER
-    assert (road.aws_calls, road.provider_calls, road.depth) == (4, 1, 5)
+    assert way(log) == WAY_OF_A_NEW_ORDER
+    assert (log.aws_calls, log.provider_calls, log.sequential_calls) == (4, 1, 5)
 
 
 def test_a_repeat_takes_one_call(shop):
@@ -45,12 +45,12 @@ def test_a_repeat_takes_one_call(shop):
 
 @pytest.mark.parametrize("lines", [1, 3, 50])
 def test_an_order_writes_its_index_entries_twice_and_its_products_once(shop, lines):
-    road, _ = shop.new_order(lines)
+    log, _ = shop.new_order(lines)
 
-    assert road.write_units[f"OrdersTable/{INDEX}"] == 2  # put by the first write, taken out by the last
-    assert road.write_units["OrdersTable/byUser"] == 1
-    assert road.write_units["ProductsTable"] == 2 * lines  # one unit each, and twice in a transaction
-    assert road.read_units == {}
+    assert log.write_units[f"OrdersTable/{INDEX}"] == 2  # put by the first write, taken out by the last
+    assert log.write_units["OrdersTable/byUser"] == 1
+    assert log.write_units["ProductsTable"] == 2 * lines  # one unit each, and twice in a transaction
+    assert log.read_units == {}
 
 
 def test_orders_that_come_to_nothing(shop):

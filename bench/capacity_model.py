@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import costs, formulas
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT
-from bench.profile import ASSUMED, ORDERS, duration_ms, steps_of
+from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from shop.sales import MOST_ITEMS
 from shop.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
 from support import template
@@ -37,13 +37,13 @@ class Load:
     @cached_property
     def batch_seconds(self) -> dict[str, float]:
         """How long each function takes for a request, or for a whole batch of its queue."""
-        steps = steps_of(self.found)
+        steps = invocations_of(self.found)
         seconds = {ORDERS: steps["request"].milliseconds / 1000}
         for function in (EMAILS, FULFILLMENT):
             of = [step for step in steps.values() if step.function == function]
             each = sum(step.milliseconds - ASSUMED["own_ms"]["invocation"] for step in of) / len(of)
             seconds[function] = (ASSUMED["own_ms"]["invocation"] + each * batch_size(function)) / 1000
-        calls = Counter(steps["analytics: order_placed"].road["operations"])
+        calls = Counter(steps["analytics: order_placed"].counts["operations"])
         calls["dynamodb.TransactWriteItems"] = self.sales_transactions
         seconds[ANALYTICS] = duration_ms(calls, batch_size(ANALYTICS)) / 1000
         return seconds
@@ -52,7 +52,7 @@ class Load:
     def messages(self) -> dict[str, float]:
         """What each function gets a second: requests, or messages of its queue."""
         found: Counter[str] = Counter()
-        for step in steps_of(self.found).values():
+        for step in invocations_of(self.found).values():
             found[step.function] += self.rate  # type: ignore[assignment]
         return dict(found)
 
@@ -72,8 +72,8 @@ class Load:
     def write_units(self) -> dict[str, float]:
         """Write units a second by table and index; of the sales, those of a catalog without favourites."""
         found: Counter[str] = Counter()
-        for step in steps_of(self.found).values():
-            for where, units in step.road["write_units"].items():
+        for step in invocations_of(self.found).values():
+            for where, units in step.counts["write_units"].items():
                 found[where] += units * step.share * self.rate
         found["SalesTable"] = self.rate * 2 + self.counter_units  # type: ignore[assignment]
         return dict(found)
@@ -82,8 +82,8 @@ class Load:
     def read_units(self) -> dict[str, float]:
         """Read units a second by table and index."""
         found: Counter[str] = Counter()
-        for step in steps_of(self.found).values():
-            for where, units in step.road["read_units"].items():
+        for step in invocations_of(self.found).values():
+            for where, units in step.counts["read_units"].items():
                 found[where] += units * step.share * self.rate
         return dict(found)
 

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from bench.flows import ANALYTICS, Shop, fresh_world
-from bench.meter import Road
+from bench.meter import CallLog
+from bench.scenarios import ANALYTICS, MeteredShop, fresh_world
 from bench.tables import table
 
 _LINES = (1, 2, 5, 10, 20, 30, 40, 50)
@@ -24,7 +24,7 @@ Point = dict[str, float]
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Count calls and capacity units at several sizes of each."""
     with fresh_world() as world:
-        shop = Shop(world)
+        shop = MeteredShop(world)
         progress("lines")
         lines = [{"size": size, **_of(shop.new_order(size)[0])} for size in _LINES]
         shop.drain()
@@ -37,29 +37,29 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     return {"lines": lines, "batches": batches, "backlog": backlog, "history": history}
 
 
-def _of(road: Road, messages: int = 1) -> Point:
+def _of(log: CallLog, messages: int = 1) -> Point:
     return {
-        "calls": (road.aws_calls + road.provider_calls) / messages,
-        "writes": sum(road.write_units.values()) / messages,
-        "reads": sum(road.read_units.values()) / messages,
-        "log_bytes": road.log_bytes / messages,
+        "calls": (log.aws_calls + log.provider_calls) / messages,
+        "writes": sum(log.write_units.values()) / messages,
+        "reads": sum(log.read_units.values()) / messages,
+        "log_bytes": log.log_bytes / messages,
     }
 
 
-def _batch(shop: Shop, size: int) -> Point:
+def _batch(shop: MeteredShop, size: int) -> Point:
     for _ in range(size):
         shop.new_order(_BATCH_LINES)
     return {"size": size, **_of(shop.deliver(ANALYTICS), size)}
 
 
-def _backlog(shop: Shop, size: int) -> Point:
+def _backlog(shop: MeteredShop, size: int) -> Point:
     idle = shop.sweep()
     shop.leave_unpublished(size)
     swept = shop.sweep()
     return {"size": size, **_of(swept, size), "beyond_idle": (swept.aws_calls - idle.aws_calls) / size}
 
 
-def _history(shop: Shop, size: int) -> Point:
+def _history(shop: MeteredShop, size: int) -> Point:
     """Reading, for a customer who has ordered so often before; the old orders are put into the table as they are."""
     _, order_id = shop.new_order()
     order = shop.world.order(order_id)
@@ -72,8 +72,8 @@ def _history(shop: Shop, size: int) -> Point:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md; draws growth.png."""
-    _draw(results, folder / "growth.png")
+    """The section of docs/benchmarks.md; draws scaling.png."""
+    _draw(results, folder / "scaling.png")
     rows = [
         _row("a new order", "lines of the order", "calls", results["lines"]),
         _row("a new order", "lines of the order", "writes", results["lines"]),
@@ -99,7 +99,7 @@ The same flows at several sizes, counted as above; the orders of a batch are for
 
 {table}
 
-![Growth](benchmarks/growth.png)
+![Growth](benchmarks/scaling.png)
 
 An order's lines are its only dear dimension, and they are bounded: at most 50, so that cancelling one fits a
 transaction. Calls, and with them the time that a customer waits, do not grow at all. History costs nothing, because

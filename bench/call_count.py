@@ -1,11 +1,11 @@
-"""The road's length: which calls each function makes, how many follow one another, and what they take of DynamoDB."""
+"""Call counts: which calls each function makes, how many follow one another, and what they take of DynamoDB."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.flows import ANALYTICS, EMAILS, FULFILLMENT, Shop, fresh_world
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
 from bench.tables import table
 
 LINES = (1, 3, 10, 50)
@@ -18,16 +18,16 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Run every flow once in moto and count what went over the wire."""
     with fresh_world() as world:
         steps: dict[str, Any] = {}
-        shop = Shop(world)
+        shop = MeteredShop(world)
         progress("requests")
         for lines in LINES:
-            steps[f"new order, {lines} {'line' if lines == 1 else 'lines'}"] = shop.new_order(lines)[0].as_json()
+            steps[f"new order, {lines} {'line' if lines == 1 else 'lines'}"] = shop.new_order(lines)[0].counts()
         _, order_id = shop.new_order(USUAL_LINES, key="again")
-        steps["repeat"] = shop.new_order(USUAL_LINES, key="again")[0].as_json()
-        steps["declined"] = shop.new_order(USUAL_LINES, token="tok_decline")[0].as_json()  # noqa: S106
-        steps["out of stock"] = shop.out_of_stock().as_json()
-        steps["look up"] = shop.look_up(order_id).as_json()
-        steps["list"] = shop.list_orders().as_json()
+        steps["repeat"] = shop.new_order(USUAL_LINES, key="again")[0].counts()
+        steps["declined"] = shop.new_order(USUAL_LINES, token="tok_decline")[0].counts()  # noqa: S106
+        steps["out of stock"] = shop.out_of_stock().counts()
+        steps["look up"] = shop.look_up(order_id).counts()
+        steps["list"] = shop.list_orders().counts()
         progress("consumers")
         shop.drain()
         steps |= _consumers(shop)
@@ -35,17 +35,17 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
         for batch in BATCHES[:2] if quick else BATCHES:
             for _ in range(batch):
                 shop.new_order(USUAL_LINES)
-            steps[f"analytics: a batch of {batch}"] = shop.deliver(ANALYTICS).as_json() | {"batch": batch}
-        steps["feedback: bounce"] = shop.bounce().as_json()
+            steps[f"analytics: a batch of {batch}"] = shop.deliver(ANALYTICS).counts() | {"batch": batch}
+        steps["feedback: bounce"] = shop.bounce().counts()
         progress("sweeper")
-        steps["sweeper: idle"] = shop.sweep().as_json()
+        steps["sweeper: idle"] = shop.sweep().counts()
         shop.leave_unpublished(10 if quick else _BACKLOG)
-        steps["sweeper: backlog"] = shop.sweep().as_json() | {"batch": 10 if quick else _BACKLOG}
+        steps["sweeper: backlog"] = shop.sweep().counts() | {"batch": 10 if quick else _BACKLOG}
     return {"steps": steps, "lines": USUAL_LINES}
 
 
-def _consumers(shop: Shop) -> dict[str, Any]:
-    """Each consumer's road for each event, one event a batch."""
+def _consumers(shop: MeteredShop) -> dict[str, Any]:
+    """Each consumer's calls for each event, one event a batch."""
     shop.new_order(USUAL_LINES)
     steps = {
         "emails: order_placed": shop.deliver(EMAILS),
@@ -57,13 +57,13 @@ def _consumers(shop: Shop) -> dict[str, Any]:
     _, order_id = shop.new_order(USUAL_LINES)
     steps["cancel"] = shop.cancel(order_id)
     for function in (EMAILS, ANALYTICS, FULFILLMENT):
-        with shop.meter.road():
+        with shop.meter.record():
             records = shop.world.queues.receive(function)
         cancelled = [record for record in records if "order_cancelled" in record["body"]]
-        with shop.meter.road() as road:
+        with shop.meter.record() as log:
             shop.world.queues.hand_over(function, cancelled)
-        steps[f"{function.removesuffix('Function').lower()}: order_cancelled"] = road
-    return {name: road.as_json() for name, road in steps.items()}
+        steps[f"{function.removesuffix('Function').lower()}: order_cancelled"] = log
+    return {name: log.counts() for name, log in steps.items()}
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
@@ -74,7 +74,7 @@ def section(results: Mapping[str, Any], folder: Path) -> str:
             name,
             step["aws_calls"],
             step["provider_calls"],
-            step["depth"],
+            step["sequential_calls"],
             f"{sum(step['write_units'].values()):g}",
             f"{sum(step['read_units'].values()):g}",
         ]
@@ -107,7 +107,7 @@ _WAYS = (
 _UNITS_OF = ("new order, 1 line", "new order, 10 lines", "new order, 50 lines", "fulfillment: order_placed", "cancel")
 
 _TEXT = """\
-## The road's length
+## Call counts
 
 Each flow was run once in moto, with warm functions, and every call was counted where botocore sends it: a retry would
 be a call of its own. Capacity units are reckoned from the items before and after each write by DynamoDB's documented
@@ -118,7 +118,7 @@ out of stock) AWS reports no units; they are counted in full.
 
 {table}
 
-**Gates.** {verdict} The counts are held by [test_road_length.py](../tests/integration/test_road_length.py).
+**Gates.** {verdict} The counts are held by [test_call_count.py](../tests/integration/test_call_count.py).
 
 What is called, in this order:
 
@@ -133,9 +133,9 @@ which makes two units of each of its writes.
 
 def _way(step: Mapping[str, Any]) -> str:
     """The calls in their order, repeated ones together."""
-    counts = Counter(step["way"])
-    if len(step["way"]) <= 6:
-        return " → ".join(step["way"])
+    counts = Counter(step["sequence"])
+    if len(step["sequence"]) <= 6:
+        return " → ".join(step["sequence"])
     return ", ".join(f"{count} x {text}" for text, count in counts.items())
 
 
