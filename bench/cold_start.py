@@ -14,8 +14,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.tables import table
-from build import artefacts
-from build.artefacts import Build, Function
+from build import artifacts
+from build.artifacts import Build, Function
 
 GATE, GOAL = 1.6, 1.4
 _API = "orders"
@@ -87,7 +87,7 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Build the functions, and import all cases in turns, so that a drift of the machine's speed meets them all."""
     with tempfile.TemporaryDirectory() as folder:
         progress("sam build")
-        place = _Place(artefacts.build(Path(folder)), Path(folder))
+        place = _Place(artifacts.build(Path(folder)), Path(folder))
         clients = {name: place.clients(function) for name, function in place.built.functions.items()}
         cases = dict(_cases(place, clients))
         rounds = 2 if quick else _ROUNDS
@@ -109,7 +109,7 @@ class _Place:
     def __init__(self, built: Build, folder: Path) -> None:
         self.built = built
         self.runtime = folder / "runtime"
-        copytree(artefacts.runtime(folder / "links"), self.runtime, ignore=ignore_patterns("__pycache__"))
+        copytree(artifacts.runtime(folder / "links"), self.runtime, ignore=ignore_patterns("__pycache__"))
         self._plain = folder / "plain"
         for layer in ("DependenciesLayer", "HandoffLayer"):
             copytree(built.layer(layer), self._plain / layer, ignore=ignore_patterns("__pycache__"))
@@ -126,13 +126,13 @@ class _Place:
         """The services that a function makes its clients for."""
         code = _ASK_FOR_CLIENTS.format(module=function.folder.name)
         path = (function.folder, *self.layers(), self.runtime)
-        *_, services, _ = Case(code, path, artefacts.lambda_environment(function)).run()
+        *_, services, _ = Case(code, path, artifacts.lambda_environment(function)).run()
         return list(services)
 
 
 def _cases(place: _Place, clients: Mapping[str, list[str]]) -> Iterator[tuple[str, Case]]:
     for name, function in place.built.functions.items():
-        told = artefacts.lambda_environment(function)
+        told = artifacts.lambda_environment(function)
         bare, ours = _CLIENTS.format(services=clients[name]), f"importlib.import_module({name!r})"
         source = place.layers(bytecode=False)
         yield f"{name}: {_BARE}", Case(bare, (place.runtime,), told)

@@ -8,7 +8,7 @@ import boto3
 from handoff import aws, consumer
 from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
-from handoff.consumer import NotYet, PermanentError
+from handoff.errors import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, order_store, settings
 from shop.events import DetailType, Envelope

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 import mails
 from handoff import aws, consumer
 from handoff.clock import now_ms
-from handoff.consumer import NotYet, PermanentError
+from handoff.errors import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, mail_tags, order_store, settings
 from shop.customers import CustomerStore

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from handoff.aggregate import Model
 from handoff.clock import from_iso
-from handoff.consumer import PermanentError
+from handoff.errors import PermanentError
 from handoff.events import Id
 from shop.mail_tags import user_id_of
 

@@ -6,7 +6,7 @@ import boto3
 
 from handoff import aws, bus, consumer
 from handoff.clock import Deadline, now_ms
-from handoff.consumer import NotYet
+from handoff.errors import NotYet
 from handoff.outbox import announce
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, order_store, payments, settings, transitions

@@ -2,20 +2,20 @@ from pathlib import Path
 
 import pytest
 
-from build import artefacts
-from build.artefacts import Build
+from build import artifacts
+from build.artifacts import Build
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """The artefacts, built once."""
-    return artefacts.build(tmp_path_factory.mktemp("sam"))
+    """The artifacts, built once."""
+    return artifacts.build(tmp_path_factory.mktemp("sam"))
 
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the Lambda runtime brings."""
-    return artefacts.runtime(tmp_path_factory.mktemp("runtime") / "python")
+    return artifacts.runtime(tmp_path_factory.mktemp("runtime") / "python")
 
 
 @pytest.fixture(scope="session")

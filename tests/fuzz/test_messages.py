@@ -15,7 +15,7 @@ from dev import samples
 from fuzz.effort import fuzzed, fuzzed_slowly
 from fuzz.shapes import TEXT, bodies
 from handoff import consumer
-from handoff.consumer import PermanentError
+from handoff.errors import PermanentError
 from support.world import World, deployed
 
 EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]

@@ -256,7 +256,7 @@ def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_cal
     shop = Dependencies(
         catalog=SlowCatalog(clock, warm=catalog == "warm"),
         orders=SlowOrders(clock, FOUND[found]),
-        payments=SimpleNamespace(authorise=clock.taking(payments.LONGEST_CALL, ANSWERS[answer])),
+        payments=SimpleNamespace(authorize=clock.taking(payments.LONGEST_CALL, ANSWERS[answer])),
         bus=SimpleNamespace(publish=clock.taking(bus.LONGEST_PUBLISH, [True])),
         currency="EUR",
     )

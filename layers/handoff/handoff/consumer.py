@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from handoff import aws, settings
 from handoff.clock import now_ms
+from handoff.errors import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
 if TYPE_CHECKING:
@@ -51,21 +52,6 @@ class Message(Protocol):
 
 
 M = TypeVar("M", bound=Message)
-
-
-class PermanentError(Exception):
-    """No retry can mend this; the text becomes the dead letter's reason, so it holds no personal data.
-
-    ``after_dead_letter`` runs once the dead letter is sent. Until then the message has to fail again.
-    """
-
-    def __init__(self, reason: str, *, after_dead_letter: Callable[[], object] = lambda: None) -> None:
-        super().__init__(reason)
-        self.after_dead_letter = after_dead_letter
-
-
-class NotYet(Exception):
-    """What the event is about is not to be seen yet; a later try will find it."""
 
 
 class Consumer(Generic[M]):

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from handoff.aggregate import Model, OutboxEntry
 from handoff.clock import from_iso, to_iso
-from handoff.consumer import PermanentError
+from handoff.errors import PermanentError
 from handoff.events import MAX_DETAIL_BYTES, Id, Metadata
 from handoff.ids import event_id
 

@@ -145,7 +145,7 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
     """Import a function's handler where only the standard library and these folders can be imported from."""
     environment = lambda_environment(function)
     request = {"handler": function.handler, "path": [str(folder) for folder in path], "environment": environment}
-    # -I and -S: no environment variables, no site-packages. The bytecode goes elsewhere: the artefacts stay as built.
+    # -I and -S: no environment variables, no site-packages. The bytecode goes elsewhere: the artifacts stay as built.
     command = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={bytecode}", "-c", _IMPORT]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     if done.returncode:

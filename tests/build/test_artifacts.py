@@ -1,4 +1,4 @@
-"""The built artefacts: a missing requirement goes unnoticed on the local stack, and is noticed here."""
+"""The built artifacts: a missing requirement goes unnoticed on the local stack, and is noticed here."""
 
 import ast
 import importlib.util
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from build import artefacts
-from build.artefacts import ROOT, Build, Function, Imported
+from build import artifacts
+from build.artifacts import ROOT, Build, Function, Imported
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024
 LARGEST = 20 * MEGABYTE  # Lambda takes 250 MB; but each cold start has to fetch and read it
 LARGEST_WITH_STRIPE = 50 * MEGABYTE
 ASK_FOR_PAYMENTS = ["orders", "fulfillment", "sweeper"]
+PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "StripeLayer"]
 UNCHECKED = 1  # the flags of bytecode that is taken as it is: https://peps.python.org/pep-0552/
 
@@ -69,7 +70,7 @@ def imported(request: pytest.FixtureRequest, built: Build, runtime: Path, byteco
     """Every function, imported as Lambda does: its folder, its layers, the runtime, and nothing else."""
     function = built.functions[request.param]
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
-    return request.param, artefacts.imported(function, path, bytecode)
+    return request.param, artifacts.imported(function, path, bytecode)
 
 
 def test_all_functions_are_built(built: Build) -> None:
@@ -90,7 +91,8 @@ def test_a_functions_libraries_come_from_its_layers_and_boto3_from_the_runtime(
     imported: tuple[str, Imported], built: Build, runtime: Path
 ) -> None:
     _, outcome = imported
-    assert outcome.file("handoff").is_relative_to(built.layer("HandoffLayer"))
+    for package in PACKAGES:
+        assert outcome.file(package).is_relative_to(built.layer("HandoffLayer"))
     for module in ("pydantic", "pydantic_core", "aws_lambda_powertools", "typing_extensions", "jmespath"):
         assert outcome.file(module).is_relative_to(built.layer("DependenciesLayer"))
     for module in ("boto3", "botocore"):
@@ -110,7 +112,7 @@ def test_a_function_imports_the_third_party_modules_that_it_may_and_no_others(
 def test_stripes_library_is_imported_where_it_is_chosen(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
     function = built.with_stripe(name)
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
-    outcome = artefacts.imported(function, path, bytecode)
+    outcome = artifacts.imported(function, path, bytecode)
     assert outcome.error == ""
     assert outcome.file("stripe").is_relative_to(built.layer("StripeLayer"))
     assert outcome.reached == ()
@@ -124,7 +126,7 @@ def test_a_missing_layer_is_noticed(built: Build, runtime: Path, bytecode: Path,
     del parts[missing]
     # WHEN the function is imported
     function = built.functions["orders"]
-    outcome = artefacts.imported(function, [function.folder, *parts.values()], bytecode)
+    outcome = artifacts.imported(function, [function.folder, *parts.values()], bytecode)
     # THEN nothing of ours stands in for it
     assert outcome.error.startswith("ModuleNotFoundError")
 
@@ -153,22 +155,26 @@ def test_a_layer_holds_bytecode_of_all_its_modules_for_the_python_that_will_run_
         assert header == importlib.util.MAGIC_NUMBER + UNCHECKED.to_bytes(4, "little")
 
 
-def test_a_layer_has_no_bytecode_if_the_python_that_will_run_it_is_not_at_hand(tmp_path: Path) -> None:
-    # WHEN a layer is built for a Python that nobody has
+def test_a_layer_has_no_bytecode_if_its_python_is_not_installed(tmp_path: Path) -> None:
+    # WHEN a layer is built for a Python that does not exist
     makefile = ["make", "-C", ROOT / "layers/handoff", "build-HandoffLayer", f"ARTIFACTS_DIR={tmp_path}"]
-    artefacts.run([*makefile, "PYTHON_VERSION=3.99"], tmp_path, artefacts.clean_environment())
-    # THEN it has its modules, and no bytecode that none could use
-    assert (tmp_path / "python/handoff/model.py").is_file()
+    artifacts.run([*makefile, "PYTHON_VERSION=3.99"], tmp_path, artifacts.clean_environment())
+    # THEN it has its modules, and no bytecode
+    assert all((tmp_path / f"python/{package}/__init__.py").is_file() for package in PACKAGES)
     assert not list(tmp_path.rglob("*.pyc"))
 
 
-def test_the_shared_package_is_built_as_it_is(built: Build) -> None:
-    source = ROOT / "layers/handoff/handoff"
-    there = sources_of(source)
-    package = built.layer("HandoffLayer") / "handoff"
-    assert sources_of(package) == there
-    assert all((package / file).read_bytes() == (source / file).read_bytes() for file in there)
-    assert [file.name for file in built.layer("HandoffLayer").iterdir()] == ["handoff"]
+def test_the_layer_holds_both_packages_and_nothing_else(built: Build) -> None:
+    assert {file.name for file in built.layer("HandoffLayer").iterdir()} == PACKAGES
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_package_is_built_unchanged(built: Build, package: str) -> None:
+    source, copy = ROOT / "layers/handoff" / package, built.layer("HandoffLayer") / package
+    files = sources_of(source)
+    assert len(files) > 10
+    assert sources_of(copy) == files
+    assert all((copy / file).read_bytes() == (source / file).read_bytes() for file in files)
 
 
 def test_a_function_with_its_layers_is_small(built: Build) -> None:
@@ -206,7 +212,7 @@ def test_no_two_functions_have_modules_of_the_same_name_and_none_hides_another(b
     modules = [file.stem for function in built.functions.values() for file in function.folder.glob("*.py")]
     assert len(set(modules)) == len(modules)
     brought = {file.stem for layer in ("DependenciesLayer", "HandoffLayer") for file in built.layer(layer).iterdir()}
-    assert not set(modules) & (sys.stdlib_module_names | brought | {Path(name).stem for name in artefacts.RUNTIME})
+    assert not set(modules) & (sys.stdlib_module_names | brought | {Path(name).stem for name in artifacts.RUNTIME})
 
 
 def test_what_is_deployed_is_what_is_tested() -> None:
@@ -232,7 +238,7 @@ def test_a_layer_is_built_for_the_templates_defaults(layer: str) -> None:
     # GIVEN the defaults of the layer's Makefile and of the template
     makefile = (ROOT / f"layers/{layer}/Makefile").read_text()
     declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
-    parameters = artefacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
+    parameters = artifacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]
     # THEN they name the same Python on the same machine
     assert f"python{declared['PYTHON_VERSION']}" == parameters["Runtime"]["Default"]
@@ -242,7 +248,7 @@ def test_a_layer_is_built_for_the_templates_defaults(layer: str) -> None:
 def test_the_layer_can_be_built_for_production_on_any_machine(tmp_path: Path) -> None:
     # WHEN it is built for the defaults, whatever machine this is
     makefile = ["make", "-C", ROOT / "layers/dependencies", "build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path}"]
-    artefacts.run(makefile, tmp_path, artefacts.clean_environment())
+    artifacts.run(makefile, tmp_path, artifacts.clean_environment())
     # THEN its native code is for them
     (native,) = (tmp_path / "python/pydantic_core").glob("*.so")
     assert native.name == "_pydantic_core.cpython-313-aarch64-linux-gnu.so"
