@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+import http_responses
 import mails
+import order_requests
 import problems
-import requests_in
-import views
 from handoff import aws
 from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+from http_responses import Response
 from shop import order_store, payments, settings
 from shop.catalog import Catalog
 from shop.customers import CustomerStore
@@ -33,7 +34,6 @@ from shop.placing import (
 )
 from shop.sales import SalesStore, sales_of
 from shop.sales_generations import FIRST
-from views import Response
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -59,7 +59,7 @@ _shop = Dependencies(
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
     """Answer ``POST /orders``."""
-    correlation_id = requests_in.correlation_id(event)
+    correlation_id = order_requests.correlation_id(event)
     logger.append_keys(correlation_id=correlation_id)
     response = _answer(event)
     response["headers"]["x-correlation-id"] = correlation_id
@@ -71,9 +71,9 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
 def _answer(event: dict[str, Any]) -> Response:
     try:
         deadline = Deadline(DEADLINE)
-        placement = requests_in.placement(event)
+        placement = order_requests.placement(event)
         logger.append_keys(order_id=placement.order_id)
-        return views.placed(place_order(placement, deadline))
+        return http_responses.placed(place_order(placement, deadline))
     except problems.Problem as problem:
         return problems.answer(problem)
     except RequestError as error:

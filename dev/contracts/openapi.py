@@ -14,8 +14,8 @@ from dev.contracts.openapi_problems import BY_NAME, MEMBERS
 from dev.contracts.schema import Json, untitled
 from dev.local.stack import ROOT
 from handoff.events import CorrelationId
+from order_requests import MAX_BODY_BYTES, OrderIn
 from problems import Problem
-from requests_in import MAX_BODY_BYTES, OrderIn
 
 FILE = ROOT / "functions/orders/openapi.json"
 _DESCRIPTION = f"""\

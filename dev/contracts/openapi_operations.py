@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import answers
-import reports_in
-import requests_in
+import order_requests
+import report_requests
+import response_schemas
 
-_KEY = requests_in.KEY
-_DAY = {"type": "string", "pattern": answers.DAY, "format": "date"}
+_KEY = order_requests.KEY
+_DAY = {"type": "string", "pattern": response_schemas.DAY, "format": "date"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def _limit(most: int, default: int) -> Parameter:
 
 
 _CURSOR = Parameter("cursor", "query", {"type": "string"}, "The `next` of the page before; without it, the first page.")
-_ORDER_ID = Parameter("orderId", "path", {"type": "string", "pattern": answers.ORDER_ID}, "The order.", required=True)
+_ORDER_ID = Parameter(
+    "orderId", "path", {"type": "string", "pattern": response_schemas.ORDER_ID}, "The order.", required=True
+)
 _IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
@@ -69,9 +71,9 @@ OPERATIONS = [
         "Place an order",
         "Reserves the stock and authorises the payment. 201 means that the order is kept. Prices are the catalog's; "
         "with `expectedTotal`, in minor units, the order is placed at that total or not at all.",
-        answers.Placed,
+        response_schemas.Placed,
         201,
-        body=requests_in.OrderIn,
+        body=order_requests.OrderIn,
         parameters=(_IDEMPOTENCY_KEY,),
         problems=(
             *_BODY,
@@ -85,8 +87,8 @@ OPERATIONS = [
         "listOrders",
         "The caller's orders",
         "Newest first, in pages.",
-        answers.OrdersPage,
-        parameters=(_limit(requests_in.MAX_PAGE, requests_in.DEFAULT_PAGE), _CURSOR),
+        response_schemas.OrdersPage,
+        parameters=(_limit(order_requests.MAX_PAGE, order_requests.DEFAULT_PAGE), _CURSOR),
         problems=("invalid-request", "unauthenticated"),
         links={"next": {"operationId": "listOrders", "parameters": {"cursor": "$response.body#/next"}}},
     ),
@@ -95,7 +97,7 @@ OPERATIONS = [
         "getOrder",
         "One order of the caller's",
         "As it stands now, with its history.",
-        answers.Order,
+        response_schemas.Order,
         parameters=(_ORDER_ID,),
         problems=("unauthenticated", "no-such-order"),
     ),
@@ -105,7 +107,7 @@ OPERATIONS = [
         "Cancel an order",
         "Possible until it is packed. The stock goes back at once, the payment is voided soon after. Cancelling twice "
         "is cancelling.",
-        answers.Order,
+        response_schemas.Order,
         parameters=(_ORDER_ID,),
         problems=("unauthenticated", "no-such-order", "in-progress", "not-cancellable", "try-later"),
         links={"getOrder": _ABOUT_THE_ORDER["getOrder"]},
@@ -115,7 +117,7 @@ OPERATIONS = [
         "getProfile",
         "The caller's profile",
         "Who the mails go to.",
-        answers.Profile,
+        response_schemas.Profile,
         problems=("unauthenticated", "no-profile"),
     ),
     Operation(
@@ -123,8 +125,8 @@ OPERATIONS = [
         "putProfile",
         "Make or change the caller's profile",
         "A changed address is told at the old one and the new one.",
-        answers.Profile,
-        body=requests_in.ProfileIn,
+        response_schemas.Profile,
+        body=order_requests.ProfileIn,
         problems=(*_BODY, "unauthenticated", "too-many-addresses", "profile-busy"),
         links={"getProfile": {"operationId": "getProfile"}},
     ),
@@ -132,16 +134,16 @@ OPERATIONS = [
         "GET /reports/sales",
         "getSales",
         "Sales per day and product",
-        f"Net of cancellations, by day and sku, in pages, for at most {reports_in.MAX_DAYS} days.",
-        answers.SalesPage,
+        f"Net of cancellations, by day and sku, in pages, for at most {report_requests.MAX_DAYS} days.",
+        response_schemas.SalesPage,
         parameters=(
             Parameter("from", "query", _DAY, "The first day, in UTC.", required=True),
             Parameter("to", "query", _DAY, "The last day, included.", required=True),
-            _limit(reports_in.MAX_ROWS, reports_in.DEFAULT_ROWS),
+            _limit(report_requests.MAX_ROWS, report_requests.DEFAULT_ROWS),
             _CURSOR,
         ),
         problems=("invalid-request", "forbidden"),
-        scope=reports_in.SCOPE,
+        scope=report_requests.SCOPE,
         links={
             "next": {
                 "operationId": "getSales",
@@ -153,7 +155,9 @@ OPERATIONS = [
             }
         },
     ),
-    Operation("GET /catalog", "getCatalog", "What is on sale", "Open to all.", answers.Catalog, is_open=True),
+    Operation("GET /catalog", "getCatalog", "What is on sale", "Open to all.", response_schemas.Catalog, is_open=True),
     Operation("GET /openapi.json", "getOpenApi", "This document", "OpenAPI 3.1.", dict[str, Any]),
-    Operation("GET /health", "getHealth", "Whether the API answers", "Open to all.", answers.Health, is_open=True),
+    Operation(
+        "GET /health", "getHealth", "Whether the API answers", "Open to all.", response_schemas.Health, is_open=True
+    ),
 ]

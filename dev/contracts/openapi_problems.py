@@ -6,9 +6,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 import problems
-from answers import Amount, OrderId
+from order_requests import MAX_BODY_BYTES, Sku
 from problems import Problem
-from requests_in import MAX_BODY_BYTES, Sku
+from response_schemas import Amount, OrderId
 from shop import errors
 
 _ORDER = "ord_bcbyeu2ocgm26n4btjdflmpeie"

@@ -64,7 +64,7 @@ STORIES = {
 _HEAD = f"""\
 # Events
 
-<!-- Generated from layers/handoff/handoff/events.py and ops/contracts_page.py: make contracts -->
+<!-- Generated from layers/handoff/handoff/events.py and dev/contracts/page.py: make contracts -->
 
 What has happened, on the bus that the stack exports as `<stack>-BusName`. An event carries ids, a time and a sequence
 number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes; who needs more looks up the current state. How to hear

@@ -49,7 +49,7 @@ class Schema:
             node = {"enum": [node["const"]], **{name: value for name, value in node.items() if name != "const"}}
         unknown = node.keys() - _KNOWN
         if unknown:
-            raise NotImplementedError(f"{', '.join(sorted(unknown))}: teach ops/contracts_schema.py")
+            raise NotImplementedError(f"{', '.join(sorted(unknown))}: teach dev/contracts/schema.py")
         return Schema(self.root, node)
 
     def part(self, node: Json) -> "Schema":

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+import http_responses
+import order_requests
 import problems
-import reports_in
-import requests_in
-import views
+import report_requests
 from handoff import aws, bus
 from handoff.aws import TransactionConflict
 from handoff.clock import Deadline, now_ms
 from handoff.outbox import announce
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics, timed
+from http_responses import Response
 from shop import order_store, payments, settings
 from shop.cancelling import cancel_order, own_order
 from shop.catalog import Catalog
@@ -23,7 +24,6 @@ from shop.errors import RequestError, UnknownProducts
 from shop.model import Order
 from shop.placing import DEADLINE, Dependencies, DuplicateRequest, place_order, replay_response
 from shop.sales_report import SalesReport
-from views import Response
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -45,7 +45,7 @@ _sales = SalesReport(_dynamodb, settings.text("SALES_TABLE"), shards=int(setting
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
     """Answer one request of the HTTP API (payload format 2.0)."""
-    correlation_id = requests_in.correlation_id(event)
+    correlation_id = order_requests.correlation_id(event)
     logger.append_keys(correlation_id=correlation_id)
     try:
         response = _answer(event)
@@ -85,10 +85,10 @@ def post_order(event: dict[str, Any]) -> Response:
             order = _placed(event)
             result = "OrdersPlaced"
             metrics.add_metric("Revenue", MetricUnit.NoUnit, order.total)
-            return views.placed(order)
+            return http_responses.placed(order)
         except DuplicateRequest as before:
             result = "OrdersRepeated"
-            return views.placed(replay_response(before.order))
+            return http_responses.placed(replay_response(before.order))
         except Exception as error:
             problem = _problem(error)
             result = problem.counted_as
@@ -99,85 +99,85 @@ def post_order(event: dict[str, Any]) -> Response:
 
 def _placed(event: dict[str, Any]) -> Order:
     deadline = Deadline(DEADLINE)
-    placement = requests_in.placement(event)
+    placement = order_requests.placement(event)
     logger.append_keys(order_id=placement.order_id)
     try:
         return place_order(shop, placement, deadline)
     except UnknownProducts as error:
-        raise problems.invalid(requests_in.fields_of(event, error.skus), str(error)) from error
+        raise problems.invalid(order_requests.fields_of(event, error.skus), str(error)) from error
 
 
 def get_order(event: dict[str, Any]) -> Response:
     """One order of the caller's, as it stands now."""
-    return views.order(own_order(shop, _order_id(event), requests_in.user_id(event)))
+    return http_responses.order(own_order(shop, _order_id(event), order_requests.user_id(event)))
 
 
 def list_orders(event: dict[str, Any]) -> Response:
     """The caller's orders, newest first."""
-    page = requests_in.page(event)
-    orders, following = shop.orders.list_of(requests_in.user_id(event), page.limit, page.after)
-    return views.orders(orders, following)
+    page = order_requests.page(event)
+    orders, next_position = shop.orders.list_of(order_requests.user_id(event), page.limit, page.after)
+    return http_responses.orders(orders, next_position)
 
 
 def cancel(event: dict[str, Any]) -> Response:
     """Cancel an order of the caller's that has not been prepared yet."""
     deadline = Deadline(DEADLINE)
-    return views.order(cancel_order(shop, _order_id(event), requests_in.user_id(event), deadline))
+    return http_responses.order(cancel_order(shop, _order_id(event), order_requests.user_id(event), deadline))
 
 
 def _order_id(event: dict[str, Any]) -> str:
     """The order's id in the path, from here on also in the log lines."""
-    order_id = requests_in.order_id(event)
+    order_id = order_requests.order_id(event)
     logger.append_keys(order_id=order_id)
     return order_id
 
 
 def get_me(event: dict[str, Any]) -> Response:
     """The caller's profile."""
-    customer = _customers.get(requests_in.user_id(event))
+    customer = _customers.get(order_requests.user_id(event))
     if customer is None:
         raise problems.no_profile()
-    return views.profile(customer)
+    return http_responses.profile(customer)
 
 
 def put_me(event: dict[str, Any]) -> Response:
     """Make or change the caller's profile."""
     deadline = Deadline(DEADLINE)
-    user_id, profile = requests_in.user_id(event), requests_in.profile(event)
+    user_id, profile = order_requests.user_id(event), order_requests.profile(event)
     customer = _customers.update(
         user_id,
         name=profile.name,
         email=profile.email,
         now=now_ms(),
-        correlation_id=requests_in.correlation_id(event),
+        correlation_id=order_requests.correlation_id(event),
         deadline=deadline,
     )
     announce(_customers.unfinished, shop.bus, user_id, customer, deadline)
-    return views.profile(customer)
+    return http_responses.profile(customer)
 
 
 def get_sales(event: dict[str, Any]) -> Response:
     """Sales per day and product, net of cancellations, for tokens that may read reports."""
     deadline = Deadline(DEADLINE)
-    reports_in.check_scope(event)
-    wanted = reports_in.sales(event)
+    report_requests.check_scope(event)
+    wanted = report_requests.sales(event)
     page = _sales.page(wanted.first, wanted.last, limit=wanted.limit, after=wanted.after, deadline=deadline)
-    return views.sales(page, shop.currency)
+    return http_responses.sales(page, shop.currency)
 
 
 def get_catalog(event: dict[str, Any]) -> Response:
     """What is on sale."""
-    return views.catalog(shop.catalog.listed(), shop.currency)
+    return http_responses.catalog(shop.catalog.listed(), shop.currency)
 
 
 def get_openapi(event: dict[str, Any]) -> Response:
     """How to use this API."""
-    return views.description()
+    return http_responses.description()
 
 
 def get_health(event: dict[str, Any]) -> Response:
     """The function runs; nothing behind it is asked."""
-    return views.health(_settings.payment_provider)
+    return http_responses.health(_settings.payment_provider)
 
 
 def _no_route(event: dict[str, Any]) -> Response:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from http_responses import Response
 from shop import errors
-from views import Response
 
 TYPE_PREFIX = "urn:handoff:problem:"
 

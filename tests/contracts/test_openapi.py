@@ -7,9 +7,9 @@ import json
 import pytest
 from openapi_spec_validator import validate
 
+import order_requests
 import problems
-import reports_in
-import requests_in
+import report_requests
 from dev.contracts import files as contracts
 from dev.contracts import openapi, openapi_problems
 from shop import errors
@@ -45,7 +45,7 @@ def test_it_has_the_routes_of_the_template_and_no_others():
 @pytest.mark.parametrize("route", OPERATIONS)
 def test_a_route_takes_the_token_that_the_template_asks_for(route):
     asked = ROUTES[route]
-    scopes = [reports_in.SCOPE] if "AuthorizationScopes" in asked else []
+    scopes = [report_requests.SCOPE] if "AuthorizationScopes" in asked else []
     expected = [{"token": scopes}] if asked["AuthorizationType"] == "JWT" else []
 
     assert OPERATIONS[route].get("security", []) == expected
@@ -102,4 +102,4 @@ def test_the_examples_are_requests_that_the_api_takes():
     examples = OPERATIONS["POST /orders"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) == 4
     for example in examples.values():
-        assert requests_in.OrderIn.model_validate_json(json.dumps(example["value"]))
+        assert order_requests.OrderIn.model_validate_json(json.dumps(example["value"]))

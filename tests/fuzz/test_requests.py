@@ -6,9 +6,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+import order_requests
 import problems
-import reports_in
-import requests_in
+import report_requests
 from dev import samples
 from fuzz.effort import fuzzed
 from fuzz.shapes import JSON, TEXT, bent, bodies
@@ -65,7 +65,7 @@ def sent(body, headers, **values):
 @given(body=bodies(GOOD), headers=HEADERS | st.just({}), in_base64=st.booleans())
 def test_an_order_is_one_or_a_problem(body, headers, in_base64):
     with refused_at_most():
-        placement = requests_in.placement(sent(body, headers, isBase64Encoded=in_base64))
+        placement = order_requests.placement(sent(body, headers, isBase64Encoded=in_base64))
         assert isinstance(placement, PlaceOrder)
         assert 1 <= len(placement.quantities) <= MAX_LINES
         assert all(1 <= quantity <= MAX_QUANTITY for quantity in placement.quantities.values())
@@ -76,7 +76,7 @@ def test_an_order_is_one_or_a_problem(body, headers, in_base64):
 @given(body=bodies(PROFILE))
 def test_a_profile_is_one_or_a_problem(body):
     with refused_at_most():
-        assert requests_in.profile(sent(body, {})).name.strip()
+        assert order_requests.profile(sent(body, {})).name.strip()
 
 
 @fuzzed
@@ -84,7 +84,7 @@ def test_a_profile_is_one_or_a_problem(body):
 def test_a_page_is_one_or_a_problem(query):
     request = event("GET", "/orders", None, {}, CLAIMS) | {"queryStringParameters": query}
     with refused_at_most():
-        assert 1 <= requests_in.page(request).limit <= requests_in.MAX_PAGE
+        assert 1 <= order_requests.page(request).limit <= order_requests.MAX_PAGE
 
 
 @fuzzed
@@ -92,9 +92,9 @@ def test_a_page_is_one_or_a_problem(query):
 def test_sales_are_of_some_days_or_a_problem(query):
     request = event("GET", "/reports/sales", None, {}, CLAIMS) | {"queryStringParameters": query}
     with refused_at_most():
-        wanted = reports_in.sales(request)
+        wanted = report_requests.sales(request)
         assert wanted.first <= wanted.last
-        assert 1 <= wanted.limit <= reports_in.MAX_ROWS
+        assert 1 <= wanted.limit <= report_requests.MAX_ROWS
 
 
 @fuzzed
@@ -103,7 +103,7 @@ def test_who_asks_for_what_is_known_or_a_problem(claims, order_id, correlation_i
     request = event("GET", "/orders/x", None, {"X-Correlation-Id": correlation_id}, CLAIMS)
     request["requestContext"]["authorizer"] = {"jwt": {"claims": claims if isinstance(claims, dict) else {}}}
     request["pathParameters"] = {"orderId": order_id}
-    for parse in (requests_in.user_id, reports_in.check_scope, requests_in.order_id):
+    for parse in (order_requests.user_id, report_requests.check_scope, order_requests.order_id):
         with refused_at_most():
             parse(request)
-    assert 1 <= len(requests_in.correlation_id(request)) <= 64
+    assert 1 <= len(order_requests.correlation_id(request)) <= 64

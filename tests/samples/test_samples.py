@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-import requests_in
+import order_requests
 from dev import samples
 from dev.samples import EVENTS
 from handoff import consumer
@@ -87,10 +87,10 @@ def test_the_api_has_a_sample_for_every_route() -> None:
 
 def test_the_samples_are_about_the_same_orders() -> None:
     # GIVEN the order that orders.json places
-    placement = requests_in.placement(read("orders.json"))
+    placement = order_requests.placement(read("orders.json"))
     # THEN the other requests and the events are about it, and the one that gets cancelled
-    assert requests_in.order_id(read("orders_get.json")) == placement.order_id
-    cancelled = requests_in.order_id(read("orders_cancel.json"))
+    assert order_requests.order_id(read("orders_get.json")) == placement.order_id
+    cancelled = order_requests.order_id(read("orders_cancel.json"))
     for name in CONSUMERS:
         data = [envelope.detail.data for envelope in parsed(name)]
         about = {found.order_id for found in data if isinstance(found, OrderData)}
@@ -99,26 +99,26 @@ def test_the_samples_are_about_the_same_orders() -> None:
 
 
 def test_the_api_can_read_who_asks_and_for_what() -> None:
-    assert requests_in.user_id(read("orders_get.json")) == requests_in.user_id(read("orders.json"))
-    assert requests_in.page(read("orders_list.json")).limit == 10
+    assert order_requests.user_id(read("orders_get.json")) == order_requests.user_id(read("orders.json"))
+    assert order_requests.page(read("orders_list.json")).limit == 10
 
 
 def test_a_correlation_id_can_be_made_of_each_request() -> None:
     for event in orders_samples():
-        assert requests_in.correlation_id(event) == event["requestContext"]["requestId"]
+        assert order_requests.correlation_id(event) == event["requestContext"]["requestId"]
 
 
 @pytest.mark.parametrize("name", ["good", "declined", "out_of_stock", "cancelled"])
 def test_a_request_is_one_that_the_api_takes(name: str) -> None:
     body = (EVENTS / f"requests/{name}.json").read_bytes()
-    order = requests_in.OrderIn.model_validate_json(body)
+    order = order_requests.OrderIn.model_validate_json(body)
     assert order.shipping_address.name in {customer.name for customer in samples.customers()}
 
 
 def test_the_requests_show_what_their_names_say() -> None:
     # GIVEN the catalog
     products = {product.sku: product for product in samples.catalog()}
-    asked = {file.stem: requests_in.OrderIn.model_validate(read(f"requests/{file.name}")) for file in requests()}
+    asked = {file.stem: order_requests.OrderIn.model_validate(read(f"requests/{file.name}")) for file in requests()}
     short = {
         name
         for name, order in asked.items()
@@ -133,7 +133,7 @@ def test_the_requests_show_what_their_names_say() -> None:
 
 def test_the_good_order_expects_the_catalogs_total() -> None:
     prices = {product.sku: product.unit_price for product in samples.catalog()}
-    good = requests_in.OrderIn.model_validate(read("requests/good.json"))
+    good = order_requests.OrderIn.model_validate(read("requests/good.json"))
     assert good.expected_total == sum(line.quantity * prices[line.sku] for line in good.lines)
 
 
@@ -155,7 +155,7 @@ def test_the_catalog_has_something_of_every_kind() -> None:
 
 @pytest.mark.parametrize("product", samples.catalog(), ids=lambda product: product.sku)
 def test_a_product_can_be_ordered_by_its_sku(product: Product) -> None:
-    assert requests_in.LineIn(sku=product.sku, quantity=1)
+    assert order_requests.LineIn(sku=product.sku, quantity=1)
 
 
 def test_the_customers_are_nobodies() -> None:

@@ -1,6 +1,6 @@
 """Reports: the scope that the gateway asks for, and the one client that gets it."""
 
-import reports_in
+import report_requests
 from template import translated
 from template.translated import Stack
 
@@ -13,7 +13,7 @@ def test_the_gateway_and_the_function_take_the_same_scopes(stack: Stack) -> None
         if route["RouteKey"] == "GET /reports/sales"
     )
     # THEN it takes one of the scopes that the function knows, and no other
-    assert set(route["AuthorizationScopes"]) == reports_in._SCOPES
+    assert set(route["AuthorizationScopes"]) == report_requests._SCOPES
     assert route["AuthorizationType"] == "JWT"
 
 
@@ -30,7 +30,7 @@ def test_the_scope_is_written_as_cognito_writes_it(stack: Stack) -> None:
     # THEN that is what the client may have, and what is asked for
     client = stack.of_type("AWS::Cognito::UserPoolClient")["ReportsClient"]
     assert set(client["AllowedOAuthScopes"]) == written
-    assert written <= reports_in._SCOPES
+    assert written <= report_requests._SCOPES
 
 
 def test_only_a_program_with_a_secret_gets_the_scope(stack: Stack) -> None:

@@ -26,7 +26,7 @@ class SalesRow(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """How far a report was read: all of ``day`` up to and including ``sku``; an empty one comes before all others."""
 
     day: str
@@ -38,7 +38,7 @@ class SalesPage:
     """A part of a report, and where to go on, None at its end. It may hold no row and still not be the last."""
 
     rows: list[SalesRow]
-    following: Place | None
+    next_position: PagePosition | None
 
 
 class _OutOfTime(Exception):
@@ -54,7 +54,7 @@ class SalesReport:
         self._shards = shards
         self._generations = GenerationStore(client, table)
 
-    def page(self, first: str, last: str, *, limit: int, after: Place | None, deadline: Deadline) -> SalesPage:
+    def page(self, first: str, last: str, *, limit: int, after: PagePosition | None, deadline: Deadline) -> SalesPage:
         """At most ``limit`` rows of the days from first to last, by day and sku; what adds up to nothing is left out.
 
         Raises
@@ -63,33 +63,33 @@ class SalesReport:
             If there was no time for even the first read.
         """
         generation = self._generations.read().current
-        start = place = after or Place(first)
+        start = position = after or PagePosition(first)
         rows: list[SalesRow] = []
         while True:
             try:
-                found, until = self._part(generation, place, limit - len(rows), deadline)
+                found, until = self._part(generation, position, limit - len(rows), deadline)
             except _OutOfTime as error:
-                if place == start:
+                if position == start:
                     raise aws.TransactionConflict("no time was left to read the sales") from error
-                return SalesPage(rows, place)
+                return SalesPage(rows, position)
             rows += found
             if len(rows) >= limit:
-                return SalesPage(rows[:limit], Place(rows[limit - 1].day, rows[limit - 1].sku))
+                return SalesPage(rows[:limit], PagePosition(rows[limit - 1].day, rows[limit - 1].sku))
             if until is not None:
-                place = until
-            elif place.day == last:
+                position = until
+            elif position.day == last:
                 return SalesPage(rows, None)
             else:
-                place = Place(_next(place.day))
+                position = PagePosition(_next(position.day))
 
     def _part(
-        self, generation: int, place: Place, most: int, deadline: Deadline
-    ) -> tuple[list[SalesRow], Place | None]:
+        self, generation: int, position: PagePosition, most: int, deadline: Deadline
+    ) -> tuple[list[SalesRow], PagePosition | None]:
         """The next rows of one day, and up to where they are complete; None for all of the day."""
         totals: dict[str, Counter[str]] = {}
         ends = []
         for shard in range(self._shards):
-            counts, is_cut = self._counts(bucket_id(generation, place.day, shard), place.sku, most, deadline)
+            counts, is_cut = self._counts(bucket_id(generation, position.day, shard), position.sku, most, deadline)
             for sku, count in counts.items():
                 totals.setdefault(sku, Counter()).update(count)
             if is_cut:
@@ -97,11 +97,11 @@ class SalesReport:
         # Of what comes after the end of a shard that was cut off, other shards may hold a share only.
         until = min(ends, default=None)
         rows = [
-            SalesRow(day=place.day, sku=sku, orders=count["orders"], units=count["units"], revenue=count["revenue"])
+            SalesRow(day=position.day, sku=sku, orders=count["orders"], units=count["units"], revenue=count["revenue"])
             for sku, count in sorted(totals.items())
             if any(count.values()) and (until is None or sku <= until)
         ]
-        return rows, None if until is None else Place(place.day, until)
+        return rows, None if until is None else PagePosition(position.day, until)
 
     def _counts(self, bucket: str, after: str, most: int, deadline: Deadline) -> tuple[dict[str, Counter[str]], bool]:
         """The counters of up to ``most`` products of one shard, by sku, and whether there are more."""

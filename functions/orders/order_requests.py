@@ -12,8 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 import problems
-from answers import ORDER_ID
 from handoff import ids
+from response_schemas import ORDER_ID
 from shop.model import MAX_LINES, MAX_QUANTITY, SKU, Address
 from shop.placing import PlaceOrder
 
@@ -201,7 +201,7 @@ def page(event: dict[str, Any]) -> Page:
     if not re.fullmatch(r"[1-9][0-9]?", limit) or int(limit) > MAX_PAGE:
         raise problems.invalid({"limit": f"must be a whole number from 1 to {MAX_PAGE}"})
     wrong = problems.invalid({"cursor": "not one that this API gave out"})
-    after = place(query.get("cursor"), {"orderId", "placedAt"}, wrong)
+    after = decode_cursor(query.get("cursor"), {"orderId", "placedAt"}, wrong)
     if after and not all(after.values()):
         raise wrong
     return Page(int(limit), after)
@@ -222,7 +222,7 @@ def parameters(event: dict[str, Any], known: set[str]) -> dict[str, str]:
     return query
 
 
-def place(cursor: str | None, fields: set[str], wrong: problems.Problem) -> dict[str, str] | None:
+def decode_cursor(cursor: str | None, fields: set[str], wrong: problems.Problem) -> dict[str, str] | None:
     """The place in a list that a cursor stands for, with exactly these fields; None without a cursor.
 
     Raises

@@ -1,4 +1,4 @@
-"""The shapes of the answers: what the views fill in, and what openapi.json is generated from."""
+"""The shapes of the answers: what http_responses.py fills in, and what openapi.json is generated from."""
 
 from typing import Annotated, Literal, NotRequired
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import order_requests
 import problems
-import requests_in
-from answers import DAY
-from shop.sales_report import Place
+from response_schemas import DAY
+from shop.sales_report import PagePosition
 
 SCOPE = "reports:read"
 # Cognito puts the resource server's name before a scope's. The route in template.yaml names the same two.
@@ -27,7 +27,7 @@ class SalesQuery:
     first: str
     last: str
     limit: int
-    after: Place | None
+    after: PagePosition | None
 
 
 def check_scope(event: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ def check_scope(event: dict[str, Any]) -> None:
     problems.Problem
         If the token has it neither in its claim ``scope`` nor in ``scp``.
     """
-    claims = requests_in.claims(event)
+    claims = order_requests.claims(event)
     # The gateway hands a list on as text in brackets: "[one two]".
     given = " ".join(str(claims.get(name, "")) for name in ("scope", "scp"))
     if _SCOPES.isdisjoint(re.split(r"[\s,\[\]]+", given)):
@@ -53,7 +53,7 @@ def sales(event: dict[str, Any]) -> SalesQuery:
     problems.Problem
         Naming the parameters that are wrong.
     """
-    query = requests_in.parameters(event, {"from", "to", "limit", "cursor"})
+    query = order_requests.parameters(event, {"from", "to", "limit", "cursor"})
     days = {name: _day(query.get(name, "")) for name in ("from", "to")}
     wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if day is None}
     limit = query.get("limit", str(DEFAULT_ROWS))
@@ -66,7 +66,7 @@ def sales(event: dict[str, Any]) -> SalesQuery:
         wrong["to"] = f"must be at most {MAX_DAYS} days from the first day to the last"
     if wrong or first is None or last is None:
         raise problems.invalid(wrong)
-    return SalesQuery(str(first), str(last), int(limit), _place(query.get("cursor"), first, last))
+    return SalesQuery(str(first), str(last), int(limit), _position(query.get("cursor"), first, last))
 
 
 def _day(text: str) -> date | None:
@@ -78,12 +78,12 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _place(cursor: str | None, first: date, last: date) -> Place | None:
+def _position(cursor: str | None, first: date, last: date) -> PagePosition | None:
     wrong = problems.invalid({"cursor": "not one that this API gave out for these days"})
-    place = requests_in.place(cursor, {"day", "sku"}, wrong)
-    if place is None:
+    position = order_requests.decode_cursor(cursor, {"day", "sku"}, wrong)
+    if position is None:
         return None
-    day = _day(place["day"])
+    day = _day(position["day"])
     if day is None or not first <= day <= last:
         raise wrong
-    return Place(place["day"], place["sku"])
+    return PagePosition(position["day"], position["sku"])

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
 
-import answers
+import response_schemas
 from handoff.aggregate import HistoryEntry
 from shop.model import Address, Customer, Line, Order, OrderSummary, Product, Status
 from shop.sales_report import SalesPage, SalesRow
@@ -24,13 +24,13 @@ class Response(TypedDict):
 def placed(order: Order) -> Response:
     """201: the order as it was placed. A repeat gives the same answer, whatever has become of it since."""
     placed_at = cast("str", order.placed_at)  # placing has set it
-    shown: answers.Placed = {**_bought(order), "placedAt": placed_at, "status": Status.PLACED}
+    shown: response_schemas.Placed = {**_bought(order), "placedAt": placed_at, "status": Status.PLACED}
     return _json(201, shown, location=f"/orders/{order.order_id}")
 
 
 def order(order: Order) -> Response:
     """200: an order as it stands now, with its history."""
-    shown: answers.Order = {
+    shown: response_schemas.Order = {
         **_bought(order),
         "placedAt": order.placed_at,
         "status": order.status,
@@ -41,17 +41,17 @@ def order(order: Order) -> Response:
     return _json(200, shown)
 
 
-def orders(summaries: Sequence[OrderSummary], following: Mapping[str, str] | None) -> Response:
+def orders(summaries: Sequence[OrderSummary], next_position: Mapping[str, str] | None) -> Response:
     """200: one page of orders; ``next`` is the cursor of the page after it."""
-    page: answers.OrdersPage = {"orders": [_summary(summary) for summary in summaries]}
-    if following:
-        page["next"] = _cursor({name: following[name] for name in ("orderId", "placedAt")})
+    page: response_schemas.OrdersPage = {"orders": [_summary(summary) for summary in summaries]}
+    if next_position:
+        page["next"] = _cursor({name: next_position[name] for name in ("orderId", "placedAt")})
     return _json(200, page)
 
 
 def profile(customer: Customer) -> Response:
     """200: a customer's profile; ``emailProblem`` says that mails to the address came back or were not wanted."""
-    shown: answers.Profile = {"userId": customer.user_id, "name": customer.name}
+    shown: response_schemas.Profile = {"userId": customer.user_id, "name": customer.name}
     if customer.email is not None:
         shown["email"] = customer.email
     if customer.email_problem:
@@ -61,21 +61,21 @@ def profile(customer: Customer) -> Response:
 
 def sales(page: SalesPage, currency: str) -> Response:
     """200: one page of sales, revenue in minor units; ``next`` is the cursor of the page after it."""
-    report: answers.SalesPage = {"currency": currency, "sales": [_sold(row) for row in page.rows]}
-    if page.following:
-        report["next"] = _cursor({"day": page.following.day, "sku": page.following.sku})
+    report: response_schemas.SalesPage = {"currency": currency, "sales": [_sold(row) for row in page.rows]}
+    if page.next_position:
+        report["next"] = _cursor({"day": page.next_position.day, "sku": page.next_position.sku})
     return _json(200, report)
 
 
 def catalog(products: Sequence[Product], currency: str) -> Response:
     """200: what is on sale; prices in minor units, stock at most a minute old."""
-    shown: answers.Catalog = {"currency": currency, "products": [_product(product) for product in products]}
+    shown: response_schemas.Catalog = {"currency": currency, "products": [_product(product) for product in products]}
     return _json(200, shown)
 
 
 def health(payment_provider: str) -> Response:
     """200: alive."""
-    shown: answers.Health = {"status": "ok", "paymentProvider": payment_provider}
+    shown: response_schemas.Health = {"status": "ok", "paymentProvider": payment_provider}
     return _json(200, shown)
 
 
@@ -90,19 +90,19 @@ def _openapi() -> str:
     return Path(__file__).with_name("openapi.json").read_text(encoding="utf-8")
 
 
-def _cursor(place: Mapping[str, str]) -> str:
-    """A place in a list, as `requests_in.place` reads it back."""
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+def _cursor(position: Mapping[str, str]) -> str:
+    """A position in a list, as `order_requests.decode_cursor` reads it back."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
 class _Bought(TypedDict):
     """What both views of an order show."""
 
     orderId: str
-    lines: list[answers.Line]
+    lines: list[response_schemas.Line]
     total: int
     currency: str
-    shippingAddress: answers.Address
+    shippingAddress: response_schemas.Address
 
 
 def _bought(order: Order) -> _Bought:
@@ -115,11 +115,11 @@ def _bought(order: Order) -> _Bought:
     }
 
 
-def _line(line: Line) -> answers.Line:
+def _line(line: Line) -> response_schemas.Line:
     return {"sku": line.sku, "name": line.name, "quantity": line.quantity, "unitPrice": line.unit_price}
 
 
-def _address(address: Address) -> answers.Address:
+def _address(address: Address) -> response_schemas.Address:
     return {
         "name": address.name,
         "street": address.street,
@@ -129,14 +129,14 @@ def _address(address: Address) -> answers.Address:
     }
 
 
-def _step(entry: HistoryEntry) -> answers.Step:
-    step: answers.Step = {"sequence": entry.sequence, "status": Status(entry.status), "at": entry.at}
+def _step(entry: HistoryEntry) -> response_schemas.Step:
+    step: response_schemas.Step = {"sequence": entry.sequence, "status": Status(entry.status), "at": entry.at}
     if entry.reason is not None:
         step["reason"] = entry.reason
     return step
 
 
-def _summary(summary: OrderSummary) -> answers.OrderSummary:
+def _summary(summary: OrderSummary) -> response_schemas.OrderSummary:
     return {
         "orderId": summary.order_id,
         "status": summary.status,
@@ -146,11 +146,11 @@ def _summary(summary: OrderSummary) -> answers.OrderSummary:
     }
 
 
-def _sold(row: SalesRow) -> answers.SalesRow:
+def _sold(row: SalesRow) -> response_schemas.SalesRow:
     return {"day": row.day, "sku": row.sku, "orders": row.orders, "units": row.units, "revenue": row.revenue}
 
 
-def _product(product: Product) -> answers.Product:
+def _product(product: Product) -> response_schemas.Product:
     return {
         "sku": product.sku,
         "name": product.name,
