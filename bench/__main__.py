@@ -25,7 +25,7 @@ PARTS = ("load", "call_count", "costs", "cold_start", "warm_cost", "drain", "sca
 @click.option("--quick", is_flag=True, help="A tenth of the size, to try it out; nothing is kept or written.")
 @click.option("--write-only", is_flag=True, help="Measure nothing; write the document from what was kept.")
 def main(parts: tuple[str, ...], *, quick: bool, write_only: bool) -> None:
-    """Measure all PARTS, or those that are named, and write docs/benchmarks.md."""
+    """Measure all PARTS, or those that are named, and write docs/reference/benchmarks.md."""
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in () if write_only else parts or PARTS:
         measured = _measure(name, quick=quick)
@@ -36,7 +36,9 @@ def main(parts: tuple[str, ...], *, quick: bool, write_only: bool) -> None:
     missing = [name for name in PARTS if not (KEPT / f"{name}.json").exists()]
     if missing:
         sys.exit(f"Nothing is kept of {', '.join(missing)}: measure it first, and the document will be written.")
-    document.write(ROOT / "docs", {name: _kept(name) for name in PARTS}, {name: _part(name) for name in PARTS})
+    document.write(
+        ROOT / "docs/reference", {name: _kept(name) for name in PARTS}, {name: _part(name) for name in PARTS}
+    )
 
 
 def _measure(name: str, *, quick: bool) -> dict[str, Any]:

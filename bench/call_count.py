@@ -67,7 +67,7 @@ def _consumers(shop: MeteredShop) -> dict[str, Any]:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md."""
+    """The section of docs/reference/benchmarks.md."""
     steps: Mapping[str, Any] = results["steps"]
     rows = [
         [
@@ -112,13 +112,13 @@ _TEXT = """\
 Each flow was run once in moto, with warm functions, and every call was counted where botocore sends it: a retry would
 be a call of its own. Capacity units are reckoned from the items before and after each write by DynamoDB's documented
 rules, indexes included; they are the same that AWS's own engine, DynamoDB Local, reports for these calls
-([test_capacity_units.py](../tests/dynamodb_local/test_capacity_units.py)). Calls to the sandbox's ledger stand for
+([test_capacity_units.py](../../tests/dynamodb_local/test_capacity_units.py)). Calls to the sandbox's ledger stand for
 calls to the payment provider; what they take of DynamoDB is not counted. For transactions that are cancelled (a repeat,
 out of stock) AWS reports no units; they are counted in full.
 
 {table}
 
-**Gates.** {verdict} The counts are held by [test_call_count.py](../tests/integration/test_call_count.py).
+**Gates.** {verdict} The counts are held by [test_call_count.py](../../tests/integration/test_call_count.py).
 
 What is called, in this order:
 

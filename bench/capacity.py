@@ -1,4 +1,4 @@
-"""The capacity page, docs/capacity.md: what 10, 1,000 and 100,000 orders a second need and cost."""
+"""The capacity page, docs/reference/capacity.md: what 10, 1,000 and 100,000 orders a second need and cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md; writes docs/capacity.md as well."""
+    """The section of docs/reference/benchmarks.md; writes docs/reference/capacity.md as well."""
     (folder.parent / "capacity.md").write_text(page(results))
     _draw(folder / "one-product.png")
     loads = [Load(rate, results) for rate in RATES]
@@ -38,7 +38,7 @@ def section(results: Mapping[str, Any], folder: Path) -> str:
 
 
 def page(found: Mapping[str, Any]) -> str:
-    """docs/capacity.md."""
+    """docs/reference/capacity.md."""
     loads = [Load(rate, found) for rate in RATES]
     return _PAGE.format(
         lines=found["lines"],
@@ -253,7 +253,7 @@ _SECTION = """\
 
 [The capacity page](capacity.md) reckons from the counts above, and from assumed latencies, what Handoff needs and costs
 at 10, 1,000 and, on paper, 100,000 orders a second; its formulae are compared with simulations
-([test_capacity.py](../tests/unit/test_capacity.py)).
+([test_capacity.py](../../tests/unit/test_capacity.py)).
 
 {table}
 
@@ -275,7 +275,7 @@ orders a second are arithmetic.
 - The load is even. What is bounded is reckoned to be busy for {utilisation} of its time; a peak of twice the average
   needs twice as much.
 - Batches are full where concurrency is reckoned, and small where money is; money is so rather too high.
-- Latencies ([assumptions.toml](../bench/assumptions.toml)), in the same region, connections open:
+- Latencies ([assumptions.toml](../../bench/assumptions.toml)), in the same region, connections open:
 
 {assumed}
 

@@ -140,7 +140,7 @@ def _size(*lines: str) -> int:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md."""
+    """The section of docs/reference/benchmarks.md."""
     used = results["usage"]
     columns = ("chain", "same work", "everything")
     _draw(used, folder / "costs.png")
@@ -177,12 +177,12 @@ _TEXT = """\
 ## What a million orders cost
 
 One order of {lines} lines was run in moto through Handoff and through the chain that it replaces, which is made of the
-same parts ([request_chain.py](../bench/baseline/request_chain.py)), and every call that went over the wire was
+same parts ([request_chain.py](../../bench/baseline/request_chain.py)), and every call that went over the wire was
 counted with its DynamoDB units, as were the bytes that were logged.
 Times are not measured here: they are the calls one after the other, with the
-latencies of [assumptions.toml](../bench/assumptions.toml). Prices are list prices
+latencies of [assumptions.toml](../../bench/assumptions.toml). Prices are list prices
 in {region}, read on {read}, without free tiers and without what a provider takes for a payment
-([prices.toml](../bench/prices.toml) names the page of each).
+([prices.toml](../../bench/prices.toml) names the page of each).
 
 US dollars for a million orders:
 

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, from what the parts have measured."""
+"""docs/reference/benchmarks.md, from what the parts have measured."""
 
 import os
 import platform

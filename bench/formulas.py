@@ -1,4 +1,4 @@
-"""How much of what a load takes: the formulae of docs/capacity.md. Times in seconds, rates a second.
+"""How much of what a load takes: the formulae of docs/reference/capacity.md. Times in seconds, rates a second.
 
 [test_capacity.py](../tests/unit/test_capacity.py) compares them with simulations.
 """

@@ -72,7 +72,7 @@ def _history(shop: MeteredShop, size: int) -> Point:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md; draws scaling.png."""
+    """The section of docs/reference/benchmarks.md; draws scaling.png."""
     _draw(results, folder / "scaling.png")
     rows = [
         _row("a new order", "lines of the order", "calls", results["lines"]),

@@ -1,4 +1,4 @@
-"""The licences of all that is locked, for docs/licences.md: `make licences`.
+"""The licences of all that is locked, for docs/reference/licenses.md: `make licences`.
 
 Names and versions come from the requirements, licences from the metadata of what is installed. A package that is locked
 for other systems only is not installed here, and has none.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dev.local.stack import ROOT
 
-PAGE = ROOT / "docs/licences.md"
+PAGE = ROOT / "docs/reference/licenses.md"
 # What may be built into a function: it may be used, changed and shipped without giving away any source.
 ALLOWED = frozenset({"MIT", "MIT-0", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "PSF-2.0"})
 EXCEPTIONS = {"certifi": "MPL-2.0"}  # it asks for the source of its own files only, which are shipped as they are
@@ -88,7 +88,7 @@ def forbidden() -> list[str]:
 
 
 def page() -> str:
-    """What docs/licences.md holds."""
+    """What docs/reference/licenses.md holds."""
     licences, inside = installed(), functions()
     where: dict[Package, list[str]] = {}
     for name, packages in environments().items():
@@ -125,11 +125,11 @@ _HEAD = [
 ]
 _BETWEEN = [
     "",
-    "A test holds these to the licences that are allowed in [ops/licences.py](../ops/licences.py).",
+    "A test holds these to the licences that are allowed in [dev/licences.py](../../dev/licences.py).",
     "",
     "## Beside them",
     "",
-    "The last column names the file of [requirements/](../requirements) that locks it: `dev` is the developer's",
+    "The last column names the file of [requirements/](../../requirements) that locks it: `dev` is the developer's",
     "environment, the others are tools, each in one of its own. Nothing of it is deployed.",
     "",
     _row("package", "version", "licence", "in"),

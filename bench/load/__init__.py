@@ -15,5 +15,5 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
 
 
 def section(results: dict[str, Any], folder: Path) -> str:
-    """The section of docs/benchmarks.md; its plots go into ``folder``."""
+    """The section of docs/reference/benchmarks.md; its plots go into ``folder``."""
     return report.section(results, folder)

@@ -1,4 +1,4 @@
-"""The section of docs/benchmarks.md on both wirings under load."""
+"""The section of docs/reference/benchmarks.md on both wirings under load."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,7 +113,7 @@ Users are real HTTP clients in a process of their own. Each sends `POST /orders`
 (exponentially distributed, {THINK:.0f} s on average unless said otherwise) and orders again, from 200 products. Only
 `POST /orders` is timed, processes are warm, and a failed order is not tried again. Users, both wirings, the proxy and
 all of AWS share two cores. Between runs, what the consumers had not done yet was thrown away; that nothing is lost is
-shown by the drills in [reliability.md](reliability.md)."""
+shown by the drills in [reliability.md](../reliability.md)."""
 
 
 def _one_user(alone: Mapping[str, Mapping[str, _Alone]]) -> str:

@@ -1,4 +1,4 @@
-"""docs/events.md: the events as people read about them, with the members from the schemas and recorded examples."""
+"""docs/reference/events.md: each event in words, with its members from the schemas and a recorded example."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dev.local.stack import ROOT
 from handoff.events import MAX_DETAIL_BYTES
 from shop.events import SOURCES, DetailType
 
-FILE = ROOT / "docs/events.md"
+FILE = ROOT / "docs/reference/events.md"
 EXAMPLES = ROOT / "contracts/events/examples"
 
 
@@ -68,19 +68,19 @@ _HEAD = f"""\
 
 What has happened, on the bus that the stack exports as `<stack>-BusName`. An event carries ids, a time and a sequence
 number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes; who needs more looks up the current state. How to hear
-them: [Add a consumer](add-a-consumer.md).
+them: [Add a consumer](../how-to/add-a-consumer.md).
 
 - **At least once, in any order.** `detail.metadata.eventId` is the same for each delivery of an event: go by it. Within
   one order or one profile, `sequence` says what came first.
-- **JSON Schemas** are in [contracts/events](../contracts/events): `<type>.json` is the event as it arrives. Its readers
-  ignore members that they do not know; `<type>.detail.json` is what its producer may write, and nothing else.
-- **Examples** are in [contracts/events/examples](../contracts/events/examples), recorded from a run.
+- **JSON Schemas** are in [contracts/events](../../contracts/events): `<type>.json` is the event as it arrives. Its
+  readers ignore members that they do not know; `<type>.detail.json` is what its producer may write, and nothing else.
+- **Examples** are in [contracts/events/examples](../../contracts/events/examples), recorded from a run.
 - Besides the consumers named below, the audit log and the archive keep all events, and a partner, if there is one, is
   sent those of the orders.
 
 ## What may change
 
-Against what was released, which is in [contracts/released](../contracts/released):
+Against what was released, which is in [contracts/released](../../contracts/released):
 
 - at any time: a new type of event, a new member;
 - never: a member that goes, or has another name, another type or a wider range of values, or may be missing. A new

@@ -30,7 +30,7 @@ expect.set_options(timeout=_PATIENCE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="write docs/console/*.png anew")
+    parser.addoption("--screenshots", action="store_true", help="write docs/how-to/console/*.png anew")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Stack
 
-PICTURES = Path(__file__).parents[2] / "docs/console"
+PICTURES = Path(__file__).parents[2] / "docs/how-to/console"
 
 # Every visible text whose colour stands out less than 4.5 to one (3 for large text) against what is behind it.
 TOO_FAINT = """() => {

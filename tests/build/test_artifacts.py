@@ -21,7 +21,7 @@ LAYERS = ["DependenciesLayer", "HandoffLayer", "StripeLayer"]
 UNCHECKED = 1  # the flags of bytecode that is taken as it is: https://peps.python.org/pep-0552/
 
 # Third-party modules that a function may import, those of Powertools' to their utilities. All are paid for at each cold
-# start: docs/benchmarks.md has the prices.
+# start: docs/reference/benchmarks.md has the prices.
 _BOTO3 = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 _PYDANTIC = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
 _OF_POWERTOOLS = {"", ".exceptions", ".logging", ".metrics", ".package_logger", ".shared", ".tracing", ".warnings"}

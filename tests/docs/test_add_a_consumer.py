@@ -1,4 +1,4 @@
-"""docs/add-a-consumer.md, followed step by step in a copy of the repository."""
+"""docs/how-to/add-a-consumer.md, followed step by step in a copy of the repository."""
 
 import os
 import re
@@ -17,7 +17,7 @@ SHOWN = re.compile(
 
 def blocks() -> list[str]:
     """The fenced blocks of the section on this stack, in their order."""
-    section = (ROOT / "docs/add-a-consumer.md").read_text().partition("## In this stack")[2]
+    section = (ROOT / "docs/how-to/add-a-consumer.md").read_text().partition("## In this stack")[2]
     return re.findall(r"```(?:python|yaml)\n(.*?)```", section, flags=re.DOTALL)
 
 

@@ -212,7 +212,7 @@ def test_a_bounced_address_is_marked(deployment: Deployment, newcomer: tuple[str
 def test_a_consumer_in_a_stack_of_its_own_hears_the_bus(
     local_stack: LocalStack, deployment: Deployment, client: ShopClient
 ) -> None:
-    # GIVEN another team's stack, deployed beside Handoff as docs/add-a-consumer.md says
+    # GIVEN another team's stack, deployed beside Handoff as docs/how-to/add-a-consumer.md says
     example = ROOT / "examples/loyalty"
     local_stack.deploy_beside(example, "loyalty", HandoffStack=deployment.stack, RequireTls="false")
     loyalty = Deployment("loyalty", local_stack.session(), local_stack.endpoint)

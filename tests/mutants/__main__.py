@@ -13,7 +13,7 @@ from mutants import catalog, table
 from mutants.laboratory import Broken, Trial, laboratory
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "docs" / "reliability.md"
+TABLE = ROOT / "docs" / "reference" / "mutants.md"
 
 say = Console().out
 

@@ -1,4 +1,4 @@
-"""The table of mechanisms in docs/reliability.md."""
+"""The table of mechanisms in docs/reference/mutants.md."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tables in docs/security.md: the routes, every role's rights, and who else may do what.
+"""The tables in docs/reference/permissions.md: the routes, every role's rights, and who else may do what.
 
 ``python -m rights.page`` writes them anew from the template; what was seen without each right stays as it is there.
 """
@@ -12,7 +12,7 @@ from rights.catalog import CATALOGUE, Told, Tried
 from rights.grants import Grant, Right
 from template.translated import ROOT
 
-PAGE = ROOT / "docs/security.md"
+PAGE = ROOT / "docs/reference/permissions.md"
 _ROW = re.compile(r"^\| `([\w*-]+:[\w*]+)` \| `([^`]+)` \|.*\| ([^|]*) \|$")
 
 

@@ -76,5 +76,5 @@ def _row(key: str, route: Properties, check: Check) -> str:
     token = {"JWT": "yes", "NONE": "no"}[route["AuthorizationType"]]
     scopes = " or ".join(f"`{scope}`" for scope in route.get("AuthorizationScopes", []))
     file, _, test = check.test.partition("::")
-    held = f"[{test}](../{file})" if test else ""
+    held = f"[{test}](../../{file})" if test else ""
     return f"| `{key}` | {token} | {scopes} | {check.how} | {held} |"

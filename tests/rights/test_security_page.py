@@ -1,4 +1,4 @@
-"""docs/security.md says of routes and rights what the template says, and every right is accounted for."""
+"""docs/reference/permissions.md says of routes and rights what the template says, and every right is accounted for."""
 
 from pathlib import Path
 

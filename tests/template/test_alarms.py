@@ -125,13 +125,13 @@ def test_an_address_is_told_of_alarms_if_one_is_given(stack: Stack) -> None:
 
 
 def test_every_alarm_says_what_to_do_and_where_more_is_written() -> None:
-    # GIVEN the entries of the section on alarms
-    section = (ROOT / "docs/operating.md").read_text().partition("\n## Alarms\n")[2].partition("\n## ")[0]
-    entries = {anchor(heading) for heading in re.findall(r"^### (.+)$", section, flags=re.MULTILINE)}
+    # GIVEN the entries of the page on alarms
+    page = (ROOT / "docs/how-to/alarms.md").read_text()
+    entries = {anchor(heading) for heading in re.findall(r"^## (.+)$", page, flags=re.MULTILINE)}
     # THEN each description ends with one of them, and none is left over
     named_entries = set()
     for alarm_id, alarm in _ALARMS.items():
-        text, _, entry = alarm["AlarmDescription"].rpartition(" docs/operating.md#")
+        text, _, entry = alarm["AlarmDescription"].rpartition(" docs/how-to/alarms.md#")
         assert len(text) > 60, alarm_id
         named_entries.add(entry)
     assert named_entries == entries

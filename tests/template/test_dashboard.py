@@ -1,4 +1,4 @@
-"""The dashboard, the saved query of log lines, and what docs/operating.md says of metrics: all on what there is."""
+"""The dashboard, the saved query of log lines and docs/reference/metrics.md name metrics and keys that exist."""
 
 import json
 import re
@@ -109,7 +109,7 @@ def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
     query = _STACK.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
     assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
     # AND it is the one that the documents show
-    documented = (ROOT / "docs/operating.md").read_text()
+    documented = (ROOT / "docs/how-to/operate.md").read_text()
     assert all(line in documented for line in query.splitlines())
 
 
@@ -121,11 +121,11 @@ def test_queries_can_be_left_out() -> None:
 
 
 def test_the_documents_name_every_metric_with_its_dimensions_and_no_other(emitted: CloudWatch) -> None:
-    # GIVEN the table of what watching costs
-    section = (ROOT / "docs/operating.md").read_text().partition("\n## What watching costs\n")[2].partition("\n## ")[0]
+    # GIVEN the page on metrics
+    page = (ROOT / "docs/reference/metrics.md").read_text()
     documented = {
         (name, tuple(sorted(dimensions.replace("`", "").split(", "))))
-        for names, dimensions in re.findall(r"^\| (`[A-Z][^|]*`) \| (`service[^|]*`) \|", section, flags=re.MULTILINE)
+        for names, dimensions in re.findall(r"^\| (`[A-Z][^|]*`) \| (`service[^|]*`) \|", page, flags=re.MULTILINE)
         for name in names.replace("`", "").split(", ")
     }
     # THEN it has what our functions emit

@@ -78,7 +78,7 @@ def test_production_takes_no_plain_passwords() -> None:
 @pytest.mark.parametrize("parameter", ["MailFrom", "AlarmEmail", "PaymentProvider", "StripeSecret"])
 def test_what_production_has_of_its_own_is_asked_for_first_and_set_back_by_no_later_deployment(parameter: str) -> None:
     # GIVEN the page for whoever deploys first
-    step = (ROOT / "docs/deploying.md").read_text().partition("\n1. ")[2].partition("\n2. ")[0]
+    step = (ROOT / "docs/how-to/deploy-from-github.md").read_text().partition("\n1. ")[2].partition("\n2. ")[0]
     # THEN it gives the parameter
     assert f" {parameter}=" in step
     # AND samconfig.toml, which is said anew each time, does not say its default

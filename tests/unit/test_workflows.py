@@ -26,7 +26,7 @@ MAY = {
     "update.propose": {"contents", "pull-requests"},
 }
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>\S+)(?P<comment>.*)")
-DEPLOYING_MD = (ROOT / "docs/deploying.md").read_text()
+DEPLOYING_MD = (ROOT / "docs/how-to/deploy-from-github.md").read_text()
 ROLES = yaml.load((ROOT / ".github/deploy-role.yaml").read_text(), yaml.BaseLoader)  # without its functions' names
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), yaml.BaseLoader)
 
