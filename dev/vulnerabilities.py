@@ -1,18 +1,19 @@
-"""Known vulnerabilities in what the requirements lock: `python -m dev.vulnerabilities`, part of `make lint`.
+"""Known vulnerabilities in the locked requirements, part of `make lint`.
 
-pip-audit calls "no known vulnerabilities" also what it could not look up, and fails in the same way whether it found
-one or got no answer. So its report is read. Without an answer lint goes on, and says so; with AUDIT=required, as in the
-pipeline, that is an error.
+pip-audit prints "no known vulnerabilities" also for packages that it could not look up, and its exit status is the same
+for a vulnerability and for an unreachable database. So this module reads its report. Without an answer lint continues
+with a warning; with AUDIT=required, as in the pipeline, it fails.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import click
 
 from dev.local.stack import ROOT
 
@@ -75,7 +76,14 @@ def _read(dependencies: list[dict[str, Any]]) -> Audit:
     return Audit(vulnerable, unknown, answered=len(unknown) < len(dependencies))
 
 
-def main(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool) -> int:
+@click.command()
+@click.option("--required", is_flag=True, help="Fail if the database of vulnerabilities does not answer.")
+def vulnerabilities(*, required: bool) -> None:
+    """Look up all locked packages in the database of known vulnerabilities."""
+    sys.exit(check(locked_files(), required=required))
+
+
+def check(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool) -> int:
     """Audit the files and say what was found; returns the exit status."""
     wrong = 0
     for file in files:
@@ -102,7 +110,3 @@ def main(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool)
 
 def _say(what: str) -> None:
     print(what, file=sys.stderr)  # noqa: T201
-
-
-if __name__ == "__main__":
-    sys.exit(main(locked_files(), required=os.environ.get("AUDIT") == "required"))

@@ -100,7 +100,7 @@ def load_rig(progress: Progress) -> Iterator[LoadRig]:
 @contextlib.contextmanager
 def _proxy(upstream: str) -> Iterator[str]:
     """A fault proxy in a process of its own; its address."""
-    command = [sys.executable, "-m", "dev.faults.proxy", "--upstream", upstream, "--seed", "1"]
+    command = [sys.executable, "-m", "dev", "fault-proxy", "--upstream", upstream, "--seed", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().strip() if process.stdout else ""

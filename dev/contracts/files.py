@@ -1,12 +1,10 @@
-"""The contracts as files: written from the code, and kept as they were released.
+"""The contracts as files: generated from the code, and kept as they were released.
 
-``python -m dev.contracts.files write`` writes them; ``python -m dev.contracts.files release`` records them as
-released. The Makefile puts functions/orders on the path.
+functions/orders must be on the path: the API is described from the code that answers.
 """
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 from dev.contracts import events as contracts_events
@@ -89,21 +87,3 @@ def _unread(released: Path) -> list[str]:
         old, new = read(released / f"events/{name}.detail.json"), contracts_events.accepted(DetailType(name))
         found += [f"{name}, read again: {change}" for change in excess(Schema(old, old), Schema(new, new))]
     return sorted(found)
-
-
-def _main(arguments: list[str]) -> str | None:
-    match arguments:
-        case ["write"]:
-            write()
-        case ["release"]:
-            found = breaks() if RELEASED.exists() else []
-            if found:
-                return "\n".join(["This would break those who rely on what was released:", *found])
-            release()
-        case _:
-            return "Say write or release."
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

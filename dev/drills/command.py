@@ -1,4 +1,4 @@
-"""The command `handoff drill`."""
+"""`make drill`: outages on the local stack, and whether anything is lost."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Where the local stack listens.")
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
 @click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here, too.")
 def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     """Break one thing after the other on a local stack, under load, and see whether anything is lost.
@@ -29,7 +29,7 @@ def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     from dev.drills.report import table  # noqa: PLC0415
 
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.default_int_handler)  # cleans up as Ctrl-C does
+        signal.signal(signum, signal.default_int_handler)  # clean up as after Ctrl-C
     start = time.monotonic()
     said = ""
 

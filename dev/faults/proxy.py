@@ -3,7 +3,7 @@
 Faults and delays are injected here only, at the network, so that no function has code for them. It is part of a
 program (`running_proxy`), or a process of its own::
 
-    python -m dev.faults.proxy --port 4700 --upstream http://127.0.0.1:4566
+    python -m dev fault-proxy --port 4700 --upstream http://127.0.0.1:4566
 
 A running proxy is told what to do by ``FaultProxy.faults`` or over HTTP:
 
@@ -190,7 +190,7 @@ def running_proxy(upstream: str, *, port: int = 0, seed: int | None = None) -> I
 @click.option("--port", default=0, help="Where to listen on loopback; any free port if not given.")
 @click.option("--upstream", required=True, help="Where requests go, such as http://127.0.0.1:4566.")
 @click.option("--seed", type=int, help="Makes the choices of rules with a share repeatable.")
-def main(port: int, upstream: str, seed: int | None) -> None:
+def fault_proxy(port: int, upstream: str, seed: int | None) -> None:
     """Run a fault proxy until it is ended; its address is the first line that it prints."""
 
     async def run() -> None:
@@ -204,7 +204,3 @@ def main(port: int, upstream: str, seed: int | None) -> None:
         await proxy.stop()
 
     asyncio.run(run())
-
-
-if __name__ == "__main__":
-    main()

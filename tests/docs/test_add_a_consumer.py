@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("contracts", "docs", "events", "functions", "layers", "ops", "requirements", "tests")
+COPIED = ("contracts", "dev", "docs", "events", "functions", "layers", "ops", "requirements", "tests")
 BEFORE_SWEEPER = re.compile(r"  # =+\n  # FUNCTION sweeper")
 SHOWN = re.compile(
     r"""^ +(?:"\$\{|\["|- !Ref )[^\n]*fulfillment[^\n]*\n""", re.IGNORECASE | re.MULTILINE
@@ -44,7 +44,7 @@ def follow(copy: Path) -> None:
     template = template[: place.start()] + resources + "\n" + template[place.start() :]
     (copy / "template.yaml").write_text(SHOWN.sub(lambda line: line[0] + renamed(line[0]), template))
     insert(copy / "template.yaml", rule, "                  - !GetAtt FeedbackRule.Arn\n")
-    insert(copy / "ops/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
+    insert(copy / "dev/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
     insert(copy / "tests/template/test_rights.py", rights, '    "sweeper": {\n')
     insert(copy / "tests/rights/catalog.py", purposes, "    # --- sweeper\n")
     (copy / "tests/integration/test_loyalty.py").write_text(test)
@@ -72,7 +72,7 @@ def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp
         shutil.copy(ROOT / name, tmp_path / name)
     # WHEN the steps are followed
     follow(tmp_path)
-    run(tmp_path, "-c", "from ops.cli.main import main; main(['events', 'write'])")
+    run(tmp_path, "-m", "dev", "samples")
     run(tmp_path, "-m", "template.released")
     # THEN the consumer works, and is held to the same rules as the others
     purposes = "tests/rights/test_security_page.py::test_every_right_has_its_purpose_and_every_purpose_its_right"

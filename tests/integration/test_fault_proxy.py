@@ -294,7 +294,7 @@ def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
 @pytest.fixture
 def process(upstream: Upstream) -> Iterator[str]:
     """The address of a proxy in a process of its own."""
-    command = [sys.executable, "-m", "dev.faults.proxy", "--upstream", upstream.url]
+    command = [sys.executable, "-m", "dev", "fault-proxy", "--upstream", upstream.url]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert started.stdout
     yield started.stdout.readline().strip()

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 import order_requests
 from dev import samples
 from dev.samples import EVENTS
-from handoff import consumer
 from ops import catalog
+from shop import events
 from shop.events import Envelope, Event, OrderData
 from shop.model import Customer, Product
 
@@ -28,7 +28,7 @@ def read(name: str) -> Any:
 
 def parsed(name: str) -> list[Envelope]:
     """The events of a consumer's sample, as the consumer reads them."""
-    return [consumer.parse(record["body"]) for record in read(f"{name}.json")["Records"]]
+    return [events.parse(record["body"]) for record in read(f"{name}.json")["Records"]]
 
 
 def orders_samples() -> list[dict[str, Any]]:

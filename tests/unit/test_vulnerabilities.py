@@ -8,7 +8,7 @@ import json
 import pytest
 
 from dev import vulnerabilities
-from dev.vulnerabilities import BadRequirements, audit, main
+from dev.vulnerabilities import BadRequirements, audit, check
 
 CLEAN = {"name": "idna", "version": "3.10", "vulns": []}
 FLAW = {"id": "PYSEC-2024-60", "fix_versions": ["3.7"], "aliases": [], "description": "..."}
@@ -40,18 +40,18 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("required", [False, True])
 def test_nothing_known_is_well(says, file, required):
-    assert main([file], says(CLEAN), required=required) == 0
+    assert check([file], says(CLEAN), required=required) == 0
 
 
 @pytest.mark.parametrize("required", [False, True])
 def test_a_vulnerability_fails(says, file, required, capsys):
-    assert main([file], says(CLEAN, VULNERABLE, UNKNOWN, status=1), required=required) == 1
+    assert check([file], says(CLEAN, VULNERABLE, UNKNOWN, status=1), required=required) == 1
     assert "idna 3.6: PYSEC-2024-60, mended in 3.7" in capsys.readouterr().err
 
 
 def test_an_accepted_vulnerability_does_not(says, file, monkeypatch):
     monkeypatch.setattr(vulnerabilities, "ACCEPTED", {"PYSEC-2024-60": "the function that it is about is never called"})
-    assert main([file], says(VULNERABLE, status=1), required=True) == 0
+    assert check([file], says(VULNERABLE, status=1), required=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_an_accepted_vulnerability_does_not(says, file, monkeypatch):
 def test_what_could_not_be_looked_up_is_said_and_fails_only_where_it_is_required(
     says, file, dependencies, required, capsys
 ):
-    assert main([file], says(*dependencies, status=not dependencies), required=required) == required
+    assert check([file], says(*dependencies, status=not dependencies), required=required) == required
     assert "NOT AUDITED" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_pinned_is_no_silent_database(says, file):
     with pytest.raises(BadRequirements, match="does not contain a hash"):
         audit(file, says(status=1, dry=1))
-    assert main([file], says(status=1, dry=1), required=False) == 1
+    assert check([file], says(status=1, dry=1), required=False) == 1
 
 
 def test_all_that_is_locked_is_audited():

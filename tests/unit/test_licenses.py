@@ -1,4 +1,4 @@
-"""Licences: what may be in a function, and that the page has all that is locked."""
+"""Licenses: what may be in a function, and that the page has all that is locked."""
 
 import email.message
 import importlib.metadata
@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from dev import licences
-from dev.licences import Package
+from dev import licenses
+from dev.licenses import Package
 from dev.local.stack import ROOT
 
 
-def test_only_allowed_licences_get_into_a_function():
-    assert {package.name for package in licences.functions()} >= {"aws-lambda-powertools", "pydantic", "stripe"}
-    assert licences.forbidden() == []
+def test_only_allowed_licenses_get_into_a_function():
+    assert {package.name for package in licenses.functions()} >= {"aws-lambda-powertools", "pydantic", "stripe"}
+    assert licenses.forbidden() == []
 
 
 @pytest.mark.parametrize(
-    ("licence", "is_forbidden"),
+    ("name", "is_forbidden"),
     [
         ("MIT", False),
         ("Apache-2.0, MIT", False),
@@ -25,20 +25,20 @@ def test_only_allowed_licences_get_into_a_function():
         ("MIT, GPL-3.0-or-later", True),
         ("MPL-2.0", True),  # but for the one exception
         ("says none", True),
-        (licences.UNKNOWN, True),
+        (licenses.UNKNOWN, True),
     ],
 )
-def test_what_is_not_allowed_is_named(monkeypatch, licence, is_forbidden):
-    # GIVEN a function with one package under this licence
+def test_what_is_not_allowed_is_named(monkeypatch, name, is_forbidden):
+    # GIVEN a function with one package under this license
     package = Package("anything", "1.0")
-    monkeypatch.setattr(licences, "functions", lambda: {package})
-    monkeypatch.setattr(licences, "installed", lambda: {package: licence})
+    monkeypatch.setattr(licenses, "functions", lambda: {package})
+    monkeypatch.setattr(licenses, "installed", lambda: {package: name})
     # THEN it is named, if it is not allowed
-    assert licences.forbidden() == ([f"anything 1.0: {licence}"] if is_forbidden else [])
+    assert licenses.forbidden() == ([f"anything 1.0: {name}"] if is_forbidden else [])
 
 
 @pytest.mark.parametrize(
-    ("fields", "licence"),
+    ("fields", "name"),
     [
         ([("License-Expression", "MIT OR Apache-2.0"), ("License", "see LICENSE")], "MIT OR Apache-2.0"),
         ([("Classifier", "License :: OSI Approved :: BSD License"), ("License", "UNKNOWN")], "BSD"),
@@ -47,34 +47,34 @@ def test_what_is_not_allowed_is_named(monkeypatch, licence, is_forbidden):
         ([("Name", "nothing")], "says none"),
     ],
 )
-def test_a_package_is_asked_for_its_licence(fields, licence):
+def test_a_package_is_asked_for_its_license(fields, name):
     class Said(importlib.metadata.Distribution):
         """An installed package with this metadata."""
 
         def read_text(self, filename):
             message = email.message.Message()
-            for name, value in fields:
-                message[name] = value
+            for field, value in fields:
+                message[field] = value
             return str(message) if filename == "METADATA" else None
 
         def locate_file(self, path):
             raise NotImplementedError
 
-    assert licences.licence(Said()) == licence
+    assert licenses.license_of(Said()) == name
 
 
 def test_the_page_has_all_that_is_locked():
     rows = {
         Package(name, version)
-        for name, version in re.findall(r"^\| ([\w.-]+) \| (\d\S*) \|", licences.PAGE.read_text(), re.MULTILINE)
+        for name, version in re.findall(r"^\| ([\w.-]+) \| (\d\S*) \|", licenses.PAGE.read_text(), re.MULTILINE)
     }
-    everything = licences.functions().union(*licences.environments().values())
-    assert rows == everything, "make licences"
+    everything = licenses.functions().union(*licenses.environments().values())
+    assert rows == everything, "make licenses"
 
 
-def test_the_pages_licences_of_the_functions_are_those_that_the_packages_name():
-    page, known = licences.PAGE.read_text(), licences.installed()
-    for package in licences.functions():
+def test_the_pages_licenses_of_the_functions_are_those_that_the_packages_name():
+    page, known = licenses.PAGE.read_text(), licenses.installed()
+    for package in licenses.functions():
         assert f"| {package.name} | {package.version} | {known[package]} |\n" in page
 
 

@@ -1,7 +1,7 @@
-"""The licences of all that is locked, for docs/reference/licenses.md: `make licences`.
+"""`make licenses`: the licenses of all locked packages, for docs/reference/licenses.md.
 
-Names and versions come from the requirements, licences from the metadata of what is installed. A package that is locked
-for other systems only is not installed here, and has none.
+Names and versions come from the requirements, licenses from the metadata of the installed packages. A package that is
+locked for other systems only is not installed here, so its license is unknown.
 """
 
 import re
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+
+import click
 
 from dev.local.stack import ROOT
 
@@ -20,7 +22,7 @@ UNKNOWN = "not installed here"
 
 _LOCKED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
 _CLASSIFIER = "License :: OSI Approved :: "
-_SHORT = {  # SPDX's names for those of PyPI's classifiers, which do not tell one BSD licence from the other
+_SHORT = {  # SPDX's names for those of PyPI's classifiers, which do not tell one BSD license from the other
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD",
     "ISC License (ISCL)": "ISC",
@@ -55,18 +57,18 @@ def environments() -> Mapping[str, set[Package]]:
 
 
 def installed() -> Mapping[Package, str]:
-    """The licences of what is installed in any of the environments."""
+    """The licenses of what is installed in any of the environments."""
     folders = [*ROOT.glob(".venv/lib/python*/site-packages"), *ROOT.glob(".tools/*/lib/python*/site-packages")]
     found = distributions(path=[str(folder) for folder in folders])
-    return {Package(_canonical(each.metadata["Name"]), each.version): licence(each) for each in found}
+    return {Package(_canonical(each.metadata["Name"]), each.version): license_of(each) for each in found}
 
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def licence(found: Distribution) -> str:
-    """What a package says that its licence is: an SPDX expression, or else classifiers, or else its own words."""
+def license_of(found: Distribution) -> str:
+    """Return a package's license: its SPDX expression, or else its classifiers, or else its free text."""
     metadata = found.metadata
     if "License-Expression" in metadata:
         return str(metadata["License-Expression"])
@@ -77,9 +79,9 @@ def licence(found: Distribution) -> str:
 
 
 def forbidden() -> list[str]:
-    """What is in a function under a licence that is not allowed there, a line for each."""
-    licences = installed()
-    found = [(package, licences.get(package, UNKNOWN)) for package in sorted(functions())]
+    """What is in a function under a license that is not allowed there, a line for each."""
+    names = installed()
+    found = [(package, names.get(package, UNKNOWN)) for package in sorted(functions())]
     return [
         f"{package.name} {package.version}: {name}"
         for package, name in found
@@ -89,7 +91,7 @@ def forbidden() -> list[str]:
 
 def page() -> str:
     """What docs/reference/licenses.md holds."""
-    licences, inside = installed(), functions()
+    names, inside = installed(), functions()
     where: dict[Package, list[str]] = {}
     for name, packages in environments().items():
         for package in packages - inside:
@@ -97,10 +99,10 @@ def page() -> str:
     return "\n".join(
         [
             *_HEAD,
-            *(_row(each.name, each.version, licences.get(each, UNKNOWN)) for each in sorted(inside)),
+            *(_row(each.name, each.version, names.get(each, UNKNOWN)) for each in sorted(inside)),
             *_BETWEEN,
             *(
-                _row(each.name, each.version, licences.get(each, UNKNOWN), ", ".join(where[each]))
+                _row(each.name, each.version, names.get(each, UNKNOWN), ", ".join(where[each]))
                 for each in sorted(where)
             ),
             "",
@@ -113,28 +115,31 @@ def _row(*cells: str) -> str:
 
 
 _HEAD = [
-    "# Licences",
+    "# Licenses",
     "",
-    "All that is locked, by `make licences` from what the packages say of themselves. boto3 (Apache-2.0) is not: it",
+    "All that is locked, by `make licenses` from what the packages say of themselves. boto3 (Apache-2.0) is not: it",
     "comes with Lambda's runtime.",
     "",
     "## In the functions",
     "",
-    _row("package", "version", "licence"),
+    _row("package", "version", "license"),
     "|---|---|---|",
 ]
 _BETWEEN = [
     "",
-    "A test holds these to the licences that are allowed in [dev/licences.py](../../dev/licences.py).",
+    "A test holds these to the licenses that are allowed in [dev/licenses.py](../../dev/licenses.py).",
     "",
     "## Beside them",
     "",
     "The last column names the file of [requirements/](../../requirements) that locks it: `dev` is the developer's",
     "environment, the others are tools, each in one of its own. Nothing of it is deployed.",
     "",
-    _row("package", "version", "licence", "in"),
+    _row("package", "version", "license", "in"),
     "|---|---|---|---|",
 ]
 
-if __name__ == "__main__":
+
+@click.command()
+def licenses() -> None:
+    """Generate docs/reference/licenses.md from the installed packages."""
     PAGE.write_text(page())

@@ -1,0 +1,26 @@
+"""`python -m dev`: commands for developers and CI. Operators use `handoff`."""
+
+import click
+
+from dev.contracts.command import contracts
+from dev.drills.command import drill
+from dev.faults.proxy import fault_proxy
+from dev.fuzz import fuzz
+from dev.invoke import invoke
+from dev.licenses import licenses
+from dev.run import run
+from dev.samples import samples
+from dev.vulnerabilities import vulnerabilities
+from ops.cli.errors import Commands
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run, drill and check Handoff on this machine."""
+
+
+for command in (contracts, drill, fault_proxy, fuzz, invoke, licenses, run, samples, vulnerabilities):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main(prog_name="python -m dev")

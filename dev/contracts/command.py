@@ -1,0 +1,32 @@
+"""`python -m dev contracts`: write the generated contracts, or record them as released."""
+
+import sys
+
+import click
+
+from dev.local.stack import ROOT
+
+
+@click.group()
+def contracts() -> None:
+    """Contracts: openapi.json, the schemas in contracts/ and docs/events.md."""
+    sys.path.insert(0, str(ROOT / "functions/orders"))  # the API is described from the code that answers
+
+
+@contracts.command()
+def write() -> None:
+    """Generate the contracts from the code."""
+    from dev.contracts import files  # noqa: PLC0415  # it imports the orders function
+
+    files.write()
+
+
+@contracts.command()
+def release() -> None:
+    """Record the contracts as released, unless that would break clients or consumers of what is released."""
+    from dev.contracts import files  # noqa: PLC0415
+
+    found = files.breaks() if files.RELEASED.exists() else []
+    if found:
+        raise click.ClickException("\n".join(["This change breaks released contracts:", *found]))
+    files.release()

@@ -1,0 +1,106 @@
+"""`make run`: the local stack, the sample orders, and a summary of what happened to them."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from dev.demo import orders as demo
+from dev.demo import report
+from dev.faults.proxy import routes, running_proxy
+from dev.local.metrics import pumping
+from dev.local.stack import DEFAULT_PORT, LocalStackError, running
+from ops.cli.console import beside
+from ops.shop_client import Account, ShopClient
+from ops.stack.deployment import Deployment
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+@click.command()
+@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
+@click.option("--once", is_flag=True, envvar="ONCE", help="End after the summary; the default without a terminal.")
+def run(port: int, once: bool) -> None:
+    """Start the local stack, place the sample orders, and show what happened."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)  # clean up as after Ctrl-C
+    try:
+        status = _run(port, once=once or not sys.stdin.isatty())
+    except (LocalStackError, demo.DemoError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        console.print("\nStopped. The local stack has been removed.")
+        status = 130
+    sys.exit(status)
+
+
+def _run(port: int, *, once: bool) -> int:
+    start = time.monotonic()
+    with console.status("Starting the local stack") as status:
+        last = ""
+
+        def progress(step: str) -> None:
+            nonlocal last
+            status.update(step)
+            if not console.is_terminal and step != last:
+                console.print(f"{time.monotonic() - start:5.1f} s  {step}")
+            last = step
+
+        with (
+            running_proxy(f"http://127.0.0.1:{port}") as proxy,
+            running(port, variables=routes(proxy.url)) as stack,
+            contextlib.ExitStack() as opened,
+        ):
+            progress("sam build")
+            stack.build()
+            progress("sam deploy")
+            deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
+            opened.enter_context(pumping(deployment))
+            progress("loading the catalog and the customers")
+            account = demo.prepare(deployment)
+            with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
+                story = demo.place_samples(client, progress)
+            answered = time.monotonic() - start
+            demo.wait_until_quiet(deployment, progress)
+            outcome = demo.look(deployment)
+            status.stop()
+            report.show(console, story, outcome)
+            wrong = demo.complaints(story, outcome)
+            for complaint in wrong:
+                console.print(f"[red]wrong:[/] {escape(complaint)}")
+            console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
+            if not once:
+                _serve(deployment, account, proxy.url, port)
+    return 1 if wrong else 0
+
+
+def _serve(deployment: Deployment, account: Account, proxy: str, port: int) -> None:
+    """Show how to continue, and wait for Ctrl-C."""
+    token = f".local/token-{port}"  # each local stack has its own user pool
+    token_file = demo.EVENTS.parent / token
+    try:
+        token_file.touch(mode=0o600)
+        token_file.write_text(account.token)
+        console.print(f"\nServing on {deployment.api_url}\n\nA token, valid for one hour, also in {token}:\n")
+        print(account.token)  # noqa: T201  # unwrapped, so that it can be pasted
+        console.print("\nTry, in this folder:\n")
+        print(_curl(deployment.api_url, token))  # noqa: T201
+        with beside(deployment, proxy) as console_message:
+            console.print(f"\n{console_message}\n\nPress Ctrl-C to stop.")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("\nStopped. Cleaning up.")
+    finally:
+        token_file.unlink(missing_ok=True)
+
+
+def _curl(api_url: str, token: str) -> str:
+    return (
+        f"curl -i '{api_url}/orders' -H \"Authorization: Bearer $(cat {token})\" "
+        "-H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s)\" -d @events/requests/good.json"
+    )
