@@ -2,6 +2,7 @@
 
 import click
 
+from dev.console.command import console
 from dev.contracts.command import contracts
 from dev.drills.command import drill
 from dev.faults.proxy import fault_proxy
@@ -19,7 +20,7 @@ def main() -> None:
     """Run, drill and check Handoff on this machine."""
 
 
-for command in (contracts, drill, fault_proxy, fuzz, invoke, licenses, run, samples, vulnerabilities):
+for command in (console, contracts, drill, fault_proxy, fuzz, invoke, licenses, run, samples, vulnerabilities):
     main.add_command(command)
 
 if __name__ == "__main__":

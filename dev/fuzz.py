@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 
 from dev.demo import orders as demo
-from dev.local.stack import DEFAULT_PORT, ROOT, LocalStackError, running
+from dev.local.stack import ROOT, LocalStackError, running
 from ops import catalog, tokens
 from ops.catalog import Entry
 from ops.stack import observe
 from ops.stack.deployment import Deployment
+from ops.stack.local import DEFAULT_PORT
 from shop.model import MAX_LINES
 
 _ST = ROOT / ".tools/schemathesis/bin/st"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from dev.local.stack import DEFAULT_PORT, LocalStack
+from dev.local.stack import LocalStack
 from ops.stack.deployment import Deployment
+from ops.stack.local import DEFAULT_PORT
 
 
 @click.command()

@@ -10,14 +10,15 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from dev.console.command import beside
 from dev.demo import orders as demo
 from dev.demo import report
 from dev.faults.proxy import routes, running_proxy
 from dev.local.metrics import pumping
-from dev.local.stack import DEFAULT_PORT, LocalStackError, running
-from ops.cli.console import beside
+from dev.local.stack import LocalStackError, running
 from ops.shop_client import Account, ShopClient
 from ops.stack.deployment import Deployment
+from ops.stack.local import DEFAULT_PORT
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 

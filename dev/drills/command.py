@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from dev.local.stack import DEFAULT_PORT, LocalStackError
+from dev.local.stack import LocalStackError
+from ops.stack.local import DEFAULT_PORT
 
 NAMES = ("mail", "analytics", "bus", "payments", "poison", "kills", "restart")
 

@@ -15,13 +15,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import boto3
-import httpx
 import psutil
 
+from ops.stack.local import REGION, LocalEndpoint
+
 ROOT = Path(__file__).resolve().parents[2]
-REGION = "us-east-1"
-DEFAULT_PORT = 4566
 _SAM = ROOT / ".tools/sam/bin/sam"
 _MINISTACK = ROOT / ".tools/ministack/bin/ministack"
 _STATE = ROOT / ".local"
@@ -33,14 +31,12 @@ class LocalStackError(Exception):
     """The local stack can't be started or deployed; the text says what to do."""
 
 
-class LocalStack:
-    """A running MiniStack on loopback, and what is needed to talk to it."""
+class LocalStack(LocalEndpoint):
+    """A running MiniStack, and how to build for it and deploy to it."""
 
     def __init__(self, port: int, builds: Path = _STATE) -> None:
-        self.port = port
+        super().__init__(port)
         self._builds = builds  # two builds in one folder break each other
-        self.endpoint = f"http://127.0.0.1:{port}"
-        _past_proxies()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,17 +50,6 @@ class LocalStack:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-
-    def session(self) -> boto3.Session:
-        """A boto3 session for this stack; its clients need ``endpoint_url=self.endpoint``."""
-        return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
-
-    def is_up(self) -> bool:
-        """Whether it answers."""
-        try:
-            return httpx.get(f"{self.endpoint}/_ministack/health", timeout=2).is_success
-        except httpx.HTTPError:
-            return False
 
     def build(self) -> None:
         """`sam build`, for the Python and the processor of this machine: the functions run on them here."""
@@ -168,13 +153,6 @@ def running(
         _end(process.pid, temporary)
         process.wait()
         _leftover(port).unlink(missing_ok=True)
-
-
-def _past_proxies() -> None:
-    """Loopback is reached without a proxy, by this process and by what it starts."""
-    spared = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")).split(",")
-    spared += [host for host in ("127.0.0.1", "localhost") if host not in spared]
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, spared))
 
 
 def variables_of(port: int) -> dict[str, str]:

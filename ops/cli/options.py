@@ -6,8 +6,8 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError
 
-from dev.local.stack import DEFAULT_PORT, LocalStack
 from ops.stack.deployment import Deployment, NoSuchStack
+from ops.stack.local import DEFAULT_PORT, LocalEndpoint
 
 stack_option = click.option(
     "--stack", default="handoff", envvar="HANDOFF_STACK", show_default=True, show_envvar=True, help="The stack's name."
@@ -52,7 +52,7 @@ def local_port() -> int:
     return int(given or DEFAULT_PORT)
 
 
-def running_stack(port: int) -> LocalStack:
+def running_stack(port: int) -> LocalEndpoint:
     """The local stack on a port.
 
     Raises
@@ -60,7 +60,7 @@ def running_stack(port: int) -> LocalStack:
     click.ClickException
         If none answers there.
     """
-    stack = LocalStack(port)
+    stack = LocalEndpoint(port)
     if not stack.is_up():
         raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
     return stack

@@ -1,12 +1,11 @@
 """The figures of a deployment that the console shows: how things are now, and how they came to be."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from handoff.clock import now_ms
-from ops.console.switches import FaultSwitches
 from ops.dlq.directory import directory
 from ops.lag import measure as lag
 from ops.lag.measure import Lag
@@ -116,8 +115,8 @@ class Figures:
         return None if found is None else found[1]
 
 
-def look(deployment: Deployment, pace: Pace, switches: FaultSwitches | None) -> Figures:
-    """Look at a deployment, and at the local stack's fault proxy.
+def look(deployment: Deployment, pace: Pace, active_faults: Callable[[], frozenset[str]]) -> Figures:
+    """Look at a deployment, and at the fault switches that are on.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def look(deployment: Deployment, pace: Pace, switches: FaultSwitches | None) -> 
         lags=lags,
         letters_elsewhere=sum(lag.elsewhere(deployment).values()),
         points={key: points.get(key, []) for key in wanted},
-        faults=switches.on() if switches else frozenset(),
+        faults=active_faults(),
     )
 
 

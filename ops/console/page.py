@@ -9,10 +9,9 @@ from ops.console.figures import Figures
 from ops.console.letters import Letters
 from ops.console.order import Order
 from ops.console.parts import QUIET, TROUBLE, clock, heading
+from ops.console.playground import Playground
 from ops.console.plots import Plot, plots
 from ops.console.road import Road
-from ops.console.shopping import Customer
-from ops.console.switches import FaultSwitches
 from ops.console.try_it import TryIt
 from ops.console.watch import Watch
 from ops.stack.deployment import Deployment
@@ -27,13 +26,12 @@ ROAD, LETTERS, ORDER = "Road", "Dead letters", "Order"
 
 @dataclass(frozen=True)
 class Console:
-    """What all pages share. ``customer`` and ``faults`` are the local stack's alone."""
+    """State that all pages share."""
 
     deployment: Deployment
     where: str
     watch: Watch
-    customer: Customer | None = None
-    faults: FaultSwitches | None = None
+    playground: Playground | None = None
 
 
 class Page:
@@ -85,8 +83,8 @@ class Page:
             ui.skeleton(height="14rem").classes("w-full").props("aria-hidden=true")
         self._empty = ui.label().classes("w-full p-3").props('data-testid="empty"')
         self._road_place = ui.column().classes("w-full gap-3")
-        if self._console.customer:
-            self._try_it = TryIt(self._console.watch, self._console.customer, self._console.faults, self._to_order)
+        if self._console.playground:
+            self._try_it = TryIt(self._console.watch, self._console.playground, self._to_order)
         self._plots_place = ui.element("section").classes("w-full grid gap-3 grid-cols-1 md:grid-cols-2")
 
     def _show(self) -> None:
@@ -122,7 +120,7 @@ class Page:
         for plot in self._plots:
             plot.show(figures)
         self._empty.visible = figures.is_empty
-        ask = "place one below" if self._console.customer else "they show up here within two minutes"
+        ask = "place one below" if self._console.playground else "they show up here within two minutes"
         self._empty.text = f"No orders in the last {round((figures.at - figures.begin) / 60_000)} minutes: {ask}."
         self._badge.text = f"{figures.dead_letters}"
         self._badge.visible = bool(figures.dead_letters)

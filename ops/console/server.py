@@ -13,10 +13,9 @@ from nicegui import ui
 
 from ops.console import figures
 from ops.console.page import Console, Page
+from ops.console.playground import Playground
 from ops.console.redrive import desk
 from ops.console.same_origin import SameOrigin, own_names
-from ops.console.shopping import Customer
-from ops.console.switches import FaultSwitches, switches
 from ops.console.watch import Watch
 from ops.stack.deployment import Deployment
 
@@ -25,21 +24,19 @@ class PortTaken(Exception):
     """Another program listens there."""
 
 
-def console_of(deployment: Deployment, proxy: str | None) -> Console:
-    """The console of a deployment. ``proxy`` is the address of the local stack's fault proxy, if it has one.
+def console_of(deployment: Deployment, playground: Playground | None = None) -> Console:
+    """Return the console of a deployment, with ``playground`` on its page if there is one.
 
-    Its clients are made here: a boto3 session makes them for one thread at a time only.
+    Its clients are made here: a boto3 session makes them in one thread at a time only.
     """
     _ = deployment.dynamodb, deployment.sqs, deployment.logs, deployment.cloudwatch, deployment.outputs
     _ = deployment.events
     if deployment.endpoint is None:
-        where = f"{deployment.stack} on AWS, {deployment.session.region_name}"
-        watch = Watch(partial(figures.look, deployment, figures.AWS, None), figures.AWS.every)
-        return Console(deployment, where, watch)
-    _ = deployment.cognito
-    faults = FaultSwitches(proxy, switches(deployment)) if proxy else None
-    watch = Watch(partial(figures.look, deployment, figures.LOCAL, faults), figures.LOCAL.every)
-    return Console(deployment, f"local stack, {deployment.endpoint}", watch, Customer(deployment), faults)
+        where, pace = f"{deployment.stack} on AWS, {deployment.session.region_name}", figures.AWS
+    else:
+        where, pace = f"local stack, {deployment.endpoint}", figures.LOCAL
+    look = partial(figures.look, deployment, pace, playground.faults.active if playground else frozenset)
+    return Console(deployment, where, Watch(look, pace.every), playground)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -84,10 +81,9 @@ def serving(console: Console, listener: socket.socket) -> Iterator[None]:
 def _server(console: Console, listener: socket.socket, host: str) -> uvicorn.Server:
     ui.page("/")(partial(Page, console))
     pages.on_startup(console.watch.run)
-    if console.customer:
-        pages.on_startup(console.customer.run)
-    if console.faults:
-        pages.on_shutdown(console.faults.close)
+    if console.playground:
+        pages.on_startup(console.playground.orders.run)
+        pages.on_shutdown(console.playground.faults.close)
     pages.on_shutdown(desk.close)
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(outer, title="Handoff", dark=None, language="en-US", show_welcome_message=False)

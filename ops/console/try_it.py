@@ -11,19 +11,16 @@ from nicegui.events import ValueChangeEventArguments
 from handoff.clock import now_ms
 from ops.console.figures import Figures
 from ops.console.parts import QUIET, SMALL_BUTTON, TROUBLE, heading, milliseconds
-from ops.console.shopping import KEPT, Customer, Purchase
-from ops.console.switches import FaultSwitches
+from ops.console.playground import KEPT, FaultSwitches, Playground, SampleOrder
 from ops.console.watch import Watch, said
 
 
 class TryIt:
     """Orders to place and faults to cause."""
 
-    def __init__(
-        self, watch: Watch, customer: Customer, faults: FaultSwitches | None, to_order: Callable[[str], object]
-    ) -> None:
+    def __init__(self, watch: Watch, playground: Playground, to_order: Callable[[str], object]) -> None:
         self._watch = watch
-        self._customer = customer
+        self._orders = playground.orders
         self._turned_at = 0.0  # ms; what was seen before tells nothing of the switches
         self._switches: dict[str, ui.switch] = {}
         with ui.card().classes("w-full gap-2 p-3").props('flat bordered tag="section"'):
@@ -37,12 +34,11 @@ class TryIt:
                 self._trouble = ui.label().classes(TROUBLE)
                 self._lines = [_Line(to_order) for _ in range(KEPT)]
             self._show_bought()
-            if faults:
-                self._draw_switches(faults)
+            self._draw_switches(playground.faults)
 
     def show(self, figures: Figures) -> None:
         """Show what others have switched and bought, too."""
-        self._goes_on.set_value(self._customer.goes_on)
+        self._goes_on.set_value(self._orders.repeats)
         self._show_bought()
         if figures.at > self._turned_at:
             for name, switch in self._switches.items():
@@ -67,19 +63,19 @@ class TryIt:
         self._watch.look_again()
 
     def _go_on(self, event: ValueChangeEventArguments[bool | None]) -> None:
-        self._customer.goes_on = bool(event.value)
+        self._orders.repeats = bool(event.value)
 
     async def _order(self) -> None:
-        await self._customer.order()
+        await self._orders.place()
         self._show_bought()
         self._watch.look_again()
 
     def _show_bought(self) -> None:
         """Show the last purchases, newest first."""
-        trouble = self._customer.trouble
+        trouble = self._orders.error
         self._trouble.text = f"No answer: {trouble}" if trouble else ""
         self._trouble.visible = bool(trouble)
-        for line, bought in zip(self._lines, [*self._customer.purchases, *[None] * KEPT], strict=False):
+        for line, bought in zip(self._lines, [*self._orders.placed, *[None] * KEPT], strict=False):
             line.show(bought)
 
 
@@ -93,9 +89,10 @@ class _Line:
             self._way = ui.button("See its way", on_click=lambda: to_order(self._order_id), color=None)
             self._way.props(SMALL_BUTTON)
 
-    def show(self, bought: Purchase | None) -> None:
+    def show(self, bought: tuple[int, SampleOrder] | None) -> None:
         self._row.visible = bought is not None
         if bought:
-            self._answer.text = f"{bought.number}. answered {bought.status} in {milliseconds(bought.milliseconds)}"
-            self._order_id = bought.order_id
-            self._way.visible = bool(bought.order_id)
+            number, order = bought
+            self._answer.text = f"{number}. answered {order.status} in {milliseconds(order.milliseconds)}"
+            self._order_id = order.order_id
+            self._way.visible = bool(order.order_id)

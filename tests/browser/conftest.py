@@ -107,7 +107,7 @@ def healed(stack: Stack) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def console(stack: Stack) -> Iterator[str]:
     """The address of the console of the stack."""
-    with _console(stack.port) as url:
+    with _console(stack.port, sys.executable, "-m", "dev", "console") as url:
         yield url
 
 
@@ -120,8 +120,9 @@ def between(stack: Stack) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def console_behind(between: FaultProxy) -> Iterator[str]:
-    """The address of a console that sees AWS through that proxy only."""
-    with _console(int(between.url.rpartition(":")[2])) as url:
+    """The address of an operator's console that sees AWS through that proxy only."""
+    handoff = Path(sys.executable).with_name("handoff")
+    with _console(int(between.url.rpartition(":")[2]), handoff, "console", "--local") as url:
         yield url
 
 
@@ -158,12 +159,13 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @contextlib.contextmanager
-def _console(stack_port: int) -> Iterator[str]:
-    """A console as a process of its own, as people start it."""
-    command = [Path(sys.executable).with_name("handoff"), "console", "--local", "--port", "0"]
+def _console(stack_port: int, *command: str | Path) -> Iterator[str]:
+    """Start a console in its own process; yield its address."""
     root = Path(__file__).parents[2]
     environment = os.environ | {"PORT": str(stack_port), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--port", "0"], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             said = process.stdout.readline()
             assert said.startswith("Console: http://127.0.0.1:"), said

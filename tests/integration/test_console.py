@@ -18,11 +18,11 @@ import aiohttp
 import httpx
 import pytest
 
+from dev.console.switches import ProxySwitches, Switch
 from dev.faults.proxy import CONTROL, running_proxy
 from dev.faults.rules import Rule
 from ops.console import redrive, server
 from ops.console.same_origin import own_names
-from ops.console.switches import FaultSwitches, Switch
 from ops.dlq.directory import Wanted
 from ops.dlq.redrive import Outcome
 from support.messages import message
@@ -160,7 +160,7 @@ def test_a_taken_port_is_named() -> None:
 
 def test_other_commands_do_not_pay_for_the_console() -> None:
     # WHEN the command is loaded, THEN NiceGUI is not
-    code = "import sys, ops.cli; sys.exit('nicegui' in sys.modules)"
+    code = "import sys, ops.cli.main; sys.exit('nicegui' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -169,20 +169,20 @@ def test_switches() -> None:
         "mail": Switch("", "", Rule(call="sesv2.SendEmail", delay=3)),
         "bus": Switch("", "", Rule(call="x", drop="after")),
     }
-    with running_proxy("http://127.0.0.1:1") as proxy, closing(FaultSwitches(proxy.url, known)) as switches:
-        assert switches.on() == frozenset()
+    with running_proxy("http://127.0.0.1:1") as proxy, closing(ProxySwitches(proxy.url, known)) as switches:
+        assert switches.active() == frozenset()
         # WHEN one is turned on, twice, THEN its rule is in force, once
         switches.turn("mail", on=True)
         switches.turn("mail", on=True)
-        assert switches.on() == {"mail"}
+        assert switches.active() == {"mail"}
         assert [planned.rule for planned in proxy.faults.planned()] == [known["mail"].rule]
         # WHEN it is turned off, THEN it alone is
         switches.turn("bus", on=True)
         switches.turn("mail", on=False)
-        assert switches.on() == {"bus"}
+        assert switches.active() == {"bus"}
         # AND a fault that is none of them is nobody's switch
         proxy.faults.add(Rule(call="sqs.*", delay=1))
-        assert switches.on() == {"bus"}
+        assert switches.active() == {"bus"}
 
 
 def test_no_web_page_turns_the_proxy() -> None:

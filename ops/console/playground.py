@@ -1,0 +1,87 @@
+"""Tools that a caller may add to the console: sample orders to place, and faults to switch on."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from nicegui import run
+
+from ops.console.watch import ERRORS, anybody, said
+
+_PAUSE = 1.0  # seconds between two orders
+KEPT = 5  # responses to show
+
+
+@dataclass(frozen=True)
+class SampleOrder:
+    """The API's response to a sample order; ``order_id`` is empty if none was placed."""
+
+    status: int
+    milliseconds: float
+    order_id: str
+
+
+class SampleOrders:
+    """Places sample orders for all pages. ``place`` places one and blocks until the API responds."""
+
+    def __init__(self, place: Callable[[], SampleOrder]) -> None:
+        self.repeats = False  # an order every second
+        self.error = ""
+        self.placed: deque[tuple[int, SampleOrder]] = deque(maxlen=KEPT)  # numbered, newest first
+        self._place = place
+        self._numbers = itertools.count(1)
+
+    async def place(self) -> None:
+        """Place one order. If that fails, set ``error``."""
+        try:
+            order = await run.io_bound(self._place)
+        except ERRORS as error:
+            self.error = said(error)
+        else:
+            self.error = ""
+            if order:  # None when the console shuts down meanwhile
+                self.placed.appendleft((next(self._numbers), order))
+
+    async def run(self) -> None:
+        """Place an order every second while ``repeats`` is set and a page is open, until cancelled."""
+        while True:
+            if self.repeats and anybody():
+                await self.place()
+            self.repeats = self.repeats and anybody()
+            await asyncio.sleep(_PAUSE)
+
+
+@dataclass(frozen=True)
+class FaultSwitch:
+    """The text beside a switch: the fault, and its effect."""
+
+    label: str
+    hint: str
+
+
+class FaultSwitches(Protocol):
+    """Faults that can be switched on, by name. All methods block; httpx.HTTPError means that they failed."""
+
+    @property
+    def known(self) -> Mapping[str, FaultSwitch]:
+        """All switches."""
+
+    def active(self) -> frozenset[str]:
+        """Return the names of the switches that are on."""
+
+    def turn(self, name: str, *, on: bool) -> None:
+        """Turn a switch on or off. Idempotent."""
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+@dataclass(frozen=True)
+class Playground:
+    """The tools together."""
+
+    orders: SampleOrders
+    faults: FaultSwitches
