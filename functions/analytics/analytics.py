@@ -8,8 +8,9 @@ import boto3
 from handoff import aws, consumer
 from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
+from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
-from handoff.telemetry import MetricUnit, logger, metrics
+from handoff.telemetry import logger
 from shop import events, order_store, settings
 from shop.events import DetailType, Envelope
 from shop.model import Order
@@ -76,18 +77,17 @@ class Batch:
                 if generation == generations.current:
                     self._new |= {counted.event_id for counted in new}
 
-    def check(self, envelope: Envelope) -> None:
-        """Raise what kept this event from being counted, if anything did; tell one that had been counted before."""
+    def check(self, envelope: Envelope) -> Handled:
+        """Raise the error that kept this event from being counted, if any; tell a new event from a repeated one."""
         if envelope.detail_type not in _COUNTED:
             raise PermanentError(f"{envelope.detail_type} is nothing to count")
         error = self._errors.get(envelope.event_id)
         if error:
             raise error
-        if envelope.event_id in self._new:
-            self._new.remove(envelope.event_id)  # its double in the same batch is a repeat
-        else:
-            metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
-            logger.info("Counted before")
+        if envelope.event_id not in self._new:
+            return REPEATED
+        self._new.remove(envelope.event_id)  # its double in the same batch is a repeat
+        return DONE
 
 
 def sale(envelope: Envelope, order: Order | None) -> Sale | None:

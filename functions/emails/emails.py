@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 import mails
 from handoff import aws, consumer
 from handoff.clock import now_ms
+from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
 from handoff.telemetry import MetricUnit, logger, metrics
 from shop import events, mail_tags, order_store, settings
@@ -79,38 +80,35 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
     return _consumer.run(event, context, notify)
 
 
-def notify(envelope: Envelope) -> None:
+def notify(envelope: Envelope) -> Handled:
     """One mail per event and recipient."""
     if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
         if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
             _customers.clear_address_change(envelope.profile.user_id, envelope.detail.metadata.sequence)
-        _skip("too old to know whether it was mailed")
-    elif envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
-        tell_of_address(envelope)
-    else:
-        tell_of_order(envelope)
+        return consumer.skipped("too old to know whether it was mailed")
+    if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
+        return tell_of_address(envelope)
+    return tell_of_order(envelope)
 
 
-def tell_of_order(envelope: Envelope) -> None:
+def tell_of_order(envelope: Envelope) -> Handled:
     """Tell the customer what has become of an order."""
     order = _orders.get(envelope.order.order_id)
     if order is None or order.sequence < envelope.detail.metadata.sequence:
         raise NotYet(f"order {envelope.order.order_id} is not as far as its event")
     if envelope.detail_type is DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
-        _skip("the order is cancelled")
-        return
+        return consumer.skipped("the order is cancelled")
     customer = _customers.get(order.user_id)
     if customer is None or not customer.email:
-        _skip("the customer has no address")
-    elif customer.email_problem:
-        _skip(f"the customer's address has {customer.email_problem}")
-    else:
-        mail = _ORDER_MAILS[envelope.detail_type](order, customer)
-        who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
-        _tell_repeated([send(mail={"eventId": envelope.event_id, **who, **mail})])
+        return consumer.skipped("the customer has no address")
+    if customer.email_problem:
+        return consumer.skipped(f"the customer's address has {customer.email_problem}")
+    mail = _ORDER_MAILS[envelope.detail_type](order, customer)
+    who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
+    return DONE if send(mail={"eventId": envelope.event_id, **who, **mail}) else REPEATED
 
 
-def tell_of_address(envelope: Envelope) -> None:
+def tell_of_address(envelope: Envelope) -> Handled:
     """Tell a changed address at the old and at the new one; the pair is kept until both are told, or a dead letter."""
     sequence = envelope.detail.metadata.sequence
     customer = _customers.get(envelope.profile.user_id)
@@ -118,8 +116,7 @@ def tell_of_address(envelope: Envelope) -> None:
         raise NotYet("the customer is not as far as the event")
     change = customer.address_changes.get(str(sequence))
     if change is None:
-        _skip("the address has not changed, or both addresses have been told or given up")
-        return
+        return consumer.skipped("the address has not changed, or its change was handled before")
     forget = partial(_customers.clear_address_change, customer.user_id, sequence)
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
@@ -134,7 +131,7 @@ def tell_of_address(envelope: Envelope) -> None:
         # Forgotten before, its message would be skipped if it came back, and never be a dead letter.
         raise PermanentError(str(refused), after_dead_letter=forget)
     forget()
-    _tell_repeated(sent)
+    return DONE if any(sent) else REPEATED
 
 
 @idempotent_function(  # type: ignore[untyped-decorator]
@@ -172,15 +169,3 @@ def _without_addresses(error: ClientError) -> ClientError:
     said = error.response["Error"]
     hidden = re.sub(r"\S*@\S*", "(an address)", said["Message"])
     return ClientError({**error.response, "Error": {**said, "Message": hidden}}, error.operation_name)
-
-
-def _tell_repeated(sent: list[str | None]) -> None:
-    """Count an event of which every mail had been sent before."""
-    if not any(sent):
-        metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
-        logger.info("Mailed before")
-
-
-def _skip(reason: str) -> None:
-    metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
-    logger.info("Skipped", reason=reason)

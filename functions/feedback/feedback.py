@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from handoff import aws, consumer
+from handoff.consumer import DONE, Handled
 from handoff.telemetry import MetricUnit, logger, metrics
 from ses_events import MailEvent, read
 from shop import settings
@@ -27,12 +28,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
     return _consumer.run(event, context, mark)
 
 
-def mark(event: MailEvent) -> None:
-    """Mark each address that is still its customer's; marking twice is marking."""
-    for address in event.addresses:
-        if event.problem and _customers.flag_email(event.user_id, address, event.problem):
-            metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
-            logger.info("Marked", problem=event.problem, user_id=event.user_id)
-        else:
-            metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
-            logger.info("Skipped", reason="a passing problem, or not the customer's address any more")
+def mark(event: MailEvent) -> Handled:
+    """Flag each address that is still its customer's. Idempotent."""
+    if event.problem is None:
+        return consumer.skipped("a transient bounce")
+    flagged = [address for address in event.addresses if _customers.flag_email(event.user_id, address, event.problem)]
+    for _ in flagged:
+        metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
+        logger.info("address flagged", problem=event.problem, user_id=event.user_id)
+    return DONE if flagged else consumer.skipped("not the customer's address any more")

@@ -6,6 +6,7 @@ import boto3
 
 from handoff import aws, bus, consumer
 from handoff.clock import Deadline, now_ms
+from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet
 from handoff.outbox import announce
 from handoff.telemetry import MetricUnit, logger, metrics
@@ -33,44 +34,36 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
     return _consumer.run(event, context, fulfill)
 
 
-def fulfill(envelope: Envelope) -> None:
+def fulfill(envelope: Envelope) -> Handled:
     """One side effect per event. The order's state decides whether it is still to be done."""
     order_id = envelope.order.order_id
     order = _orders.get(order_id)
     if order is None or order.sequence < envelope.detail.metadata.sequence:
         raise NotYet(f"order {order_id} is not as far as its event")
     if envelope.detail_type is DetailType.ORDER_PLACED:
-        prepare(order)
-    else:
-        settle_payment(order)
+        return prepare(order)
+    return settle_payment(order)
 
 
-def prepare(order: Order) -> None:
+def prepare(order: Order) -> Handled:
     """Write the shipment and announce it; an order that is prepared or cancelled by now is left as it is."""
     try:
         step = transitions.prepared(order, now_ms())
     except transitions.NotPossible:
         if order.status is Status.PREPARED:
-            _repeated("Prepared before")
-        else:
-            metrics.add_metric("EventsSkipped", MetricUnit.Count, 1)
-            logger.info("Skipped", reason=f"the order is {order.status.lower()}")
-        return
+            return REPEATED
+        return consumer.skipped(f"the order is {order.status.lower()}")
     deadline = Deadline(_SECONDS_FOR_ONE)
     announce(_orders.unfinished, _bus, order.order_id, _orders.transition(step, deadline), deadline)
+    return DONE
 
 
-def settle_payment(order: Order) -> None:
+def settle_payment(order: Order) -> Handled:
     """Capture the payment of what is prepared, void that of what is cancelled."""
     if order.payment_due is None:
-        _repeated("Settled before")
-        return
+        return REPEATED
     settled = settle(_orders, _payments, order, Deadline(_SECONDS_FOR_ONE))
     if settled.payment.state is PaymentState.FAILED:
         metrics.add_metric("PaymentsFailed", MetricUnit.Count, 1)
-        logger.error("The provider refused to settle a payment", reason=settled.payment.reason)
-
-
-def _repeated(found: str) -> None:
-    metrics.add_metric("EventsRepeated", MetricUnit.Count, 1)
-    logger.info(found)
+        logger.error("payment refused", reason=settled.payment.reason)
+    return DONE

@@ -71,9 +71,9 @@ def _problem(error: Exception) -> problems.Problem:
     if isinstance(error, RequestError):
         return problems.of(error)
     if isinstance(error, (*aws.ERRORS, TransactionConflict)):
-        logger.exception("A call to AWS failed", exc_info=error)
+        logger.exception("A call to AWS failed", reason=aws.failure_reason(error), exc_info=error)
         return problems.unavailable()
-    logger.exception("Unexpected error", exc_info=error)
+    logger.exception("Unexpected error", reason=aws.failure_reason(error), exc_info=error)
     return problems.internal()
 
 

@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
         sweep.run(random.sample(shards, len(shards)))  # none is always last, when there is more to do than time
         metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all was looked at
         report = sweep.report()
-        logger.info("Swept", extra=report)
+        logger.info("sweep finished", extra=report)
         return report
     finally:
         for name, count in sweep.report().items():

@@ -134,7 +134,7 @@ def _where_to_look(row: Row, deployment: Deployment) -> list[str]:
         "Look on in CloudWatch Logs Insights, in the log groups",
         *(f"    {group}" for group in groups),
         f"from {to_iso(letter.began_at)} on, with the query",
-        "    fields @timestamp, @log, level, message, exception_name, exception",
+        "    fields @timestamp, @log, level, message, outcome, reason, exception_name, exception",
         f"    | filter {' or '.join(conditions)}",
         "    | sort @timestamp asc",
     ]

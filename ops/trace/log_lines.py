@@ -1,7 +1,6 @@
 """What the functions have logged about one order, as Powertools' Logger writes it."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,8 @@ _API = "api"
 _NOT_OF_A_FUNCTION = "ApiLogs"  # the gateway's own: it knows no order
 _QUIET = {"DEBUG", "INFO"}
 # What is shown of a line besides its message. By name, so that nothing gets shown because somebody logs it.
-_BARE = ("route", "reason", "problem")
+_BARE = ("outcome", "route", "reason", "problem")
 _NAMED = ("status", "receives", "errors")
-_REFUSED = re.compile(r"An error occurred \(([\w.]+)\).* when calling the (\w+) operation")
-_SAYS_WHY = {"NotYet", "PermanentError", "WrongEvent"}  # see handoff.consumer: their texts hold no data
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +58,22 @@ class Line:
         return str(self.keys.get("route", "")).startswith("GET ") and not self.trouble
 
     @property
-    def why(self) -> str:
-        """What went wrong, in words that hold no data of a customer's; empty if nothing did."""
-        name, last = self.keys.get("exception_name"), str(self.keys.get("exception", "")).rstrip().rpartition("\n")[2]
-        if name in _SAYS_WHY:
-            return last.partition(": ")[2] or str(name)
-        refused = _REFUSED.search(last)
-        return f"{refused[2]}: {refused[1]}" if refused else str(name or "")
+    def outcome(self) -> str:
+        """How the work that it is about ended; empty if it does not say, as in older releases."""
+        return str(self.keys.get("outcome", ""))
+
+    @property
+    def reason(self) -> str:
+        """Why something went wrong or was left out; empty if it does not say."""
+        return str(self.keys.get("reason", ""))
 
     @property
     def facts(self) -> list[str]:
         """What else it says."""
         bare = [str(self.keys[name]) for name in _BARE if name in self.keys]
         named = [f"{name} {self.keys[name]}" for name in _NAMED if name in self.keys]
-        return [*bare, *named, *([self.why] if self.why else [])]
+        unexplained = [str(self.keys["exception_name"])] if "exception_name" in self.keys and not self.reason else []
+        return [*bare, *named, *unexplained]
 
 
 def groups(deployment: "Deployment") -> dict[str, str]:

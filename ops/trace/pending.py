@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ops.stack.deployment import Deployment
     from ops.trace.log_lines import Line
 
-# What a consumer says of an event, see handoff.consumer.
-_DONE, _RETRIED, _GIVEN_UP = "Done", "Failed, and will be tried again", "Failed for good"
+# Outcomes of an event in a consumer's log, see handoff.consumer.
+HANDLED = {"done", "repeated", "skipped"}
+_RETRIED, _DEAD_LETTERED = "retried", "dead_lettered"
 
 
 @dataclass(frozen=True)
@@ -55,28 +56,38 @@ def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[st
 
 def unfinished(order: OrderItem, consumers: Mapping[str, Collection[str]], lines: Sequence["Line"]) -> list[Delivery]:
     """The events that consumers have not said to be done, nor the order shows to be."""
-    said = {(line.who, line.event_id) for line in lines if line.message in {_RETRIED, _GIVEN_UP}}
-    done = {(line.who, line.event_id) for line in lines if line.message == _DONE}
+    failed = {(line.who, line.event_id) for line in lines if line.outcome in {_RETRIED, _DEAD_LETTERED}}
+    handled = {(line.who, line.event_id) for line in lines if line.outcome in HANDLED}
     return [
         Delivery(consumer, event)
         for event in order.events.values()
         for consumer, types in consumers.items()
         if event.type in types
-        and (consumer, event.event_id) not in done
-        and ((consumer, event.event_id) in said or not _shows(order, consumer, event))
+        and (consumer, event.event_id) not in handled
+        and ((consumer, event.event_id) in failed or not _shows(order, consumer, event))
     ]
 
 
 def gave_up(delivery: Delivery, lines: Sequence["Line"]) -> bool:
     """Whether the last that a consumer said of an event is that it gave it up."""
     failed = _last_failure(delivery, lines)
-    return failed is not None and failed.message == _GIVEN_UP
+    return failed is not None and failed.outcome == _DEAD_LETTERED
 
 
 def _last_failure(delivery: Delivery, lines: Sequence["Line"]) -> "Line | None":
-    about = delivery.consumer, delivery.event.event_id
-    failures = [line for line in lines if (line.who, line.event_id) == about and line.message in {_RETRIED, _GIVEN_UP}]
+    failures = [line for line in _lines_about(delivery, lines) if line.outcome in {_RETRIED, _DEAD_LETTERED}]
     return max(failures, key=lambda line: line.at, default=None)
+
+
+def has_unknown_outcome(delivery: Delivery, lines: Sequence["Line"]) -> bool:
+    """Whether a consumer has logged an event but never an outcome of it, as releases before this key did."""
+    about = _lines_about(delivery, lines)
+    return bool(about) and not any(line.outcome for line in about)
+
+
+def _lines_about(delivery: Delivery, lines: Sequence["Line"]) -> list["Line"]:
+    about = delivery.consumer, delivery.event.event_id
+    return [line for line in lines if (line.who, line.event_id) == about]
 
 
 def _shows(order: OrderItem, consumer: str, event: Event) -> bool:
@@ -114,9 +125,9 @@ def of_delivery(delivery: Delivery, lines: Sequence["Line"]) -> OpenEnd:
     failed = _last_failure(delivery, lines)
     if failed is None:
         what = f"no word of {event.type} yet: it is waiting, being worked on, or crashes its function"
-    elif failed.message == _RETRIED:
+    elif failed.outcome == _RETRIED:
         again = failed.at + BACKOFF[min(failed.receives, len(BACKOFF)) - 1] * 1000
-        what = f"{event.type} has failed at receive {failed.receives}: {failed.why}; tried again by {to_iso(again)}"
+        what = f"{event.type} has failed at receive {failed.receives}: {failed.reason}; tried again by {to_iso(again)}"
     else:
         what = f"{event.type} failed for good and is no dead letter any more: redriven, or deleted"
     return OpenEnd(delivery.consumer, event.event_id, what)

@@ -140,7 +140,7 @@ def _search(
         unfinished = open_ends.unfinished(order, consumers, lines)
         waiting = [delivery for delivery in waiting if delivery in unfinished]
     notes.append(_searched(groups, start, end, late, now))
-    return sorted(lines, key=lambda line: line.at), waiting
+    return sorted(lines, key=lambda line: line.at), _with_outcome(waiting, lines, notes)
 
 
 def _searched(groups: Collection[str], start: int, end: int, late: Collection[str], now: int) -> str:
@@ -159,6 +159,16 @@ def _known_of(deployment: Deployment, waiting: list[Delivery], notes: list[str])
     if len(known) < len(waiting):
         notes.append(f"Logs are kept for {days} days: whether everybody has dealt with older events is not known.")
     return known
+
+
+def _with_outcome(waiting: list[Delivery], lines: list[Line], notes: list[str]) -> list[Delivery]:
+    """The deliveries without those that a consumer has logged but no outcome of; these are named in the notes."""
+    unknown = [delivery for delivery in waiting if open_ends.has_unknown_outcome(delivery, lines)]
+    notes += [
+        f"{delivery.consumer} logged {delivery.event.type} without an outcome, as earlier releases did; see its lines."
+        for delivery in unknown
+    ]
+    return [delivery for delivery in waiting if delivery not in unknown]
 
 
 def _letters(

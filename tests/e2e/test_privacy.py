@@ -244,7 +244,13 @@ def test_the_search_was_where_everything_is(deployment: Deployment, run: Run) ->
     for detail_type in ("order_placed", "order_cancelled", "shipment_prepared", "user_profile_updated"):
         assert f'"{detail_type}"' in events
     # AND so are its failures
-    for said in ("A call to AWS failed", "Failed for good", "Marked", "Swept", "The payment provider gave no answer"):
+    for said in (
+        "A call to AWS failed",
+        "dead_lettered",
+        "address flagged",
+        "sweep finished",
+        "provider gave no answer",
+    ):
         assert said in logs
     # AND every consumer has its two letters
     assert len(run.places["dead letters' attributes"]) == 2 * len(QUEUED)

@@ -391,6 +391,39 @@ def test_a_dead_letter_keeps_the_trace_of_its_event(world, function):
     assert traces == {"traced": TRACE, "untraced": None}
 
 
+@everyone
+def test_each_receive_logs_its_outcome_and_the_reason_of_a_failure(world, order_id, function, caplog):
+    # GIVEN an event that fails until it is a dead letter, and then is redriven twice
+    caplog.set_level("INFO")
+    world.wire.always(WORK[function], REFUSED)
+    for _ in range(6):
+        world.queues.deliver(function)
+        world.clock.forward(3600)
+    world.wire.heal()
+    (letter,) = world.queues.dead_letters(function)
+    for _ in range(2):
+        world.queues.send(function, letter.body)
+        world.queues.until_quiet(function)
+
+    # THEN each receive says how it ended, and each failure why, as the dead letter does
+    logged = [(record.outcome, record.reason) for record in caplog.records if hasattr(record, "outcome")]
+    reason = letter.attributes["reason"]
+    assert logged[:6] == [*[("retried", reason)] * 5, ("dead_lettered", reason)]
+    assert ("done", None) in logged[6:]
+    assert logged[-1] == ("repeated", None)
+
+
+@everyone
+def test_an_event_whose_dead_letter_is_not_sent_is_logged_as_retried(world, function, caplog):
+    world.queues.send(function, "nonsense")
+    world.wire.on("sqs.SendMessage", wire.refuse("InternalError", 500), times=9)
+
+    world.queues.deliver(function)
+
+    (outcome,) = [record.outcome for record in caplog.records if hasattr(record, "outcome")]
+    assert outcome == "retried"
+
+
 # --- independent ------------------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,13 @@ def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: in
     )
 
 
+def failure_reason(error: BaseException) -> str:
+    """Return why a call failed, without data: the operation and AWS's error code, or the exception's name."""
+    if isinstance(error, ClientError):
+        return f"{error.operation_name}: {error.response['Error']['Code']}"
+    return type(error).__name__
+
+
 class _IntDeserializer(TypeDeserializer):
     """Numbers come back as int: every number that Handoff stores is one. Another's are left for the model to refuse."""
 

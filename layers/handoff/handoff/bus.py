@@ -40,14 +40,14 @@ class Bus:
         try:
             response = self._client.put_events(Entries=[self._entry(entry) for entry in entries])
         except aws.ERRORS as error:
-            logger.warning("The bus took no events; the sweeper will publish them", exc_info=error)
+            logger.warning("events not published", reason=aws.failure_reason(error), exc_info=error)
             self._pause()
             return [False] * len(entries)
         # HTTP 200 can hold failed entries: each one is checked.
         taken = ["ErrorCode" not in result for result in response["Entries"]]
         if not all(taken):
             codes = sorted({result["ErrorCode"] for result in response["Entries"] if "ErrorCode" in result})
-            logger.warning("The bus refused some events; the sweeper will publish them", errors=codes)
+            logger.warning("events refused by the bus", errors=codes)
             if not any(taken):
                 self._pause()
         return taken

@@ -10,12 +10,12 @@ Whoever imports this does so before pydantic: where that is loaded, Powertools' 
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import ClientError
 
 from handoff import aws, settings
 from handoff.clock import now_ms
@@ -54,6 +54,25 @@ class Message(Protocol):
 M = TypeVar("M", bound=Message)
 
 
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """How an event was handled, for logs and metrics; the reason holds no personal data."""
+
+    outcome: Literal["done", "repeated", "skipped"]
+    reason: str | None = None
+
+
+DONE = Handled("done")
+REPEATED = Handled("repeated")
+# These two are counted; the lag of every handled event is.
+_COUNTED = {"repeated": "EventsRepeated", "skipped": "EventsSkipped"}
+
+
+def skipped(reason: str) -> Handled:
+    """Return that there was nothing to do for an event, and why."""
+    return Handled("skipped", reason)
+
+
 class Consumer(Generic[M]):
     """One queue's consumer: ``run`` is its Lambda handler's body.
 
@@ -83,11 +102,12 @@ class Consumer(Generic[M]):
         self,
         event: dict[str, Any],
         context: "LambdaContext",
-        handle: Callable[[M], None],
+        handle: Callable[[M], Handled | None],
         prepare_batch: Callable[[list[M]], None] | None = None,
     ) -> "PartialItemFailureResponse":
         """Handle each record of a batch; raises if all of them failed.
 
+        ``handle`` returns None for `DONE`.
         ``prepare_batch`` gets all events of the batch first, for work that is cheaper together; ``handle`` then reports
         for each event whether that work succeeded.
         """
@@ -106,15 +126,17 @@ class Consumer(Generic[M]):
             logger.remove_keys(self._log_keys)
             flush_metrics()
 
-    def _handle(self, record: SQSRecord, handle: Callable[[M], None]) -> None:
+    def _handle(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
         logger.remove_keys(self._log_keys)
         message = self._read(record.body)
         self._log_keys = list(message.log_keys)
         logger.append_keys(**message.log_keys)
         metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, _since(message, self._received_at))
-        handle(message)
+        handled = handle(message) or DONE
         metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, _since(message, now_ms()))
-        logger.info("Done")
+        if handled.outcome in _COUNTED:
+            metrics.add_metric(_COUNTED[handled.outcome], MetricUnit.Count, 1)
+        logger.info("event handled", outcome=handled.outcome, reason=handled.reason)
 
     def _readable(self, event: dict[str, Any]) -> list[M]:
         """The messages of a batch; what is none is left for `_handle`, and so for the dead letters."""
@@ -136,10 +158,12 @@ class Consumer(Generic[M]):
         receives = _receives(record)
         if isinstance(error, PermanentError) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
-            logger.error("Failed for good", receives=receives, exc_info=error)
-            return self._send_to_dlq(record, error)
+            sent = self._send_to_dlq(record, error)
+            outcome = "dead_lettered" if sent else "retried"
+            logger.error("event failed", outcome=outcome, reason=_reason(error), receives=receives, exc_info=error)
+            return sent
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
-        logger.warning("Failed, and will be tried again", receives=receives, exc_info=error)
+        logger.warning("event failed", outcome="retried", reason=_reason(error), receives=receives, exc_info=error)
         pause = round(BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0))
         self._try_aws(
             lambda: self._client.change_message_visibility(
@@ -183,7 +207,8 @@ class Consumer(Generic[M]):
         try:
             call()
         except aws.ERRORS as error:
-            logger.warning("AWS did not take a request; the message comes back", exc_info=error)
+            reason = aws.failure_reason(error)
+            logger.warning("AWS request failed; message will be redelivered", reason=reason, exc_info=error)
             return False
         return True
 
@@ -215,12 +240,8 @@ def _receives(record: SQSRecord) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """Why it failed, in words that hold no data of the message."""
-    if isinstance(error, (PermanentError, NotYet)):
-        return str(error)
-    if isinstance(error, ClientError):
-        return f"{error.operation_name}: {error.response['Error']['Code']}"
-    return type(error).__name__
+    """Return why a message failed, without data of the message."""
+    return str(error) if isinstance(error, (PermanentError, NotYet)) else aws.failure_reason(error)
 
 
 def connect(name: str, read: Callable[[str], M]) -> Consumer[M]:

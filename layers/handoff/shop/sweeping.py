@@ -111,8 +111,8 @@ class Sweep:
             for (key, sequence), taken in self._hand_over(aggregates, waiting[start : start + CLEARED_TOGETHER]):
                 if taken:
                     published.setdefault(key, []).append(sequence)
-                    event_id = ids.event_id(key, int(sequence))
-                    logger.info("Published", extra=aggregates[key].log_keys, event_id=event_id)
+                    keys = {**aggregates[key].log_keys, "event_id": ids.event_id(key, int(sequence))}
+                    logger.info("event published", extra=keys, outcome="published")
                 else:
                     refused.append(key)
             cleared = self._clear(store, aggregates, published)
@@ -150,9 +150,9 @@ class Sweep:
             elif not order.outbox:
                 self._orders.unfinished.remove_from_index(order.order_id)
         except ConcurrentUpdate:
-            logger.info("Somebody else moved it on")
+            logger.info("order changed by another writer", outcome="conflict")
         except (ProviderError, TransactionConflict, *aws.ERRORS) as error:
-            logger.warning("Not finished; tried again later", exc_info=error)
+            logger.warning("order not finished", reason=aws.failure_reason(error), exc_info=error)
             self._put_off(self._orders.unfinished, order.order_id, order.unfinished_since)
 
     def _expire(self, order: Order) -> Order | None:
@@ -163,22 +163,23 @@ class Sweep:
             return None
         expired = self._orders.transition(transitions.expired(order, now), Deadline(_WRITE_SECONDS))
         self.expired += 1
-        logger.info("Expired")
+        logger.info("order expired", outcome="expired")
         return expired
 
     def _settle(self, order: Order) -> None:
         if order.payment_due and now_ms() - order.payment_due.since > STUCK_AFTER:
             self.stuck += 1
-            logger.error("A payment has been due for 23 hours")
+            logger.error("payment due for 23 hours")
         if order.payment_due and order.payment_due.action == "capture" and order.hold_is_half_over(now_ms()):
             self.expiring += 1
-            logger.error("A hold is past half its life and not captured")
+            logger.error("payment hold past half its life and not captured")
         settled = settle(self._orders, self._payments, order, Deadline(_WRITE_SECONDS))
         self.settled += 1
-        logger.info("Settled", payment=settled.payment.state)
         if settled.payment.state is PaymentState.FAILED:
             self.refused += 1
-            logger.error("The provider refused to settle a payment", reason=settled.payment.reason)
+            logger.error("payment refused", outcome="refused", reason=settled.payment.reason)
+        else:
+            logger.info("payment settled", outcome="settled", payment=settled.payment.state)
 
     def _put_off(self, store: UnfinishedStore, key: str, unfinished_since: int | None) -> None:
         """Try again after as long as it has been unfinished, within bounds; its age goes on counting."""
@@ -187,9 +188,11 @@ class Sweep:
         pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
         try:
             store.reschedule(key, now + pause)
-            logger.info("Put off", extra=store.log_keys(key), until=to_iso(now + pause))
+            keys = {**store.log_keys(key), "until": to_iso(now + pause)}
+            logger.info("retry rescheduled", extra=keys, outcome="rescheduled")
         except aws.ERRORS as error:
-            logger.warning("Not put off either; tried again in the next run", extra=store.log_keys(key), exc_info=error)
+            keys = {**store.log_keys(key), "reason": aws.failure_reason(error)}
+            logger.warning("retry not rescheduled; the next sweep tries again", extra=keys, exc_info=error)
 
 
 class Budget:
