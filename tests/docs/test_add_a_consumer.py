@@ -74,7 +74,10 @@ def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp
     follow(tmp_path)
     run(tmp_path, "-m", "dev", "samples")
     run(tmp_path, "-m", "template.released")
-    # THEN the consumer works, and is held to the same rules as the others
+    # THEN its code passes lint and types
+    run(tmp_path, "-m", "ruff", "check", "functions/loyalty", "tests/integration/test_loyalty.py")
+    run(tmp_path, "-m", "mypy", "functions/loyalty/loyalty.py")
+    # AND it works, and is held to the same rules as the others
     purposes = "tests/rights/test_security_page.py::test_every_right_has_its_purpose_and_every_purpose_its_right"
     tests = ["tests/template", "tests/samples", "tests/integration/test_loyalty.py", purposes]
     run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
