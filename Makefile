@@ -56,6 +56,7 @@ lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(SCANNERS)/bandit --quiet --configfile pyproject.toml --recursive functions layers/handoff/handoff ops
 	$(SAM) validate --lint --region us-east-1
 	.tools/sam/bin/cfn-lint template.yaml examples/*/template.yaml .github/deploy-role.yaml

@@ -1,0 +1,48 @@
+"""The wheel, and the lists of modules in pyproject.toml."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dev.local.stack import ROOT
+
+SHIPPED = {"handoff": ROOT / "layers/handoff/handoff", "shop": ROOT / "layers/handoff/shop", "ops": ROOT / "ops"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    with zipfile.ZipFile(built) as archive:
+        yield archive
+
+
+def test_the_wheel_ships_the_operator_command_and_the_layer_and_no_developer_code(wheel):
+    files = {Path(name) for name in wheel.namelist() if ".dist-info/" not in name}
+    sources = {
+        Path(package, source.relative_to(folder))
+        for package, folder in SHIPPED.items()
+        for source in folder.rglob("*")
+        if source.is_file() and "__pycache__" not in source.parts
+    }
+    assert files == sources
+    assert {Path("handoff/py.typed"), Path("shop/py.typed"), Path("ops/cli/main.py")} <= files
+
+
+def test_the_wheel_installs_one_command(wheel):
+    (entry_points,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
+    assert wheel.read(entry_points).decode().split("\n") == ["[console_scripts]", "handoff = ops.cli.main:main", ""]
+
+
+def test_mypy_and_import_linter_know_the_modules_of_all_functions():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    modules = {file.stem for file in ROOT.glob("functions/*/*.py")}
+    assert set(tools["mypy"]["modules"]) == modules
+    forbidden = [set(contract.get("forbidden_modules", [])) for contract in tools["importlinter"]["contracts"]]
+    assert modules in forbidden
