@@ -44,13 +44,13 @@ test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## test the stores under many
 	$(BIN)/pytest tests/dynamodb_local
 
 mutants: .venv/.ready ## remove each mechanism in turn and check that a test fails, generate docs/reference/mutants.md; ONLY=word for some
-	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
+	$(BIN)/python -m tests.mutants $(ONLY)
 
 rights: $(TOOLS) ## remove each IAM permission in turn and check that its feature breaks, generate docs/reference/permissions.md; ONLY=word for some
-	PYTHONPATH=tests $(BIN)/python -m rights $(ONLY)
+	$(BIN)/python -m tests.rights $(ONLY)
 
 bench: $(TOOLS) ## measure, and generate docs/reference/benchmarks.md; PARTS="call_count costs" for some
-	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
+	$(BIN)/python -m bench $(PARTS)
 
 lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types, imports, template, pipeline and known vulnerabilities; AUDIT=required fails if those can't be looked up
 	$(BIN)/ruff check .
@@ -79,7 +79,7 @@ events: .venv/.ready ## generate the sample payloads in events/ from the contrac
 	$(BIN)/python -m dev samples
 
 contracts: .venv/.ready ## generate openapi.json, contracts/events and docs/reference/events.md from the code
-	PYTHONPATH=$(subst $(SPACE),:,tests $(wildcard functions/*)) $(BIN)/python -m contracts >/dev/null
+	PYTHONPATH=$(subst $(SPACE),:,$(wildcard functions/*)) $(BIN)/python -m tests.contracts >/dev/null
 	$(BIN)/python -m dev contracts write
 
 release-contracts: .venv/.ready ## record the contracts as released, unless that would break clients or consumers

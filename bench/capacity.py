@@ -12,7 +12,7 @@ from bench.profile import ASSUMED, ORDERS
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from bench.tables import table
 from shop.sweeping import PUBLISHING_BUDGET
-from support import template
+from tests.support import template
 
 RATES = (10, 1_000, 100_000)
 _HOLDS = (5, 10, 20)  # milliseconds

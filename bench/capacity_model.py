@@ -14,7 +14,7 @@ from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from shop.sales import MOST_ITEMS
 from shop.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
-from support import template
+from tests.support import template
 
 RATES = (10, 1_000, 100_000)
 QUOTAS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "quotas.toml").read_text())

@@ -12,7 +12,7 @@ from bench import profile
 from bench.meter import LOG_OVERHEAD
 from bench.profile import ASSUMED, Invocation, invocations_of, memory_gb
 from bench.tables import table
-from support import template
+from tests.support import template
 
 MILLION = 1_000_000
 GB = 1024**3

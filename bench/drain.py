@@ -29,13 +29,13 @@ from handoff.telemetry import logger
 from shop import events
 from shop.sales_generations import POINTER
 from shop.sweeping import PUBLISHING_BUDGET
-from support.api import Api
-from support.clock import Clock, running
-from support.functions import Functions
-from support.messages import message
-from support.stack import Stack
-from support.wire import Call, answer
-from support.world import CREDENTIALS, body
+from tests.support.api import Api
+from tests.support.clock import Clock, running
+from tests.support.functions import Functions
+from tests.support.messages import message
+from tests.support.stack import Stack
+from tests.support.wire import Call, answer
+from tests.support.world import CREDENTIALS, body
 
 GATE = 0.3  # calls of analytics for each event, at batches of 100
 _BACKLOG = 10_000

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from support import template
+from tests.support import template
 
 sys.path += [str(folder) for folder in sorted((template.PATH.parent / "functions").iterdir())]
 for _name, _value in template.plain_variables().items():

@@ -13,8 +13,8 @@ from botocore.awsrequest import AWSResponse
 from bench import capacity_units
 from bench.capacity_units import Index, Item
 from handoff.telemetry import logger
-from support.wire import Call, Deliver
-from support.world import World
+from tests.support.wire import Call, Deliver
+from tests.support.world import World
 
 LOG_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line:
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html

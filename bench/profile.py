@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.meter import CallLog
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
-from support import template
+from tests.support import template
 
 LINES = 3  # of the order that is priced
 ORDERS = "OrdersFunction"

@@ -12,10 +12,10 @@ from unittest.mock import patch
 from bench import environment  # noqa: F401
 from bench.meter import CallLog, Meter
 from shop.mail_tags import tag_of
-from support import api, wire
-from support.clock import standing
-from support.functions import Context
-from support.world import World, body, deployed
+from tests.support import api, wire
+from tests.support.clock import standing
+from tests.support.functions import Context
+from tests.support.world import World, body, deployed
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 FEEDBACK = "FeedbackFunction"

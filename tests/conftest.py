@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from pytest_socket import socket_allow_hosts
 
-from support import template
-from support.clock import standing
+from tests.support import template
+from tests.support.clock import standing
 
 _HEADING = "what was tried"
 
@@ -37,7 +37,7 @@ def clock():
 @pytest.fixture
 def world(stack, clock):
     """A deployment of the test's ``stack`` with ten mugs and one known customer."""
-    from support.world import World  # noqa: PLC0415  # it reads the environment set above
+    from tests.support.world import World  # noqa: PLC0415  # it reads the environment set above
 
     world = World(stack, clock)
     world.stock()

@@ -9,7 +9,7 @@ from bench.load.measuring import THINK
 from bench.load.network_conditions import MAIL, NORMAL, SLOW, NetworkConditions
 from bench.load.users import PLACED
 from bench.simulation import Consumer, Scenario, most_users, simulate
-from support import template
+from tests.support import template
 
 # What Lambda always leaves to functions without a reservation of their own.
 # Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html

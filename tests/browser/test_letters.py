@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Stack
 from ops.stack.observe import depth
+from tests.browser.conftest import Stack
 
 FOCUS_OUTSIDE = """() => { const e = document.activeElement;
   return e === document.body || e.closest("[role=dialog]") ? null : e.outerHTML; }"""

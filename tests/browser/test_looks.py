@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Stack
+from tests.browser.conftest import Stack
 
 PICTURES = Path(__file__).parents[2] / "docs/how-to/console"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Stack
+from tests.browser.conftest import Stack
 
 
 def test_timeline(console: str, stack: Stack, visit: Callable[..., Page]) -> None:

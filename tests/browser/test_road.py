@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Stack
 from dev.faults.proxy import FaultProxy
 from dev.faults.rules import Rule
+from tests.browser.conftest import Stack
 
 SOME = re.compile(r"[1-9]")
 

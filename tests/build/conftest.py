@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from build import artifacts
-from build.artifacts import Build
+from tests.build import artifacts
+from tests.build.artifacts import Build
 
 
 @pytest.fixture(scope="session")

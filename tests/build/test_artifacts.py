@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from build import artifacts
-from build.artifacts import ROOT, Build, Function, Imported
+from tests.build import artifacts
+from tests.build.artifacts import ROOT, Build, Function, Imported
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024

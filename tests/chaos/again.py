@@ -1,7 +1,7 @@
 """One experiment again, as a failure named it; not part of any run."""
 
-from support import experiments
-from support.scenarios import SCENARIOS
+from tests.support import experiments
+from tests.support.scenarios import SCENARIOS
 
 
 def test_again(request, stack):

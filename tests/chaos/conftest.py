@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from support.world import deployed
+from tests.support.world import deployed
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from moto.moto_api._internal import mock_random
 from handoff import aws
 from ops import catalog
 from ops.dlq import scan as dead_letters
-from support import invariants, messages, reference, wire
-from support.clock import standing
-from support.experiments import KINDS
-from support.reference import OUTAGE, PLACED, PRICES, Reference, Wish
-from support.wire import Crash
-from support.world import MUG, TEE, World
+from tests.support import invariants, messages, reference, wire
+from tests.support.clock import standing
+from tests.support.experiments import KINDS
+from tests.support.reference import OUTAGE, PLACED, PRICES, Reference, Wish
+from tests.support.wire import Crash
+from tests.support.world import MUG, TEE, World
 
 ROUNDS = {"slice": 1, "sample": 6, "full": 70}
 SETTINGS = settings(

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from support import experiments
-from support.experiments import PAIRED
-from support.scenarios import SCENARIOS
+from tests.support import experiments
+from tests.support.experiments import PAIRED
+from tests.support.scenarios import SCENARIOS
 
 # By effort: single faults of a scenario, first faults of pairs, second faults for each; None is all.
 _PORTIONS = {"slice": (10, 2, 1), "sample": (None, 12, 5), "full": (None, None, None)}

@@ -11,10 +11,10 @@ import pytest
 
 from handoff import ids
 from handoff.clock import from_iso
-from support import wire
-from support.scheduler import Race, at_random, every_order, follow
-from support.stage import Stage
-from support.world import MUG, TEE, World, body
+from tests.support import wire
+from tests.support.scheduler import Race, at_random, every_order, follow
+from tests.support.stage import Stage
+from tests.support.world import MUG, TEE, World, body
 
 pytestmark = pytest.mark.timeout(7200)
 

@@ -2,14 +2,14 @@
 
 import os
 
-from support import template
+from tests.support import template
 
 os.environ.update(template.plain_variables())  # Powertools reads these when it is imported
 
 
 def main() -> None:
     """Write the files."""
-    from contracts import recording  # noqa: PLC0415
+    from tests.contracts import recording  # noqa: PLC0415
 
     for file, text in recording.texts().items():
         file.parent.mkdir(parents=True, exist_ok=True)

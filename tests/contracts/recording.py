@@ -5,9 +5,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from support.clock import standing
-from support.stack import ACCOUNT
-from support.world import World, body, deployed
+from tests.support.clock import standing
+from tests.support.stack import ACCOUNT
+from tests.support.world import World, body, deployed
 
 EXAMPLES = Path(__file__).parents[2] / "contracts/events/examples"
 USER = "user-mira"

@@ -6,13 +6,13 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from contracts import recording
 from dev.contracts import events as contracts_events
 from dev.contracts import files as contracts
 from dev.contracts import page as contracts_page
 from shop.events import SOURCES, DetailType
-from support import template
-from support.world import World, deployed
+from tests.contracts import recording
+from tests.support import template
+from tests.support.world import World, deployed
 
 EXAMPLES = {
     file: json.loads(file.read_text(encoding="utf-8"))

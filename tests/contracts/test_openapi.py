@@ -13,7 +13,7 @@ import report_requests
 from dev.contracts import files as contracts
 from dev.contracts import openapi, openapi_problems
 from shop import errors
-from support import template
+from tests.support import template
 
 ROUTES = {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
 DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))

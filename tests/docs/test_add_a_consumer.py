@@ -56,7 +56,7 @@ def follow(copy: Path) -> None:
 
 def run(copy: Path, *arguments: str) -> None:
     """Run Python in the copy, whose packages come before the installed ones."""
-    path = os.pathsep.join([str(copy), str(copy / "layers/handoff"), str(copy / "tests")])
+    path = os.pathsep.join([str(copy), str(copy / "layers/handoff")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False

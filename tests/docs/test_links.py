@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support.markdown import ROOT, anchors, files, links
+from tests.support.markdown import ROOT, anchors, files, links
 
 PAGES = [path.relative_to(ROOT).as_posix() for path in files()]
 

@@ -9,12 +9,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from dynamodb_local import engine
-from dynamodb_local.market import Market
-from dynamodb_local.network import Network
-from support.clock import running
-from support.stack import Stack
-from support.world import CREDENTIALS
+from tests.dynamodb_local import engine
+from tests.dynamodb_local.market import Market
+from tests.dynamodb_local.network import Network
+from tests.support.clock import running
+from tests.support.stack import Stack
+from tests.support.world import CREDENTIALS
 
 
 @pytest.fixture(scope="session")

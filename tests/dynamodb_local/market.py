@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from dynamodb_local.network import Network
 from handoff import aws
 from handoff.clock import Deadline, now_ms
 from handoff.outbox import announce
@@ -25,9 +24,10 @@ from shop.model import Address, Order
 from shop.order_store import ConcurrentUpdate
 from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order, replay_response
 from shop.sweeping import Sweep
-from support.functions import Functions
-from support.stack import Stack
-from support.world import ADDRESS, Hold, holds_in
+from tests.dynamodb_local.network import Network
+from tests.support.functions import Functions
+from tests.support.stack import Stack
+from tests.support.world import ADDRESS, Hold, holds_in
 
 THREADS = 200
 _INSTANCES = 10  # of each function, for twenty threads each

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from dynamodb_local.market import THREADS, at_once, wish
 from shop.errors import InProgress, NotCancellable, OutOfStock, PaymentDeclined
 from shop.events import parse
 from shop.model import Order
-from support.invariants import (
+from tests.dynamodb_local.market import THREADS, at_once, wish
+from tests.support.invariants import (
     every_event_is_out,
     histories_are_sound,
     money_has_owners,
@@ -19,8 +19,8 @@ from support.invariants import (
     shipments_are_paid,
     stock_adds_up,
 )
-from support.messages import message
-from support.wire import conflict
+from tests.support.messages import message
+from tests.support.wire import conflict
 
 HOT = {"MUG-01": 60, "TEE-02": 60, "CAP-03": 60, "BAG-04": 60}
 PLENTY = dict.fromkeys(HOT, 1000)

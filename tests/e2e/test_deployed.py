@@ -11,7 +11,11 @@ import pytest
 
 from dev.demo import orders as demo
 from dev.local.stack import ROOT, LocalStack
-from e2e.support import (
+from ops.shop_client import ShopClient, sign_up
+from ops.stack import observe
+from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
+from shop import mail_tags
+from tests.e2e.support import (
     KillingServer,
     about,
     change_order,
@@ -22,10 +26,6 @@ from e2e.support import (
     paused,
     place,
 )
-from ops.shop_client import ShopClient, sign_up
-from ops.stack import observe
-from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
-from shop import mail_tags
 
 
 def quiet(deployment: Deployment) -> demo.Outcome:

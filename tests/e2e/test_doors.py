@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from e2e.support import place
 from ops import tokens
 from ops.shop_client import ShopClient, sign_up
 from ops.stack.deployment import Deployment
-from rights import routes
+from tests.e2e.support import place
+from tests.rights import routes
 
 OPEN = {"GET /catalog": 200, "GET /health": 200, "$default": 404}
 

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from dev.demo import orders as demo
 from dev.local.stack import LocalStack
-from e2e.support import change_order, eventually, order, paused, sample
 from ops.cli import main as cli
 from ops.dlq import scan as dead_letters
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from support.messages import message
+from tests.e2e.support import change_order, eventually, order, paused, sample
+from tests.support.messages import message
 
 PLACED = ("order", "PLACED", "payment authorised")
 PREPARED = ("order", "PREPARED", "shipment packed")

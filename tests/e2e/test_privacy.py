@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from e2e.support import change_order, eventually, invoke, order, paused, sample
 from ops.dlq import scan as dead_letters
 from ops.dlq.letter import Letter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
-from rights.shop import Shop
+from tests.e2e.support import change_order, eventually, invoke, order, paused, sample
+from tests.rights.shop import Shop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"
 ADDRESS = {

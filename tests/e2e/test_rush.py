@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from e2e.support import change_order, invoke, lambda_client, paused, sample
 from handoff import aws
 from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
+from tests.e2e.support import change_order, invoke, lambda_client, paused, sample
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500

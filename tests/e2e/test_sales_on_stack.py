@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dev.demo import orders as demo
-from e2e.support import eventually, paused, place
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
+from tests.e2e.support import eventually, paused, place
 
 NAMES = ("orders", "units", "revenue")
 

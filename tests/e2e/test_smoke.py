@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dev.local.stack import LocalStack
-from e2e.support import environment, eventually, order, paused
 from ops import smoke
 from ops.cli.smoke import smoke as command
 from ops.stack.deployment import Deployment
+from tests.e2e.support import environment, eventually, order, paused
 
 
 def run(stack: LocalStack, *options: str) -> Result:

@@ -10,11 +10,11 @@ import order_requests
 import problems
 import report_requests
 from dev import samples
-from fuzz.effort import fuzzed
-from fuzz.shapes import JSON, TEXT, bent, bodies
 from shop.model import MAX_LINES, MAX_QUANTITY
 from shop.placing import PlaceOrder
-from support.api import event
+from tests.fuzz.effort import fuzzed
+from tests.fuzz.shapes import JSON, TEXT, bent, bodies
+from tests.support.api import event
 
 GOOD = next(iter(samples.orders().values())).request()
 PROFILE = {"name": "Mira Lindqvist", "email": "mira@example.com"}

@@ -3,8 +3,8 @@
 import boto3
 import pytest
 
-from support import metrics, template
-from support.world import body, deployed
+from tests.support import metrics, template
+from tests.support.world import body, deployed
 
 
 @pytest.fixture(scope="module")

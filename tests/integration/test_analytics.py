@@ -7,10 +7,10 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from shop.sales_generations import POINTER
-from support import invariants, wire
-from support.messages import message
-from support.template import NAME
-from support.world import MUG, TEE, body
+from tests.support import invariants, wire
+from tests.support.messages import message
+from tests.support.template import NAME
+from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"

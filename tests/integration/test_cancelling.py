@@ -2,9 +2,9 @@
 
 import pytest
 
-from support import invariants, wire
-from support.wire import Crash
-from support.world import MUG, TEE, body
+from tests.support import invariants, wire
+from tests.support.wire import Crash
+from tests.support.world import MUG, TEE, body
 
 
 @pytest.fixture

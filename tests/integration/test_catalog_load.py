@@ -7,9 +7,9 @@ import pytest
 
 from handoff import aws
 from ops import catalog
-from support import wire
-from support.wire import Crash
-from support.world import MUG, TEE, body
+from tests.support import wire
+from tests.support.wire import Crash
+from tests.support.world import MUG, TEE, body
 
 MUG_ENTRY = {"sku": MUG, "name": "Mug", "unitPrice": 1250, "available": 10}
 

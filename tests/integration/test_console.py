@@ -25,8 +25,8 @@ from ops.console import redrive, server
 from ops.console.same_origin import own_names
 from ops.dlq.directory import Wanted
 from ops.dlq.redrive import Outcome
-from support.messages import message
-from support.wire import meanwhile, refuse
+from tests.support.messages import message
+from tests.support.wire import meanwhile, refuse
 
 ROOT = Path(__file__).parents[2]
 # A console of nothing: what it is about does not matter here, who may ask it does.

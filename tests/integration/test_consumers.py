@@ -5,10 +5,10 @@ import json
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
-from support import invariants, wire
-from support.messages import envelope, message
-from support.template import NAME
-from support.world import MUG, body
+from tests.support import invariants, wire
+from tests.support.messages import envelope, message
+from tests.support.template import NAME
+from tests.support.world import MUG, body
 
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"]
 VISIBILITY = 721  # just longer than the longest visibility time-out of the queues, in seconds

@@ -16,9 +16,9 @@ from ops.cli import options as target
 from ops.dlq import redrive as redriving
 from ops.dlq import scan as dead_letters
 from ops.dlq.directory import Directory, Wanted, find
-from support.messages import envelope, message
-from support.template import REGION
-from support.wire import Crash, crash_after, crash_before, meanwhile, refuse
+from tests.support.messages import envelope, message
+from tests.support.template import REGION
+from tests.support.wire import Crash, crash_after, crash_before, meanwhile, refuse
 
 EMAILS = "EmailsFunction"
 RULE_ARN = f"arn:aws:events:{REGION}:123456789012:rule/handoff-test-bus/"

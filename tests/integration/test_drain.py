@@ -2,9 +2,9 @@
 
 import pytest
 
-from support import invariants, wire
-from support.messages import message
-from support.world import TEE, body
+from tests.support import invariants, wire
+from tests.support.messages import message
+from tests.support.world import TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 MOST_CALLS = {"analytics": 0.3, "sweeper": 0.2}  # for each event of a full batch

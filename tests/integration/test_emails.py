@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 from moto.ses.models import ses_backends
 
-from support import wire
-from support.messages import message
-from support.stack import ACCOUNT
-from support.template import REGION
-from support.world import MUG, TEE, body
+from tests.support import wire
+from tests.support.messages import message
+from tests.support.stack import ACCOUNT
+from tests.support.template import REGION
+from tests.support.world import MUG, TEE, body
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"

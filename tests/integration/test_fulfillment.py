@@ -2,9 +2,9 @@
 
 import pytest
 
-from support import invariants, wire
-from support.messages import message
-from support.world import ADDRESS, MUG, body
+from tests.support import invariants, wire
+from tests.support.messages import message
+from tests.support.world import ADDRESS, MUG, body
 
 FULFILLMENT = "FulfillmentFunction"
 VISIBILITY = 721

@@ -2,9 +2,9 @@
 
 import pytest
 
-from support import wire
-from support.wire import Crash
-from support.world import MUG, TEE, body
+from tests.support import wire
+from tests.support.wire import Crash
+from tests.support.world import MUG, TEE, body
 
 
 def test_a_repeat_gets_the_same_answer(api):

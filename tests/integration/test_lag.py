@@ -16,7 +16,7 @@ from dev.local.metrics import Pump
 from ops.lag.measure import elsewhere, measure
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
-from support.template import REGION
+from tests.support.template import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from support import wire
-from support.metrics import Metric
-from support.template import NAME
-from support.wire import Crash
-from support.world import MUG, body
+from tests.support import wire
+from tests.support.metrics import Metric
+from tests.support.template import NAME
+from tests.support.wire import Crash
+from tests.support.world import MUG, body
 
 OUTCOMES = {
     "OrdersPlaced",

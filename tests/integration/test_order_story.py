@@ -12,10 +12,10 @@ from handoff.clock import to_iso
 from handoff.telemetry import logger
 from ops.cli import main as cli
 from ops.cli import options as target
-from support import template
-from support.messages import message
-from support.wire import cannot_connect, refuse
-from support.world import body
+from tests.support import template
+from tests.support.messages import message
+from tests.support.wire import cannot_connect, refuse
+from tests.support.world import body
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 NOBODY_S = "ord_aaaaaaaaaaaaaaaaaaaaaaaaaa"

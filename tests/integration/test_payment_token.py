@@ -2,9 +2,9 @@
 
 import pytest
 
-from support import wire
-from support.wire import Crash
-from support.world import body
+from tests.support import wire
+from tests.support.wire import Crash
+from tests.support.world import body
 
 FULFILLMENT = "FulfillmentFunction"
 MINUTES = 60

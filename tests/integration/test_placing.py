@@ -2,8 +2,8 @@
 
 import pytest
 
-from support import invariants, wire
-from support.world import ADDRESS, MUG, TEE, body
+from tests.support import invariants, wire
+from tests.support.world import ADDRESS, MUG, TEE, body
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from support import wire
-from support.messages import envelope
-from support.world import MUG, body
+from tests.support import wire
+from tests.support.messages import envelope
+from tests.support.world import MUG, body
 
 CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
 MARK = "Quistgaard"  # stands in everything that is about the customer

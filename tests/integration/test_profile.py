@@ -5,8 +5,8 @@ import json
 import pytest
 
 from shop.customers import MAX_PENDING_NOTICES, REMEMBERED
-from support import template, wire
-from support.messages import replayed
+from tests.support import template, wire
+from tests.support.messages import replayed
 
 EMAILS = "EmailsFunction"
 DAY = 86_400  # seconds

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from support import contract, wire
-from support.world import MUG, TEE, body
+from tests.support import contract, wire
+from tests.support.world import MUG, TEE, body
 
 
 @pytest.fixture

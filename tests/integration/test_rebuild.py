@@ -7,9 +7,9 @@ from handoff.clock import now_ms
 from ops import rebuild
 from ops.rebuild import LEASE, SETTLED, Rebuild, RebuildError
 from shop.sales_generations import POINTER, GenerationStore, TakenOver
-from support import invariants, wire
-from support.messages import message
-from support.world import MUG, TEE, body
+from tests.support import invariants, wire
+from tests.support.messages import message
+from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 DAY = "2026-11-23"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from handoff import ids
 from handoff.clock import to_iso
 from ops.rebuild import Rebuild
-from support import wire
-from support.api import Api
-from support.messages import message
-from support.orders import line, order
-from support.world import MUG, TEE, body
+from tests.support import wire
+from tests.support.api import Api
+from tests.support.messages import message
+from tests.support.orders import line, order
+from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"

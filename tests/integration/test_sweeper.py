@@ -3,10 +3,10 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from support import invariants, wire
-from support.template import NAME
-from support.wire import Crash
-from support.world import MUG, body
+from tests.support import invariants, wire
+from tests.support.template import NAME
+from tests.support.wire import Crash
+from tests.support.world import MUG, body
 
 MINUTE = 60
 HOUR = 60 * MINUTE

@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from handoff.telemetry import logger
-from support import wire
-from support.messages import replayed
-from support.wire import Crash
-from support.world import body
+from tests.support import wire
+from tests.support.messages import replayed
+from tests.support.wire import Crash
+from tests.support.world import body
 
 CONSUMERS = {
     "EmailsFunction": "IdempotencyTable",

@@ -1,4 +1,4 @@
-"""Take each mechanism away and run what should notice: ``python -m mutants [WORD ...]``.
+"""Take each mechanism away and run what should notice: ``python -m tests.mutants [WORD ...]``.
 
 With words, only the mechanisms that name one of them are tried, and the table stays as it is.
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mutants import catalog, table
-from mutants.laboratory import Broken, Trial, laboratory
+from tests.mutants import catalog, table
+from tests.mutants.laboratory import Broken, Trial, laboratory
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "reference" / "mutants.md"

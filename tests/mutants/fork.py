@@ -46,7 +46,9 @@ def _run(tree: Path, arguments: Sequence[str], log: Path) -> None:
     os.environ.pop("PYTEST_ADDOPTS", None)
     sys.dont_write_bytecode = True  # the tree is gone in a moment
     sys.path[:0] = [str(tree / "layers" / "handoff"), str(tree)]
-    for name in ("handoff", "ops"):  # installed is the checkout
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]  # this module's package is the checkout's
+    for name in ("handoff", "ops", "tests"):  # installed is the checkout
         file = import_module(name).__file__
         if file is None or not Path(file).is_relative_to(tree):
             sys.exit(f"{name} is imported from {file}, and not from the copy")

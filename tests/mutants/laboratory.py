@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
-from mutants import fork
-from mutants.catalog import Mutation, Stale
+from tests.mutants import fork
+from tests.mutants.catalog import Mutation, Stale
 
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
 # Loading Hypothesis to say nothing about it takes longer than most tests.

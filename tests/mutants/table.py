@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mutants.laboratory import Trial
+from tests.mutants.laboratory import Trial
 
 BEGIN, END = "<!-- mutants: written by `make mutants` -->", "<!-- mutants: end -->"
 

@@ -20,7 +20,7 @@ import pytest
 from handoff.clock import now_ms
 from shop.payments import Authorized, Captured, Failed, ProviderError, Voided
 from shop.payments.stripe_intents import Stripe
-from support.payment_providers import Shop
+from tests.support.payment_providers import Shop
 
 LOCALSTRIPE = Path(__file__).parents[2] / ".tools/localstripe/bin/localstripe"
 STATE = Path("/tmp/localstripe.pickle")  # fixed in its source

@@ -3,7 +3,7 @@
 import pytest
 
 from shop.payments import Authorized, Captured, Declined, Failed, Unavailable, Unknown, Voided
-from support.payment_providers import ORDER, OTHER
+from tests.support.payment_providers import ORDER, OTHER
 
 DONE = {"capture": Captured(), "void": Voided()}
 BOOKED = {"capture": {"captured": 1}, "void": {"voided": 1}}

@@ -3,8 +3,8 @@
 import pytest
 
 from shop.payments import Unknown
-from support.payment_providers import Sandbox, Shop
-from support.wire import meanwhile
+from tests.support.payment_providers import Sandbox, Shop
+from tests.support.wire import meanwhile
 
 
 def test_a_late_repeat_does_not_hold_again_what_was_voided_meanwhile(world):

@@ -11,10 +11,10 @@ from shop import payments
 from shop.model import Payment, PaymentDue, PaymentState, Status
 from shop.payments import Authorized, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from shop.settlement import settle
-from support import stripe_server, wire
-from support.orders import order
-from support.payment_providers import ORDER, OTHER, Shop
-from support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, SINGLE_USE, VISA
+from tests.support import stripe_server, wire
+from tests.support.orders import order
+from tests.support.payment_providers import ORDER, OTHER, Shop
+from tests.support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, SINGLE_USE, VISA
 
 MINUTE = 60
 DONE = {"capture": Captured(), "void": Voided()}

@@ -1,4 +1,4 @@
-"""Take each right away and see what fails: ``python -m rights [WORD ...]``.
+"""Take each right away and see what fails: ``python -m tests.rights [WORD ...]``.
 
 On a local stack of its own, with IAM enforced. With words, only the rights that name one of them are tried, and the
 page stays as it is.
@@ -12,12 +12,12 @@ from rich.console import Console
 
 from dev.local.stack import running
 from ops.stack.deployment import Deployment
-from rights import grants, page
-from rights.catalog import CATALOGUE, Tried
-from rights.grants import Right
-from rights.shop import opened
-from rights.trial import Roles, Trial, tried
-from template.translated import ROOT, Stack
+from tests.rights import grants, page
+from tests.rights.catalog import CATALOGUE, Tried
+from tests.rights.grants import Right
+from tests.rights.shop import opened
+from tests.rights.trial import Roles, Trial, tried
+from tests.template.translated import ROOT, Stack
 
 say = Console().out
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from rights import scenarios
-from rights.grants import Right
-from rights.scenarios import Scenario
+from tests.rights import scenarios
+from tests.rights.grants import Right
+from tests.rights.scenarios import Scenario
 
 _AWS = "https://docs.aws.amazon.com/"
 _POLLER = _AWS + "lambda/latest/dg/services-sqs-configure.html"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from template import translated
-from template.translated import ROOT, Properties, Stack, as_list, named
+from tests.template import translated
+from tests.template.translated import ROOT, Properties, Stack, as_list, named
 
 # Values that tell in the tables which parameter they come from.
 _NAMED_AFTER_PARAMETERS = {"MailFrom": "MailFrom", "StripeSecret": "StripeSecret"}

@@ -1,16 +1,16 @@
 """The tables in docs/reference/permissions.md: the routes, every role's rights, and who else may do what.
 
-``python -m rights.page`` writes them anew from the template; what was seen without each right stays as it is there.
+``python -m tests.rights.page`` writes them anew from the template; the results of trials stay as they are there.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from rights import grants, policies, routes
-from rights.catalog import CATALOGUE, Told, Tried
-from rights.grants import Grant, Right
-from template.translated import ROOT
+from tests.rights import grants, policies, routes
+from tests.rights.catalog import CATALOGUE, Told, Tried
+from tests.rights.grants import Grant, Right
+from tests.template.translated import ROOT
 
 PAGE = ROOT / "docs/reference/permissions.md"
 _ROW = re.compile(r"^\| `([\w*-]+:[\w*]+)` \| `([^`]+)` \|.*\| ([^|]*) \|$")

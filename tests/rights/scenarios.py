@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from rights.shop import Shop
+from tests.rights.shop import Shop
 
 Scenario = Callable[[Shop], str]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rights import catalog, grants, page, routes
-from rights.catalog import Told, Tried
+from tests.rights import catalog, grants, page, routes
+from tests.rights.catalog import Told, Tried
 
 TEXT = page.PAGE.read_text()
 NOBODYS = {"GET /catalog", "GET /health", "GET /openapi.json", "$default"}
@@ -13,7 +13,7 @@ NOBODYS = {"GET /catalog", "GET /health", "GET /openapi.json", "$default"}
 
 @pytest.mark.parametrize("name", ["routes", "rights", "policies"])
 def test_the_tables_are_what_the_template_says(name: str) -> None:
-    """If not: ``PYTHONPATH=tests python -m rights.page``, or for a new right ``make rights``."""
+    """If not: ``python -m tests.rights.page``, or for a new right ``make rights``."""
     assert page.in_page(TEXT)[name] == page.tables(page.seen_in(TEXT))[name].strip()
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.stack.deployment import Deployment
-from rights.catalog import Tried
-from rights.grants import Right, each, spoken
-from rights.shop import Shop
-from template.translated import Stack
+from tests.rights.catalog import Tried
+from tests.rights.grants import Right, each, spoken
+from tests.rights.shop import Shop
+from tests.template.translated import Stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_a_sample_holds_no_more_than_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", CONSUMERS)
 def test_a_sample_has_every_event_that_its_consumer_is_sent(name: str) -> None:
     # GIVEN the pattern of its rule in the template
-    from template import translated  # noqa: PLC0415  # SAM's translator takes its time, and only this test needs it
+    from tests.template import translated  # noqa: PLC0415  # SAM's translator takes its time, and only this test needs it
 
     (there,) = (found for found in translated.stack().consumers() if found.name == name)
     (rule,) = there.rules.values()

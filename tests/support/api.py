@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from support import contract, template
-from support.functions import Functions
+from tests.support import contract, template
+from tests.support.functions import Functions
 
 # HTTP API passes these as text; it encodes all others. Source:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html

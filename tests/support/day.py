@@ -17,12 +17,12 @@ from dev import samples
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from shop.mail_tags import tag_of
-from support.api import Answer
-from support.clock import Clock, standing
-from support.cloudwatch import CloudWatch, Metric
-from support.stack import ACCOUNT, Stack
-from support.template import NAME, REGION
-from support.world import World, body
+from tests.support.api import Answer
+from tests.support.clock import Clock, standing
+from tests.support.cloudwatch import CloudWatch, Metric
+from tests.support.stack import ACCOUNT, Stack
+from tests.support.template import NAME, REGION
+from tests.support.world import World, body
 
 MINUTE = 60
 SWEEPER = "SweeperFunction"

@@ -7,13 +7,13 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from support import invariants, scenarios, stripe_server, wire
-from support.clock import standing
-from support.scenarios import LOADED, Client, Scenario
-from support.stack import Stack
-from support.stripe_server import StripeServer
-from support.wire import Call, Deliver, Fault
-from support.world import World
+from tests.support import invariants, scenarios, stripe_server, wire
+from tests.support.clock import standing
+from tests.support.scenarios import LOADED, Client, Scenario
+from tests.support.stack import Stack
+from tests.support.stripe_server import StripeServer
+from tests.support.wire import Call, Deliver, Fault
+from tests.support.world import World
 
 _TRIES = 2  # of the SDK, in `handoff.aws.config`
 _CONFLICT_TRIES = 8  # of `handoff.aws.write`

@@ -9,9 +9,9 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 from handoff.clock import from_iso
-from support.stack import ACCOUNT
-from support.template import REGION
-from support.world import World
+from tests.support.stack import ACCOUNT
+from tests.support.template import REGION
+from tests.support.world import World
 
 _CHANCE = re.compile(r"\b[0-9a-f][0-9a-f-]{14,}\b")  # ids that are drawn
 _EPOCH = re.compile(r"\b\d{13}\b")

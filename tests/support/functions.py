@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 from handoff.telemetry import logger, metrics
 from shop import settings
-from support.clock import Clock
-from support.stack import ACCOUNT, Stack
-from support.template import REGION
-from support.wire import Crash
+from tests.support.clock import Clock
+from tests.support.stack import ACCOUNT, Stack
+from tests.support.template import REGION
+from tests.support.wire import Crash
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 
 from handoff import ids
 from shop.sales_generations import FIRST, POINTER
-from support.world import World
+from tests.support.world import World
 
 _LIVE = {"PENDING", "PLACED", "PREPARED"}
 _STEPS = {("PENDING", "PLACED"), ("PENDING", "REJECTED"), ("PLACED", "PREPARED"), ("PLACED", "CANCELLED")}

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from handoff.clock import now_ms
 from shop.payments import Authorized, Captured, Declined, Failed, Payments, Voided, sandbox, stripe_intents, stripe_key
-from support import stripe_server, wire
-from support.stripe_server import StripeServer
-from support.world import World
+from tests.support import stripe_server, wire
+from tests.support.stripe_server import StripeServer
+from tests.support.world import World
 
 Step = Literal["authorise", "capture", "void"]
 ORDER, OTHER = "ord_" + "a" * 26, "ord_" + "b" * 26

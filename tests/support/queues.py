@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto.sqs.models import sqs_backends
 
-from support.functions import Functions
-from support.stack import ACCOUNT, Queue, Stack
-from support.template import REGION
-from support.wire import Crash
+from tests.support.functions import Functions
+from tests.support.stack import ACCOUNT, Queue, Stack
+from tests.support.template import REGION
+from tests.support.wire import Crash
 
 _MOST_ROUNDS = 50
 

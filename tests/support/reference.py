@@ -9,9 +9,9 @@ from typing import Any
 
 from handoff import ids
 from shop.customers import MAX_PENDING_NOTICES
-from support import invariants
-from support.api import Answer
-from support.world import ADDRESS, World, body
+from tests.support import invariants
+from tests.support.api import Answer
+from tests.support.world import ADDRESS, World, body
 
 PRICES = {"MUG-01": 1250, "TEE-02": 2000}
 USERS = ("ada", "bob")

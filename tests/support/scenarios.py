@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shop.mail_tags import tag_of
-from support import wire
-from support.api import Answer
-from support.wire import Crash
-from support.world import MUG, TEE, World, body
+from tests.support import wire
+from tests.support.api import Answer
+from tests.support.wire import Crash
+from tests.support.world import MUG, TEE, World, body
 
 LOADED = {MUG: 10, TEE: 5}
 _TRIES = 8

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from random import Random
 from unittest.mock import patch
 
-from support.clock import Clock
-from support.functions import Process
-from support.wire import Call, Crash, Wire
+from tests.support.clock import Clock
+from tests.support.functions import Process
+from tests.support.wire import Call, Crash, Wire
 
 TIME = "T"
 _LETTERS = "ABCDEF"

@@ -14,8 +14,8 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.ses.models import ses_backends
 from moto.sqs.models import sqs_backends
 
-from support import template
-from support.template import NAME, REGION
+from tests.support import template
+from tests.support.template import NAME, REGION
 
 ACCOUNT = "123456789012"  # moto's
 

@@ -14,14 +14,14 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from handoff import aws
-from support.api import Api
-from support.clock import Clock
-from support.functions import Functions
-from support.queues import Queues
-from support.stack import ACCOUNT, Stack
-from support.stripe_server import StripeServer
-from support.template import REGION
-from support.wire import Call, Crash, Wire
+from tests.support.api import Api
+from tests.support.clock import Clock
+from tests.support.functions import Functions
+from tests.support.queues import Queues
+from tests.support.stack import ACCOUNT, Stack
+from tests.support.stripe_server import StripeServer
+from tests.support.template import REGION
+from tests.support.wire import Call, Crash, Wire
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",

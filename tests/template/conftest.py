@@ -2,12 +2,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.cloudwatch import CloudWatch
-from support.day import Day, beginning
-from support.stack import Stack as Deployment
-from support.world import deployed
-from template import days, translated
-from template.translated import Consumer, Properties, Stack
+from tests.support.cloudwatch import CloudWatch
+from tests.support.day import Day, beginning
+from tests.support.stack import Stack as Deployment
+from tests.support.world import deployed
+from tests.template import days, translated
+from tests.template.translated import Consumer, Properties, Stack
 
 _STACK = translated.stack(**translated.EVERYTHING)
 _CONSUMED = {consumer.queue_id for consumer in _STACK.consumers()}

@@ -7,14 +7,14 @@ left - is published as AWS would.
 from collections.abc import Callable
 from functools import partial
 
-from support import wire
-from support.cloudwatch import Metric
-from support.day import MINUTE, SWEEPER, Day
-from support.messages import replayed
-from support.wire import Call
-from support.world import TEE
-from template import known
-from template.translated import Consumer, Stack, named
+from tests.support import wire
+from tests.support.cloudwatch import Metric
+from tests.support.day import MINUTE, SWEEPER, Day
+from tests.support.messages import replayed
+from tests.support.wire import Call
+from tests.support.world import TEE
+from tests.template import known
+from tests.template.translated import Consumer, Stack, named
 
 BadDay = Callable[[Day], None]
 FULFILLMENT = "FulfillmentFunction"

@@ -3,8 +3,8 @@
 import tomllib
 from typing import Any
 
-from support.cloudwatch import Metric
-from template.translated import ROOT, Stack, named
+from tests.support.cloudwatch import Metric
+from tests.template.translated import ROOT, Stack, named
 
 _AWS = tomllib.loads((ROOT / "tests/template/aws_metrics.toml").read_text())
 _STATISTICS = {

@@ -1,6 +1,6 @@
 """What was released and holds something: CloudFormation would leave it behind, or take it away, under another name.
 
-``PYTHONPATH=tests python -m template.released`` puts on the list what is new. It changes nothing that is on it.
+``python -m tests.template.released`` puts on the list what is new. It changes nothing that is on it.
 """
 
 import json
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from template import translated
-from template.translated import ROOT, Properties, Stack
+from tests.template import translated
+from tests.template.translated import ROOT, Properties, Stack
 
 LIST = ROOT / "tests/template/released_resources.toml"
 _CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 _EVERYTHING = {**translated.EVERYTHING, "OwnKey": "true", "Canary": "true"}
 _HEAD = """\
-# What was released and holds something. PYTHONPATH=tests .venv/bin/python -m template.released puts on it what is new.
+# What was released and holds something. .venv/bin/python -m tests.template.released puts on it what is new.
 # By hand it is changed only to give something up for good: empty it, take it out of the stacks, then out of this list.
 """
 Released = dict[str, Any]

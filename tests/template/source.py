@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from template.translated import ROOT
+from tests.template.translated import ROOT
 
 LAYER = ROOT / "layers/handoff"
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from support.cloudwatch import CloudWatch, Metric
-from support.day import Day, beginning
-from support.stack import Stack as Deployment
-from template import days, known, translated
-from template.days import HOUR, BadDay
-from template.translated import ROOT, Consumer, Properties, Stack
+from tests.support.cloudwatch import CloudWatch, Metric
+from tests.support.day import Day, beginning
+from tests.support.stack import Stack as Deployment
+from tests.template import days, known, translated
+from tests.template.days import HOUR, BadDay
+from tests.template.translated import ROOT, Consumer, Properties, Stack
 
 _STACK = translated.stack(**translated.EVERYTHING)
 _ALARMS = _STACK.of_type("AWS::CloudWatch::Alarm")

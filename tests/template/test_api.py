@@ -2,8 +2,8 @@
 
 import json
 
-from template import source, translated
-from template.translated import Properties, Stack
+from tests.template import source, translated
+from tests.template.translated import Properties, Stack
 
 OPEN = {"GET /catalog", "GET /health", "$default"}
 

@@ -7,9 +7,9 @@ from moto.events.models import EventPattern
 from ops import replay
 from ops.stack.deployment import CONSUMERS
 from shop.events import DetailType
-from template import translated
-from template.test_events import event
-from template.translated import Consumer, Properties, Stack
+from tests.template import translated
+from tests.template.test_events import event
+from tests.template.translated import Consumer, Properties, Stack
 
 LOG_ARN = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AuditLog}"
 

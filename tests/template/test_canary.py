@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from template import translated
-from template.days import HOUR
-from template.translated import Properties, Stack
+from tests.template import translated
+from tests.template.days import HOUR
+from tests.template.translated import Properties, Stack
 
 Template = dict[str, Any]
 MINUTES = re.compile(r"Canary10Percent(\d+)Minutes")

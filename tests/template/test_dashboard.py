@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from support.cloudwatch import CloudWatch, Metric, metrics_of
-from template import known, translated
-from template.translated import ROOT, Consumer, Stack, named
+from tests.support.cloudwatch import CloudWatch, Metric, metrics_of
+from tests.template import known, translated
+from tests.template.translated import ROOT, Consumer, Stack, named
 
 _STACK = translated.stack(**translated.EVERYTHING)
 COLUMNS = 24

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from template import translated
-from template.translated import ROOT, Stack
+from tests.template import translated
+from tests.template.translated import ROOT, Stack
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 DEPLOYMENTS = [name for name, value in CONFIG.items() if isinstance(value, dict)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from template import translated
-from template.translated import ROOT, Properties, Stack, as_list, named
+from tests.template import translated
+from tests.template.translated import ROOT, Properties, Stack, as_list, named
 
 KEY = "${DataKey.Arn}"
 ACCOUNT = {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}

@@ -9,7 +9,7 @@ from moto.events.models import EventPattern
 
 from dev import samples
 from shop.events import SOURCES, DetailType, Envelope
-from template.translated import ROOT, Consumer, Properties, Stack, named
+from tests.template.translated import ROOT, Consumer, Properties, Stack, named
 
 EXAMPLES = ROOT / "contracts/events/examples"
 HOUR = 3_600

@@ -7,11 +7,11 @@ import pytest
 from handoff.consumer import BACKOFF
 from ops.lag import measure as lag
 from ops.lag.measure import Points, Tries, keeps_failing
-from support import wire
-from support.cloudwatch import Metric, statistic
-from support.day import Day, beginning
-from support.stack import Stack as Deployment
-from template import days
+from tests.support import wire
+from tests.support.cloudwatch import Metric, statistic
+from tests.support.day import Day, beginning
+from tests.support.stack import Stack as Deployment
+from tests.template import days
 
 _MINUTE = 60_000
 _REFUSED = wire.refuse("AccountSuspendedException", 400)

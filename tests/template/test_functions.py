@@ -5,8 +5,8 @@ import re
 import pytest
 
 from shop import money
-from template import source, translated
-from template.translated import ROOT, Properties, Stack, named, variables_of
+from tests.template import source, translated
+from tests.template.translated import ROOT, Properties, Stack, named, variables_of
 
 
 def test_every_function_folder_is_deployed(stack: Stack) -> None:

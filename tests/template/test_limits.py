@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from template import translated
-from template.translated import Properties, Stack
+from tests.template import translated
+from tests.template.translated import Properties, Stack
 
 RARE = {"PUT /me", "GET /reports/sales", "GET /openapi.json", "GET /health", "$default"}
 

@@ -5,8 +5,8 @@ import json
 from moto.events.models import EventPattern
 
 from dev import samples
-from template import translated
-from template.translated import Stack
+from tests.template import translated
+from tests.template.translated import Stack
 
 
 def bounce() -> dict:

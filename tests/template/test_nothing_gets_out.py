@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rights import grants
-from template import translated
-from template.translated import Stack, variables_of
+from tests.rights import grants
+from tests.template import translated
+from tests.template.translated import Stack, variables_of
 
 CHOICES = [
     {},

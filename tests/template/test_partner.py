@@ -6,10 +6,10 @@ import re
 import pytest
 
 from shop.events import DetailType, Event
-from template import translated
-from template.test_events import event, heard
-from template.test_rights import rights
-from template.translated import Properties, Stack, named
+from tests.template import translated
+from tests.template.test_events import event, heard
+from tests.template.test_rights import rights
+from tests.template.translated import Properties, Stack, named
 
 OAUTH = {**translated.EVERYTHING, "PartnerTokenEndpoint": "https://partner.example.com/token"}
 PARTNERS = {

@@ -1,8 +1,8 @@
 """Queues and how functions consume them: settings that the local stack ignores, and that only tell under load."""
 
 from handoff.consumer import BACKOFF
-from template import source, translated
-from template.translated import Consumer, Stack, as_list, named, variables_of
+from tests.template import source, translated
+from tests.template.translated import Consumer, Stack, as_list, named, variables_of
 
 DAY = 86_400
 HOUR = 3_600

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from template import released, translated
-from template.translated import Stack
+from tests.template import released, translated
+from tests.template.translated import Stack
 
 RELEASED = released.listed()
 DEPLOYMENTS = released.deployments()
@@ -25,7 +25,7 @@ def test_nothing_that_was_released_is_lost(deployment: str) -> None:
 
 def test_what_is_new_is_on_the_list() -> None:
     missing = released.current().keys() - RELEASED.keys()
-    assert not missing, "to protect them from now on: PYTHONPATH=tests .venv/bin/python -m template.released"
+    assert not missing, "to protect them from now on: .venv/bin/python -m tests.template.released"
 
 
 def test_the_list_is_as_the_command_writes_it(tmp_path: Path) -> None:

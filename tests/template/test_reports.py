@@ -1,8 +1,8 @@
 """Reports: the scope that the gateway asks for, and the one client that gets it."""
 
 import report_requests
-from template import translated
-from template.translated import Stack
+from tests.template import translated
+from tests.template.translated import Stack
 
 
 def test_the_gateway_and_the_function_take_the_same_scopes(stack: Stack) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from template import translated
-from template.translated import Properties, Stack, as_list, named
+from tests.template import translated
+from tests.template.translated import Properties, Stack, as_list, named
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}

@@ -4,8 +4,8 @@ import inspect
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
-from template import translated
-from template.translated import ROOT, Stack
+from tests.template import translated
+from tests.template.translated import ROOT, Stack
 
 # The sandbox payment provider's ledger holds no money, and goes with the stack.
 PASSING = {"SandboxTable"}

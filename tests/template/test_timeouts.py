@@ -19,8 +19,8 @@ from shop.model import Address, Order, Product, Status
 from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
 from shop.placing import Dependencies, PlaceOrder, place_order
-from template import source
-from template.translated import Consumer, Stack
+from tests.template import source
+from tests.template.translated import Consumer, Stack
 
 
 def longest(config: Config) -> float:

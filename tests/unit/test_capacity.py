@@ -13,7 +13,7 @@ from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from handoff import aws
 from handoff.clock import Deadline
 from shop.sales import Sale, SalesStore
-from support.orders import line, order
+from tests.support.orders import line, order
 
 SEED = 20261123
 

@@ -3,7 +3,7 @@
 import pytest
 
 from handoff.clock import Deadline, from_iso, now_ms, to_iso
-from support.clock import START, standing
+from tests.support.clock import START, standing
 
 
 def test_now_is_in_milliseconds():

@@ -9,8 +9,8 @@ from handoff.aggregate import Model
 from handoff.events import Metadata
 from shop import events
 from shop.events import DetailType, Envelope, outbox_entry
-from support.messages import envelope
-from support.orders import NOW, ORDER_ID
+from tests.support.messages import envelope
+from tests.support.orders import NOW, ORDER_ID
 
 
 def entry(**values):

@@ -5,7 +5,7 @@ import pytest
 import mails
 from shop import money
 from shop.model import Address, Customer, Status
-from support.orders import ORDER_ID, line, order
+from tests.support.orders import ORDER_ID, line, order
 
 ADA = Customer(user_id="ada", name="Ada", email="ada@example.com")
 KINDS = [mails.confirmation, mails.cancellation, mails.on_its_way]

@@ -3,7 +3,7 @@
 import pytest
 
 from shop.model import Payment, PaymentState
-from support.orders import NOW, order
+from tests.support.orders import NOW, order
 
 DAY = 24 * 3_600_000
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mutants import catalog, table
-from mutants.catalog import Mutation, Stale
-from mutants.laboratory import Broken, laboratory
+from tests.mutants import catalog, table
+from tests.mutants.catalog import Mutation, Stale
+from tests.mutants.laboratory import Broken, laboratory
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = catalog.load()
 TREE = {
     "pyproject.toml": "[tool.pytest.ini_options]\ntimeout = 60\n",
     "ops/__init__.py": "",
+    "tests/__init__.py": "",
     "layers/handoff/handoff/__init__.py": "",
     "layers/handoff/handoff/bank.py": """
         def take(balance, amount):
@@ -107,6 +108,7 @@ def test_what_proves_nothing_is_an_error(trials, case, error):
 def test_code_that_is_not_the_copys_is_an_error(tmp_path):
     # GIVEN a tree without the package, so that the one that is installed would be tested
     (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").write_text("")
     (tmp_path / "tests" / "test_it.py").write_text("def test_it():\n    assert False\n")
 
     with (

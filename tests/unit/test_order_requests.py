@@ -6,8 +6,8 @@ import pytest
 
 import order_requests
 import problems
-from support.api import event
-from support.world import MUG, TEE, body
+from tests.support.api import event
+from tests.support.world import MUG, TEE, body
 
 CLAIMS = {"sub": "ada"}
 

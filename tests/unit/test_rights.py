@@ -2,8 +2,8 @@
 
 import pytest
 
-from rights.grants import Right, spoken
-from rights.trial import Trial
+from tests.rights.grants import Right, spoken
+from tests.rights.trial import Trial
 
 RIGHT = Right("OrdersRole", "dynamodb:PutItem", "OrdersTable")
 

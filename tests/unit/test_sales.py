@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from handoff.aws import ITEMS_PER_WRITE
 from shop.sales import Sale, SalesStore
-from support.orders import line, order
+from tests.support.orders import line, order
 
 
 def sale(event_id, *skus, day="2026-11-23", sign=1):

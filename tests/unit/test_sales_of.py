@@ -5,7 +5,7 @@ import pytest
 from handoff.aggregate import HistoryEntry
 from shop.model import Status
 from shop.sales import sales_of
-from support.orders import ORDER_ID, order
+from tests.support.orders import ORDER_ID, order
 
 
 def past(*steps):

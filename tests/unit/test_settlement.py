@@ -8,7 +8,7 @@ from handoff.clock import Deadline
 from shop.model import Payment, PaymentDue, PaymentState, Status
 from shop.payments import Authorized, Captured, Declined, Failed, Unavailable, Unknown, Voided
 from shop.settlement import settle
-from support.orders import NOW, ORDER_ID, order
+from tests.support.orders import NOW, ORDER_ID, order
 
 
 @dataclass

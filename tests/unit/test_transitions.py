@@ -7,7 +7,7 @@ import pytest
 from shop import transitions
 from shop.model import PaymentState, Status
 from shop.transitions import NotPossible
-from support.orders import NOW, ORDER_ID, order
+from tests.support.orders import NOW, ORDER_ID, order
 
 STEPS = {
     "placed": lambda before: transitions.placed(before, "hold-1", NOW),
