@@ -14,7 +14,7 @@ from dev.console.command import beside
 from dev.demo import orders as demo
 from dev.demo import report
 from dev.faults.proxy import routes, running_proxy
-from dev.local.metrics import pumping
+from dev.local.metrics import publishing_metrics
 from dev.local.stack import LocalStackError, running
 from ops.shop_client import Account, ShopClient
 from ops.stack.deployment import Deployment
@@ -61,7 +61,7 @@ def _run(port: int, *, once: bool) -> int:
             stack.build()
             progress("sam deploy")
             deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
-            opened.enter_context(pumping(deployment))
+            opened.enter_context(publishing_metrics(deployment))
             progress("loading the catalog and the customers")
             account = demo.prepare(deployment)
             with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:

@@ -1,7 +1,7 @@
-"""The local stack's CloudWatch, fed: what AWS would know of the queues by itself, and would find in the logs.
+"""Metrics for the local stack's CloudWatch.
 
-For the local stack only. It gives neither figures of its queues nor metrics for the lines of embedded metric format
-(EMF) that the functions log, so they are put here, under the names that AWS gives them.
+MiniStack publishes no AWS/SQS metrics, and extracts none from the lines of embedded metric format (EMF) that the
+functions log. This module publishes both, under the names that AWS gives them.
 """
 
 import contextlib
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 EVERY = 3.0  # seconds
-_POISON = 3  # receives after which SQS leaves a message out of its queue's age
-_LATE = 30_000  # ms that a line may come after a newer one, and is still counted
+_POISON = 3  # receives after which SQS excludes a message from its queue's age
+_LATE = 30_000  # ms by which a line may follow a newer one and still be counted
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
-_METRICS = 1000  # in a call
-_VALUES = 150  # in a metric
-_NOT_TAKEN = (ClientError, EndpointConnectionError, ConnectTimeoutError)
+_METRICS = 1000  # per call
+_VALUES = 150  # per metric
+_NOT_ACCEPTED = (ClientError, EndpointConnectionError, ConnectTimeoutError)
 
 _logger = logging.getLogger(__name__)
 
 
-class Pump:
-    """Puts what has happened since the last beat; the first counts from when the pump was made."""
+class MetricsBridge:
+    """Publishes the metrics of everything since the previous `publish_once`, at first since its creation."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -50,29 +50,29 @@ class Pump:
         known = directory(deployment)
         self._queues = [_Queue(deployment, url, consumer) for consumer, url in known.queues.items()]
         self._queues += [_Queue(deployment, url, "") for url in known.dead]
-        self._done: Counter[str] = Counter()  # by consumer: events that left its queue, and that are not reckoned yet
-        self._pending: dict[str, list[MetricDatumTypeDef]] = defaultdict(list)  # by namespace: what is to be put
-        # One try: a call that was taken, though its answer got lost, must not be made again.
+        self._done: Counter[str] = Counter()  # by consumer: departures that its queue has not reported yet
+        self._pending: dict[str, list[MetricDatumTypeDef]] = defaultdict(list)  # unpublished, by namespace
+        # No retry: CloudWatch would count a call twice if it had accepted it and only the response was lost.
         once = Config(retries={"total_max_attempts": 1})
         self._client = deployment.session.client("cloudwatch", endpoint_url=deployment.endpoint, config=once)
 
-    def beat(self) -> None:
-        """Put the metrics of all lines that are new, and the figures of all queues as they are now.
+    def publish_once(self) -> None:
+        """Publish the metrics of all new log lines, and the current figures of all queues.
 
-        After an error, what was read and not put is put at the next beat.
+        Data that was read before an error is published by the next call.
 
         Raises
         ------
         botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, httpx.HTTPError
-            If the local stack refuses, or does not answer.
+            If the local stack rejects a call or does not answer.
         """
-        # The logs come first: what is seen to leave a queue after that has its line in them now, or at the next beat.
+        # Logs first. A message that leaves its queue later than this has its line in this call or in the next one.
         for log in self._logs:
-            for datum in log.news():
+            for datum in log.new_data():
                 self._keep(datum)
-                self._done += _left(datum)
+                self._done += _departures(datum)
         for queue in self._queues:
-            for datum in queue.look(self._done[queue.consumer]):
+            for datum in queue.new_data(self._done[queue.consumer]):
                 self._keep(datum)
             del self._done[queue.consumer]
         self._put()
@@ -87,24 +87,24 @@ class Pump:
                 del data[:_METRICS]
                 try:
                     self._client.put_metric_data(Namespace=namespace, MetricData=call)
-                except _NOT_TAKEN:
+                except _NOT_ACCEPTED:
                     data[:0] = call
                     raise
-                # After any other error it may have been taken: better a gap than a figure that counts twice.
+                # After any other error CloudWatch may have accepted the call: a gap is better than counting twice.
 
 
 class _Log:
-    """A log group, and which of its lines have been read."""
+    """A log group, and the lines of it that have been read."""
 
     def __init__(self, deployment: Deployment, group: str, begin: int) -> None:
         self._client = deployment.logs
         self._group = group
         self._begin = begin
         self._start = begin
-        self._seen: Counter[tuple[str, int, str]] = Counter()  # lines from _start on; two may be alike
+        self._seen: Counter[tuple[str, int, str]] = Counter()  # lines since _start; two may be equal
 
-    def news(self) -> list[Datum]:
-        """The metrics in lines that were not there before."""
+    def new_data(self) -> list[Datum]:
+        """Return the metrics in lines that were not there before."""
         events = emf.events(self._client, self._group, start=self._start)
         lines = Counter((event["logStreamName"], event["timestamp"], event["message"]) for event in events)
         new = lines - self._seen
@@ -115,24 +115,25 @@ class _Log:
 
 
 class _Queue:
-    """A queue, and how many messages it held."""
+    """A queue, and the number of messages that it held."""
 
     def __init__(self, deployment: Deployment, url: str, consumer: str) -> None:
-        self.consumer = consumer  # whose queue it is; empty for dead letters
+        self.consumer = consumer  # empty for a dead-letter queue
         self._deployment = deployment
         self._url = url
         self._held = observe.depth(deployment, url).total
-        self._vanished = 0  # messages that were gone at the last look, without a line that they are done
+        self._unaccounted = 0  # messages that had left by the previous call without a log line
 
-    def look(self, done: int) -> list[Datum]:
-        """What AWS would say of the queue; ``done`` is how many events of it the logs have told of since the last look.
+    def new_data(self, done: int) -> list[Datum]:
+        """Return the metrics that AWS would publish for the queue.
 
-        How many messages were sent and deleted is reckoned: many come and go between two looks.
+        ``done`` is the number of departures that were logged since the previous call. Messages sent and deleted are
+        inferred, because many come and go between two calls.
         """
         depth, now = observe.depth(self._deployment, self._url), now_ms()
         oldest = self._oldest(now) if depth.total else now
-        flow = reckon(done, depth.total - self._held, self._vanished)
-        self._held, self._vanished = depth.total, flow.vanished
+        flow = infer_flow(done, depth.total - self._held, self._unaccounted)
+        self._held, self._unaccounted = depth.total, flow.unaccounted
         return [
             self._datum(now, "ApproximateNumberOfMessagesVisible", "Count", depth.waiting),
             self._datum(now, "ApproximateNumberOfMessagesNotVisible", "Count", depth.in_flight),
@@ -146,7 +147,7 @@ class _Queue:
         return Datum("AWS/SQS", name, (queue,), unit, at, (value,))
 
     def _oldest(self, now: int) -> int:
-        """When the oldest message was sent, as SQS has it: not of those received three times. Now, if there is none."""
+        """Return when the oldest message was sent, or ``now``. Like SQS, ignore messages received three times."""
         url = f"{self._deployment.endpoint}/_ministack/sqs/messages"
         answer = httpx.get(url, params={"QueueUrl": self._url}).raise_for_status().json()
         queues = [queue for regions in answer["messages"].values() for queue in regions.values()]
@@ -157,34 +158,33 @@ class _Queue:
 
 @dataclass(frozen=True)
 class Flow:
-    """Messages that were sent to a queue and deleted from it; and those that are gone, and nobody knows how yet."""
+    """Messages sent to a queue, deleted from it, and gone without a log line so far."""
 
     sent: int
     deleted: int
-    vanished: int
+    unaccounted: int
 
 
-def reckon(done: int, change: int, vanished: int) -> Flow:
-    """What must have happened between two looks, for a queue to hold so many more or fewer messages now.
+def infer_flow(done: int, change: int, unaccounted: int) -> Flow:
+    """Infer the messages sent and deleted between two calls from the logged departures and the change in depth.
 
-    What left the queue without a word had its line a moment too late for this look: the next look sees it. What has no
-    line even then was deleted in another way. Of messages that come and go in that way between two looks, nothing is
-    known.
+    A message that left without a log line usually has its line in time for the next call. Without one even then, it
+    was deleted by something other than a consumer. Such messages stay unknown if they come and go between two calls.
     """
-    sent = done + change - vanished
+    sent = done + change - unaccounted
     gone = max(0, -sent)
-    otherwise = min(gone, vanished)
-    return Flow(max(0, sent), done + otherwise, gone - otherwise)
+    deleted_otherwise = min(gone, unaccounted)
+    return Flow(max(0, sent), done + deleted_otherwise, gone - deleted_otherwise)
 
 
-def _left(datum: Datum) -> Counter[str]:
-    """How many events have left a consumer's queue: done, or buried."""
+def _departures(datum: Datum) -> Counter[str]:
+    """Return how many events have left each consumer's queue: done, or sent to its dead-letter queue."""
     counts = {"EventLagDone": len(datum.values), "EventsFailed": int(sum(datum.values))}
     return Counter({value: counts.get(datum.name, 0) for name, value in datum.dimensions if name == "consumer"})
 
 
 def _metric_data(datum: Datum) -> "Iterator[MetricDatumTypeDef]":
-    """A datum as PutMetricData takes it."""
+    """Return a datum in the form of PutMetricData."""
     counts = iter(Counter(datum.values).items())
     while some := dict(islice(counts, _VALUES)):
         yield {
@@ -198,10 +198,10 @@ def _metric_data(datum: Datum) -> "Iterator[MetricDatumTypeDef]":
 
 
 @contextlib.contextmanager
-def pumping(deployment: Deployment) -> Iterator[None]:
-    """Feed the local stack's CloudWatch for as long as the context lasts. What goes wrong is logged and tried again."""
-    pump, ended = Pump(deployment), threading.Event()
-    thread = threading.Thread(target=_run, args=(pump, ended), name="pump", daemon=True)
+def publishing_metrics(deployment: Deployment) -> Iterator[None]:
+    """Publish the local stack's metrics while the context lasts. Errors are logged, and the call is retried."""
+    bridge, ended = MetricsBridge(deployment), threading.Event()
+    thread = threading.Thread(target=_run, args=(bridge, ended), name="metrics bridge", daemon=True)
     thread.start()
     try:
         yield
@@ -210,14 +210,14 @@ def pumping(deployment: Deployment) -> Iterator[None]:
         thread.join()
 
 
-def _run(pump: Pump, ended: threading.Event) -> None:
+def _run(bridge: MetricsBridge, ended: threading.Event) -> None:
     failing = False
     while not ended.is_set():
         try:
-            pump.beat()
+            bridge.publish_once()
             failing = False
         except (*aws.ERRORS, httpx.HTTPError) as error:
-            if not failing:  # once will do
-                _logger.warning("The local stack's metrics are late: %s", error)
+            if not failing:  # log it once
+                _logger.warning("The metrics of the local stack are late: %s", error)
             failing = True
         ended.wait(EVERY)

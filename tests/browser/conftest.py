@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 
 from dev.demo import orders as demo
 from dev.faults.proxy import FaultProxy, routes, running_proxy
-from dev.local.metrics import pumping
+from dev.local.metrics import publishing_metrics
 from dev.local.stack import running
 from ops.dlq.directory import directory
 from ops.shop_client import ShopClient
@@ -24,7 +24,7 @@ from ops.stack.deployment import Deployment
 
 _OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 _OPTIONS += ["--disable-background-networking", "--disable-component-update"]
-_PATIENCE = 60_000  # ms; queues, metrics and the pump take their time, and nothing here measures it
+_PATIENCE = 60_000  # ms; queues and metrics take their time, and nothing here measures it
 
 expect.set_options(timeout=_PATIENCE)
 
@@ -90,7 +90,10 @@ def stack() -> Iterator[Stack]:
         local.build()
         deployment = Deployment(local.deploy(), local.session(), local.endpoint)
         account = demo.prepare(deployment)
-        with pumping(deployment), contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
+        with (
+            publishing_metrics(deployment),
+            contextlib.closing(ShopClient(deployment.api_url, account.token)) as client,
+        ):
             yield Stack(deployment, port, proxy, client)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dev.demo import orders as demo
-from dev.local.metrics import pumping
+from dev.local.metrics import publishing_metrics
 from dev.local.stack import LocalStack, running
 from handoff.clock import now_ms
 from ops.shop_client import ShopClient
@@ -37,9 +37,9 @@ def client(deployment: Deployment) -> Iterator[ShopClient]:
 
 
 @pytest.fixture(scope="session")
-def pumped(deployment: Deployment) -> Iterator[int]:
-    """From when on the stack's CloudWatch is fed; by one pump only, as two would count everything twice."""
+def metrics_since(deployment: Deployment) -> Iterator[int]:
+    """Publish the stack's metrics, from the time returned; once only, as two bridges would count everything twice."""
     demo.wait_until_quiet(deployment, lambda _: None)
     began = now_ms()
-    with pumping(deployment):
+    with publishing_metrics(deployment):
         yield began

@@ -1,4 +1,4 @@
-"""`handoff lag` on the deployed stack, whose CloudWatch the pump feeds."""
+"""`handoff lag` on the deployed stack, whose CloudWatch the metrics bridge feeds."""
 
 import json
 import statistics
@@ -64,11 +64,11 @@ def all_counted(deployment: Deployment, since: int) -> None:
 
 
 def test_lag_shows_what_waits_and_then_how_late_it_was_done(
-    deployment: Deployment, client: ShopClient, look: Look, pumped: int
+    deployment: Deployment, client: ShopClient, look: Look, metrics_since: int
 ) -> None:
     # GIVEN that all that was done has been counted, and that nobody takes e-mail's events
     demo.wait_until_quiet(deployment, lambda _: None)
-    all_counted(deployment, pumped)
+    all_counted(deployment, metrics_since)
     began = now_ms()
     with paused(deployment, "emails"):
         # WHEN orders are placed
@@ -87,11 +87,11 @@ def test_lag_shows_what_waits_and_then_how_late_it_was_done(
         assert look("--fail-over", "1d").exit_code == 0
     # WHEN e-mail is back, and done
     demo.wait_until_quiet(deployment, lambda _: None)
-    all_counted(deployment, pumped)
+    all_counted(deployment, metrics_since)
     # THEN nothing waits, and the lag is that of all that the function has logged
     done = row(look("--json", *ALWAYS), "emails")
     assert (done["waiting"], done["inFlight"], done["oldestSeconds"], done["drainSeconds"]) == (0, 0, 0, 0)
-    assert (done["lagP50Ms"], done["lagP99Ms"]) == pytest.approx(percentiles(logged(deployment, pumped)))
+    assert (done["lagP50Ms"], done["lagP99Ms"]) == pytest.approx(percentiles(logged(deployment, metrics_since)))
     # AND as many messages were sent and deleted as it was done with
     effects = len(logged(deployment, began))
     assert effects >= ORDERS

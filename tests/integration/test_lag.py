@@ -1,4 +1,4 @@
-"""The pump and `handoff lag` against CloudWatch, the logs and the queues in moto."""
+"""The metrics bridge and `handoff lag` against CloudWatch, the logs and the queues in moto."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from dev.local.metrics import Pump
+from dev.local.metrics import MetricsBridge
 from ops.lag.measure import elsewhere, measure
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
@@ -111,47 +111,47 @@ def put_calls(deployment):
     return seen
 
 
-# THE PUMP
+# THE METRICS BRIDGE
 
 
 def test_every_line_is_counted_once_however_often_it_is_read(deployment, clock, log, total):
     # GIVEN lines of the same moment, two of them alike, and others that are no metrics
-    pump = Pump(deployment)
+    bridge = MetricsBridge(deployment)
     log(
         *[emf_line(5, at=clock.ms)] * 2, emf_line(7, 8, at=clock.ms), "START", '{"message": "\\"_aws\\""}', '{"_aws": 1'
     )
-    # WHEN the pump beats again and again
+    # WHEN the bridge publishes again and again
     for _ in range(3):
-        pump.beat()
+        bridge.publish_once()
     # THEN each value counts once
     assert total(DONE) == 4
     # AND so does one that comes later with the same time, or an earlier one
     log(emf_line(9, at=clock.ms))
-    pump.beat()
+    bridge.publish_once()
     clock.forward(20)
     log(emf_line(1, at=clock.ms))
-    pump.beat()
+    bridge.publish_once()
     log(emf_line(2, at=clock.ms - 10_000), ago=10)
     for _ in range(3):
-        pump.beat()
+        bridge.publish_once()
     assert total(DONE) == 7
 
 
-def test_what_was_logged_before_the_pump_was_made_is_left_alone(deployment, clock, log, total):
+def test_lines_logged_before_the_bridge_was_created_are_ignored(deployment, clock, log, total):
     log(emf_line(5, at=clock.ms))
     clock.forward(1)
-    pump = Pump(deployment)
+    bridge = MetricsBridge(deployment)
     log(emf_line(6, at=clock.ms))
-    pump.beat()
+    bridge.publish_once()
     assert total(DONE) == 1
 
 
 def test_no_value_is_lost_to_the_limits_of_a_call(deployment, clock, log, total, put_calls):
     # GIVEN more metrics than a call takes, and one with more values than a metric takes, some of them alike
-    pump = Pump(deployment)
+    bridge = MetricsBridge(deployment)
     log(emf_line(*range(400), *range(100), at=clock.ms), *[emf_line(n, at=clock.ms) for n in range(1200)])
-    # WHEN the pump beats
-    pump.beat()
+    # WHEN the bridge publishes
+    bridge.publish_once()
     # THEN all are counted, by calls as AWS takes them
     assert total(DONE) == 1700
     assert sum(len(call["MetricData"]) for call in put_calls) > 1000
@@ -189,29 +189,29 @@ def no_answer(event_name, request):
 def test_a_call_that_fails_is_neither_lost_nor_counted_twice(deployment, clock, log, total, fault):
     # GIVEN that CloudWatch refuses, or has taken it without an answer
     fail_once(deployment, fault)
-    pump = Pump(deployment)
+    bridge = MetricsBridge(deployment)
     log(emf_line(5, 6, at=clock.ms))
-    # WHEN the pump beats
+    # WHEN the bridge publishes
     with pytest.raises((ClientError, ReadTimeoutError)):
-        pump.beat()
+        bridge.publish_once()
     # THEN the next beats make up for it, once
     for _ in range(3):
-        pump.beat()
+        bridge.publish_once()
     assert total(DONE) == 2
 
 
 def test_events_that_come_and_go_between_two_beats_count_as_sent_and_deleted(deployment, clock, log, total):
-    pump = Pump(deployment)
+    bridge = MetricsBridge(deployment)
     log(emf_line(5, 6, 7, at=clock.ms), emf_line(1, name="EventsFailed", at=clock.ms))
     for _ in range(3):
-        pump.beat()
+        bridge.publish_once()
     assert total(sqs_metric("NumberOfMessagesSent")) == 4
     assert total(sqs_metric("NumberOfMessagesDeleted")) == 4
     assert total(sqs_metric("NumberOfMessagesDeleted", queue="EmailsDeadLetters")) == 0
 
 
 def test_every_queue_has_its_figures(deployment, clock, total):
-    Pump(deployment).beat()
+    MetricsBridge(deployment).publish_once()
     for queue in QUEUES:
         assert total(sqs_metric("ApproximateNumberOfMessagesVisible", "SampleCount", queue)) == 1
         assert total(sqs_metric("ApproximateAgeOfOldestMessage", "SampleCount", queue)) == 1

@@ -1,4 +1,4 @@
-"""How lag is reckoned and shown."""
+"""How lag is computed and shown."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from click.testing import CliRunner
 from rich.console import Console
 
-from dev.local.metrics import Flow, reckon
+from dev.local.metrics import Flow, infer_flow
 from ops.cli import lag as cli_lag
 from ops.cli import main as cli
 from ops.cli import options as target
@@ -84,18 +84,18 @@ def test_of_the_running_minute_only_what_has_passed_counts():
     ],
 )
 def test_what_was_sent_and_deleted_adds_up(looks, sent, deleted):
-    vanished, flows = 0, []
+    unaccounted, flows = 0, []
     for done, change in looks:
-        flows.append(reckon(done, change, vanished))
-        vanished = flows[-1].vanished
-    assert (sum(flow.sent for flow in flows), sum(flow.deleted for flow in flows), vanished) == (sent, deleted, 0)
+        flows.append(infer_flow(done, change, unaccounted))
+        unaccounted = flows[-1].unaccounted
+    assert (sum(flow.sent for flow in flows), sum(flow.deleted for flow in flows), unaccounted) == (sent, deleted, 0)
     assert all(flow.sent >= 0 for flow in flows)
 
 
 def test_what_is_gone_waits_one_look_for_its_line():
-    assert reckon(0, -2, 0) == Flow(0, 0, 2)
-    assert reckon(1, 0, 2) == Flow(0, 2, 0)
-    assert reckon(0, -1, 2) == Flow(0, 2, 1)
+    assert infer_flow(0, -2, 0) == Flow(0, 0, 2)
+    assert infer_flow(1, 0, 2) == Flow(0, 2, 0)
+    assert infer_flow(0, -1, 2) == Flow(0, 2, 1)
 
 
 LINE = (
