@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dev.demo.orders import Progress
 from dev.drills.stack import DrillStack
-from ops.dlq import scan as dead_letters
+from ops.dlq import scan
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
 
@@ -49,12 +49,12 @@ def _redrive(deployment: Deployment, consumer: str, permanent: tuple[str, ...], 
     if not observe.depth(deployment, deployment.queue_url(consumer, dead_letters=True)).waiting:
         return 0
     dead, queue = deployment.queue_url(consumer, dead_letters=True), deployment.queue_url(consumer)
-    found = list(dead_letters.letters(deployment.sqs, dead, wait=0))
+    found = list(scan.dead_letters(deployment.sqs, dead, wait=0))
     for letter in found:
         letters.reasons[f"{consumer}: {re.sub(r'ord_[a-z2-7]{26}', '...', letter.reason)}"] += 1
         if letter.reason.startswith(permanent):
             deployment.sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter.message["ReceiptHandle"])
         else:
-            dead_letters.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
+            scan.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
             letters.redriven += 1
     return len(found)
