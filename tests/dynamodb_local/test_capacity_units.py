@@ -1,4 +1,4 @@
-"""The units that the benchmark counts, held against those that AWS's own engine says it consumed."""
+"""The benchmark's capacity units equal those that AWS's own engine reports."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ _TABLES = ("OrdersTable", "ProductsTable", "CustomersTable", "ShipmentsTable", "
 
 @pytest.fixture(scope="module")
 def recorded():
-    """A day in the shop, in moto: the tables and what they held at its beginning, and each call with its units."""
+    """Run all scenarios in moto; return the tables with their items before it, and each call with its units."""
     with fresh_world() as world:
         shop = MeteredShop(world)
         client = world.client("dynamodb")
@@ -21,14 +21,14 @@ def recorded():
         tables = [client.describe_table(TableName=table)["Table"] for table in names]
         held = {table: client.scan(TableName=table)["Items"] for table in names}
         start = len(world.wire.calls)
-        logs = list(_a_day(shop))
+        logs = list(_scenarios(shop))
         metered = [call for log in logs for call in log.calls]
         calls = world.wire.calls[start:]
         assert [call.name for call in calls] == [call.name for call in metered]
         return names, tables, held, list(zip(calls, metered, strict=True))
 
 
-def _a_day(shop):
+def _scenarios(shop):
     for lines in (1, 3, 50):
         yield shop.new_order(lines)[0]
     yield shop.new_order(3, key="again")[0]
@@ -73,10 +73,11 @@ def _definition(table):
 
 
 def _consumed(client, call, names):
-    """What the engine says of a call: units by table and index.
+    """Return the units of a call that the engine reports, by table and index.
 
-    Of a transaction it reports one item a table only, and doubles its indexes as well, which AWS does not do (measured
-    by https://github.com/nubo-db/dynoxide/pull/188). So its writes are done one by one, and the tables' units doubled.
+    For a transaction it reports one item per table only, and doubles the units of indexes, which AWS does not do
+    (measured by https://github.com/nubo-db/dynoxide/pull/188). So the writes run one by one, and the tables' units are
+    doubled.
     """
     writes = call.request.get("TransactItems")
     if not writes:
@@ -100,7 +101,7 @@ def _units(client, operation, request, names):
     return {name: count for name, count in units.items() if count}
 
 
-def test_the_benchmarks_units_are_the_engines(engine, recorded):
+def test_computed_units_equal_the_units_of_the_engine(engine, recorded):
     names, _, _, calls = recorded
     done = [(call, metered) for call, metered in calls if call.service == "dynamodb" and call.status == 200]
 
@@ -110,6 +111,6 @@ def test_the_benchmarks_units_are_the_engines(engine, recorded):
     ]
 
     assert len(compared) > 40
-    # The engine takes nothing for a query that finds nothing; AWS takes the smallest read.
+    # The engine reports no units for a query without results; AWS bills the smallest read.
     assert [which for which in compared if which[1] != which[2] and which[2]] == []
     assert {text for text, _, said in compared if not said} == {"Query (customers)", "Query (orders)", "Query (sales)"}

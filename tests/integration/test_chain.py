@@ -1,4 +1,4 @@
-"""The chain that the benchmarks compare Handoff with: it does what Handoff does, or the comparison is worth nothing."""
+"""The request-driven chain of the benchmarks does the same work as Handoff, so that the comparison is fair."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from moto import mock_aws
 
 from ops import catalog
 
-told = json.load(sys.stdin)
+request = json.load(sys.stdin)
 with mock_aws():
     dynamodb, mails = boto3.client("dynamodb"), boto3.client("sesv2")
-    for table in told["tables"]:
+    for table in request["tables"]:
         dynamodb.create_table(**table)
-    catalog.load(dynamodb, "ProductsTable", catalog.read(Path(told["catalog"])))
-    dynamodb.put_item(TableName="CustomersTable", Item=told["customer"])
+    catalog.load(dynamodb, "ProductsTable", catalog.read(Path(request["catalog"])))
+    dynamodb.put_item(TableName="CustomersTable", Item=request["customer"])
     mails.create_email_identity(EmailIdentity="shop@example.com")
     import request_chain
     context = SimpleNamespace(
         function_name="chain", memory_limit_in_mb="1024", invoked_function_arn="arn", aws_request_id="1"
     )
-    answer = request_chain.handler(told["event"], context)
+    answer = request_chain.handler(request["event"], context)
     sales = dynamodb.scan(TableName="SalesTable")["Items"]
     sent = boto3.client("ses").get_send_quota()["SentLast24Hours"]
 print(json.dumps({"answer": answer, "sales": sales, "mails": sent}))
@@ -40,13 +40,13 @@ print(json.dumps({"answer": answer, "sales": sales, "mails": sent}))
 
 
 def test_an_order_is_placed_mailed_and_counted(tmp_path):
-    # GIVEN the chain as it is deployed: its folder, Handoff's layer, and its template's tables and settings
+    # GIVEN the chain as deployed: its folder, Handoff's layer, and its template's tables and settings
     gather_chain(tmp_path / "deployed")
     resources = yaml_parse((tmp_path / "deployed/template.yaml").read_text())["Resources"]
     variables = resources["ChainFunction"]["Properties"]["Environment"]["Variables"]
     event = json.loads((ROOT / "events/orders.json").read_text())
     user = event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
-    told = {
+    request = {
         "event": event,
         "tables": [
             {"TableName": name, **resource["Properties"]}
@@ -68,7 +68,7 @@ def test_an_order_is_placed_mailed_and_counted(tmp_path):
             "AWS_DEFAULT_REGION": "eu-central-1",
             "PYTHONPATH": ":".join(map(str, path)),
         },
-        input=json.dumps(told),
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
@@ -83,5 +83,5 @@ def test_an_order_is_placed_mailed_and_counted(tmp_path):
 
 
 def _value(value):
-    """A variable's value; tables are called like their logical ids."""
+    """Return a variable's value; tables have their logical ids as names."""
     return value if isinstance(value, str) else value["Ref"]

@@ -1,4 +1,4 @@
-"""The capacity page's formulae, held against simulations with a fixed seed, and against the code they are about."""
+"""Compare the capacity page's formulas with simulations with a fixed seed, and with the code that they model."""
 
 import random
 import time
@@ -19,7 +19,7 @@ SEED = 20261123
 
 
 def poisson(env, rate, until, each):
-    """Starts ``each`` at random times, so many a second."""
+    """Start ``each`` at random times, ``rate`` times per second on average."""
     while env.now < until:
         yield env.timeout(random.expovariate(rate))
         env.process(each())
@@ -47,9 +47,9 @@ def test_littles_law(env, rate, duration):
     assert busy_seconds / seconds == pytest.approx(formulas.concurrency(rate, duration), rel=0.05)
 
 
-def test_as_many_workers_as_reckoned_keep_up_and_one_quarter_fewer_do_not(env):
+def test_the_computed_workers_keep_up_and_a_quarter_fewer_do_not(env):
     rate, duration, seconds = 40, 0.5, 300
-    needed = formulas.workers(rate, duration, utilisation=0.8)
+    needed = formulas.workers(rate, duration, utilization=0.8)
 
     def waiting(workers):
         local, pool = simpy.Environment(), None
@@ -64,12 +64,12 @@ def test_as_many_workers_as_reckoned_keep_up_and_one_quarter_fewer_do_not(env):
         local.run(until=seconds)
         return len(pool.queue)
 
-    assert waiting(needed) < rate  # less than what arrives in a second
+    assert waiting(needed) < rate  # less than the arrivals of a second
     assert waiting(needed * 3 // 4) > rate * 10
 
 
 @pytest.mark.parametrize(("backlog", "arrivals", "workers"), [(5_000, 20, 10), (20_000, 0, 4), (2_000, 35, 10)])
-def test_how_long_a_queue_takes_to_drain(env, backlog, arrivals, workers):
+def test_time_to_drain_a_queue(env, backlog, arrivals, workers):
     duration = 0.25
     queue = simpy.Store(env)
     queue.items += [None] * backlog
@@ -96,11 +96,11 @@ def test_how_long_a_queue_takes_to_drain(env, backlog, arrivals, workers):
     assert drained[0] == pytest.approx(expected, rel=0.1)
 
 
-def test_a_queue_that_gets_more_than_it_takes_never_drains():
+def test_a_queue_with_more_arrivals_than_throughput_never_drains():
     assert formulas.time_to_drain(1, 10, 10) == float("inf")
 
 
-def test_how_many_runs_a_sweeper_takes(env):
+def test_number_of_sweeper_runs_for_a_backlog(env):
     backlog, budget, each = 5_000, 20.0, 0.009
     left, runs = backlog, 0
 
@@ -120,7 +120,7 @@ def test_how_many_runs_a_sweeper_takes(env):
 
 
 def hot_product(env, rate, hold, seconds):
-    """The share of orders that one product refuses: who finds it taken comes again, and gives up in the end."""
+    """Simulate orders of one product with retries; return the share that fails."""
     taken_until, orders, refusals = 0.0, 0, 0
 
     def order():
@@ -142,21 +142,21 @@ def hot_product(env, rate, hold, seconds):
 @pytest.mark.parametrize(
     ("rate", "hold"), [(50, 0.010), (70, 0.010), (100, 0.010), (150, 0.010), (25, 0.020), (50, 0.020)]
 )
-def test_the_share_of_orders_that_a_hot_product_refuses(env, rate, hold):
+def test_share_of_failed_orders_of_a_hot_product(env, rate, hold):
     simulated = hot_product(env, rate, hold, seconds=600)
 
     assert formulas.refused(rate, hold) == pytest.approx(simulated, rel=0.2, abs=0.002)
 
 
 @pytest.mark.parametrize("hold", [0.005, 0.010, 0.020])
-def test_a_product_takes_as_many_orders_as_the_page_says(env, hold):
-    most = formulas.most_orders(hold, refused_at_most=0.001)
+def test_max_rate_of_a_product_is_where_failures_start(env, hold):
+    most = formulas.max_rate(hold, max_refused=0.001)
 
     assert hot_product(env, most, hold, seconds=600) < 0.003
     assert hot_product(simpy.Environment(), 2 * most, hold, seconds=300) > 0.003
 
 
-def test_the_model_tries_and_pauses_as_the_code_does(monkeypatch):
+def test_the_model_retries_and_backs_off_like_the_code(monkeypatch):
     pauses = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     monkeypatch.setattr(random, "uniform", lambda _low, high: high)
@@ -168,7 +168,7 @@ def test_the_model_tries_and_pauses_as_the_code_does(monkeypatch):
     assert pauses == pytest.approx(longest)
 
 
-def test_more_orders_and_longer_holds_are_refused_more_often():
+def test_failures_increase_with_the_rate_and_the_lock_time():
     by_rate = [formulas.refused(rate, 0.01) for rate in range(1, 300, 10)]
     by_hold = [formulas.refused(30, hold / 1000) for hold in range(1, 60, 5)]
 
@@ -176,9 +176,9 @@ def test_more_orders_and_longer_holds_are_refused_more_often():
     assert all(fewer <= more for fewer, more in pairwise(by_hold))
 
 
-FOUND = {  # what one order takes, in round numbers
+FOUND = {  # counts of one order, in round numbers
     "lines": 3,
-    "steps": {
+    "invocations": {
         name: {
             "function": function,
             "batch": batch,
@@ -195,7 +195,7 @@ FOUND = {  # what one order takes, in round numbers
 }
 
 
-def test_a_loads_functions_are_as_busy_as_their_messages_make_them():
+def test_concurrency_follows_from_messages_batches_and_latencies():
     load = capacity_model.Load(100, FOUND)
 
     assert load.messages == {ORDERS: 100, EMAILS: 200, ANALYTICS: 100, FULFILLMENT: 100}
@@ -205,7 +205,7 @@ def test_a_loads_functions_are_as_busy_as_their_messages_make_them():
 
 
 @pytest.mark.parametrize("rate", [1, 10, 999, 100_000])
-def test_shards_keep_every_partition_below_its_limit_and_are_no_more_than_it_takes(rate):
+def test_shards_are_the_fewest_that_keep_partitions_below_the_limit(rate):
     load, limit = capacity_model.Load(rate, FOUND), 1_000 * 0.7
 
     for units, shards in ((rate * 3, load.unfinished_shards), (load.counter_units, load.sales_shards)):
@@ -213,14 +213,14 @@ def test_shards_keep_every_partition_below_its_limit_and_are_no_more_than_it_tak
         assert shards == 1 or units / (shards - 1) > limit
 
 
-def test_events_are_multiplied_by_the_rules_that_take_them():
+def test_targets_are_events_times_matching_rules():
     load = capacity_model.Load(10, FOUND)
 
     assert load.put_events == 20
-    assert load.targets == 10 * (4 + 3)  # three consumers and the audit log; no analytics for a shipment
+    assert load.targets == 10 * (4 + 3)  # three consumers and the audit log; analytics skips shipments
 
 
-def test_a_sales_transaction_holds_as_many_sales_as_the_store_puts_into_one():
+def test_sales_transactions_match_the_groups_of_the_store():
     sales = [Sale(f"event-{n}", "2026-11-23", order(lines=distinct_lines(n)), 1) for n in range(100)]
 
     groups = SalesStore(client=None, table="sales", shards=1).groups(sales)

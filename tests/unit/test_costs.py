@@ -1,4 +1,4 @@
-"""What an order costs: reckoned by hand for a small one, and nothing without its price, its source and its date."""
+"""Costs of an order: a small bill computed by hand, and every price with its source and date."""
 
 from datetime import date
 from math import ceil
@@ -12,13 +12,13 @@ from bench.profile import ASSUMED, Invocation, duration_ms
 WRITES, READS = {"OrdersTable": 4.0, "OrdersTable/byUser": 1.0}, {"OrdersTable": 1.0}
 
 
-def step(name="request", function="OrdersFunction", batch=1, **log):
+def invocation(name="request", function="OrdersFunction", batch=1, **log):
     empty = {"operations": {}, "events": 0, "write_units": {}, "read_units": {}, "log_bytes": 0}
     return Invocation(name, function, batch, empty | log)
 
 
 @pytest.mark.parametrize("name", [name for name in PRICES if isinstance(PRICES[name], dict)])
-def test_each_price_names_its_unit_and_where_it_stands(name):
+def test_each_price_has_a_unit_and_sources(name):
     price = PRICES[name]
 
     assert price["usd"] > 0
@@ -32,16 +32,18 @@ def test_prices_have_a_date_and_a_region():
     assert PRICES["region"] == "us-east-1"
 
 
-def test_everything_that_an_order_takes_is_in_a_line_of_the_table_once():
-    in_lines = [name for names in SERVICES.values() for name in names]
+def test_each_billed_quantity_is_in_one_row_of_the_table():
+    in_rows = [name for names in SERVICES.values() for name in names]
 
-    assert sorted(in_lines) == sorted(costs.usage([step()], 10))
+    assert sorted(in_rows) == sorted(costs.usage([invocation()], 10))
 
 
-def test_an_order_reckoned_by_hand():
-    request = step(events=1, operations={"provider": 1, "dynamodb.UpdateItem": 2}, write_units=WRITES, read_units=READS)
-    # 100 messages, and so ten receives and ten deletes
-    consumer = step("analytics: order_placed", "AnalyticsFunction", 100, write_units={"SalesTable": 200.0})
+def test_quantities_of_an_order_computed_by_hand():
+    request = invocation(
+        events=1, operations={"provider": 1, "dynamodb.UpdateItem": 2}, write_units=WRITES, read_units=READS
+    )
+    # 100 messages: ten receives and ten deletes
+    consumer = invocation("analytics: order_placed", "AnalyticsFunction", 100, write_units={"SalesTable": 200.0})
 
     used = costs.usage([request, consumer], 10, targets=1)
 
@@ -57,7 +59,7 @@ def test_an_order_reckoned_by_hand():
     assert used["lambda_gb_second"] == pytest.approx(milliseconds / 1000 * 1.0 + analytics / 1000 * 0.5)  # 1 GB, 512 MB
 
 
-def test_what_a_million_of_it_costs():
+def test_prices_of_quantities():
     assert costs.price({"dynamodb_write": 1_000_000}, "dynamodb_write") == 0.625
     assert costs.price({}, "dynamodb_write") == 0
     assert costs.total({"ses_mail": 1_000, "alarm": 2}) == pytest.approx(0.1 + 0.2)
@@ -68,14 +70,14 @@ def test_traces_are_sampled_by_the_default_rule(rate, share):
     assert costs.sampled(rate) == pytest.approx(share)
 
 
-def test_calls_one_after_the_other_add_up():
+def test_sequential_calls_add_up():
     assumed = {"latency_ms": {"a": 10, "b": 3}, "own_ms": {"invocation": 5, "message": 1}}
 
     assert duration_ms({"a": 2, "b": 1}, 4, assumed) == 20 + 3 + 5 + 4
 
 
-def test_what_idle_queues_cost_is_their_pollers():
-    idle = {"function": "SweeperFunction", "counts": step().counts}
+def test_idle_queues_cost_the_requests_of_their_pollers():
+    idle = {"function": "SweeperFunction", "counts": invocation().counts}
 
     fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
 
