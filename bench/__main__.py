@@ -1,60 +1,72 @@
-"""Measure everything that is claimed of speed and cost, and write it down: ``python -m bench [PART ...]``.
+"""Measure speed, calls and costs, and write the benchmarks and capacity pages: ``python -m bench [PART ...]``.
 
-What was measured is kept in .local/bench, so that a part can be measured by itself. The document is written from all.
+The results of each part are stored in .local/bench, so that parts can be measured one at a time. The pages are written
+from the results of all parts.
 """
 
 import importlib
 import json
+import os
+import platform
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import click
+import psutil
 
 from bench import document
+from bench.markdown import ROOT
 
-ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".local/bench"
 PARTS = ("load", "call_count", "costs", "cold_start", "warm_cost", "drain", "scaling", "capacity")
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--quick", is_flag=True, help="A tenth of the size, to try it out; nothing is kept or written.")
-@click.option("--write-only", is_flag=True, help="Measure nothing; write the document from what was kept.")
+@click.option("--quick", is_flag=True, help="Measure at a tenth of the size, to try it out. Stores and writes nothing.")
+@click.option("--write-only", is_flag=True, help="Measure nothing. Write the pages from the stored results.")
 def main(parts: tuple[str, ...], *, quick: bool, write_only: bool) -> None:
-    """Measure all PARTS, or those that are named, and write docs/reference/benchmarks.md."""
+    """Measure PARTS, or everything, and write the benchmarks and capacity pages."""
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in () if write_only else parts or PARTS:
-        measured = _measure(name, quick=quick)
+        results = _measure(name, quick=quick)
         if not quick:
-            (KEPT / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n")
+            _file(name).write_text(json.dumps({"machine": _machine(), "results": results}, indent=1) + "\n")
     if quick:
         return
-    missing = [name for name in PARTS if not (KEPT / f"{name}.json").exists()]
+    missing = [name for name in PARTS if not _file(name).exists()]
     if missing:
-        sys.exit(f"Nothing is kept of {', '.join(missing)}: measure it first, and the document will be written.")
-    document.write(
-        ROOT / "docs/reference", {name: _kept(name) for name in PARTS}, {name: _part(name) for name in PARTS}
-    )
+        sys.exit(f'No results of {", ".join(missing)}. Measure them: make bench PARTS="{" ".join(missing)}"')
+    kept = {name: json.loads(_file(name).read_text()) for name in PARTS}
+    document.write_pages(kept, {name: _part(name) for name in PARTS})
 
 
 def _measure(name: str, *, quick: bool) -> dict[str, Any]:
     start = time.perf_counter()
 
-    def progress(what: str) -> None:
-        click.echo(f"{time.perf_counter() - start:6.0f} s  {name}: {what}")
+    def progress(text: str) -> None:
+        click.echo(f"{time.perf_counter() - start:6.0f} s  {name}: {text}")
 
-    measured: dict[str, Any] = _part(name).measure(progress, quick=quick)
+    results: dict[str, Any] = _part(name).measure(progress, quick=quick)
     progress("done")
-    return measured
+    return results
 
 
-def _kept(name: str) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text())
-    return kept
+def _machine() -> dict[str, Any]:
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+    }
+
+
+def _file(name: str) -> Path:
+    return KEPT / f"{name}.json"
 
 
 def _part(name: str) -> ModuleType:

@@ -1,7 +1,7 @@
-"""DynamoDB's capacity units, by its documented rules.
+"""Compute DynamoDB capacity units by the documented rules.
 
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html (sizes),
-read-write-operations.html (units), GSI.html (what a write costs an index), transaction-apis.html (twice in a
+read-write-operations.html (units), GSI.html (writes to an index), transaction-apis.html (double units in a
 transaction), all in the same guide.
 """
 
@@ -11,27 +11,27 @@ from math import ceil
 from typing import Any
 
 WRITE_BYTES = 1024  # one write unit
-READ_BYTES = 4096  # one consistent read unit; an eventually consistent read takes half of one
+READ_BYTES = 4096  # one consistent read unit; an eventually consistent read takes half a unit
 
-Item = Mapping[str, Mapping[str, Any]]  # in DynamoDB's notation
+Item = Mapping[str, Mapping[str, Any]]  # in DynamoDB JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A global secondary index; ``attributes`` is all that an entry holds: its keys, the table's, what is projected."""
+    """A global secondary index; ``attributes`` are its keys, the table's keys and the projected attributes."""
 
     name: str
     keys: frozenset[str]
     attributes: frozenset[str]
 
     def entry(self, item: Item | None) -> dict[str, Any] | None:
-        """An item as the index holds it; None if it is not in there."""
+        """Return the index entry of an item; None if the item has none."""
         if item is None or not self.keys <= item.keys():
             return None
         return {name: value for name, value in item.items() if name in self.attributes}
 
     def write_units(self, before: Item | None, after: Item | None) -> int:
-        """What a write of an item costs the index: nothing if its entry stays as it is, double if its key changes."""
+        """Return the units of an item's write: 0 if the entry stays the same, double if its key changes."""
         old, new = self.entry(before), self.entry(after)
         if old == new:
             return 0
@@ -41,12 +41,12 @@ class Index:
 
 
 def item_size(item: Item | None) -> int:
-    """An item's size in bytes, names included."""
+    """Return an item's size in bytes, including attribute names."""
     return sum(len(name.encode()) + value_size(value) for name, value in (item or {}).items())
 
 
 def value_size(value: Mapping[str, Any]) -> int:
-    """A value's size in bytes."""
+    """Return a value's size in bytes."""
     ((kind, content),) = value.items()
     match kind:
         case "S":
@@ -60,16 +60,16 @@ def value_size(value: Mapping[str, Any]) -> int:
             return 3 + sum(1 + value_size(part) for part in content)
         case "M":
             return 3 + sum(1 + len(name.encode()) + value_size(part) for name, part in content.items())
-    raise NotImplementedError(f"the size of DynamoDB's type {kind}")
+    raise NotImplementedError(f"Sizes of the DynamoDB type {kind} are not implemented")
 
 
 def write_units(before: Item | None, after: Item | None, *, transaction: bool) -> int:
-    """What a write costs its table: the larger image counts, also if its condition did not hold."""
+    """Return the units of a write: by the larger image, also when the condition fails."""
     return _writes(max(item_size(before), item_size(after))) * (2 if transaction else 1)
 
 
 def read_units(size: int, *, consistent: bool) -> float:
-    """What reading so many bytes costs; one item by itself, or all items of one page of a query together."""
+    """Return the units of a read of ``size`` bytes: one item, or all items of a query's page."""
     return max(1, ceil(size / READ_BYTES)) * (1.0 if consistent else 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Cold starts: what importing a built function, clients included, takes a fresh process, beside bare boto3."""
+"""Cold starts: time to import each built function and create its clients, relative to bare boto3."""
 
 import json
 import subprocess
@@ -13,19 +13,19 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench.tables import table
+from bench.markdown import plot, table
 from tests.build import artifacts
 from tests.build.artifacts import Build, Function
 
 GATE, GOAL = 1.6, 1.4
 _API = "orders"
 _ROUNDS = 15
-_BARE, _BUILT, _PLAIN, _TUTORIAL = "bare boto3", "as built", "layers without bytecode", "the usual handler"
-_ALL_PLAIN, _BARE_PLAIN = "no bytecode at all", "bare boto3, no bytecode"
-_TUTORIAL_PLAIN = "the usual handler, layers without bytecode"
-_COLOURS = {_BUILT: "#0072B2", _PLAIN: "#E69F00", _TUTORIAL: "#999999"}
+_BARE, _BUILT, _PLAIN, _TUTORIAL = "bare boto3", "as built", "layers without bytecode", "tutorial handler"
+_ALL_PLAIN, _BARE_PLAIN = "no bytecode", "bare boto3, no bytecode"
+_TUTORIAL_PLAIN = "tutorial handler, layers without bytecode"
+_COLORS = {_BUILT: "#0072B2", _PLAIN: "#E69F00", _TUTORIAL: "#999999"}
 
-# Runs in the fresh process, which has nothing but the standard library and what is on the path.
+# Runs in the new process, which can import the standard library and the folders of the request only.
 _START = """
 import importlib, json, os, resource, sys, time
 
@@ -51,15 +51,15 @@ boto3.client = lambda service, **settings: services.append(service) or client(se
 importlib.import_module({module!r})
 print(json.dumps(services))
 """
-# On top of the API's clients.
+# In addition to the API's clients.
 _IMPORTS = {
-    "pydantic, and a first model": "import pydantic; type('M', (pydantic.BaseModel,), {})",
+    "pydantic and a first model": "import pydantic; type('M', (pydantic.BaseModel,), {})",
     "Powertools' Logger and Metrics": "from aws_lambda_powertools import Logger, Metrics; Logger(); Metrics()",
     "Powertools' batch": "import aws_lambda_powertools.utilities.batch",
-    "Powertools' batch, once pydantic is there (with it)": "import pydantic, aws_lambda_powertools.utilities.batch",
+    "Powertools' batch and pydantic": "import pydantic, aws_lambda_powertools.utilities.batch",
     "Powertools' idempotency": "import aws_lambda_powertools.utilities.idempotency",
     "Powertools' HTTP resolver": "from aws_lambda_powertools.event_handler import APIGatewayHttpResolver as R; R()",
-    "Powertools' HTTP resolver, validating": (
+    "Powertools' HTTP resolver with validation": (
         "from aws_lambda_powertools.event_handler import APIGatewayHttpResolver as R; R(enable_validation=True)"
     ),
     "stripe": "import stripe; stripe.StripeClient('key').v1.payment_intents",
@@ -68,43 +68,43 @@ _IMPORTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """Something that a fresh process imports; it sees these folders, in this order."""
+    """Code that a new process runs with these folders on its path."""
 
     code: str
     path: tuple[Path, ...]
     environment: Mapping[str, str]
 
     def run(self) -> list[Any]:
-        """The documents that the process prints: the code's own, and the milliseconds and mebibytes that it took."""
+        """Run the case; return the printed JSON documents: the code's, then milliseconds and mebibytes."""
         request = {"code": self.code, "path": [str(folder) for folder in self.path], "environment": self.environment}
-        # -I, -S, -B: nothing else is on the path, and no bytecode is written.
+        # -I, -S, -B: no other folders on the path, and no bytecode is written.
         command = [sys.executable, "-I", "-S", "-B", "-c", _START, json.dumps(request)]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return [json.loads(line) for line in printed.splitlines()]
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Build the functions, and import all cases in turns, so that a drift of the machine's speed meets them all."""
+    """Build the functions, and run all cases in turn, so that changes of the machine's speed affect all of them."""
     with tempfile.TemporaryDirectory() as folder:
         progress("sam build")
-        place = _Place(artifacts.build(Path(folder)), Path(folder))
-        clients = {name: place.clients(function) for name, function in place.built.functions.items()}
-        cases = dict(_cases(place, clients))
+        builds = _Builds(artifacts.build(Path(folder)), Path(folder))
+        clients = {name: builds.clients(function) for name, function in builds.built.functions.items()}
+        cases = dict(_cases(builds, clients))
         rounds = 2 if quick else _ROUNDS
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
         for n in range(rounds + 1):
             progress(f"round {n} of {rounds}")
             for name, case in cases.items():
                 *_, taken = case.run()
-                if n:  # the round before the first warms the disk's cache
+                if n:  # round 0 warms the disk cache
                     runs[name].append(taken)
         layers = ("DependenciesLayer", "HandoffLayer", "StripeLayer")
-        sizes = {layer: _bytes(place.built.layer(layer)) for layer in layers}
+        sizes = {layer: _bytes(builds.built.layer(layer)) for layer in layers}
     return {"python": ".".join(map(str, sys.version_info[:2])), "clients": clients, "runs": runs, "sizes": sizes}
 
 
-class _Place:
-    """The built functions with what Lambda's runtime brings, all with bytecode, and all again without."""
+class _Builds:
+    """The built functions, layers and Lambda's runtime libraries, with bytecode and without."""
 
     def __init__(self, built: Build, folder: Path) -> None:
         self.built = built
@@ -118,41 +118,36 @@ class _Place:
         subprocess.run([*compiling, str(self.runtime)], check=True)
 
     def layers(self, *, bytecode: bool = True) -> tuple[Path, ...]:
-        """What all functions share."""
+        """Return the layers of all functions."""
         names = ("DependenciesLayer", "HandoffLayer")
         return tuple(self.built.layer(name) if bytecode else self._plain / name for name in names)
 
     def clients(self, function: Function) -> list[str]:
-        """The services that a function makes its clients for."""
+        """Return the services that a function creates clients for."""
         code = _ASK_FOR_CLIENTS.format(module=function.folder.name)
         path = (function.folder, *self.layers(), self.runtime)
         *_, services, _ = Case(code, path, artifacts.lambda_environment(function)).run()
         return list(services)
 
 
-def _cases(place: _Place, clients: Mapping[str, list[str]]) -> Iterator[tuple[str, Case]]:
-    for name, function in place.built.functions.items():
-        told = artifacts.lambda_environment(function)
+def _cases(builds: _Builds, clients: Mapping[str, list[str]]) -> Iterator[tuple[str, Case]]:
+    for name, function in builds.built.functions.items():
+        environment = artifacts.lambda_environment(function)
         bare, ours = _CLIENTS.format(services=clients[name]), f"importlib.import_module({name!r})"
-        source = place.layers(bytecode=False)
-        yield f"{name}: {_BARE}", Case(bare, (place.runtime,), told)
-        yield f"{name}: {_BUILT}", Case(ours, (function.folder, *place.layers(), place.runtime), told)
-        yield f"{name}: {_PLAIN}", Case(ours, (function.folder, *source, place.runtime), told)
+        source = builds.layers(bytecode=False)
+        yield f"{name}: {_BARE}", Case(bare, (builds.runtime,), environment)
+        yield f"{name}: {_BUILT}", Case(ours, (function.folder, *builds.layers(), builds.runtime), environment)
+        yield f"{name}: {_PLAIN}", Case(ours, (function.folder, *source, builds.runtime), environment)
         if name == _API:
-            yield f"{name}: {_BARE_PLAIN}", Case(bare, (place.plain_runtime,), told)
-            yield f"{name}: {_ALL_PLAIN}", Case(ours, (function.folder, *source, place.plain_runtime), told)
+            yield f"{name}: {_BARE_PLAIN}", Case(bare, (builds.plain_runtime,), environment)
+            yield f"{name}: {_ALL_PLAIN}", Case(ours, (function.folder, *source, builds.plain_runtime), environment)
             baseline = Path(__file__).parent / "baseline"
-            yield (
-                f"{name}: {_TUTORIAL}",
-                Case("import tutorial_handler", (baseline, *place.layers(), place.runtime), told),
-            )
-            yield (
-                f"{name}: {_TUTORIAL_PLAIN}",
-                Case("import tutorial_handler", (baseline, *source, place.runtime), told),
-            )
-            libraries = (*place.layers(), place.built.layer("StripeLayer"), place.runtime)
-            for what, statement in _IMPORTS.items():
-                yield f"import: {what}", Case(bare + statement, libraries, told)
+            for case, layers in ((_TUTORIAL, builds.layers()), (_TUTORIAL_PLAIN, source)):
+                path = (baseline, *layers, builds.runtime)
+                yield f"{name}: {case}", Case("import tutorial_handler", path, environment)
+            libraries = (*builds.layers(), builds.built.layer("StripeLayer"), builds.runtime)
+            for library, statement in _IMPORTS.items():
+                yield f"import: {library}", Case(bare + statement, libraries, environment)
 
 
 def _bytes(folder: Path) -> dict[str, int]:
@@ -167,7 +162,7 @@ def _bytes(folder: Path) -> dict[str, int]:
 
 
 def section(results: dict[str, Any], folder: Path) -> str:
-    """Markdown, and the plot beside it."""
+    """Return the section of the benchmarks page."""
     runs, sizes = results["runs"], results["sizes"]
     _plot(results, folder / "cold-start.png")
     api = _ratio(runs, _API, _BUILT)
@@ -176,46 +171,60 @@ def section(results: dict[str, Any], folder: Path) -> str:
         python=results["python"],
         rounds=len(runs[f"{_API}: {_BARE}"]),
         functions=table(_HEAD, _rows(results), texts=2),
-        gate=f"{GATE}, is {'reached' if api <= GATE else 'missed'}",
-        goal=f"{GOAL}, {'too' if api <= GOAL else 'is not'}",
+        plot=plot("cold-start.png", "Cold starts relative to bare boto3"),
+        gate=f"{GATE}, is {'met' if api <= GATE else '**missed**'}",
+        goal=f"{GOAL}, is {'met' if api <= GOAL else 'missed'}",
         api=api,
         plain=_ratio(runs, _API, _PLAIN),
-        usual=_ratio(runs, _API, _TUTORIAL),
-        usual_plain=_ratio(runs, _API, _TUTORIAL_PLAIN),
+        tutorial=_ratio(runs, _API, _TUTORIAL),
+        tutorial_plain=_ratio(runs, _API, _TUTORIAL_PLAIN),
         bytecode=sum(sizes[layer]["bytecode"] for layer in ours) / 2**20,
         layers=sum(sizes[layer]["all"] for layer in ours) / 2**20,
         with_stripe=sum(layer["all"] for layer in sizes.values()) / 2**20,
         all_plain=_median(runs, f"{_API}: {_ALL_PLAIN}", "cpu"),
         bare_plain=_median(runs, f"{_API}: {_BARE_PLAIN}", "cpu"),
-        imports=table(["import", "adds (ms)", "of bare boto3"], _imports(runs)),
+        imports=table(["import", "added (ms)", "relative to bare boto3"], _imports(runs)),
     )
 
 
 _TEXT = """\
 ## Cold start
 
-Each built function is imported, which makes its clients, by a fresh process (Python {python}) that has its folder, its
-layers and Lambda's boto3, and nothing else; beside it, bare boto3 makes the same clients. No function can be faster.
-All take turns, {rounds} rounds. Times are medians of processor time, because importing waits for nothing once the files
-are in memory; ratios are the medians of the rounds' ratios, and those of elapsed time are given as a check.
+Time for a new process to import a built function and create its clients, relative to bare boto3 with the same clients.
+No function can start faster than bare boto3. Lambda's own work, such as downloading the code, is left out.
 
 {functions}
 
-![Cold starts as ratios to bare boto3](benchmarks/cold-start.png)
+{plot}
 
-The API takes {api:.2f} times bare boto3: the gate, {gate}; the goal, {goal}. What decides is bytecode: without
-it in the layers the API takes {plain:.2f}, because Lambda's file system is read-only and each cold start compiles anew.
-It is {bytecode:.0f} of the {layers:.0f} MB of a function's layers ({with_stripe:.0f} MB with Stripe's). If Lambda's
-boto3 had none either, the API would take {all_plain:.0f} ms, and bare boto3 {bare_plain:.0f} ms. What people usually
-write (`bench/baseline/tutorial_handler.py`: Logger, Metrics, validating resolver, pydantic, the same clients) takes
-{usual:.2f} with the same bytecode, and {usual_plain:.2f} without, as SAM's builders leave it. Lambda's own part,
-such as fetching the code, is not in here.
+The API takes {api:.2f} times as long as bare boto3. The gate, {gate}; the goal, {goal}.
 
-What each import adds to bare boto3 with the API's clients:
+The bytecode in the layers makes the difference. Without it the API takes {plain:.2f} times as long as bare boto3,
+because Lambda's file system is read-only, so that each cold start compiles the modules again. Bytecode is
+{bytecode:.0f} of the {layers:.0f} MB of a function's layers ({with_stripe:.0f} MB with Stripe's). If Lambda's boto3
+had no bytecode either, the API would take {all_plain:.0f} ms, and bare boto3 {bare_plain:.0f} ms.
+
+A handler as in the libraries' tutorials ([tutorial_handler.py](bench/baseline/tutorial_handler.py): Logger, Metrics,
+resolver with validation, pydantic, the same clients) takes {tutorial:.2f} with bytecode, and {tutorial_plain:.2f}
+without, which is how SAM builds it.
+
+Time that each import adds to bare boto3 with the API's clients:
 
 {imports}
-"""
-_HEAD = ["function", "clients", "bare (ms)", "built (ms)", "ratio", "elapsed", "without bytecode", "peak memory (MiB)"]
+
+**How it was measured.** Each case ran in a new process (Python {python}) with the function's folder, its layers and
+Lambda's boto3 only. All cases took turns, for {rounds} rounds. Times are medians of processor time, because an import
+does not wait once the files are cached. Ratios are medians of the rounds' ratios. Those of elapsed time are a check."""
+_HEAD = [
+    "function",
+    "clients",
+    "bare boto3 (ms)",
+    "function (ms)",
+    "ratio",
+    "elapsed",
+    "ratio without bytecode",
+    "peak memory (MiB)",
+]
 
 
 def _rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -235,20 +244,20 @@ def _rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def _imports(runs: Mapping[str, Any]) -> Iterator[list[str]]:
     bare = runs[f"{_API}: {_BARE}"]
-    for what in _IMPORTS:
-        pairs = zip(runs[f"import: {what}"], bare, strict=True)
+    for name in _IMPORTS:
+        pairs = zip(runs[f"import: {name}"], bare, strict=True)
         added = median(taken["cpu"] - limit["cpu"] for taken, limit in pairs)
-        yield [what, f"{added:.0f}", f"{100 * added / _median(runs, f'{_API}: {_BARE}', 'cpu'):.0f} %"]
+        yield [name, f"{added:.0f}", f"{100 * added / _median(runs, f'{_API}: {_BARE}', 'cpu'):.0f} %"]
 
 
-def _median(runs: Mapping[str, Any], case: str, what: str) -> float:
-    return float(median(taken[what] for taken in runs[case]))
+def _median(runs: Mapping[str, Any], case: str, measure: str) -> float:
+    return float(median(taken[measure] for taken in runs[case]))
 
 
-def _ratio(runs: Mapping[str, Any], function: str, case: str, what: str = "cpu") -> float:
-    """The median of the rounds' ratios to bare boto3."""
+def _ratio(runs: Mapping[str, Any], function: str, case: str, measure: str = "cpu") -> float:
+    """Return the median of the rounds' ratios to bare boto3."""
     pairs = zip(runs[f"{function}: {case}"], runs[f"{function}: {_BARE}"], strict=True)
-    return float(median(taken[what] / limit[what] for taken, limit in pairs))
+    return float(median(taken[measure] / limit[measure] for taken, limit in pairs))
 
 
 def _plot(results: Mapping[str, Any], file: Path) -> None:
@@ -259,9 +268,7 @@ def _plot(results: Mapping[str, Any], file: Path) -> None:
         cases = [_BUILT, _PLAIN, *([_TUTORIAL] if name == _API else [])]
         for k, case in enumerate(cases):
             ratio = _ratio(results["runs"], name, case)
-            bar = axes.bar(
-                n + (k - 0.5) * 0.28, ratio, 0.26, color=_COLOURS[case], label=case if name == _API else None
-            )
+            bar = axes.bar(n + (k - 0.5) * 0.28, ratio, 0.26, color=_COLORS[case], label=case if name == _API else None)
             axes.bar_label(bar, fmt="%.2f", fontsize=8)
     axes.axhline(1, color="black", linewidth=1)
     axes.axhline(GATE, color="#D55E00", linewidth=1, linestyle="--", label=f"gate for the API: {GATE}")
@@ -271,5 +278,4 @@ def _plot(results: Mapping[str, Any], file: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.25)
     axes.legend(fontsize=8, ncols=2, loc="upper center", frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

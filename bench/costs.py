@@ -1,4 +1,4 @@
-"""What a million orders cost on AWS, service by service: Handoff, and the chain that it replaces."""
+"""The AWS bill of a million orders by service, for Handoff and for the request-driven chain."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench import profile
+from bench.markdown import plot, table
 from bench.meter import LOG_OVERHEAD
 from bench.profile import ASSUMED, Invocation, invocations_of, memory_gb
-from bench.tables import table
 from tests.support import template
 
 MILLION = 1_000_000
@@ -19,7 +19,7 @@ GB = 1024**3
 MONTH = 30 * 24 * 3600  # seconds
 PRICES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
 
-SERVICES = {  # the lines of the table, and the prices that each one sums up
+SERVICES = {  # rows of the table, with the prices that each one adds up
     "HTTP API": ("http_api_request",),
     "Lambda, requests": ("lambda_request",),
     "Lambda, time": ("lambda_gb_second",),
@@ -31,9 +31,9 @@ SERVICES = {  # the lines of the table, and the prices that each one sums up
     "CloudWatch Logs": ("logs_gb",),
     "X-Ray": ("xray_trace",),
 }
-WHAT_THE_CHAIN_DOES = ("request", "emails: order_placed", "analytics: order_placed")
+SAME_WORK = ("request", "emails: order_placed", "analytics: order_placed")
 
-# The lines that Lambda and the gateway write themselves, as they look in CloudWatch.
+# Log lines that Lambda and API Gateway write.
 _ID = "11111111-2222-3333-4444-555555555555"
 _PLATFORM_LINES = (
     f"START RequestId: {_ID} Version: $LATEST",
@@ -44,66 +44,72 @@ _ACCESS_LINE = (
     '{"requestId":"abcdefghijklmno=","time":"23/Nov/2026:10:00:00 +0000","route":"POST /orders",'
     '"status":"201","latency":"371","error":"-"}'
 )
-_PER_RECEIVE = 10  # messages that one request to SQS takes or deletes
+_PER_RECEIVE = 10  # messages that one SQS request receives or deletes
 _POLLERS = 5  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 _POLL_SECONDS = 20  # a long poll
 
-# Told apart by everybody (Okabe and Ito).
-_COLOURS = ("#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#999999")
+_COLORS = ("#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#999999")
 
-Usage = dict[str, float]  # quantities by the name of their price
+Usage = dict[str, float]  # quantities by name of the price
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Run one order through Handoff and through the chain, and price what either takes."""
+    """Run one order through Handoff and through the chain, and compute the billed quantities."""
     found = profile.measure(progress)
     return {"profile": found, "usage": usages(found, ASSUMED["load"]["orders_per_second"]), "fixed": fixed(found)}
 
 
 def usages(found: Mapping[str, Any], orders_per_second: float) -> dict[str, Usage]:
-    """What one order takes: of the chain, of Handoff for the same work, and of all that Handoff does."""
-    steps = invocations_of(found)
-    same = [steps[name] for name in WHAT_THE_CHAIN_DOES]
+    """Return the billed quantities of one order: by the chain, by Handoff for the same work, and by all of Handoff."""
+    invocations = invocations_of(found)
+    same = [invocations[name] for name in SAME_WORK]
     chain = found["chain"]
     rate = orders_per_second
     alone = [Invocation("chain", chain["function"], 1, chain["counts"])]
     return {
         "chain": usage(alone, rate),
         "same work": usage(same, rate, targets=2),
-        "everything": usage(list(steps.values()), rate, targets=5, audited=found["event_bytes"]),
+        "everything": usage(list(invocations.values()), rate, targets=5, audited=found["event_bytes"]),
     }
 
 
-def usage(steps: list[Invocation], rate: float, *, targets: int = 0, audited: int = 0) -> Usage:
-    """Quantities of one order. ``targets``: queues that its events are put into; ``audited``: bytes of its events."""
-    behind = [step for step in steps if step.name.partition(":")[2]]
-    invocations = sum(step.share for step in steps)
-    lines = sum((_size(*_PLATFORM_LINES) + step.counts["log_bytes"]) * step.share for step in steps)
+def usage(invocations: list[Invocation], rate: float, *, targets: int = 0, audited: int = 0) -> Usage:
+    """Return the billed quantities of one order.
+
+    ``targets``: messages that EventBridge sends to queues; ``audited``: bytes of the order's events.
+    """
+
+    def per_order(quantity: Callable[[Invocation], float]) -> float:
+        return sum(quantity(one) * one.share for one in invocations)
+
+    count = per_order(lambda _: 1)
+    logged = per_order(lambda one: _size(*_PLATFORM_LINES) + one.counts["log_bytes"])
+    from_queues = [one for one in invocations if one.name.partition(":")[2]]
     return {
         "http_api_request": 1,
-        "lambda_request": invocations,
-        "lambda_gb_second": sum(step.milliseconds / 1000 * _memory_gb(step.function) * step.share for step in steps),
-        "dynamodb_write": sum(step.units("write_units") * step.share for step in steps),
-        "dynamodb_read": sum(step.units("read_units") * step.share for step in steps),
-        "eventbridge_event": sum(step.counts["events"] * step.share for step in steps),
+        "lambda_request": count,
+        "lambda_gb_second": per_order(lambda one: one.milliseconds / 1000 * _memory_gb(one.function)),
+        "dynamodb_write": per_order(lambda one: one.units("write_units")),
+        "dynamodb_read": per_order(lambda one: one.units("read_units")),
+        "eventbridge_event": per_order(lambda one: one.counts["events"]),
         "eventbridge_archive_gb": audited / GB,
-        # EventBridge puts a message in, Lambda takes a batch and deletes it.
-        "sqs_request": targets + 2 * sum(ceil(step.batch / _PER_RECEIVE) / step.batch for step in behind),
-        "ses_mail": sum(step.counts["operations"].get("sesv2.SendEmail", 0) * step.share for step in steps),
-        "logs_gb": (lines + _size(_ACCESS_LINE) + audited) / GB,
-        "xray_trace": invocations * sampled(rate),
+        # EventBridge sends a message; Lambda receives a batch and deletes it.
+        "sqs_request": targets + 2 * sum(ceil(one.batch / _PER_RECEIVE) / one.batch for one in from_queues),
+        "ses_mail": per_order(lambda one: one.counts["operations"].get("sesv2.SendEmail", 0)),
+        "logs_gb": (logged + _size(_ACCESS_LINE) + audited) / GB,
+        "xray_trace": count * sampled(rate),
     }
 
 
 def sampled(orders_per_second: float) -> float:
-    """The share of requests that X-Ray records by its default rule; what follows a request is recorded with it."""
+    """Return the share of orders that X-Ray traces by its default rule, which samples whole traces."""
     tracing = ASSUMED["tracing"]
     beyond = max(0.0, orders_per_second - tracing["per_second"])
     return float((orders_per_second - beyond + beyond * tracing["share"]) / orders_per_second)
 
 
 def fixed(found: Mapping[str, Any]) -> Usage:
-    """What a month takes of Handoff even if nobody orders anything."""
+    """Return the billed quantities of a month without orders."""
     queues = len(template.of_type("AWS::Lambda::EventSourceMapping"))
     runs = MONTH / 60
     idle = found["idle sweep"]
@@ -121,17 +127,17 @@ def fixed(found: Mapping[str, Any]) -> Usage:
 
 
 def price(used: Mapping[str, float], name: str) -> float:
-    """What this quantity costs, in dollars."""
+    """Return the price of this quantity in US dollars."""
     return used.get(name, 0.0) * float(PRICES[name]["usd"]) / float(PRICES[name]["per"])
 
 
 def total(used: Mapping[str, float]) -> float:
-    """What all of it costs, in dollars."""
+    """Return the price of all quantities in US dollars."""
     return sum(price(used, name) for name in used)
 
 
 def _memory_gb(function: str) -> float:
-    """The chain's function is given as much as the one that answers customers."""
+    """Return a function's memory; the chain gets as much as OrdersFunction."""
     return memory_gb("OrdersFunction" if function == "ChainFunction" else function)
 
 
@@ -139,8 +145,16 @@ def _size(*lines: str) -> int:
     return sum(len(line) + LOG_OVERHEAD for line in lines)
 
 
+def summary(results: Mapping[str, Any]) -> list[list[str]]:
+    """Return the rows for the page's first table."""
+    used = {column: results["usage"][column] for column in ("chain", "same work")}
+    bills = {"US dollars per million orders, same work": [total(usage) for usage in used.values()]}
+    bills["of these, e-mail"] = [price(usage, "ses_mail") for usage in used.values()]
+    return [[name, *(f"{value * MILLION:,.2f}" for value in values)] for name, values in bills.items()]
+
+
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/reference/benchmarks.md."""
+    """Return the section of the benchmarks page."""
     used = results["usage"]
     columns = ("chain", "same work", "everything")
     _draw(used, folder / "costs.png")
@@ -163,94 +177,97 @@ def section(results: Mapping[str, Any], folder: Path) -> str:
     lines = results["profile"]["lines"]
     return _TEXT.format(
         lines=lines,
+        plot=plot("costs.png", "US dollars per million orders, without mails"),
         read=PRICES["read"],
         region=PRICES["region"],
         rate=ASSUMED["load"]["orders_per_second"],
-        bill=table(["service", "the chain", "Handoff, the same work", "Handoff, everything"], rows),
-        quantities=table(["of one order", "the chain", "the same work", "everything", "price"], quantities),
-        fixed=table(["of one month", "quantity", "price", "USD"], monthly),
-        verdict=_verdict(used, sums),
+        bill=table(["service", "chain", "Handoff, same work", "Handoff, everything"], rows),
+        quantities=table(["per order", "chain", "same work", "everything", "price"], quantities),
+        fixed=table(["per month", "quantity", "price", "USD"], monthly),
+        **_verdict(used, sums),
     )
 
 
 _TEXT = """\
-## What a million orders cost
+## Costs
 
-One order of {lines} lines was run in moto through Handoff and through the chain that it replaces, which is made of the
-same parts ([request_chain.py](../../bench/baseline/request_chain.py)), and every call that went over the wire was
-counted with its DynamoDB units, as were the bytes that were logged.
-Times are not measured here: they are the calls one after the other, with the
-latencies of [assumptions.toml](../../bench/assumptions.toml). Prices are list prices
-in {region}, read on {read}, without free tiers and without what a provider takes for a payment
-([prices.toml](../../bench/prices.toml) names the page of each).
-
-US dollars for a million orders:
+US dollars per million orders of {lines} lines, in {region}:
 
 {bill}
 
-![What a million orders cost, without mails](benchmarks/costs.png)
+{plot}
 
-*The same work* is what the chain does as well: placing, paying, stock, one mail, sales. *Everything* adds the shipment,
-its payment, a second mail, the archive and the audit log. {verdict}
+*Same work* is the work that the chain does as well: place, pay, reserve stock, one mail, sales. *Everything* adds the
+shipment, the capture, a second mail, the archive and the audit log.
 
-Where that comes from, for one order (X-Ray at {rate} orders a second):
+- For the same work Handoff costs {relation} than the chain ({difference:+,.2f} USD). It saves {saved}, because a
+  smaller function waits for the mail service. It adds {added} for durability.
+- Everything costs {times:.2f} times as much as the chain.
+- Mails are {chain_mails:.0%} of the chain's bill, and {mails:.0%} of Handoff's.
+- If the chain took {request_ms:,} ms per request (payment 300, inventory 200, e-mail 400, analytics 150, own work 50),
+  it would cost {slower:,.2f} USD more.
+
+Quantities per order (X-Ray at {rate} orders/s):
 
 {quantities}
 
-What costs money even if nobody orders anything, in US dollars a month:
+Fixed costs, in US dollars per month without orders:
 
 {fixed}
 
-Custom metrics are those of one order's way and of the sweeper. Storage, backups and Cognito grow with customers and
-years, not with the order, and are left out on both sides.
-"""
+The custom metrics are those of an order and of the sweeper. Storage, backups and Cognito are left out on both sides:
+they grow with customers and years, not with orders.
+
+**How it was measured.** One order ran in moto through Handoff and through the chain, which is made of the same parts
+([request_chain.py](bench/baseline/request_chain.py)). Calls, DynamoDB units and log bytes were counted on the wire.
+Times were not measured: they are the sequential calls with the latencies of
+[assumptions.toml](bench/assumptions.toml). Prices are list prices, read on {read}, without free tiers and without the
+payment provider's fees ([prices.toml](bench/prices.toml) has the page of each)."""
 
 
-def _verdict(used: Mapping[str, Usage], sums: list[float]) -> str:
+def _verdict(used: Mapping[str, Usage], sums: list[float]) -> dict[str, Any]:
+    """Return the figures for the comparison of the bills."""
     chain, same, everything = sums
-    beyond = {
+    difference = {
         service: sum(price(used["same work"], name) - price(used["chain"], name) for name in names) * MILLION
         for service, names in SERVICES.items()
     }
-    dearest = sorted(beyond, key=lambda service: -beyond[service])[:3]
-    cheaper = min(beyond, key=lambda service: beyond[service])
-    story = ASSUMED["chain"]
-    seconds = {"lambda_gb_second": story["story_ms"] / 1000 * _memory_gb("ChainFunction")}
-    slower = (total(seconds) - price(used["chain"], "lambda_gb_second")) * MILLION
-    mail = {column: price(used[column], "ses_mail") / total(used[column]) for column in used}
-    relation = "more" if same > chain else "less"
-    return (
-        f"For the same work Handoff costs {abs(same / chain - 1):.0%} {relation} than the chain "
-        f"({same - chain:+,.2f} USD): it saves {-beyond[cheaper]:,.2f} USD of *{cheaper}*, because the mail is waited "
-        f"for in a smaller function, and pays for its durability with "
-        + ", ".join(f"{beyond[service]:,.2f} USD of *{service}*" for service in dearest)
-        + f". All that it does costs {everything / chain:.2f} times the chain. Of the chain's bill {mail['chain']:.0%} "
-        f"are mails, of Handoff's {mail['everything']:.0%}. Both are timed by the same latencies; with the "
-        f"{story['story_ms']:,} ms that the chain takes in its own story it would cost {slower:,.2f} USD more."
-    )
+    cheapest, *_, third, second, first = sorted(difference, key=lambda service: difference[service])
+    request_ms = ASSUMED["chain"]["request_ms"]
+    slower = {"lambda_gb_second": request_ms / 1000 * _memory_gb("ChainFunction")}
+    return {
+        "relation": f"{abs(same / chain - 1):.0%} {'more' if same > chain else 'less'}",
+        "difference": same - chain,
+        "saved": f"{-difference[cheapest]:,.2f} USD of *{cheapest}*",
+        "added": ", ".join(f"{difference[service]:,.2f} USD of *{service}*" for service in (first, second, third)),
+        "times": everything / chain,
+        "chain_mails": price(used["chain"], "ses_mail") / total(used["chain"]),
+        "mails": price(used["everything"], "ses_mail") / total(used["everything"]),
+        "request_ms": request_ms,
+        "slower": (total(slower) - price(used["chain"], "lambda_gb_second")) * MILLION,
+    }
 
 
 def _draw(used: Mapping[str, Usage], path: Path) -> None:
-    """The bills without their mails, which would hide the rest."""
+    """Draw the bills without mails, which would hide the rest."""
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="tight")
     axes = figure.subplots()
-    names = {"chain": "the chain", "same work": "Handoff,\nthe same work", "everything": "Handoff,\neverything"}
+    names = {"chain": "chain", "same work": "Handoff,\nsame work", "everything": "Handoff,\neverything"}
     left = dict.fromkeys(names, 0.0)
-    for (service, prices), colour in zip(_drawn().items(), _COLOURS, strict=True):
+    for (service, prices), color in zip(_drawn().items(), _COLORS, strict=True):
         widths = {column: sum(price(used[column], name) for name in prices) * MILLION for column in names}
-        axes.barh(list(names.values()), list(widths.values()), left=list(left.values()), label=service, color=colour)
+        axes.barh(list(names.values()), list(widths.values()), left=list(left.values()), label=service, color=color)
         left = {column: left[column] + width for column, width in widths.items()}
-    axes.set(xlabel="US dollars for a million orders, without mails")
+    axes.set(xlabel="US dollars per million orders, without mails")
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=4, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
 def _drawn() -> dict[str, tuple[str, ...]]:
-    """The services of the plot: few enough to tell apart."""
-    together = {
+    """Return the services of the plot, grouped so that their colors can be distinguished."""
+    groups = {
         "Lambda": ("Lambda, requests", "Lambda, time"),
         "DynamoDB": ("DynamoDB, writes", "DynamoDB, reads"),
         "EventBridge": ("EventBridge",),
@@ -260,11 +277,11 @@ def _drawn() -> dict[str, tuple[str, ...]]:
         "HTTP API": ("HTTP API",),
     }
     return {
-        name: tuple(part for service in services for part in SERVICES[service]) for name, services in together.items()
+        name: tuple(part for service in services for part in SERVICES[service]) for name, services in groups.items()
     }
 
 
 def _price(name: str) -> str:
     entry = PRICES[name]
-    per = "" if entry["per"] == 1 else f" for {entry['per']:,}"
+    per = "" if entry["per"] == 1 else f" per {entry['per']:,}"
     return f"{entry['usd']:g} USD{per}"

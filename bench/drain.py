@@ -1,6 +1,6 @@
-"""A backlog before each consumer and before the sweeper: how fast it drains, and how many calls an event takes.
+"""Drain rate and calls per event of a backlog, for each consumer and the sweeper.
 
-The functions run in this process. DynamoDB is MiniStack's, over HTTP; the bus and SES take everything.
+The functions run in this process. DynamoDB is MiniStack, over HTTP. The bus and SES are stubs that accept everything.
 """
 
 import json
@@ -9,7 +9,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from bench import environment  # noqa: F401
-from bench.tables import table
+from bench.markdown import plot, table
+from bench.meter import output_to
 from dev.local.stack import running as ministack
 from handoff import aws, ids
-from handoff.telemetry import logger
 from shop import events
 from shop.sales_generations import POINTER
 from shop.sweeping import PUBLISHING_BUDGET
@@ -37,19 +37,19 @@ from tests.support.stack import Stack
 from tests.support.wire import Call, answer
 from tests.support.world import CREDENTIALS, body
 
-GATE = 0.3  # calls of analytics for each event, at batches of 100
+GATE = 0.3  # calls of analytics per event, at batches of 100
 _BACKLOG = 10_000
-_SOME = 1_000  # orders for the consumers that do one thing at a time: their calls for each event stay the same
+_SMALL_BACKLOG = 1_000  # orders for the consumers whose calls per event do not depend on the batch
 _BATCHES = (1, 10, 100)
 _PRODUCTS = 50
-_NEW = 90  # of a hundred events, where some are repeats
+_NEW = 90  # of a hundred events, in batches with duplicates
 FUNCTIONS = {"analytics": "AnalyticsFunction", "emails": "EmailsFunction", "fulfillment": "FulfillmentFunction"}
-_COLOURS = {"analytics": "#0072B2", "emails": "#E69F00", "fulfillment": "#009E73"}
+_COLORS = {"analytics": "#0072B2", "emails": "#E69F00", "fulfillment": "#009E73"}
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Drain a backlog through each consumer at each size of batch, and through the sweeper."""
-    backlog, some = (_BACKLOG // 10, _SOME // 10) if quick else (_BACKLOG, _SOME)
+    """Drain a backlog through each consumer at each batch size, and through the sweeper."""
+    backlog, some = (_BACKLOG // 10, _SMALL_BACKLOG // 10) if quick else (_BACKLOG, _SMALL_BACKLOG)
     with drain_rig() as rig:
         progress(f"{backlog} orders")
         placed = rig.orders(backlog)
@@ -57,8 +57,8 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
         for batch in _BATCHES:
             progress(f"analytics, batches of {batch}")
             drains.append(rig.count(placed, batch))
-        progress("analytics, with repeats")
-        drains.append(rig.count(placed, 100, repeats=True))
+        progress("analytics, with duplicates")
+        drains.append(rig.count(placed, 100, duplicates=True))
         for n, batch in enumerate(_BATCHES):
             own = placed[n * some : (n + 1) * some]
             progress(f"emails and fulfillment, batches of {batch}")
@@ -70,7 +70,7 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
 
 
 class _Network:
-    """What the functions' clients are connected to; ``calls`` by operation, ``published`` by the event's id."""
+    """Transport of the functions' clients; ``calls`` counts operations, ``published`` counts event ids."""
 
     def __init__(self) -> None:
         self.session = boto3.Session()
@@ -86,26 +86,26 @@ class _Network:
             return None  # over HTTP, to MiniStack
         call = Call(service, operation, json.loads(request.body or "{}"))  # type: ignore[arg-type]
         if operation == "SendEmail":
-            return answer({"MessageId": ids.unique()})(call, _nowhere)
-        _insist(operation == "PutEvents", f"{operation} is more than a backlog needs")
+            return answer({"MessageId": ids.unique()})(call, _no_upstream)
+        _insist(operation == "PutEvents", f"unexpected call of {operation}")
         return self._publish(call)
 
     def _publish(self, call: Call) -> AWSResponse:
         entries = call.request["Entries"]
         self.published.update(json.loads(entry["Detail"])["metadata"]["eventId"] for entry in entries)
         taken = {"FailedEntryCount": 0, "Entries": [{"EventId": str(n)} for n, _ in enumerate(entries)]}
-        return answer(taken)(call, _nowhere)
+        return answer(taken)(call, _no_upstream)
 
 
 class DrainRig:
-    """The template's tables and functions, with orders that nobody has heard of yet."""
+    """The template's tables and functions, with orders whose events are not handled yet."""
 
     def __init__(self, stack: Stack, clock: Clock, network: _Network) -> None:
         self.stack = stack
         self._clock = clock
         self._network = network
         self.functions = Functions(stack, clock)
-        self._client = boto3.Session().client("dynamodb")  # goes around the network
+        self._client = boto3.Session().client("dynamodb")  # not counted
         self._generation = 0
         products = [
             {"sku": _sku(n), "name": _sku(n), "unitPrice": 1250, "available": 10**6, "listed": True} for n in _SKUS
@@ -114,7 +114,7 @@ class DrainRig:
         self._put("CustomersTable", [{"userId": "ada", "name": "Ada", "email": "ada@example.com"}])
 
     def orders(self, count: int) -> list[str]:
-        """Placed orders of two products each, with their holds; made of one that was really placed."""
+        """Create copies of a placed order of two products, with payment holds; return their ids."""
         first = self.place("first")
         order = self._one("OrdersTable", {"orderId": first})
         (hold,) = [item for item in self._all("SandboxTable") if item["orderId"] == first]
@@ -128,20 +128,20 @@ class DrainRig:
         return placed
 
     def place(self, key: str) -> str:
-        """Place an order of two products; returns its id."""
+        """Place an order of two products; return its id."""
         api = Api(self.functions, {"sub": "ada", "token_use": "access"})
         with silence():
             order_id: str = api.place(body((_sku(0), 1), (_sku(1), 1)), key=key).json["orderId"]
         return order_id
 
-    def count(self, placed: Sequence[str], batch: int, *, repeats: bool = False) -> dict[str, Any]:
-        """Have analytics count all orders, in a generation of its own; with repeats, every batch has some of them."""
+    def count(self, placed: Sequence[str], batch: int, *, duplicates: bool = False) -> dict[str, Any]:
+        """Let analytics count all orders into a new generation, optionally with duplicates in every batch."""
         self._generation += 1
         self._put("SalesTable", [{"bucketId": POINTER, "entry": POINTER, "currentGeneration": self._generation}])
         fresh = events_of("order_placed", placed, 1)
         waiting = fresh
-        if repeats:
-            waiting = []
+        if duplicates:
+            waiting = []  # each batch: new events, and duplicates of the batch before
             for start in range(0, len(fresh), _NEW):
                 waiting += fresh[start : start + _NEW] + fresh[max(0, start - 100 + _NEW) : start]
         drained = self.drain("analytics", waiting, batch)
@@ -149,10 +149,10 @@ class DrainRig:
         counters = [item for item in self._all("SalesTable") if item["bucketId"].startswith(prefix)]
         counted = sum(item["orders"] for item in counters if item["entry"] == "all")
         _insist(counted == len(placed), f"{counted} of {len(placed)} orders were counted")
-        return drained | {"repeats": len(waiting) - len(fresh)}
+        return drained | {"duplicates": len(waiting) - len(fresh)}
 
     def drain(self, consumer: str, bodies: Sequence[str], batch: int) -> dict[str, Any]:
-        """Hand these messages to a consumer, batch by batch, as SQS would."""
+        """Deliver these messages to a consumer, batch by batch, as SQS would."""
         self.functions.module(FUNCTIONS[consumer])
         self._network.calls.clear()
         start = time.perf_counter()
@@ -166,13 +166,13 @@ class DrainRig:
             "consumer": consumer,
             "batch": batch,
             "events": len(bodies),
-            "repeats": 0,
+            "duplicates": 0,
             "seconds": seconds,
             "calls": dict(self._network.calls),
         }
 
     def sweep(self, count: int) -> dict[str, Any]:
-        """Have the sweeper publish so many events, run after run; and once more, with nothing to do."""
+        """Run the sweeper until ``count`` events are published, and once more when idle."""
         order = self._all("OrdersTable")[0]
         now = self._clock.ms
         self._put("OrdersTable", [_unpublished(order, f"ord_{n:026}", now) for n in range(count)])
@@ -185,17 +185,19 @@ class DrainRig:
                 report = self.functions.invoke("SweeperFunction", {})
             seconds = time.perf_counter() - start
             runs.append({"events": report["EventsSwept"], "seconds": seconds, "calls": dict(self._network.calls)})
-        _insist(len(self._network.published) == count, f"{len(self._network.published)} of {count} events are out")
+        _insist(
+            len(self._network.published) == count, f"{len(self._network.published)} of {count} events were published"
+        )
         *busy, idle = runs
-        return {"events": count, "runs": busy, "idle": idle, "doubled": self._network.published.total() - count}
+        return {"events": count, "runs": busy, "idle": idle, "duplicates": self._network.published.total() - count}
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
 
     def _put(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
-        for start in range(0, len(items), 25):  # as many as one call takes
+        for start in range(0, len(items), 25):  # maximum of one call
             puts: list[Any] = [{"PutRequest": {"Item": aws.to_item(item)}} for item in items[start : start + 25]]
             left = self._client.batch_write_item(RequestItems={self._table(name): puts})["UnprocessedItems"]
-            _insist(not left, f"{name} did not take {len(left)} items")
+            _insist(not left, f"{len(left)} items were not written to {name}")
 
     def _one(self, name: str, key: Mapping[str, str]) -> dict[str, Any]:
         return aws.from_item(self._client.get_item(TableName=self._table(name), Key=aws.to_item(key))["Item"])
@@ -210,7 +212,7 @@ class DrainRig:
 
 @contextmanager
 def drain_rig() -> Iterator[DrainRig]:
-    """A shop on a MiniStack of its own, for as long as the context lasts."""
+    """Start MiniStack and set up the rig on it; stop it at the end of the block."""
     network = _Network()
     with (
         ministack(_free_port(), enforce_iam=False) as engine,
@@ -219,21 +221,16 @@ def drain_rig() -> Iterator[DrainRig]:
         mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}),
         running() as clock,
     ):
-        # The pace of SES is not what is measured.
+        # The sending rate of SES must not limit the drain rate.
         stack = Stack(cache(boto3.Session().client), {"MailsPerSecond": "1000000"})
         yield DrainRig(stack, clock, network)
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Logs and metrics are made, and go nowhere."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        streams = [(handler, handler.setStream(nowhere)) for handler in logger.handlers]  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            for handler, stream in streams:
-                handler.setStream(stream)  # type: ignore[attr-defined]
+    """Discard logs and metrics. They are still produced, because producing them takes time."""
+    with Path(os.devnull).open("w") as nowhere, output_to(nowhere):
+        yield
 
 
 _SKUS = range(_PRODUCTS)
@@ -244,12 +241,12 @@ def _sku(n: int) -> str:
 
 
 def events_of(detail_type: str, order_ids: Sequence[str], sequence: int) -> list[str]:
-    """The messages with this event of each order."""
+    """Return messages with this event of each order."""
     return [message(detail_type, order_id, sequence) for order_id in order_ids]
 
 
 def record(text: str) -> dict[str, Any]:
-    """A message as Lambda hands it over when it is received for the first time."""
+    """Return a Lambda record of a message that is received for the first time."""
     return {
         "messageId": ids.unique(),
         "receiptHandle": "receipt",
@@ -261,7 +258,7 @@ def record(text: str) -> dict[str, Any]:
 
 
 def _unpublished(order: Mapping[str, Any], order_id: str, now: int) -> dict[str, Any]:
-    """A placed order whose event the bus did not take a minute ago."""
+    """Return a placed order whose event failed to be published a minute ago."""
     entry = events.outbox_entry(
         events.DetailType.ORDER_PLACED, order_id=order_id, user_id="ada", sequence=1, at=now, correlation_id="bench"
     )
@@ -271,7 +268,7 @@ def _unpublished(order: Mapping[str, Any], order_id: str, now: int) -> dict[str,
 
 
 def _insist(holds: bool, text: str) -> None:
-    """A drain that did something wrong has no speed."""
+    """Raise if the drain did something wrong: then its rate means nothing."""
     if not holds:
         raise AssertionError(text)
 
@@ -282,15 +279,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _nowhere() -> AWSResponse:
-    raise AssertionError("there is nothing behind it")
+def _no_upstream() -> AWSResponse:
+    raise AssertionError("stubbed services have no upstream")
 
 
 # --- the section ------------------------------------------------------------------------------------------------------
 
 
 def section(results: dict[str, Any], folder: Path) -> str:
-    """Markdown, and the plot beside it."""
+    """Return the section of the benchmarks page."""
     drains = results["drains"]
     _plot(drains, folder / "drain.png")
     worst = max(_calls(drain) for drain in drains if drain["consumer"] == "analytics" and drain["batch"] == 100)
@@ -298,50 +295,52 @@ def section(results: dict[str, Any], folder: Path) -> str:
     swept = sum(sum(run["calls"].values()) for run in sweeper["runs"])
     seconds = sum(run["seconds"] for run in sweeper["runs"])
     return _TEXT.format(
-        drains=table(["consumer", "batch", "events", "of them repeats", "events/s", "calls per event"], _rows(drains)),
+        drains=table(["consumer", "batch", "events", "duplicates", "events/s", "calls per event"], _rows(drains)),
+        plot=plot("drain.png", "Events per second and calls per event"),
         worst=worst,
-        gate=f"{GATE}, is {'reached' if worst <= GATE else 'missed'}",
+        gate=f"{GATE}, is {'met' if worst <= GATE else '**missed**'}",
         events=sweeper["events"],
         runs="one run" if len(sweeper["runs"]) == 1 else f"{len(sweeper['runs'])} runs",
         budget=PUBLISHING_BUDGET,
         seconds=seconds,
         rate=sweeper["events"] / seconds,
         calls=swept / sweeper["events"],
-        doubled=sweeper["doubled"],
+        twice=sweeper["duplicates"],
         idle=", ".join(f"{count} {operation}" for operation, count in sweeper["idle"]["calls"].items()),
     )
 
 
 _TEXT = """\
-## Consumers drain
+## Drain rate
 
-A backlog is handed to the real handlers, batch by batch, as SQS would, and all their calls are counted. Orders have
-two of fifty products each. The handlers run in one process, one batch after the other, against MiniStack's DynamoDB on
-the same machine: calls per event are exact, events per second only say how they grow with the batch. On AWS, several
-instances work at once.
+How fast a backlog drains, and with how many calls. The calls per event are exact. The events per second are for one
+process on this machine, so compare batch sizes only; on AWS, several instances work concurrently.
 
 {drains}
 
-![Events per second and calls per event](benchmarks/drain.png)
+{plot}
 
-Analytics takes at most {worst:.3f} calls per event at batches of 100: the gate, {gate}. The counters were compared with
-the orders after each run, also where a tenth of each batch had been counted before: every order counts exactly once.
-E-mail and fulfillment do one thing at a time, so a batch saves them no call; their speed comes from several instances.
+Analytics takes at most {worst:.3f} calls per event at batches of 100. The gate, {gate}. After each run, the counters
+were compared with the orders. Every order was counted exactly once, also with a tenth of duplicates in each batch.
+E-mail and fulfillment handle one event at a time, so larger batches save no calls. They scale with the number of
+instances.
 
-The sweeper publishes {events:,} events that nobody has published in {runs} ({seconds:.0f} s, {rate:.0f} events/s),
-with {calls:.2f} calls per event, {doubled} of them twice: ten events a publication, and a hundred orders a read and a
-transaction that takes the events out. A run stops after {budget:.0f} s of publishing, and the next minute goes on. With
-nothing to do it makes one query per shard and table ({idle}).
-"""
+The sweeper published {events:,} waiting events in {runs} ({seconds:.0f} s, {rate:.0f} events/s) with {calls:.2f}
+calls per event; {twice} events were published twice. It publishes ten events per call, and reads and clears a hundred
+orders per call. A run publishes for at most {budget:.0f} s, and the next run, a minute later, continues. An idle run
+makes one query per shard and table ({idle}).
+
+**How it was measured.** The backlog was delivered to the real handlers in one process, batch by batch, as SQS would.
+Each order has two of fifty products. DynamoDB was MiniStack's on the same machine; the bus and SES were stubs."""
 
 
 def _rows(drains: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    for drain in sorted(drains, key=lambda drain: (drain["consumer"], drain["batch"], drain["repeats"])):
+    for drain in sorted(drains, key=lambda drain: (drain["consumer"], drain["batch"], drain["duplicates"])):
         yield [
             drain["consumer"],
             str(drain["batch"]),
             f"{drain['events']:,}",
-            f"{drain['repeats']:,}",
+            f"{drain['duplicates']:,}",
             f"{drain['events'] / drain['seconds']:,.0f}",
             f"{_calls(drain):.3f}",
         ]
@@ -354,19 +353,18 @@ def _calls(drain: Mapping[str, Any]) -> float:
 def _plot(drains: Sequence[Mapping[str, Any]], file: Path) -> None:
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
     speed, calls = figure.subplots(1, 2)
-    for consumer, colour in _COLOURS.items():
-        mine = [drain for drain in drains if drain["consumer"] == consumer and not drain["repeats"]]
+    for consumer, color in _COLORS.items():
+        mine = [drain for drain in drains if drain["consumer"] == consumer and not drain["duplicates"]]
         sizes = [drain["batch"] for drain in mine]
-        speed.plot(sizes, [drain["events"] / drain["seconds"] for drain in mine], "o-", color=colour, label=consumer)
-        calls.plot(sizes, [_calls(drain) for drain in mine], "o-", color=colour, label=consumer)
+        speed.plot(sizes, [drain["events"] / drain["seconds"] for drain in mine], "o-", color=color, label=consumer)
+        calls.plot(sizes, [_calls(drain) for drain in mine], "o-", color=color, label=consumer)
     calls.axhline(GATE, color="#D55E00", linestyle="--", linewidth=1, label=f"gate for analytics: {GATE}")
-    speed.set(xlabel="batch", ylabel="events per second, one instance", xscale="log", ylim=0)
-    calls.set(xlabel="batch", ylabel="calls per event", xscale="log", yscale="log")
+    speed.set(xlabel="batch size", ylabel="events per second, one instance", xscale="log", ylim=0)
+    calls.set(xlabel="batch size", ylabel="calls per event", xscale="log", yscale="log")
     calls.yaxis.set_major_formatter("{x:g}")
     for axes in (speed, calls):
         axes.set_xticks(_BATCHES, [str(size) for size in _BATCHES])
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     calls.legend(fontsize=8, frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

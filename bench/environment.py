@@ -1,4 +1,4 @@
-"""What Handoff's functions find around them in Lambda. Imported before anything of theirs, which reads it at import."""
+"""Set the environment that Handoff's functions have in Lambda. Import this module before any of their modules."""
 
 import os
 import sys

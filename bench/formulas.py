@@ -1,58 +1,58 @@
-"""How much of what a load takes: the formulae of docs/reference/capacity.md. Times in seconds, rates a second.
+"""The formulas of the capacity page. Times in seconds, rates per second.
 
-[test_capacity.py](../tests/unit/test_capacity.py) compares them with simulations.
+tests/unit/test_capacity.py compares them with simulations.
 """
 
 from collections.abc import Callable
 from math import ceil
 
-CONFLICT_TRIES = 8  # of a write that others contend for, as in handoff.aws
+CONFLICT_TRIES = 8  # of a transaction that conflicts with others, as in handoff.aws
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.4
 
-_ROUNDS = 40  # of halving an interval
+_ROUNDS = 40  # of the bisection
 
 
 def concurrency(rate: float, duration: float) -> float:
-    """How many are under way at once, on average (Little's law)."""
+    """Return the average number in progress (Little's law)."""
     return rate * duration
 
 
-def workers(rate: float, duration: float, utilisation: float) -> int:
-    """How many it takes so that each is busy for this share of its time; the rest is for what is not even."""
-    return ceil(concurrency(rate, duration) / utilisation)
+def workers(rate: float, duration: float, utilization: float) -> int:
+    """Return the number of workers that are busy for this share of their time."""
+    return ceil(concurrency(rate, duration) / utilization)
 
 
-def partitions(units: float, limit: float, utilisation: float) -> int:
-    """Into how many partitions so many units a second have to be spread."""
-    return max(1, ceil(units / (limit * utilisation)))
+def partitions(units: float, limit: float, utilization: float) -> int:
+    """Return the number of partitions for so many units per second."""
+    return max(1, ceil(units / (limit * utilization)))
 
 
 def time_to_drain(backlog: float, arrivals: float, throughput: float) -> float:
-    """How long a queue takes to get through a backlog while more arrives; infinite if it never does."""
+    """Return the time until a queue is empty while more messages arrive; infinite if it never is."""
     return backlog / (throughput - arrivals) if throughput > arrivals else float("inf")
 
 
 def runs_to_drain(backlog: int, budget: float, each: float) -> int:
-    """How many runs something takes that works for ``budget`` in each run, and ``each`` for one piece of work."""
+    """Return the number of runs of ``budget`` seconds for a backlog of items that take ``each`` seconds."""
     return ceil(backlog / (budget / each))
 
 
 def refused(rate: float, hold: float) -> float:
-    """The share of orders that are refused because one product is wanted too often.
+    """Return the share of orders of one hot product that fail after all retries.
 
-    A transaction keeps others off its product for ``hold``. One that comes meanwhile is turned away at once, tries
-    again after a random pause, longer each time, and gives up after `CONFLICT_TRIES`.
+    A transaction locks its product for ``hold``. Another one is rejected meanwhile, retries after a random pause with
+    exponential backoff, and fails after `CONFLICT_TRIES`.
     """
     return _bisect(lambda share: _all_tries_fail(min(rate * (1 - share) * hold, 1.0), hold) >= share, 1.0)
 
 
-def most_orders(hold: float, refused_at_most: float) -> float:
-    """How many orders a second one product takes before more than this share of them is refused."""
-    return _bisect(lambda rate: refused(rate, hold) <= refused_at_most, 1 / hold)
+def max_rate(hold: float, max_refused: float) -> float:
+    """Return the orders per second of one product at which this share of them fails."""
+    return _bisect(lambda rate: refused(rate, hold) <= max_refused, 1 / hold)
 
 
 def _bisect(holds: Callable[[float], bool], highest: float) -> float:
-    """The number up to which something holds, between 0 and ``highest``."""
+    """Return the largest number between 0 and ``highest`` for which the condition holds."""
     low, high = 0.0, highest
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
@@ -61,14 +61,14 @@ def _bisect(holds: Callable[[float], bool], highest: float) -> float:
 
 
 def _all_tries_fail(busy: float, hold: float) -> float:
-    """The first try comes at any time; a later one may still meet the transaction that turned the last one away."""
+    """Return the probability that all tries fail; a retry may meet the transaction that rejected the last try."""
     chance = busy
     for attempt in range(CONFLICT_TRIES - 1):
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-        chance *= _still_there(pause, hold) * (1 - busy) + busy
+        chance *= _still_locked(pause, hold) * (1 - busy) + busy
     return chance
 
 
-def _still_there(longest_pause: float, hold: float) -> float:
-    """The chance that a pause (even between 0 and the longest) ends before the rest of a hold does."""
+def _still_locked(longest_pause: float, hold: float) -> float:
+    """Return the probability that a pause, uniform up to ``longest_pause``, ends before the rest of a lock does."""
     return hold / (2 * longest_pause) if hold <= longest_pause else 1 - longest_pause / (2 * hold)

@@ -1,4 +1,4 @@
-"""What goes over the wire of a `World`: each call, with the capacity that it took."""
+"""Record the calls that a `World` makes over the wire, with their capacity units."""
 
 import json
 from collections import Counter
@@ -6,44 +6,44 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Any
+from typing import Any, TextIO
 
 from botocore.awsrequest import AWSResponse
 
-from bench import capacity_units
-from bench.capacity_units import Index, Item
+from bench import environment  # noqa: F401
+from bench.capacity_units import Index, Item, item_size, read_units, write_units
 from handoff.telemetry import logger
 from tests.support.wire import Call, Deliver
 from tests.support.world import World
 
-LOG_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line:
+LOG_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 
-# On a clock that stands still, a write of another time would look like none.
+# The clock stands still. Each call moves it, or an update of a time would look like no change.
 _CALL_SECONDS = 0.001
 
-PROVIDER = "SandboxTable"  # the payment provider's ledger: calls to it stand for calls to the provider
+PROVIDER = "SandboxTable"  # ledger of the sandbox payment provider: a call to it counts as a call to the provider
 
 
 @dataclass(frozen=True, slots=True)
 class MeteredCall:
-    """One call. Units by table, or by table and index (``OrdersTable/unfinished``), by logical id."""
+    """One call; units by logical id of the table, or of table and index (``OrdersTable/unfinished``)."""
 
     name: str
     tables: tuple[str, ...]
-    entries: int  # events that it puts on the bus
-    concurrent: bool  # begun while another call was under way
+    entries: int  # events put on the bus
+    concurrent: bool  # started while another call was in flight
     write_units: dict[str, float]
     read_units: dict[str, float]
 
     @property
     def to_provider(self) -> bool:
-        """Whether it is the payment provider's."""
+        """Whether the call goes to the payment provider."""
         return PROVIDER in self.tables
 
     @property
     def text(self) -> str:
-        """It, for a reader."""
+        """Operation and tables, as in ``UpdateItem (orders)``."""
         operation = self.name.partition(".")[2]
         if self.to_provider:
             return "payment provider"
@@ -54,43 +54,43 @@ class MeteredCall:
 
 @dataclass(slots=True)
 class CallLog:
-    """The calls of one or more invocations, in their order, and what was printed meanwhile."""
+    """The calls of one or more invocations, in order, and their output."""
 
     calls: list[MeteredCall] = field(default_factory=list)
     printed: str = ""
 
     @property
     def aws_calls(self) -> int:
-        """Calls to AWS."""
+        """Number of calls to AWS."""
         return sum(not call.to_provider for call in self.calls)
 
     @property
     def provider_calls(self) -> int:
-        """Calls to the payment provider."""
+        """Number of calls to the payment provider."""
         return sum(call.to_provider for call in self.calls)
 
     @property
     def sequential_calls(self) -> int:
-        """How many calls follow one another: those that did not begin while another was under way."""
+        """Number of calls that started while no other call was in flight."""
         return sum(not call.concurrent for call in self.calls)
 
     @property
     def write_units(self) -> dict[str, float]:
-        """Write units by table and index, without the provider's."""
+        """Write units by table and index, except the provider's."""
         return _sum(call.write_units for call in self.calls if not call.to_provider)
 
     @property
     def read_units(self) -> dict[str, float]:
-        """Read units by table and index, without the provider's."""
+        """Read units by table and index, except the provider's."""
         return _sum(call.read_units for call in self.calls if not call.to_provider)
 
     @property
     def log_bytes(self) -> int:
-        """What CloudWatch Logs takes in of what was printed."""
+        """Bytes of the output as CloudWatch Logs bills them."""
         return sum(len(line.encode()) + LOG_OVERHEAD for line in self.printed.splitlines() if line)
 
     def counts(self) -> dict[str, Any]:
-        """It, for the results."""
+        """Return all counts, for JSON."""
         return {
             "aws_calls": self.aws_calls,
             "provider_calls": self.provider_calls,
@@ -104,41 +104,50 @@ class CallLog:
         }
 
 
+@contextmanager
+def output_to(stream: TextIO) -> Iterator[None]:
+    """Send logs and metrics to ``stream``."""
+    with redirect_stdout(stream):
+        before = [(handler, handler.setStream(stream)) for handler in logger.handlers]  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for handler, former in before:
+                handler.setStream(former)  # type: ignore[attr-defined]
+
+
 class Meter:
-    """Meters all calls of a world's functions, as long as the world's wire is not healed."""
+    """Records all calls of a world's functions, until the world's wire is healed."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._names = {world.table(name): name for name in _TABLES}
         self._described = {table: _describe(world, table) for table in self._names}
-        self._under_way = 0
+        self._in_flight = 0
         self._log = CallLog()
         world.wire.always("*", self._metered)
 
     @contextmanager
     def record(self) -> Iterator[CallLog]:
-        """What goes over the wire, and onto the standard output, inside the block."""
+        """Record the calls and the standard output inside the block."""
         self._log = log = CallLog()
         output = StringIO()
-        streams = [(handler, handler.setStream(output)) for handler in logger.handlers]  # type: ignore[attr-defined]
         try:
-            with redirect_stdout(output):
+            with output_to(output):
                 yield log
         finally:
-            for handler, stream in streams:
-                handler.setStream(stream)  # type: ignore[attr-defined]
             self._log = CallLog()
             log.printed = output.getvalue()
 
     def _metered(self, call: Call, deliver: Deliver) -> AWSResponse:
         keys = list(self._written(call))
         before = [self._read(table, key) for table, key in keys]
-        concurrent = self._under_way > 0
-        self._under_way += 1
+        concurrent = self._in_flight > 0
+        self._in_flight += 1
         try:
             response: AWSResponse = deliver()
         finally:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._world.clock.forward(_CALL_SECONDS)
         after = [self._read(table, key) for table, key in keys]
         self._log.calls.append(
@@ -154,7 +163,7 @@ class Meter:
         return response
 
     def _written(self, call: Call) -> Iterator[tuple[str, Item]]:
-        """The table and key of each item that a call may write."""
+        """Yield table and key of each item that a call may write."""
         writes = [next(iter(write.values())) for write in call.request.get("TransactItems", [])]
         if call.name in ("dynamodb.PutItem", "dynamodb.UpdateItem", "dynamodb.DeleteItem"):
             writes = [call.request]
@@ -178,7 +187,7 @@ class Meter:
         found: Counter[str] = Counter()
         for (table, _), old, new in zip(keys, before, after, strict=True):
             name = self._names[table]
-            found[name] += capacity_units.write_units(old, new, transaction=transaction)
+            found[name] += write_units(old, new, transaction=transaction)
             for index in self._described[table][1].values():
                 found[f"{name}/{index.name}"] += index.write_units(old, new)
         return {name: float(count) for name, count in found.items() if count}
@@ -186,15 +195,13 @@ class Meter:
     def _read_units(self, call: Call, answer: Mapping[str, Any]) -> dict[str, float]:
         request = call.request
         if call.name == "dynamodb.GetItem":
-            size = capacity_units.item_size(answer.get("Item"))
+            size = item_size(answer.get("Item"))
             consistent = request.get("ConsistentRead", False)
-            return {self._names[request["TableName"]]: capacity_units.read_units(size, consistent=consistent)}
+            return {self._names[request["TableName"]]: read_units(size, consistent=consistent)}
         if call.name == "dynamodb.BatchGetItem":
             return {
                 self._names[table]: sum(
-                    capacity_units.read_units(
-                        capacity_units.item_size(item), consistent=wanted.get("ConsistentRead", False)
-                    )
+                    read_units(item_size(item), consistent=wanted.get("ConsistentRead", False))
                     for item in _padded(answer["Responses"].get(table, []), len(wanted["Keys"]))
                 )
                 for table, wanted in request["RequestItems"].items()
@@ -203,9 +210,9 @@ class Meter:
             table = request["TableName"]
             index = self._described[table][1].get(request.get("IndexName", ""))
             items = [index.entry(item) if index else item for item in answer["Items"]]
-            size = sum(map(capacity_units.item_size, items))
+            size = sum(map(item_size, items))
             name = self._names[table] + (f"/{index.name}" if index else "")
-            return {name: capacity_units.read_units(size, consistent=request.get("ConsistentRead", False))}
+            return {name: read_units(size, consistent=request.get("ConsistentRead", False))}
         return {}
 
 
@@ -221,7 +228,7 @@ _TABLES = (
 
 
 def _describe(world: World, table: str) -> tuple[tuple[str, ...], dict[str, Index]]:
-    """A table's key attributes, and its indexes by name."""
+    """Return a table's key attributes and its indexes by name."""
     described = world.client("dynamodb").describe_table(TableName=table)["Table"]
     keys = tuple(key["AttributeName"] for key in described["KeySchema"])
     indexes = {}
@@ -233,7 +240,7 @@ def _describe(world: World, table: str) -> tuple[tuple[str, ...], dict[str, Inde
 
 
 def _padded(items: list[Item], count: int) -> list[Item | None]:
-    """Items that were asked for and are not there are paid for as well."""
+    """Add a None for each missing item: reads of missing items are billed as well."""
     return [*items, *[None] * (count - len(items))]
 
 

@@ -1,4 +1,4 @@
-"""What one order takes, function by function: measured in moto, and timed by what `assumptions.toml` assumes."""
+"""The invocations that one order causes: counted in moto, timed with the latencies of `assumptions.toml`."""
 
 import json
 import tomllib
@@ -11,14 +11,14 @@ from bench.meter import CallLog
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
 from tests.support import template
 
-LINES = 3  # of the order that is priced
+LINES = 3  # per order
 ORDERS = "OrdersFunction"
 ASSUMED: dict[str, Any] = tomllib.loads((Path(__file__).parent / "assumptions.toml").read_text())
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One invocation, as it was measured, for ``batch`` messages of as many orders (of a request: 1)."""
+    """One measured invocation with a batch of ``batch`` messages, each of another order; 1 for a request."""
 
     name: str
     function: str
@@ -27,55 +27,55 @@ class Invocation:
 
     @property
     def share(self) -> float:
-        """How much of this invocation is one order's."""
+        """The share of one order in this invocation."""
         return 1 / self.batch
 
     @property
     def milliseconds(self) -> float:
-        """How long it takes, by the assumed latencies: one call after the other, and the function's own work."""
+        """Duration with the assumed latencies: sequential calls and the function's processing."""
         return duration_ms(self.counts["operations"], self.batch)
 
     def units(self, kind: str) -> float:
-        """Read or write units of all tables and indexes (``write_units``, ``read_units``)."""
+        """Total units over all tables and indexes; ``kind`` is ``write_units`` or ``read_units``."""
         return float(sum(self.counts[kind].values()))
 
 
 def duration_ms(operations: Mapping[str, int], batch: int, assumed: Mapping[str, Any] = ASSUMED) -> float:
-    """The time that these calls take, one after the other, with the function's own work."""
+    """Return the duration of sequential calls and the function's processing."""
     waiting = sum(count * assumed["latency_ms"][name] for name, count in operations.items())
     return float(waiting + assumed["own_ms"]["invocation"] + assumed["own_ms"]["message"] * batch)
 
 
 def memory_gb(function: str) -> float:
-    """A function's memory, as template.yaml has it."""
+    """Return a function's memory in template.yaml."""
     return float(template.of_type("AWS::Lambda::Function")[function]["MemorySize"]) / 1024
 
 
 def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, Any]:
-    """Send orders through Handoff and through the chain, and meter each invocation; JSON-able."""
+    """Send orders through Handoff and through the chain, and count each invocation; the result is JSON."""
     with fresh_world() as world:
         shop = MeteredShop(world)
         progress("one order through Handoff")
         request, _ = shop.new_order(lines)
         printed = [request]
-        steps = {"request": _json(ORDERS, request)}
+        invocations = {"request": _json(ORDERS, request)}
         for name, function in _ORDER_BY_ORDER.items():
             log = shop.deliver(function)
             printed.append(log)
-            steps[name] = _json(function, log)
+            invocations[name] = _json(function, log)
         shop.drain()
         progress("a batch of analytics")
         batch = ASSUMED["batches"][ANALYTICS]
         for _ in range(batch):
             shop.new_order(lines)
-        steps["analytics: order_placed"] = _json(ANALYTICS, shop.deliver(ANALYTICS), batch)
+        invocations["analytics: order_placed"] = _json(ANALYTICS, shop.deliver(ANALYTICS), batch)
         progress("one order through the chain")
         events = [{**_FRAME, **event} for event in world.events()[:2]]
         chain = _json("ChainFunction", shop.chain_order(lines))
         idle = shop.sweep()
         return {
             "lines": lines,
-            "steps": steps,
+            "invocations": invocations,
             "chain": chain,
             "idle sweep": _json("SweeperFunction", idle),
             "event_bytes": sum(len(json.dumps(event).encode()) for event in events),
@@ -84,21 +84,21 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
 
 
 def invocations_of(profile: Mapping[str, Any]) -> dict[str, Invocation]:
-    """The measured invocations of one order, by name."""
+    """Return the measured invocations of one order by name."""
     return {
-        name: Invocation(name, step["function"], step["batch"], step["counts"])
-        for name, step in profile["steps"].items()
+        name: Invocation(name, invocation["function"], invocation["batch"], invocation["counts"])
+        for name, invocation in profile["invocations"].items()
     }
 
 
-# In the order in which one order's events arrive; analytics is measured with a whole batch, below.
+# In the order in which an order's events arrive. Analytics is measured with a full batch.
 _ORDER_BY_ORDER = {
     "emails: order_placed": EMAILS,
     "fulfillment: order_placed": FULFILLMENT,
     "fulfillment: shipment_prepared": FULFILLMENT,
     "emails: shipment_prepared": EMAILS,
 }
-# What EventBridge adds to an event.
+# Added to each event by EventBridge.
 _FRAME = {
     "version": "0",
     "id": "11111111-2222-3333-4444-555555555555",
@@ -114,7 +114,7 @@ def _json(function: str, log: CallLog, batch: int = 1) -> dict[str, Any]:
 
 
 def _metrics(logs: Iterable[CallLog]) -> int:
-    """How many metrics were printed: CloudWatch counts each name with each combination of dimensions."""
+    """Count the custom metrics: CloudWatch bills each name with each combination of dimensions."""
     found = set()
     for line in "".join(log.printed for log in logs).splitlines():
         document = json.loads(line)

@@ -1,4 +1,4 @@
-"""How what an order takes grows: with its lines, with a customer's history, with a batch, with a backlog."""
+"""Scaling: calls and capacity units by number of lines, order history, batch size and backlog."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from bench.markdown import plot, table
 from bench.meter import CallLog
 from bench.scenarios import ANALYTICS, MeteredShop, fresh_world
-from bench.tables import table
 
 _LINES = (1, 2, 5, 10, 20, 30, 40, 50)
 _HISTORY = (10, 100, 5_000)
 _BATCHES = (1, 5, 20, 50, 100)
 _BACKLOG = (1, 10, 100)
 _BATCH_LINES = 3
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"  # told apart by everybody (Okabe and Ito)
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito, for color-blind readers
 
 Point = dict[str, float]
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Count calls and capacity units at several sizes of each."""
+    """Count calls and capacity units at several sizes."""
     with fresh_world() as world:
         shop = MeteredShop(world)
         progress("lines")
@@ -60,7 +60,7 @@ def _backlog(shop: MeteredShop, size: int) -> Point:
 
 
 def _history(shop: MeteredShop, size: int) -> Point:
-    """Reading, for a customer who has ordered so often before; the old orders are put into the table as they are."""
+    """Read and place an order as a customer with ``size`` older orders, which are put into the table directly."""
     _, order_id = shop.new_order()
     order = shop.world.order(order_id)
     for n in range(size):
@@ -72,46 +72,48 @@ def _history(shop: MeteredShop, size: int) -> Point:
 
 
 def section(results: Mapping[str, Any], folder: Path) -> str:
-    """The section of docs/reference/benchmarks.md; draws scaling.png."""
+    """Return the section of the benchmarks page."""
     _draw(results, folder / "scaling.png")
     rows = [
-        _row("a new order", "lines of the order", "calls", results["lines"]),
-        _row("a new order", "lines of the order", "writes", results["lines"]),
-        _row("a new order", "orders that the customer has", "place", results["history"], "write units"),
-        _row("reading an order", "orders that the customer has", "look_up", results["history"], "read units"),
-        _row("a page of one's orders", "orders that the customer has", "list", results["history"], "read units"),
-        _row("analytics, each event", "events in the batch", "calls", results["batches"]),
-        _row("analytics, each event", "events in the batch", "writes", results["batches"]),
-        _row("sweeper, each event", "events that wait", "beyond_idle", results["backlog"], "calls"),
-        _row("sweeper, each event", "events that wait", "writes", results["backlog"]),
+        _row("a new order", "lines per order", "calls", results["lines"]),
+        _row("a new order", "lines per order", "writes", results["lines"]),
+        _row("a new order", "orders of the customer", "place", results["history"], "write units"),
+        _row("a lookup", "orders of the customer", "look_up", results["history"], "read units"),
+        _row("the list of orders", "orders of the customer", "list", results["history"], "read units"),
+        _row("analytics, per event", "events in the batch", "calls", results["batches"]),
+        _row("analytics, per event", "events in the batch", "writes", results["batches"]),
+        _row("sweeper, per event", "waiting events", "beyond_idle", results["backlog"], "calls"),
+        _row("sweeper, per event", "waiting events", "writes", results["backlog"]),
     ]
-    head = ["what", "grows with", "counted in", "how", *("least", "most")]
-    return _TEXT.format(table=table(head, rows, texts=4))
+    head = ["operation", "size", "unit", "growth", "smallest size", "largest size"]
+    return _TEXT.format(table=table(head, rows, texts=4), plot=plot("scaling.png", "Calls and write units by size"))
 
 
 _UNITS = {"calls": "calls", "writes": "write units", "reads": "read units"}
 
 _TEXT = """\
-## How it grows
+## Scaling
 
-The same flows at several sizes, counted as above; the orders of a batch are for the same three products. "Least" and
-"most" are the values at the smallest and at the largest size that was tried.
+The number of calls of a new order is constant, and so is the time that the customer waits.
 
 {table}
 
-![Growth](benchmarks/scaling.png)
+{plot}
 
-An order's lines are its only dear dimension, and they are bounded: at most 50, so that cancelling one fits a
-transaction. Calls, and with them the time that a customer waits, do not grow at all. History costs nothing, because
-nothing reads it. A batch makes analytics cheaper until its transaction is full; a backlog makes the sweeper's calls
-cheaper, and its writes dearer, because in a transaction each counts twice. Each run of the sweeper also asks each shard
-of both tables once, whatever there is to do.
-"""
+- Only the lines make an order more expensive. An order has at most 50 lines, so that its cancellation fits into a
+  transaction.
+- A customer's history costs nothing, because placing an order does not read it.
+- Larger batches make analytics cheaper, until the transaction is full.
+- A larger backlog saves the sweeper calls, but not write units: in a transaction each write takes double units. Each
+  run also queries each shard of both tables once.
+
+**How it was measured.** The scenarios of the call counts ran at several sizes. The orders of a batch have the same
+three products."""
 
 
-def _row(what: str, dimension: str, value: str, points: Sequence[Point], unit: str = "") -> list[str]:
+def _row(operation: str, dimension: str, value: str, points: Sequence[Point], unit: str = "") -> list[str]:
     sizes, values = [point["size"] for point in points], [point[value] for point in points]
-    head = [what, dimension, unit or _UNITS[value]]
+    head = [operation, dimension, unit or _UNITS[value]]
     return [
         *head,
         growth(sizes, values),
@@ -121,15 +123,15 @@ def _row(what: str, dimension: str, value: str, points: Sequence[Point], unit: s
 
 
 def growth(sizes: Sequence[float], values: Sequence[float]) -> str:
-    """How values grow with sizes, in the usual notation; a line is one from its first to its last point."""
+    """Return how values grow with sizes, in big O notation, with the slope from the first to the last point."""
     if max(values) == min(values):
         return "O(1)"
     if values[-1] < values[0]:
         return "falls to a constant"
-    if values[-1] < 1.1 * values[len(values) // 2]:  # the first half of the way was nearly all
+    if values[-1] < 1.1 * values[len(values) // 2]:  # nearly all of it in the first half
         return "rises to a constant"
     slope = (values[-1] - values[0]) / (sizes[-1] - sizes[0])
-    return f"O(n): {slope:.2g} each"
+    return f"O(n), {slope:.2g} each"
 
 
 def _draw(results: Mapping[str, Any], path: Path) -> None:
@@ -138,7 +140,7 @@ def _draw(results: Mapping[str, Any], path: Path) -> None:
     lines = results["lines"]
     left.plot([p["size"] for p in lines], [p["writes"] for p in lines], "o-", color=_BLUE, label="write units")
     left.plot([p["size"] for p in lines], [p["calls"] for p in lines], "s-", color=_ORANGE, label="calls")
-    left.set(xlabel="lines of the order", ylabel="for one new order", ylim=0)
+    left.set(xlabel="lines per order", ylabel="per new order", ylim=0)
     left.legend()
     batches, backlog = results["batches"], results["backlog"]
     sizes = [p["size"] for p in batches]
@@ -146,11 +148,10 @@ def _draw(results: Mapping[str, Any], path: Path) -> None:
     right.plot(sizes, [p["writes"] for p in batches], "o-", color=_BLUE, label="analytics: write units")
     sizes = [p["size"] for p in backlog]
     right.plot(sizes, [p["beyond_idle"] for p in backlog], "^-", color=_GREEN, label="sweeper: calls")
-    right.set(xlabel="events at once", ylabel="for each event", xscale="log", ylim=0)
+    right.set(xlabel="events in the batch or backlog", ylabel="per event", xscale="log", ylim=0)
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

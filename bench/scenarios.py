@@ -1,11 +1,11 @@
-"""What customers, consumers and the sweeper do, step by step, in a `World`: one `CallLog` for each invocation."""
+"""Scenarios of customers, consumers and the sweeper in a `World`; each invocation returns its `CallLog`."""
 
-import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -20,23 +20,24 @@ from tests.support.world import World, body, deployed
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 FEEDBACK = "FeedbackFunction"
 CHAIN = "ChainFunction"
-_A_LOT = 1_000_000
+_CHAIN_MODULE = "bench.baseline.request_chain"
+_PLENTY = 1_000_000
 
 
 @contextmanager
 def fresh_world() -> Iterator[World]:
-    """A deployment in moto whose clock stands still."""
+    """Deploy to moto, with a clock that stands still."""
     with deployed() as stack, standing() as clock:
         yield World(stack, clock)
 
 
 class MeteredShop:
-    """A shop with fifty products, one customer, and functions that are warm."""
+    """A shop with fifty products, one customer, warm functions, and a meter on all calls."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         for n in range(50):
-            world.stock(sku(n), available=_A_LOT)
+            world.stock(sku(n), available=_PLENTY)
         world.stock("GONE", available=0)
         world.customer()
         self.api = world.api()
@@ -49,16 +50,16 @@ class MeteredShop:
         self.drain()
         self.sweep()
 
-    # --- what a customer does -----------------------------------------------------------------------------------------
+    # --- customers ----------------------------------------------------------------------------------------------------
 
     def new_order(self, lines: int = 1, *, key: str | None = None, token: str = "tok_approve") -> tuple[CallLog, str]:  # noqa: S107
-        """Place an order; returns its id as well."""
+        """Place an order; return its calls and its id."""
         with self.meter.record() as log:
             answer = self.api.place(basket(lines, token), key=key or self._key())
         return log, answer.json.get("orderId", "")
 
     def out_of_stock(self) -> CallLog:
-        """Want what is gone."""
+        """Order a product that is out of stock."""
         with self.meter.record() as log:
             answer = self.api.place(body(("GONE", 1)), key=self._key())
         assert answer.status == 409  # noqa: S101
@@ -73,17 +74,17 @@ class MeteredShop:
         return self._record(lambda: self.api.get(f"/orders/{order_id}"))
 
     def list_orders(self) -> CallLog:
-        """Read the first page of one's orders."""
+        """Read the first page of the customer's orders."""
         return self._record(lambda: self.api.get("/orders"))
 
-    # --- what happens behind the queues -------------------------------------------------------------------------------
+    # --- consumers and the sweeper ------------------------------------------------------------------------------------
 
     def deliver(self, function: str) -> CallLog:
-        """Hand one batch of what waits to a consumer."""
+        """Deliver one batch of waiting messages to a consumer."""
         return self._record(lambda: self.world.queues.deliver(function))
 
     def bounce(self) -> CallLog:
-        """Have SES report that a mail came back, and feedback mark the address."""
+        """Send a bounce report from SES to the feedback function."""
         mail = {"tags": {"user": [tag_of("ada")], "ses:operation": ["SendEmail"]}}
         bounce = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ada@example.com"}]}
         frame = {"version": "0", "id": "11111111-2222-3333-4444-555555555555", "time": "2026-11-23T10:00:00Z"}
@@ -97,11 +98,11 @@ class MeteredShop:
         return self.deliver(FEEDBACK)
 
     def sweep(self) -> CallLog:
-        """One run of the sweeper."""
+        """Run the sweeper once."""
         return self._record(self.world.sweep)
 
     def leave_unpublished(self, orders: int) -> None:
-        """Place orders while the bus is dead, and let their events come due."""
+        """Place orders while the bus is down, and let their events come due."""
         self.world.wire.heal()
         self.world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
         for _ in range(orders):
@@ -111,17 +112,18 @@ class MeteredShop:
         self.meter = Meter(self.world)
 
     def drain(self) -> None:
-        """Deliver everything that waits."""
+        """Deliver all waiting messages."""
         self._record(self.world.queues.until_quiet)
 
-    # --- the chain ----------------------------------------------------------------------------------------------------
+    # --- the request-driven chain -------------------------------------------------------------------------------------
 
     def chain_order(self, lines: int) -> CallLog:
-        """Place an order with the chain that Handoff replaces; warm, as Handoff's functions are."""
-        with patch.dict(os.environ, self._chains_environment()):
+        """Place an order with the request-driven chain, warmed up as Handoff's functions are."""
+        with patch.dict(os.environ, self._chain_environment()):
             with self.meter.record():
-                chain = _module("request_chain", Path(__file__).parent / "baseline/request_chain.py")
-            self._record(lambda: self._chain(chain, 1))  # warms it up
+                sys.modules.pop(_CHAIN_MODULE, None)  # its clients belong to one world
+                chain = import_module(_CHAIN_MODULE)
+            self._record(lambda: self._chain(chain, 1))  # warms up
             return self._record(lambda: self._chain(chain, lines))
 
     def _chain(self, chain: Any, lines: int) -> None:
@@ -132,12 +134,12 @@ class MeteredShop:
         answer = chain.handler(request, Context(CHAIN, clock.ms + 25_000, lambda: clock.ms))
         assert answer["statusCode"] == 201  # noqa: S101
 
-    def _chains_environment(self) -> dict[str, str]:
-        """What the chain's function is told: it does what these three do."""
-        told: dict[str, str] = {}
+    def _chain_environment(self) -> dict[str, str]:
+        """Merge the environments of the three functions whose work the chain does."""
+        merged: dict[str, str] = {}
         for function in ("OrdersFunction", EMAILS, ANALYTICS):
-            told |= self.world.stack.environment(function)
-        return {**told, "AWS_LAMBDA_FUNCTION_NAME": CHAIN}
+            merged |= self.world.stack.environment(function)
+        return {**merged, "AWS_LAMBDA_FUNCTION_NAME": CHAIN}
 
     def _record(self, do: Callable[[], object]) -> CallLog:
         with self.meter.record() as log:
@@ -149,21 +151,12 @@ class MeteredShop:
         return f"bench-{self._keys:08}"
 
 
-def _module(name: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec  # noqa: S101
-    assert spec.loader  # noqa: S101
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def sku(n: int) -> str:
-    """The nth product."""
+    """Return the SKU of the nth product."""
     return f"SKU-{n:04}"
 
 
 def basket(lines: int, token: str = "tok_approve") -> dict[str, Any]:  # noqa: S107
-    """An order of so many products, one of each."""
-    wanted: dict[str, Any] = body(*((sku(n), 1) for n in range(lines)), token=token)
-    return wanted
+    """Return an order of ``lines`` products, one of each."""
+    order: dict[str, Any] = body(*((sku(n), 1) for n in range(lines)), token=token)
+    return order

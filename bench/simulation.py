@@ -1,7 +1,7 @@
-"""A discrete-event simulation of a shop's executions, for more users than this machine can carry.
+"""Discrete-event simulation of concurrent executions, for more users than one machine can serve.
 
-All functions share a budget of concurrent executions, as in an AWS account. A request that finds none left is refused
-at once, and neither Lambda nor HTTP API queues it; a consumer that finds none left tries again later.
+All functions share a budget of concurrent executions, as in an AWS account. A request over the budget is throttled at
+once; neither Lambda nor HTTP API queues it. A consumer over the budget retries later.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import simpy
 
-_TRIES_AGAIN_AFTER = 1.0  # seconds, when a consumer finds no execution left
+_RETRY_AFTER = 1.0  # seconds, for a throttled consumer
 _RESOLUTION = 0.01  # of the largest number of users
 
 Steps = Generator[simpy.Event, Any, None]
@@ -21,25 +21,25 @@ Steps = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Consumer:
-    """What happens behind one queue; ``times`` are seconds for one event, of which one is drawn for each.
+    """The consumer of one queue; ``times`` are measured seconds per event, drawn at random.
 
-    Each order makes so many ``events``. An execution takes a ``batch`` of them at most, one after the other, or all
-    ``together`` in the time of one; ``at_once`` is its MaximumConcurrency.
+    Each order causes ``events`` events. An execution handles at most ``batch`` of them, one after the other, or the
+    ``whole_batch`` in the time of one event. ``concurrency`` is MaximumConcurrency.
     """
 
     name: str
     times: Sequence[float]
     events: int
     batch: int
-    at_once: int
-    together: bool = False
+    concurrency: int
+    whole_batch: bool = False
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """So many users in closed loop; ``times`` are seconds that an order's execution takes, one is drawn for each.
+    """Users in a closed loop; ``times`` are measured seconds of an order's execution, drawn at random.
 
-    ``think`` is the mean of the users' exponential think times. Orders of the first ``warm_up`` seconds do not count.
+    ``think`` is the mean of the exponential think times in seconds. The first ``warm_up`` seconds are ignored.
     """
 
     users: int
@@ -54,17 +54,17 @@ class Scenario:
 
 @dataclass
 class Outcome:
-    """What the users saw, in seconds, and what the consumers have not got round to."""
+    """Latencies of orders in seconds, throttled orders, and the backlog of each consumer."""
 
-    answered: list[float] = field(default_factory=list)
-    refused: int = 0
-    waiting: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    throttled: int = 0
+    backlog: Counter[str] = field(default_factory=Counter)
 
     @property
     def errors(self) -> float:
-        """The share of orders that were refused."""
-        sent = len(self.answered) + self.refused
-        return self.refused / sent if sent else 0.0
+        """Share of throttled orders."""
+        sent = len(self.latencies) + self.throttled
+        return self.throttled / sent if sent else 0.0
 
 
 class _Simulation:
@@ -74,8 +74,8 @@ class _Simulation:
         self._chance = random.Random(scenario.seed)
         self._env = simpy.Environment()
         self._running = 0
-        self._batches: Counter[str] = Counter()  # under way, by consumer
-        self._trying_again: set[str] = set()
+        self._batches: Counter[str] = Counter()  # in progress, by consumer
+        self._retrying: set[str] = set()
 
     def run(self) -> None:
         for _ in range(self._scenario.users):
@@ -91,53 +91,53 @@ class _Simulation:
                 self._running += 1
                 yield self._env.timeout(self._chance.choice(self._scenario.times))
                 self._running -= 1
-                self._hand_off()
+                self._send_events()
             if began < self._scenario.warm_up:
                 continue
             if accepted:
-                self.outcome.answered.append(self._env.now - began)
+                self.outcome.latencies.append(self._env.now - began)
             else:
-                self.outcome.refused += 1
+                self.outcome.throttled += 1
 
-    def _hand_off(self) -> None:
+    def _send_events(self) -> None:
         for consumer in self._scenario.consumers:
-            self.outcome.waiting[consumer.name] += consumer.events
+            self.outcome.backlog[consumer.name] += consumer.events
             self._poll(consumer)
 
     def _poll(self, consumer: Consumer) -> None:
-        while self.outcome.waiting[consumer.name] and self._batches[consumer.name] < consumer.at_once:
+        while self.outcome.backlog[consumer.name] and self._batches[consumer.name] < consumer.concurrency:
             if self._running >= self._scenario.budget:
-                if consumer.name not in self._trying_again:
-                    self._env.process(self._try_again(consumer))
+                if consumer.name not in self._retrying:
+                    self._env.process(self._retry_later(consumer))
                 return
-            size = min(consumer.batch, self.outcome.waiting[consumer.name])
-            self.outcome.waiting[consumer.name] -= size
+            size = min(consumer.batch, self.outcome.backlog[consumer.name])
+            self.outcome.backlog[consumer.name] -= size
             self._batches[consumer.name] += 1
             self._running += 1
             self._env.process(self._consume(consumer, size))
 
-    def _try_again(self, consumer: Consumer) -> Steps:
-        self._trying_again.add(consumer.name)
-        yield self._env.timeout(_TRIES_AGAIN_AFTER)
-        self._trying_again.remove(consumer.name)
+    def _retry_later(self, consumer: Consumer) -> Steps:
+        self._retrying.add(consumer.name)
+        yield self._env.timeout(_RETRY_AFTER)
+        self._retrying.remove(consumer.name)
         self._poll(consumer)
 
     def _consume(self, consumer: Consumer, size: int) -> Steps:
-        yield self._env.timeout(sum(self._chance.choices(consumer.times, k=1 if consumer.together else size)))
+        yield self._env.timeout(sum(self._chance.choices(consumer.times, k=1 if consumer.whole_batch else size)))
         self._running -= 1
         self._batches[consumer.name] -= 1
         self._poll(consumer)
 
 
 def simulate(scenario: Scenario) -> Outcome:
-    """Run a scenario; the same one gives the same outcome."""
+    """Run a scenario. Deterministic: the same scenario has the same outcome."""
     simulation = _Simulation(scenario)
     simulation.run()
     return simulation.outcome
 
 
-def most_users(served: Callable[[int], bool], limit: int) -> int:
-    """The largest number of users, up to ``limit``, that is still ``served``, to within 1 %; 0 if not even one is."""
+def max_users(served: Callable[[int], bool], limit: int) -> int:
+    """Return the largest number of users up to ``limit`` that is ``served``, within 1 %; 0 if not even one is."""
     if not served(1):
         return 0
     enough, too_many = 1, 2

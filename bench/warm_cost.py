@@ -1,4 +1,4 @@
-"""Warm cost: the processor time that an order takes in each function, and what of it goes into what."""
+"""Warm cost: processor time of an order in each function, by kind of work."""
 
 import logging
 import time
@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from bench.drain import FUNCTIONS, DrainRig, drain_rig, events_of
-from bench.tables import table
+from bench.markdown import plot, table
 
 _ROUNDS, _ORDERS = 5, 100
-OWN, VALIDATION, LOGGING, METRICS, SDK = "own code and the rest", "validation", "logging", "metrics", "boto3"
-_COLOURS = {OWN: "#0072B2", VALIDATION: "#E69F00", LOGGING: "#009E73", METRICS: "#CC79A7", SDK: "#BBBBBB"}
-# Where each of them begins, in the libraries.
-_DOORS: dict[str, tuple[type, tuple[str, ...]]] = {
+OWN, VALIDATION, LOGGING, METRICS, SDK = "own code and other", "validation", "logging", "metrics", "boto3"
+_COLORS = {OWN: "#0072B2", VALIDATION: "#E69F00", LOGGING: "#009E73", METRICS: "#CC79A7", SDK: "#BBBBBB"}
+# Functions of the libraries where each kind of work starts.
+_ENTRY_POINTS: dict[str, tuple[type, tuple[str, ...]]] = {
     SDK: (BaseClient, ("_make_api_call",)),
     VALIDATION: (BaseModel, ("__init__", "model_validate", "model_validate_json", "model_dump", "model_dump_json")),
     METRICS: (Metrics, ("add_metric", "flush_metrics", "set_default_dimensions")),
@@ -33,13 +33,13 @@ _DOORS: dict[str, tuple[type, tuple[str, ...]]] = {
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Send orders through all functions, in batches as the template has them, and see where their time goes."""
+    """Send orders through all functions, with the template's batch sizes, and measure their processor time."""
     orders = _ORDERS // 10 if quick else _ORDERS
     with drain_rig() as rig:
         progress("warming up")
         _round(rig, Stopwatch(), 0, orders)
         process = psutil.Process()
-        held = process.memory_info().rss
+        memory_before = process.memory_info().rss
         rounds = []
         for n in range(1, _ROUNDS + 1):
             progress(f"round {n} of {_ROUNDS}")
@@ -47,12 +47,12 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
             with watch.everywhere():
                 _round(rig, watch, n, orders)
             rounds.append({name: dict(spent) for name, spent in watch.spent.items()})
-        grown = process.memory_info().rss - held
-    return {"orders": orders, "rounds": rounds, "batches": _batches(rig), "grown": grown / 2**20}
+        memory_growth = process.memory_info().rss - memory_before
+    return {"orders": orders, "rounds": rounds, "batches": _batches(rig), "memory_growth": memory_growth / 2**20}
 
 
 def _round(rig: DrainRig, watch: "Stopwatch", n: int, orders: int) -> None:
-    """So many orders, from their requests to the last of their events."""
+    """Process ``orders`` orders, from their requests to their last events."""
     rig.place(f"warm-{n}")
     with watch.handler(rig, "orders", "OrdersFunction"):
         placed = [rig.place(f"order-{n}-{k}") for k in range(orders)]
@@ -62,7 +62,7 @@ def _round(rig: DrainRig, watch: "Stopwatch", n: int, orders: int) -> None:
         "analytics": events_of("order_placed", placed, 1),
         "fulfillment": [*events_of("order_placed", placed, 1), *events_of("shipment_prepared", placed, 2)],
     }
-    for consumer in ("analytics", "fulfillment", "emails"):  # an order is prepared before its customer is told so
+    for consumer in ("analytics", "fulfillment", "emails"):  # orders are prepared before the mails about it
         with watch.handler(rig, consumer, FUNCTIONS[consumer]):
             rig.drain(consumer, events[consumer], batches[consumer])
 
@@ -73,7 +73,7 @@ def _batches(rig: DrainRig) -> dict[str, int]:
 
 
 class Stopwatch:
-    """Charges processor time to whatever is innermost; ``spent`` in seconds, by function and kind of work."""
+    """Charges processor time to the innermost kind of work; ``spent`` in seconds by function and kind."""
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -83,7 +83,7 @@ class Stopwatch:
 
     @contextmanager
     def handler(self, rig: DrainRig, name: str, function: str) -> Iterator[None]:
-        """Meanwhile, what this function's handler does is charged to it."""
+        """Charge the work of this function's handler to it, inside the block."""
         module = rig.functions.module(function)
         self._function = name
         with patch.object(module, "handler", self._charged(OWN, module.handler)):
@@ -92,15 +92,17 @@ class Stopwatch:
 
     @contextmanager
     def everywhere(self) -> Iterator[None]:
-        """Meanwhile, the libraries' work is charged to its kind."""
+        """Charge the libraries' work to its kind, inside the block."""
         with ExitStack() as stack:
-            for kind, (cls, names) in _DOORS.items():
+            for kind, (cls, names) in _ENTRY_POINTS.items():
                 for name in names:
-                    stack.enter_context(patch.object(cls, name, self._door(kind, cls.__dict__[name])))
-            stack.enter_context(patch.object(logging.Logger, "_log", self._door(LOGGING, logging.Logger._log)))
+                    stack.enter_context(patch.object(cls, name, self._charged_method(kind, cls.__dict__[name])))
+            stack.enter_context(
+                patch.object(logging.Logger, "_log", self._charged_method(LOGGING, logging.Logger._log))
+            )
             yield
 
-    def _door(self, kind: str, found: Any) -> Any:
+    def _charged_method(self, kind: str, found: Any) -> Any:
         if isinstance(found, classmethod):
             return classmethod(self._charged(kind, found.__func__))
         return self._charged(kind, found)
@@ -119,7 +121,7 @@ class Stopwatch:
         return charged
 
     def _switch(self) -> None:
-        """Charge what has passed since the last switch."""
+        """Charge the time since the last switch."""
         now = time.process_time()
         if self._kinds and self._function:
             self.spent[self._function][self._kinds[-1]] += now - self._since
@@ -130,7 +132,7 @@ class Stopwatch:
 
 
 def section(results: dict[str, Any], folder: Path) -> str:
-    """Markdown, and the plot beside it."""
+    """Return the section of the benchmarks page."""
     spent = {name: _per_order(results, name) for name in results["rounds"][0]}
     _plot(spent, folder / "warm-cost.png")
     beyond = sum(sum(kinds.values()) - kinds[SDK] for kinds in spent.values())
@@ -139,13 +141,14 @@ def section(results: dict[str, Any], folder: Path) -> str:
     return _TEXT.format(
         orders=results["orders"],
         rounds=len(results["rounds"]),
-        functions=table(["function", "batch", *_COLOURS, "beyond boto3"], _rows(spent, results["batches"])),
+        plot=plot("warm-cost.png", "Processor time per order"),
+        functions=table(["function", "batch", *_COLORS, "without boto3"], _rows(spent, results["batches"])),
         beyond=beyond,
         total=sum(sum(kinds.values()) for kinds in spent.values()),
         validation=100 * validation / beyond,
         logging=100 * records / beyond,
         metrics=100 * counted / beyond,
-        grown=results["grown"],
+        memory_growth=results["memory_growth"],
         all_orders=results["orders"] * len(results["rounds"]),
     )
 
@@ -153,33 +156,35 @@ def section(results: dict[str, Any], folder: Path) -> str:
 _TEXT = """\
 ## Warm cost
 
-{orders} orders go through all functions, from the request to the last event, {rounds} times after warming up. The
-handlers run in one process against MiniStack's DynamoDB on the same machine, in batches as the template has them. A
-stopwatch of processor time at the libraries' doors charges each moment to what is innermost. Medians, in milliseconds
-of processor time per order; waiting is not in here, and neither is TLS.
+Median processor time per order in milliseconds, without waiting and TLS:
 
 {functions}
 
-![Processor time per order](benchmarks/warm-cost.png)
+{plot}
 
-An order takes {total:.1f} ms in all functions together, and {beyond:.1f} ms of it are not boto3's: of these, validation
-is {validation:.0f} %, logging {logging:.0f} %, metrics {metrics:.0f} %. Over {all_orders:,} orders the process grew by
-{grown:.1f} MiB.
-What a function's process takes once it has started stands above, under cold start.
-"""
+An order takes {total:.1f} ms in all functions together. Of these, {beyond:.1f} ms are not boto3: {validation:.0f} %
+of that is validation, {logging:.0f} % logging and {metrics:.0f} % metrics.
+
+The process grew by {memory_growth:.1f} MiB over {all_orders:,} orders. The memory after a start is listed under cold
+start.
+
+**How it was measured.** After warming up, {orders} orders went through all functions {rounds} times, from the request
+to the last event. The handlers ran in one process against MiniStack's DynamoDB on the same machine, with the
+template's batch sizes. Entry points of the libraries were wrapped with a stopwatch of processor time, which charges
+the innermost kind of work."""
 
 
 def _rows(spent: Mapping[str, Mapping[str, float]], batches: Mapping[str, int]) -> Iterator[list[str]]:
     for name, kinds in spent.items():
         beyond = sum(kinds.values()) - kinds[SDK]
-        yield [name, str(batches.get(name, 1)), *(f"{kinds[kind]:.2f}" for kind in _COLOURS), f"**{beyond:.2f}**"]
+        yield [name, str(batches.get(name, 1)), *(f"{kinds[kind]:.2f}" for kind in _COLORS), f"**{beyond:.2f}**"]
 
 
 def _per_order(results: Mapping[str, Any], name: str) -> dict[str, float]:
-    """Milliseconds of each kind."""
+    """Return milliseconds per order by kind of work."""
     return {
         kind: 1000 * median(spent[name].get(kind, 0.0) for spent in results["rounds"]) / results["orders"]
-        for kind in _COLOURS
+        for kind in _COLORS
     }
 
 
@@ -187,12 +192,11 @@ def _plot(spent: Mapping[str, Mapping[str, float]], file: Path) -> None:
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
     axes = figure.subplots()
     below = dict.fromkeys(spent, 0.0)
-    for kind, colour in _COLOURS.items():
+    for kind, color in _COLORS.items():
         heights = [kinds[kind] for kinds in spent.values()]
-        axes.bar(list(spent), heights, 0.6, bottom=list(below.values()), color=colour, label=kind)
+        axes.bar(list(spent), heights, 0.6, bottom=list(below.values()), color=color, label=kind)
         below = {name: below[name] + kinds[kind] for name, kinds in spent.items()}
     axes.set_ylabel("processor time per order (ms)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

@@ -1,7 +1,7 @@
-"""The chain that Handoff replaces: the request does everything, and the customer waits for all of it.
+"""The request-driven service that Handoff replaces: all steps run within the request, and the customer waits for them.
 
-It is made of Handoff's own parts, and does for an order what Handoff's functions do: reserve, authorise, commit, the
-mail, the sales. Only the wiring differs: what fails here, fails for the customer.
+It calls Handoff's own code for the same work: reserve, authorize, commit, send the mail, count the sale. Only the
+wiring differs: a step that fails here fails the customer's request.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -44,9 +44,9 @@ _settings = settings.load()
 _dynamodb = boto3.client("dynamodb", config=aws.config())
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
-_ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as the e-mail function has it
+_ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as in functions/emails
 _sender = settings.text("MAIL_FROM")
-_no_bus: "Bus" = None  # type: ignore[assignment]  # a chain tells nobody
+_no_bus: "Bus" = None  # type: ignore[assignment]  # the chain publishes no events
 _shop = Dependencies(
     catalog=Catalog(_dynamodb, _settings.products_table),
     orders=order_store.connect(_dynamodb, _settings),
@@ -84,7 +84,7 @@ def _answer(event: dict[str, Any]) -> Response:
 
 
 def place_order(placement: PlaceOrder, deadline: Deadline) -> Order:
-    """One step after the other."""
+    """Run all steps one after the other."""
     try:
         order = reserve(_shop, placement, deadline)
         hold = authorize(_shop, order, deadline)
@@ -98,7 +98,7 @@ def place_order(placement: PlaceOrder, deadline: Deadline) -> Order:
 
 
 def confirm(order: Order) -> None:
-    """Mail the customer that the order stands."""
+    """Send the confirmation mail."""
     customer = _customers.get(order.user_id)
     if customer is None or not customer.email:
         return

@@ -1,4 +1,4 @@
-"""A create-order handler as the libraries' tutorials have it: what Handoff's cold start is compared with."""
+"""A create-order handler as in the libraries' tutorials, to compare cold starts with."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ events = boto3.client("events")
 
 
 class Line(BaseModel):
-    """A product and how many of it."""
+    """A product and its quantity."""
 
     sku: str
     quantity: Annotated[int, Field(ge=1, le=999)]
@@ -32,7 +32,7 @@ class Order(BaseModel):
 
 @app.post("/orders")
 def post_order(order: Order) -> Order:
-    """Answer with what was sent."""
+    """Return the order."""
     metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     return order
 
@@ -40,5 +40,5 @@ def post_order(order: Order) -> Order:
 @metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request of the HTTP API."""
+    """Handle a request of the HTTP API."""
     return app.resolve(event, context)

@@ -1,4 +1,4 @@
-"""Request-driven against hybrid: the chain that does everything in the request, and Handoff, under the same load."""
+"""Load test of two wirings of the same code: the request-driven chain, and Handoff, the hybrid."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +8,17 @@ from bench.load import forecast, measuring, report
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
-    """Both wirings with up to 50 users on the local stack, and simulated with more."""
+    """Measure both wirings with up to 50 users on the local stack, and simulate them with more."""
     measured = measuring.measure(progress, share=0.4 if quick else 1.0)
     progress("simulation")
     return {"measured": measured, "forecast": forecast.forecast(measured)}
 
 
+def summary(results: dict[str, Any]) -> list[list[str]]:
+    """Return the rows for the page's first table."""
+    return report.summary(results)
+
+
 def section(results: dict[str, Any], folder: Path) -> str:
-    """The section of docs/reference/benchmarks.md; its plots go into ``folder``."""
+    """Return the section of the benchmarks page."""
     return report.section(results, folder)

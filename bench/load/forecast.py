@@ -1,110 +1,99 @@
-"""From what was measured to what the simulation says of more users and a larger budget."""
+"""Simulate more users and a larger budget from the measured times."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from statistics import quantiles
 from typing import Any
 
+from bench.load.figures import percentiles, placed
 from bench.load.measuring import THINK
 from bench.load.network_conditions import MAIL, NORMAL, SLOW, NetworkConditions
-from bench.load.users import PLACED
-from bench.simulation import Consumer, Scenario, most_users, simulate
+from bench.simulation import Consumer, Scenario, max_users, simulate
 from tests.support import template
 
-# What Lambda always leaves to functions without a reservation of their own.
+# Concurrency that Lambda always keeps for functions without reserved concurrency.
 # Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 BUDGET = 100
 USERS = (1, 10, 50, 200, 300, 400, 500, 700, 850, 1_000, 1_400, 2_000)
-MOST_ERRORS = 0.008
-LONGEST_P95 = 1.0  # seconds
-SLOWED = 1.2  # times what one user waits
+MAX_ERRORS = 0.008
+MAX_P95 = 1.0  # seconds
+MAX_SLOWDOWN = 1.2  # relative to the p95 of one user
 _LIMIT = 20_000
-WIRINGS = ("chain", "hybrid")
-AS_CHAIN = "hybrid without fulfillment"  # which the chain does not have either
-DAYS = (NORMAL, SLOW)
+WIRINGS = ("chain", "Handoff")
+WITHOUT_FULFILLMENT = "Handoff without fulfillment"  # the chain does not have it either
+CONDITIONS = (NORMAL, SLOW)
 
 
 def forecast(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """The measured runs again, simulated; more users under a budget of 100; and how many each wiring serves."""
-    again, more, most = [], [], []
-    for day in DAYS:
+    """Simulate the measured runs, more users with a budget of 100, and the most users that each wiring serves."""
+    validation, more_users, most = [], [], []
+    for conditions in CONDITIONS:
         for wiring in WIRINGS:
-            parts = _parts(measured, wiring, day)
-            for run in measured["runs"][day.name][wiring]:
+            parts = _parts(measured, wiring, conditions)
+            names = {"conditions": conditions.name, "wiring": wiring}
+            for run in measured["runs"][conditions.name][wiring]:
                 scenario = Scenario(run["users"], run["think"], measured["budget"], *parts)
-                again.append({"day": day.name, "wiring": wiring, **_simulated(scenario)})
-            for users in USERS:
-                scenario = Scenario(users, THINK, BUDGET, *parts)
-                more.append({"day": day.name, "wiring": wiring, **_simulated(scenario)})
-            most.append({"day": day.name, "wiring": wiring, **_most(*parts)})
-        times, consumers = _parts(measured, "hybrid", day)
-        as_chain = tuple(consumer for consumer in consumers if consumer.name != "fulfillment")
-        most.append({"day": day.name, "wiring": AS_CHAIN, **_most(times, as_chain)})
-    at_once = {consumer.name: consumer.at_once for consumer in _parts(measured, "hybrid", NORMAL)[1]}
-    return {"again": again, "more": more, "most": most, "at_once": at_once}
+                validation.append(names | _simulated(scenario))
+            more_users += [names | _simulated(Scenario(users, THINK, BUDGET, *parts)) for users in USERS]
+            most.append(names | _max_users(*parts))
+        times, consumers = _parts(measured, "Handoff", conditions)
+        fewer = tuple(consumer for consumer in consumers if consumer.name != "fulfillment")
+        most.append({"conditions": conditions.name, "wiring": WITHOUT_FULFILLMENT, **_max_users(times, fewer)})
+    concurrency = {consumer.name: consumer.concurrency for consumer in _parts(measured, "Handoff", NORMAL)[1]}
+    return {"validation": validation, "more_users": more_users, "max_users": most, "concurrency": concurrency}
 
 
 Parts = tuple[Sequence[float], tuple[Consumer, ...]]
 
 
-def _parts(measured: Mapping[str, Any], wiring: str, day: NetworkConditions) -> Parts:
-    """What a scenario needs of a wiring: how long one user's orders took, and what its consumers do for an order."""
-    alone = measured["runs"][day.name][wiring][0]["answers"][PLACED]
-    times = [milliseconds / 1000 for milliseconds in alone]
+def _parts(measured: Mapping[str, Any], wiring: str, conditions: NetworkConditions) -> Parts:
+    """Return the measured times of one user's orders, and the consumers of the wiring."""
+    times = [milliseconds / 1000 for milliseconds in placed(measured["runs"][conditions.name][wiring][0])]
     if wiring == "chain":
         return times, ()
     seconds = measured["consumers"]
-    mails = [time + (day.mail - MAIL) / 1000 for time in seconds["emails"]]
+    mails = [time + (conditions.mail - MAIL) / 1000 for time in seconds["emails"]]
     return times, (
         _consumer("emails", mails, events=2),
-        _consumer("analytics", seconds["analytics"], events=1, together=True),
+        _consumer("analytics", seconds["analytics"], events=1, whole_batch=True),
         _consumer("fulfillment", seconds["fulfillment"], events=2),
     )
 
 
-def _consumer(name: str, times: Sequence[float], *, events: int, together: bool = False) -> Consumer:
-    """A consumer with the settings that template.yaml gives it."""
+def _consumer(name: str, times: Sequence[float], *, events: int, whole_batch: bool = False) -> Consumer:
+    """Return a consumer with its settings in template.yaml."""
     function = template.source()["Resources"][f"{name.capitalize()}Function"]["Properties"]
     queue = function["Events"]["Queue"]["Properties"]
-    at_once = queue["ScalingConfig"]["MaximumConcurrency"]
-    return Consumer(name, times, events, queue["BatchSize"], at_once, together)
+    concurrency = queue["ScalingConfig"]["MaximumConcurrency"]
+    return Consumer(name, times, events, queue["BatchSize"], concurrency, whole_batch)
 
 
 def _simulated(scenario: Scenario) -> dict[str, Any]:
     outcome = simulate(scenario)
     return {
         "users": scenario.users,
-        "percentiles": percentiles(outcome.answered),
+        "percentiles": percentiles(outcome.latencies),
         "errors": outcome.errors,
-        "rate": len(outcome.answered) / scenario.seconds,
-        "waiting": dict(outcome.waiting),
+        "rate": len(outcome.latencies) / scenario.seconds,
+        "backlog": dict(outcome.backlog),
     }
 
 
-def _most(times: Sequence[float], consumers: tuple[Consumer, ...]) -> dict[str, int]:
-    """The largest number of users by each criterion."""
+def _max_users(times: Sequence[float], consumers: tuple[Consumer, ...]) -> dict[str, int]:
+    """Return the largest number of users by each criterion."""
 
     @cache
     def outcome(users: int) -> tuple[float, float]:
         found = simulate(Scenario(users, THINK, BUDGET, times, consumers))
-        return found.errors, percentiles(found.answered)[1]
+        return found.errors, percentiles(found.latencies)[1]
 
     unloaded = outcome(1)[1]
 
-    def served(users: int, longest: float) -> bool:
+    def served(users: int, max_p95: float) -> bool:
         errors, p95 = outcome(users)
-        return errors < MOST_ERRORS and p95 <= longest
+        return errors < MAX_ERRORS and p95 <= max_p95
 
     return {
-        "within_a_second": most_users(lambda users: served(users, LONGEST_P95), _LIMIT),
-        "as_fast_as_alone": most_users(lambda users: served(users, SLOWED * unloaded), _LIMIT),
-        "without_errors": most_users(lambda users: served(users, float("inf")), _LIMIT),
+        "within_a_second": max_users(lambda users: served(users, MAX_P95), _LIMIT),
+        "as_fast_as_one_user": max_users(lambda users: served(users, MAX_SLOWDOWN * unloaded), _LIMIT),
+        "without_errors": max_users(lambda users: served(users, float("inf")), _LIMIT),
     }
-
-
-def percentiles(times: Sequence[float]) -> tuple[float, float, float]:
-    """The 50th, 95th and 99th percentile."""
-    if len(times) < 2:
-        return (times[0],) * 3 if times else (float("nan"),) * 3
-    cuts = quantiles(times, n=100, method="inclusive")
-    return cuts[49], cuts[94], cuts[98]

@@ -1,4 +1,4 @@
-"""Users of both wirings, by day and by number, on the local stack."""
+"""Measure both wirings on the local stack: network conditions, numbers of users."""
 
 import json
 import re
@@ -17,32 +17,32 @@ from ops.stack.deployment import CONSUMERS
 
 Progress = Callable[[str], None]
 
-THINK = 10.0  # seconds, the mean
-USERS = {10: 25.0, 50: 35.0}  # so many users, for so many seconds
-_BOTH = ("hybrid", "chain")
+THINK = 10.0  # seconds, mean
+USERS = {10: 25.0, 50: 35.0}  # seconds by number of users
+_BOTH = ("Handoff", "chain")
 _WARM_UP = 5.0  # seconds
 _REPORT = re.compile(r"^REPORT .*?\bDuration: ([\d.]+) ms")
 
 
 @dataclass(frozen=True)
-class _Crowd:
+class _LoadTest:
     rig: LoadRig
     progress: Progress
-    share: float  # of the usual time
+    share: float  # of the full duration
 
-    def shop(
+    def run(
         self,
         wiring: str,
-        day: NetworkConditions,
+        conditions: NetworkConditions,
         *,
         users: int,
         think: float,
         seconds: float,
         warm_up: float = _WARM_UP,
     ) -> dict[str, Any]:
-        """Users of one wiring on one day: the milliseconds of their orders by answer, and what is left to be done."""
-        self.progress(f"{day.what}: {users} user{'s' * (users > 1)} of the {wiring}")
-        self.rig.set_conditions(day)
+        """Run users against one wiring; return the latencies in milliseconds by answer, and the backlog afterwards."""
+        self.progress(f"{conditions.title}: {users} user{'s' * (users > 1)} of the {wiring}")
+        self.rig.set_conditions(conditions)
         seconds *= self.share
         run = Run(self.rig.url(wiring), self.rig.tokens, self.rig.skus, users, think, seconds, warm_up)
         done = subprocess.run(
@@ -53,67 +53,65 @@ class _Crowd:
             check=True,
         )
         answers: dict[str, list[float]] = {}
-        for order in json.loads(done.stdout):
-            answers.setdefault(order["answer"], []).append(round(order["milliseconds"], 1))
+        for request in json.loads(done.stdout):
+            answers.setdefault(request["answer"], []).append(round(request["milliseconds"], 1))
         waiting = self.rig.waiting()
-        self.rig.forget()
+        self.rig.purge_queues()
         return {"users": users, "think": think, "seconds": seconds, "answers": answers, "waiting": waiting}
 
-    def alone(
-        self, wiring: str, day: NetworkConditions, *, think: float = 2.0, seconds: float = 30.0
+    def one_user(
+        self, wiring: str, conditions: NetworkConditions, *, think: float = 2.0, seconds: float = 30.0
     ) -> dict[str, Any]:
-        """One user; and the milliseconds of processor time that the wiring's function has used for each order."""
+        """Run one user; return also the processor time of the wiring's function in milliseconds per order."""
         before = self.rig.processor_seconds(wiring)
-        run = self.shop(wiring, day, users=1, think=think, seconds=seconds, warm_up=0)
+        run = self.run(wiring, conditions, users=1, think=think, seconds=seconds, warm_up=0)
         orders = sum(map(len, run["answers"].values()))
         return run | {"processor": 1000 * (self.rig.processor_seconds(wiring) - before) / max(1, orders)}
 
     def warm_up(self) -> None:
-        """Have as many processes start as will be needed; twice, as the first orders wait for them.
+        """Start as many processes as the tests need. Twice, because the first orders wait for the processes.
 
         Raises
         ------
         RuntimeError
-            If a wiring places no order: there is nothing to measure.
+            If a wiring places no orders.
         """
-        for wiring, users in (("noop", 2), ("hybrid", 15), ("chain", 25)) * 2:
-            run = self.shop(wiring, SLOW, users=users, think=1.0, seconds=12 / self.share, warm_up=0)
+        for wiring, users in (("noop", 2), ("Handoff", 15), ("chain", 25)) * 2:
+            run = self.run(wiring, SLOW, users=users, think=1.0, seconds=12 / self.share, warm_up=0)
             if PLACED not in run["answers"]:
-                raise RuntimeError(
-                    f"The {wiring} places no order; its answers are {', '.join(run['answers']) or 'none'}"
-                )
+                raise RuntimeError(f"The {wiring} placed no orders. Answers: {', '.join(run['answers']) or 'none'}")
 
 
 def measure(progress: Progress, *, share: float) -> dict[str, Any]:
-    """All that is measured; takes twelve minutes, of which ``share`` leaves a part out."""
+    """Measure everything; takes twelve minutes times ``share``."""
     with load_rig(progress) as rig:
-        crowd = _Crowd(rig, progress, share)
-        crowd.warm_up()
+        test = _LoadTest(rig, progress, share)
+        test.warm_up()
         results: dict[str, Any] = {
             "budget": BUDGET,
-            "noop": crowd.alone("noop", NORMAL, think=0.1, seconds=10),
+            "noop": test.one_user("noop", NORMAL, think=0.1, seconds=10),
             "runs": {},
-            "bad_days": {},
+            "failures": {},
         }
-        for day in (NORMAL, SLOW):
+        for conditions in (NORMAL, SLOW):
             started = time.time()
-            wirings: dict[str, list[dict[str, Any]]] = {"hybrid": [crowd.alone("hybrid", day)]}
-            if day is NORMAL:
+            wirings: dict[str, list[dict[str, Any]]] = {"Handoff": [test.one_user("Handoff", conditions)]}
+            if conditions is NORMAL:
                 results["consumers"] = {name: _durations(rig, name, started) for name in CONSUMERS}
-            wirings["chain"] = [crowd.alone("chain", day)]
+            wirings["chain"] = [test.one_user("chain", conditions)]
             for users, seconds in USERS.items():
                 for wiring, runs in wirings.items():
-                    runs.append(crowd.shop(wiring, day, users=users, think=THINK, seconds=seconds))
-            results["runs"][day.name] = wirings
-        for day, tried, users in ((FLAKY, _BOTH, 20), (DOWN, _BOTH, 10), (NO_BUS, ("hybrid",), 20)):
-            results["bad_days"][day.name] = {
-                wiring: crowd.shop(wiring, day, users=users, think=3.0, seconds=30.0) for wiring in tried
+                    runs.append(test.run(wiring, conditions, users=users, think=THINK, seconds=seconds))
+            results["runs"][conditions.name] = wirings
+        for conditions, tested, users in ((FLAKY, _BOTH, 20), (DOWN, _BOTH, 10), (NO_BUS, ("Handoff",), 20)):
+            results["failures"][conditions.name] = {
+                wiring: test.run(wiring, conditions, users=users, think=3.0, seconds=30.0) for wiring in tested
             }
     return results
 
 
 def _durations(rig: LoadRig, consumer: str, since: float) -> list[float]:
-    """Seconds that each execution of a consumer has taken, as its log says."""
+    """Return the duration of each invocation of a consumer in seconds, from its log."""
     pages = rig.handoff.logs.get_paginator("filter_log_events").paginate(
         logGroupName=rig.handoff.resource(f"{consumer.capitalize()}Logs"), startTime=int(since * 1000)
     )

@@ -1,10 +1,10 @@
-"""What the network does to both wirings: the same delays every day, and on some days more than that."""
+"""Network conditions for both wirings: the same delays always, and failures in some conditions."""
 
 from dataclasses import dataclass
 
 from dev.faults.rules import Rule
 
-# Milliseconds that a step takes on a usual day.
+# Latencies in milliseconds under normal conditions.
 PROVIDER = 300
 RESERVE = 200
 MAIL = 400
@@ -17,18 +17,18 @@ _SALES = {"call": "dynamodb.TransactWriteItems", "table": "*SalesTable*"}
 
 @dataclass(frozen=True)
 class NetworkConditions:
-    """A day's rules. Of those that fit a call, the first decides."""
+    """Rules of the fault proxy; the first rule that matches a call applies."""
 
     name: str
-    what: str
-    troubles: tuple[Rule, ...] = ()
+    title: str
+    faults: tuple[Rule, ...] = ()
     mail: int = MAIL
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Its troubles, and the delays that every day has."""
+        """The faults, followed by the delays of all conditions."""
         return (
-            *self.troubles,
+            *self.faults,
             Rule(table="*SandboxTable*", delay=PROVIDER),
             Rule(call="dynamodb.TransactWriteItems", puts="*OrdersTable*", delay=RESERVE),
             Rule(call=_MAIL, delay=self.mail),
@@ -36,13 +36,13 @@ class NetworkConditions:
         )
 
     @property
-    def hybrid(self) -> int:
-        """Injected milliseconds that a customer of the hybrid waits for."""
+    def handoff_ms(self) -> int:
+        """Injected milliseconds in the customer's request to Handoff."""
         return PROVIDER + RESERVE
 
     @property
-    def chain(self) -> int:
-        """Injected milliseconds that a customer of the chain waits for."""
+    def chain_ms(self) -> int:
+        """Injected milliseconds in the customer's request to the chain."""
         return PROVIDER + RESERVE + self.mail + ANALYTICS
 
 
@@ -54,14 +54,14 @@ def _failing_sales(share: float) -> Rule:
     return Rule(**_SALES, share=share, delay=ANALYTICS, refuse="InternalServerError", status=500)
 
 
-NORMAL = NetworkConditions("normal", "A normal day")
-SLOW = NetworkConditions("slow", "E-mail takes 3 s", mail=SLOW_MAIL)
+NORMAL = NetworkConditions("normal", "normal")
+SLOW = NetworkConditions("slow", "e-mail takes 3 s", mail=SLOW_MAIL)
 FLAKY = NetworkConditions(
-    "flaky", "E-mail and analytics fail 6 % of the time", (_failing_mail(0.06), _failing_sales(0.06))
+    "flaky", "e-mail and analytics fail 6 % of the time", (_failing_mail(0.06), _failing_sales(0.06))
 )
 DOWN = NetworkConditions(
     "down",
-    "E-mail, analytics and fulfillment are down",
+    "e-mail, analytics and fulfillment are down",
     (
         _failing_mail(1),
         _failing_sales(1),
@@ -69,5 +69,5 @@ DOWN = NetworkConditions(
     ),
 )
 NO_BUS = NetworkConditions(
-    "no_bus", "The bus refuses events", (Rule(call="eventbridge.PutEvents", refuse="InternalException", status=500),)
+    "no_bus", "the bus rejects events", (Rule(call="eventbridge.PutEvents", refuse="InternalException", status=500),)
 )

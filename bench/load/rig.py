@@ -1,4 +1,4 @@
-"""Both wirings on one local stack, behind one fault proxy, with one budget of concurrent executions."""
+"""Test rig: both wirings on one local stack, behind one fault proxy, with one budget of concurrent executions."""
 
 import contextlib
 import shutil
@@ -23,11 +23,11 @@ from ops.shop_client import sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
 
-# Concurrent executions of all functions together: what two cores can carry, and more than the 35 that Handoff's
-# consumers and its sweeper may take (the sum of their MaximumConcurrency in template.yaml).
+# Concurrent executions of all functions: as many as two cores can run, and more than the 35 that Handoff's consumers
+# and sweeper can use (the sum of their MaximumConcurrency in template.yaml).
 BUDGET = 50
 ACCOUNTS = 50
-_PRODUCTS = 200  # so many that users rarely want the same one at once
+_PRODUCTS = 200  # enough that users rarely order the same one concurrently
 _STOCK = 1_000_000
 _BASELINE = Path(__file__).resolve().parent.parent / "baseline"
 _CHAIN_API_ID = "0c4a1900"
@@ -37,7 +37,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class LoadRig:
-    """What is running, and who may order."""
+    """The deployments, the users' tokens and the products."""
 
     handoff: Deployment
     chain: Deployment
@@ -45,34 +45,34 @@ class LoadRig:
     skus: list[str]
     proxy_url: str
 
-    def set_conditions(self, day: NetworkConditions) -> None:
-        """From now on the network is as on this day."""
+    def set_conditions(self, conditions: NetworkConditions) -> None:
+        """Replace the rules of the fault proxy."""
         httpx.delete(self.proxy_url + CONTROL, trust_env=False).raise_for_status()
-        for rule in day.rules:
+        for rule in conditions.rules:
             document = rule.model_dump_json(exclude_defaults=True)
             httpx.post(self.proxy_url + CONTROL, content=document, trust_env=False).raise_for_status()
 
     def url(self, wiring: str) -> str:
-        """Where a wiring takes orders."""
+        """Return the URL for orders of a wiring."""
         return {
-            "hybrid": f"{self.handoff.api_url}/orders",
+            "Handoff": f"{self.handoff.api_url}/orders",
             "chain": f"{self.chain.api_url}/orders",
             "noop": f"{self.chain.api_url}/noop",
         }[wiring]
 
     def waiting(self) -> dict[str, int]:
-        """Messages that each of Handoff's consumers has not dealt with."""
+        """Return the number of waiting messages by consumer."""
         return observe.waiting(self.handoff)
 
-    def forget(self) -> None:
-        """Throw away what the consumers have not done yet, so that it does not disturb what is measured next."""
+    def purge_queues(self) -> None:
+        """Purge the queues, so that the backlog does not disturb the next measurement."""
         for name in QUEUED:
             self.handoff.sqs.purge_queue(QueueUrl=self.handoff.queue_url(name))
 
     def processor_seconds(self, wiring: str) -> float:
-        """Processor time that a wiring's processes have used so far."""
+        """Return the processor time that a wiring's processes have used so far."""
         deployment, logical_id = {
-            "hybrid": (self.handoff, "OrdersFunction"),
+            "Handoff": (self.handoff, "OrdersFunction"),
             "chain": (self.chain, "ChainFunction"),
             "noop": (self.chain, "NoopFunction"),
         }[wiring]
@@ -84,7 +84,7 @@ def load_rig(progress: Progress) -> Iterator[LoadRig]:
     """Start both wirings; stop them when the context ends."""
     port = _free_port()
     with _proxy(f"http://127.0.0.1:{port}") as proxy_url:
-        # Workers are kept: neither wiring pays for cold starts while it is measured.
+        # Warm processes are kept, so that no cold starts are measured.
         variables = {"LAMBDA_ACCOUNT_CONCURRENCY": str(BUDGET), "LAMBDA_WARM_TTL_SECONDS": "3600"}
         with running(port, variables=routes(proxy_url) | variables) as stack:
             progress("sam build and deploy: Handoff")
@@ -99,7 +99,7 @@ def load_rig(progress: Progress) -> Iterator[LoadRig]:
 
 @contextlib.contextmanager
 def _proxy(upstream: str) -> Iterator[str]:
-    """A fault proxy in a process of its own; its address."""
+    """Run a fault proxy in a separate process; yield its URL."""
     command = [sys.executable, "-m", "dev", "fault-proxy", "--upstream", upstream, "--seed", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -109,7 +109,7 @@ def _proxy(upstream: str) -> Iterator[str]:
 
 
 def gather_chain(folder: Path) -> None:
-    """Put the chain's template and code into a folder: what Handoff's functions have, beside their own handlers."""
+    """Copy the chain's template and code into a folder, with the modules of Handoff's functions that it uses."""
     shutil.copytree(ROOT / "functions/orders", folder / "request_chain")
     (folder / "noop").mkdir()
     for source, to in (
@@ -139,7 +139,7 @@ def _deploy_chain(stack: LocalStack, handoff: Deployment) -> Deployment:
 
 
 def _customer(n: int, handoff: Deployment, chain: Deployment) -> str:
-    """Sign a customer up with both; their token."""
+    """Sign up a customer in both deployments; return the token."""
     email = f"customer-{n}@example.com"
     account = sign_up(handoff, email)
     item = aws.to_item({"userId": account.user_id, "name": f"Customer {n}", "email": email})
@@ -166,7 +166,7 @@ def _free_port() -> int:
 
 
 def _workers(function: str) -> list[psutil.Process]:
-    """The processes that run a function, whichever stack it is of."""
+    """Return the processes that run a function."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -1,6 +1,6 @@
-"""Users of a shop, in a process of its own: each orders, waits for the answer, thinks, and orders again.
+"""Load generator: users who order, wait for the answer, think, and order again.
 
-It reads a `Run` as JSON from its input, and prints what the users saw.
+Runs as a separate process. Reads a `Run` as JSON from standard input and prints the users' requests as JSON.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from typing import Any
 import aiohttp
 
 _ADDRESS = {"name": "A Customer", "street": "Long Road 1", "city": "Uppsala", "postalCode": "753 31", "country": "SE"}
-_LONGEST_ANSWER = 35.0  # seconds; the API itself gives up after 30
+_TIMEOUT = 35.0  # seconds; the API times out after 30
 PLACED = "201"
 NO_ANSWER = "no answer"
 
 
 @dataclass(frozen=True)
 class Run:
-    """So many users, for so many seconds after a warm-up; ``think`` is the mean of their exponential think times.
+    """A load test; ``seconds`` follow the warm-up, ``think`` is the mean of the exponential think times in seconds.
 
-    Users share the tokens evenly. A failed order is not tried again.
+    Users share the tokens evenly. Failed orders are not retried.
     """
 
     url: str
@@ -38,38 +38,40 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request: when it was sent, in seconds since the start, how long its answer took, and what it was."""
+class Request:
+    """One request: its start in seconds since the start of the test, its latency, and the answer's status."""
 
     at: float
     milliseconds: float
     answer: str
 
 
-async def shop(run: Run) -> list[Order]:
-    """Let the users shop; their orders, but for those of the warm-up."""
+async def shop(run: Run) -> list[Request]:
+    """Run the test; return the requests after the warm-up."""
     start = time.perf_counter()
     end = run.warm_up + run.seconds
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_user(run, n, start, end)) for n in range(run.users)]
-    return sorted((order for task in tasks for order in task.result() if order.at >= run.warm_up), key=lambda o: o.at)
+    return sorted(
+        (sent for task in tasks for sent in task.result() if sent.at >= run.warm_up), key=lambda sent: sent.at
+    )
 
 
-async def _user(run: Run, n: int, start: float, end: float) -> list[Order]:
-    """One user with a connection of their own. Every order that was begun in time is waited for."""
+async def _user(run: Run, n: int, start: float, end: float) -> list[Request]:
+    """Run one user on a separate connection. Requests that started in time are waited for."""
     chance = random.Random(f"{run.seed}-{n}")
     headers = {"Authorization": f"Bearer {run.tokens[n % len(run.tokens)]}"}
-    timeout = aiohttp.ClientTimeout(total=_LONGEST_ANSWER)
-    orders: list[Order] = []
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
+    requests: list[Request] = []
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         while True:
             thought = chance.expovariate(1 / run.think)
             if time.perf_counter() + thought >= start + end:
-                return orders
+                return requests
             await asyncio.sleep(thought)
             began = time.perf_counter()
             answer = await _place(session, run.url, _order(run.skus, chance))
-            orders.append(Order(began - start, (time.perf_counter() - began) * 1000, answer))
+            requests.append(Request(began - start, (time.perf_counter() - began) * 1000, answer))
 
 
 async def _place(session: aiohttp.ClientSession, url: str, order: dict[str, Any]) -> str:
@@ -87,9 +89,9 @@ def _order(skus: list[str], chance: random.Random) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read a run, do it, print its orders."""
+    """Read a run, execute it, print its requests."""
     run = Run(**json.load(sys.stdin))
-    json.dump([asdict(order) for order in asyncio.run(shop(run))], sys.stdout)
+    json.dump([asdict(sent) for sent in asyncio.run(shop(run))], sys.stdout)
 
 
 if __name__ == "__main__":
