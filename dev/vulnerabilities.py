@@ -17,35 +17,35 @@ import click
 
 from dev.local.stack import ROOT
 
-ACCEPTED: Mapping[str, str] = {}  # the id of a vulnerability that nothing mends yet: why it does no harm here
+ACCEPTED: Mapping[str, str] = {}  # id of a vulnerability without a fix yet: why it does no harm here
 _PIP_AUDIT = ROOT / ".tools/scanners/bin/pip-audit"
 
 
 class BadRequirements(Exception):
-    """A file that can't be audited: something in it is not pinned, or has no hash."""
+    """A file that can't be audited: a requirement in it is not pinned, or has no hash."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of one file has found: a line for each vulnerability, and packages that nothing is known of."""
+    """Result for one file: a line for each vulnerability, and the packages that the database does not know."""
 
     vulnerable: list[str]
     unknown: list[str]
-    answered: bool  # whether anything could be looked up
+    answered: bool  # whether the database knew any package
 
 
 def locked_files() -> list[Path]:
-    """Every file of locked requirements, the functions' first."""
+    """Return all files of locked requirements, the functions' first."""
     return sorted(ROOT.glob("layers/*/requirements.txt")) + sorted(ROOT.glob("requirements/*.txt"))
 
 
 def audit(file: Path, pip_audit: Path = _PIP_AUDIT) -> Audit:
-    """Look up all that a file locks.
+    """Look up all packages that a file locks.
 
     Raises
     ------
     BadRequirements
-        If the file itself is at fault.
+        If the file can't be audited.
     """
     command = [
         str(pip_audit),
@@ -68,7 +68,7 @@ def audit(file: Path, pip_audit: Path = _PIP_AUDIT) -> Audit:
 def _read(dependencies: list[dict[str, Any]]) -> Audit:
     unknown = [str(found["name"]) for found in dependencies if "skip_reason" in found]
     vulnerable = [
-        f"{found['name']} {found['version']}: {flaw['id']}, mended in {', '.join(flaw['fix_versions']) or 'no version'}"
+        f"{found['name']} {found['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions']) or 'no version'}"
         for found in dependencies
         for flaw in found.get("vulns", [])
         if flaw["id"] not in ACCEPTED
@@ -84,7 +84,7 @@ def vulnerabilities(*, required: bool) -> None:
 
 
 def check(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool) -> int:
-    """Audit the files and say what was found; returns the exit status."""
+    """Audit the files and print the findings; return the exit status."""
     wrong = 0
     for file in files:
         name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
@@ -96,14 +96,14 @@ def check(files: Iterable[Path], pip_audit: Path = _PIP_AUDIT, *, required: bool
             continue
         if not found.answered:
             _say(
-                f"NOT AUDITED: the database of vulnerabilities has no answer to {name}; it is not asked about the rest."
+                f"NOT AUDITED: the database of vulnerabilities did not answer for {name}. The other files are skipped."
             )
             wrong += required
             break
         for line in found.vulnerable:
             _say(f"{name}: {line}")
         if found.unknown:
-            _say(f"NOT AUDITED: nothing is known of {', '.join(found.unknown)} in {name}")
+            _say(f"NOT AUDITED: the database does not know {', '.join(found.unknown)} in {name}")
         wrong += len(found.vulnerable) + (required and len(found.unknown))
     return 1 if wrong else 0
 

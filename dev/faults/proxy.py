@@ -1,16 +1,16 @@
-"""A proxy on loopback between the functions and AWS, or the payment provider: there, calls are made to go wrong.
+"""A proxy on loopback between the functions and AWS or the payment provider, which injects faults into calls.
 
-Faults and delays are injected here only, at the network, so that no function has code for them. It is part of a
-program (`running_proxy`), or a process of its own::
+Faults and delays are injected here only, at the network, so that no function needs code for them. The proxy runs in a
+thread (`running_proxy`) or as a process::
 
     python -m dev fault-proxy --port 4700 --upstream http://127.0.0.1:4566
 
-A running proxy is told what to do by ``FaultProxy.faults`` or over HTTP:
+Control it with ``FaultProxy.faults`` or over HTTP:
 
-- ``GET /_faults``: the rules in force with their counts, how often each call was made, and whom it has killed
-- ``POST /_faults``: put a rule in force (a `Rule` as JSON); answers with its number
-- ``DELETE /_faults/NUMBER``: end a rule; answers with its counts
-- ``DELETE /_faults``: end all of them
+- ``GET /_faults``: the rules in force with their counts, the number of calls by name, and the ids of killed processes
+- ``POST /_faults``: add a rule (a `Rule` as JSON); returns its number
+- ``DELETE /_faults/NUMBER``: remove a rule; returns its counts
+- ``DELETE /_faults``: remove all rules
 """
 
 import asyncio
@@ -35,23 +35,23 @@ from dev.faults.rules import Call, Faults, Planned, Rule
 
 CONTROL = "/_faults"
 _ROUTED = ("DYNAMODB", "EVENTBRIDGE", "SESV2", "SQS")
-# Headers between two ends of one connection. Source: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+# Hop-by-hop headers. Source: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 _OF_CONNECTION = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "TE")
-_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add them
-_ANSWERS_WITHIN = 60.0  # seconds; every caller gives up long before
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that aiohttp would add
+_ANSWERS_WITHIN = 60.0  # seconds, longer than the timeout of any caller
 
 
 def routes(url: str) -> dict[str, str]:
-    """The environment variables that send a function's calls to AWS through the proxy at ``url``.
+    """Return the environment variables that send a function's calls to AWS through the proxy at ``url``.
 
-    MiniStack's functions inherit them from MiniStack itself: give them to `ops.local.running`.
+    MiniStack's functions inherit them from MiniStack: pass them to `dev.local.stack.running`.
     """
     return {f"AWS_ENDPOINT_URL_{service}": url for service in _ROUTED}
 
 
 @dataclass
 class FaultProxy:
-    """Passes requests on to ``upstream`` as they are, unless a rule says otherwise."""
+    """Forwards requests to ``upstream`` unchanged, unless a rule strikes them."""
 
     upstream: str
     faults: Faults = field(default_factory=Faults)
@@ -59,7 +59,7 @@ class FaultProxy:
     url: str = ""
 
     async def start(self, port: int = 0) -> None:
-        """Listen on a port of loopback; 0 is any that is free."""
+        """Listen on a port of loopback; 0 picks a free one."""
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             connector=aiohttp.TCPConnector(limit=0),
@@ -72,7 +72,7 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Stop listening, and drop what is under way."""
+        """Stop listening, and drop the requests in flight."""
         await self._runner.cleanup()
         await self._session.close()
 
@@ -98,7 +98,7 @@ class FaultProxy:
         return _hang_up(request)
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        """The other side's answer. The request goes out as it came, its Host too: they are signed."""
+        """Return the response from upstream. The request is signed, so it is forwarded unchanged, with its Host."""
         try:
             async with self._session.request(
                 request.method,
@@ -112,7 +112,7 @@ class FaultProxy:
                 headers.popall("Content-Length", None)
                 return web.Response(status=answer.status, headers=headers, body=await answer.read())
         except (aiohttp.ClientError, TimeoutError):
-            return _hang_up(request)  # whoever asks sees what is to be seen of a broken connection
+            return _hang_up(request)  # the caller sees a broken connection
 
     async def _kill_caller(self, request: web.BaseRequest) -> None:
         peer = request.transport.get_extra_info("peername") if request.transport else None
@@ -120,7 +120,7 @@ class FaultProxy:
             await asyncio.to_thread(self._kill_owners, peer[1])
 
     def _kill_owners(self, port: int) -> None:
-        """Kill the other processes that hold a connection from this local port."""
+        """Kill the processes, except this one, that hold a connection from this local port."""
         for found in psutil.net_connections("tcp"):
             if found.pid not in (None, os.getpid()) and found.laddr and found.laddr.port == port:
                 self.killed.append(found.pid)
@@ -129,7 +129,7 @@ class FaultProxy:
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         number = request.path.removeprefix(CONTROL).removeprefix("/")
-        if "Origin" in request.headers:  # no web page has any business here, and browsers name the page's origin
+        if "Origin" in request.headers:  # browsers send it: no web page may control the proxy
             return web.Response(status=403)
         if request.method == "GET":
             rules = [_shown(planned) for planned in self.faults.planned()]
@@ -149,7 +149,7 @@ class FaultProxy:
 
 
 def _hang_up(request: web.BaseRequest) -> web.Response:
-    """End the connection without an answer: what is returned finds nobody to be sent to."""
+    """Close the connection without a response. The returned one is not sent."""
     if request.transport:
         request.transport.abort()
     return web.Response()
@@ -169,7 +169,7 @@ def _shown(planned: Planned) -> dict[str, Any]:
 
 @contextmanager
 def running_proxy(upstream: str, *, port: int = 0, seed: int | None = None) -> Iterator[FaultProxy]:
-    """A proxy in a thread of its own, for as long as the context lasts. ``seed`` is that of `Faults`."""
+    """Run a proxy in a thread while the context lasts. ``seed`` is that of `Faults`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fault proxy", daemon=True)
     thread.start()
@@ -187,11 +187,11 @@ def running_proxy(upstream: str, *, port: int = 0, seed: int | None = None) -> I
 
 
 @click.command()
-@click.option("--port", default=0, help="Where to listen on loopback; any free port if not given.")
-@click.option("--upstream", required=True, help="Where requests go, such as http://127.0.0.1:4566.")
-@click.option("--seed", type=int, help="Makes the choices of rules with a share repeatable.")
+@click.option("--port", default=0, help="Port to listen on, on loopback; 0 picks a free one.")
+@click.option("--upstream", required=True, help="Where to forward requests, such as http://127.0.0.1:4566.")
+@click.option("--seed", type=int, help="Seed for the random choices of rules with a share.")
 def fault_proxy(port: int, upstream: str, seed: int | None) -> None:
-    """Run a fault proxy until it is ended; its address is the first line that it prints."""
+    """Run a fault proxy until Ctrl-C. The first line printed is its address."""
 
     async def run() -> None:
         proxy = FaultProxy(upstream, Faults(seed))

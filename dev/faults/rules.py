@@ -1,7 +1,7 @@
-"""What the fault proxy does to which calls.
+"""Rules of the fault proxy: which calls fail, and how.
 
-A call has a name, such as ``dynamodb.TransactWriteItems``, ``eventbridge.PutEvents``, ``sqs.SendMessage`` or
-``sesv2.SendEmail``; what is no call to AWS is named after its request, as in ``POST /v1/payment_intents``.
+A call to AWS has a name such as ``dynamodb.TransactWriteItems``, ``eventbridge.PutEvents``, ``sqs.SendMessage`` or
+``sesv2.SendEmail``. Any other call is named after its request, as in ``POST /v1/payment_intents``.
 """
 
 import json
@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# The header X-Amz-Target begins with one of these. SES has a REST API, where the path says what is asked for.
+# Prefixes of the header X-Amz-Target. SES has a REST API, where the path names the operation.
 _SERVICES = {"DynamoDB_20120810": "dynamodb", "AWSEvents": "eventbridge", "AmazonSQS": "sqs"}
 _PATHS = {("POST", "/v2/email/outbound-emails"): "sesv2.SendEmail"}
 
 
 class Call:
-    """One request, as it came in; a client's retry is a call of its own."""
+    """One incoming request. Each retry of a client is another call."""
 
     def __init__(self, method: str, path: str, target: str, body: bytes) -> None:
         self._body = body
@@ -35,20 +35,20 @@ class Call:
 
     @cached_property
     def _request(self) -> dict[str, Any]:
-        """What is asked of DynamoDB; empty if the call is for another service."""
+        """The request to DynamoDB; empty if the call is for another service."""
         request: dict[str, Any] = json.loads(self._body) if self.name.startswith("dynamodb.") else {}
         return request
 
     @property
     def tables(self) -> set[str]:
-        """The DynamoDB tables that it touches."""
+        """The DynamoDB tables that it reads or writes."""
         steps = [next(iter(step.values())) for step in self._request.get("TransactItems", [])]
         named = [part["TableName"] for part in (self._request, *steps) if "TableName" in part]
         return {*named, *self._request.get("RequestItems", {})}
 
     @property
     def puts(self) -> set[str]:
-        """The tables that it puts a whole item into."""
+        """The tables into which it puts a whole item."""
         if self.name == "dynamodb.PutItem":
             return {self._request["TableName"]}
         return {step["Put"]["TableName"] for step in self._request.get("TransactItems", []) if "Put" in step}
@@ -57,15 +57,15 @@ class Call:
 class Rule(BaseModel):
     """A fault, and the calls that it strikes.
 
-    ``call``, ``table`` and ``puts`` are patterns with ``*``: of the call's name, of a table that it touches, and of a
-    table that it puts a whole item into. Of the calls that match it strikes a ``share``, at random, and ``times`` at
-    most. They wait for ``delay`` milliseconds; then they
+    ``call``, ``table`` and ``puts`` are patterns with ``*``: of the call's name, of a table that it reads or writes,
+    and of a table into which it puts a whole item. The rule strikes a random ``share`` of the matching calls, at most
+    ``times``. A struck call waits for ``delay`` milliseconds. Then
 
-    - ``refuse``: get an error with this code and ``status``, and nothing is done,
-    - ``answer``: get 200 with this document, and nothing is done,
-    - ``drop``: get no answer; "before" anything is done, or "after" all is done. With ``kill``, the process that
-      called is killed with SIGKILL, too,
-    - or else are answered as ever.
+    - ``refuse``: the proxy answers with this error code and ``status``, and does not forward the call.
+    - ``answer``: the proxy answers 200 with this document, and does not forward the call.
+    - ``drop``: the proxy closes the connection, "before" or "after" it forwards the call. With ``kill``, it also kills
+      the calling process with SIGKILL.
+    - Without any of these, the call is forwarded and answered.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,7 +91,7 @@ class Rule(BaseModel):
         return self
 
     def fits(self, call: Call) -> bool:
-        """Whether this call is one of those that it is about."""
+        """Return whether the rule matches a call."""
         return (
             fnmatchcase(call.name, self.call)
             and _any_fits(self.table, call.tables if self.table else set())
@@ -105,7 +105,7 @@ def _any_fits(pattern: str | None, names: set[str]) -> bool:
 
 @dataclass(slots=True)
 class Planned:
-    """A rule in force, how many calls it was about, and how many of them it has struck."""
+    """A rule in force, the number of calls that matched it, and the number that it struck."""
 
     number: int
     rule: Rule
@@ -114,12 +114,12 @@ class Planned:
 
     @property
     def used_up(self) -> bool:
-        """Whether it has struck as often as it may."""
+        """Whether it has struck ``times`` calls."""
         return self.rule.times is not None and self.struck >= self.rule.times
 
 
 class Faults:
-    """The rules in force, and how often each call was made. Safe to use from any thread.
+    """The rules in force, and the number of calls by name. Thread-safe.
 
     ``seed`` makes the choices of rules with a ``share`` repeatable.
     """
@@ -132,25 +132,25 @@ class Faults:
         self._calls: Counter[str] = Counter()
 
     def add(self, rule: Rule) -> Planned:
-        """Put a rule in force, after those that are there: the first one that strikes decides."""
+        """Add a rule after the others. The first rule that strikes a call decides."""
         with self._lock:
             self._last += 1
             planned = self._planned[self._last] = Planned(self._last, rule)
         return planned
 
     def remove(self, number: int) -> Planned | None:
-        """End a rule; returns it with its counts, None if there is no such rule."""
+        """Remove a rule; return it with its counts, None if there is no such rule."""
         with self._lock:
             return self._planned.pop(number, None)
 
     def heal(self) -> None:
-        """End all rules."""
+        """Remove all rules."""
         with self._lock:
             self._planned.clear()
 
     @contextmanager
     def in_force(self, *rules: Rule) -> Iterator[list[Planned]]:
-        """These rules, for as long as the context lasts; their counts can be read afterwards, too."""
+        """Add rules while the context lasts. Their counts can still be read afterwards."""
         planned = [self.add(rule) for rule in rules]
         try:
             yield planned
@@ -159,7 +159,7 @@ class Faults:
                 self.remove(each.number)
 
     def strike(self, call: Call) -> Rule | None:
-        """Count a call; the rule that strikes it, if any."""
+        """Count a call; return the rule that strikes it, if any."""
         with self._lock:
             self._calls[call.name] += 1
             for planned in self._planned.values():
@@ -172,11 +172,11 @@ class Faults:
         return None
 
     def planned(self) -> list[Planned]:
-        """The rules in force, with their counts."""
+        """Return the rules in force with their counts."""
         with self._lock:
             return list(self._planned.values())
 
     def calls(self) -> Counter[str]:
-        """How often each call was made so far, by name."""
+        """Return the number of calls so far, by name."""
         with self._lock:
             return self._calls.copy()

@@ -28,7 +28,7 @@ _START_SECONDS = 30
 
 
 class LocalStackError(Exception):
-    """The local stack can't be started or deployed; the text says what to do."""
+    """The local stack can't be started or deployed. The message says what to do."""
 
 
 class LocalStack(LocalEndpoint):
@@ -36,11 +36,11 @@ class LocalStack(LocalEndpoint):
 
     def __init__(self, port: int, builds: Path = _STATE) -> None:
         super().__init__(port)
-        self._builds = builds  # two builds in one folder break each other
+        self._builds = builds  # concurrent builds in one folder break each other
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which any AWS client talks to this stack, and to nothing else."""
+        """Environment variables that make any AWS client use this stack only."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {
             **inherited,
@@ -52,14 +52,14 @@ class LocalStack(LocalEndpoint):
         }
 
     def build(self) -> None:
-        """`sam build`, for the Python and the processor of this machine: the functions run on them here."""
+        """Run `sam build` for the Python and the processor of this machine, which run the functions here."""
         environment = {"PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}"}
         environment["PYTHON_PLATFORM"] = _uv_platform()
         overrides = ["--parameter-overrides", *_host_parameters()]
         self._sam(["build", "--build-dir", str(self._builds / "build"), *overrides], environment)
 
     def deploy(self) -> str:
-        """`sam deploy` with the section ``local`` of samconfig.toml; returns the stack's name."""
+        """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name."""
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
         s3 = self.session().client("s3", endpoint_url=self.endpoint)
         s3.create_bucket(Bucket=config["s3_bucket"])
@@ -71,7 +71,7 @@ class LocalStack(LocalEndpoint):
         return str(config["stack_name"])
 
     def deploy_beside(self, folder: Path, stack: str, **parameters: str) -> None:
-        """`sam build` and `sam deploy` of another stack, in ``folder``."""
+        """Run `sam build` and `sam deploy` for another stack, in ``folder``."""
         chosen = [*(f"{name}={value}" for name, value in parameters.items()), *_host_parameters()]
         build = str(self._builds / f"build-{stack}")
         self._sam(["build", "--template-file", str(folder / "template.yaml"), "--build-dir", build], {})
@@ -81,7 +81,7 @@ class LocalStack(LocalEndpoint):
         self._sam(["deploy", *where, *upload, "--no-progressbar", "--parameter-overrides", *chosen], {})
 
     def invoke(self, stack: str, logical_id: str, event: Path) -> int:
-        """`sam remote invoke`, printing what it prints; returns its exit status."""
+        """Run `sam remote invoke`, with its output on the terminal; return its exit status."""
         command = ["remote", "invoke", logical_id, "--stack-name", stack, "--event-file", str(event)]
         return subprocess.run([_SAM, *command, "--region", REGION], env=self._sam_environment(), check=False).returncode
 
@@ -111,18 +111,19 @@ def running(
     variables: Mapping[str, str] | None = None,
     state: Path | None = None,
 ) -> Iterator[LocalStack]:
-    """MiniStack for as long as the context lasts; afterwards its processes and temporary files are gone.
+    """Run MiniStack while the context lasts; afterwards remove its processes and temporary files.
 
-    ``variables`` are environment variables that all functions inherit, such as `ops.fault_proxy.routes`. What the stack
-    holds is kept in the folder ``state``, if there is one, for the next one that names it.
+    All functions inherit the environment ``variables``, such as those of `dev.faults.proxy.routes`. With a folder
+    ``state``, the stack loads its state from there and saves it there.
 
     Raises
     ------
     LocalStackError
-        If the port is taken, or MiniStack does not come up.
+        If the port is in use, or MiniStack does not start.
     """
     _end_leftover(port)
-    _check_free(port)
+    if port != (free := _free_port(port)):
+        raise LocalStackError(f"Port {port} is in use by another program. Choose another one: PORT={free}")
     _STATE.mkdir(exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="handoff-"))
     log = temporary / "ministack.log"
@@ -156,7 +157,7 @@ def running(
 
 
 def variables_of(port: int) -> dict[str, str]:
-    """The ``variables`` that the functions of the running stack on a port have; empty if there is none."""
+    """Return the ``variables`` of the running stack on a port; empty without a stack."""
     try:
         variables: dict[str, str] = json.loads(_leftover(port).read_text()).get("variables", {})
     except FileNotFoundError:
@@ -168,7 +169,7 @@ def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: P
     deadline = time.monotonic() + _START_SECONDS
     while not stack.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise LocalStackError(f"MiniStack did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+            raise LocalStackError(f"MiniStack did not start:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
 
 
@@ -177,7 +178,7 @@ def _leftover(port: int) -> Path:
 
 
 def _end_leftover(port: int) -> None:
-    """End the stack of a run that was killed before it could clean up."""
+    """Remove the stack of an earlier process that was killed before it could clean up."""
     try:
         left = json.loads(_leftover(port).read_text())
     except FileNotFoundError:
@@ -185,7 +186,7 @@ def _end_leftover(port: int) -> None:
     if left["owner"] != os.getpid() and _runs(left["owner"], left.get("begun")):
         raise LocalStackError(
             f"The local stack of process {left['owner']} is still running on port {port}. "
-            "End it with Ctrl-C, or choose another port: make run PORT=4600"
+            f"Stop it with Ctrl-C, or choose another port: PORT={_free_port(port + 1)}"
         )
     with contextlib.suppress(psutil.NoSuchProcess):
         if "ministack" in " ".join(psutil.Process(left["pid"]).cmdline()):
@@ -194,26 +195,26 @@ def _end_leftover(port: int) -> None:
 
 
 def _runs(pid: int, begun: float | None) -> bool:
-    """Whether it is still the same process: after a restart of the machine another one may have its number."""
+    """Return whether it is still the same process: after a reboot another one may have its id."""
     try:
         return psutil.Process(pid).create_time() == begun
     except psutil.NoSuchProcess:
         return False
 
 
-def _check_free(port: int) -> None:
+def _free_port(first: int) -> int:
+    """Return the first free port from ``first`` on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise LocalStackError(
-                f"Port {port} is taken by another program. Choose another port: make run PORT=4600"
-            ) from error
+        for port in range(first, 65536):
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise LocalStackError(f"No port is free from {first} on. Choose a lower one: PORT=4566")
 
 
 def _end(pid: int, temporary: Path) -> None:
-    """End MiniStack and every process that it started, then remove their temporary files."""
+    """Terminate MiniStack and all processes that it started, then remove their temporary files."""
     with contextlib.suppress(psutil.NoSuchProcess):
         main = psutil.Process(pid)
         family = [*main.children(recursive=True), main]
@@ -229,7 +230,7 @@ def _end(pid: int, temporary: Path) -> None:
 
 
 def _host_parameters() -> list[str]:
-    """The two parameters that follow from the machine: MiniStack runs functions on its own interpreter."""
+    """Return the parameters that depend on this machine: MiniStack runs functions on its own interpreter."""
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     arm = platform.machine().lower() in {"arm64", "aarch64"}
     return [f"Runtime={runtime}", f"Architecture={'arm64' if arm else 'x86_64'}"]

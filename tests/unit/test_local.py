@@ -3,13 +3,14 @@
 import http.server
 import json
 import os
+import socket
 import threading
 
 import psutil
 import pytest
 
 from dev.local import stack as local
-from dev.local.stack import LocalStack, LocalStackError
+from dev.local.stack import LocalStack, LocalStackError, running
 
 PORT = 4599
 
@@ -31,7 +32,7 @@ def leave(monkeypatch, tmp_path):
 
 def test_a_stack_whose_owner_lives_is_left_alone(leave):
     file = leave()
-    with pytest.raises(LocalStackError, match="still running on port 4599"):
+    with pytest.raises(LocalStackError, match=r"still running on port 4599\. .*: PORT=46\d\d$"):
         local._end_leftover(PORT)
     assert file.exists()
 
@@ -41,6 +42,17 @@ def test_a_stack_whose_owner_is_gone_is_cleared_away(leave, values):
     file = leave(**values)
     local._end_leftover(PORT)
     assert not file.exists()
+
+
+def test_a_port_in_use_is_answered_with_a_free_one():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalStackError, match=rf"Port {port} is in use") as refused, running(port):
+            pass
+    advised = int(str(refused.value).rpartition("PORT=")[2])
+    assert advised > port
+    with socket.create_server(("127.0.0.1", advised)):
+        pass
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):

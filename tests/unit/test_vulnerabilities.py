@@ -46,7 +46,7 @@ def test_nothing_known_is_well(says, file, required):
 @pytest.mark.parametrize("required", [False, True])
 def test_a_vulnerability_fails(says, file, required, capsys):
     assert check([file], says(CLEAN, VULNERABLE, UNKNOWN, status=1), required=required) == 1
-    assert "idna 3.6: PYSEC-2024-60, mended in 3.7" in capsys.readouterr().err
+    assert "idna 3.6: PYSEC-2024-60, fixed in 3.7" in capsys.readouterr().err
 
 
 def test_an_accepted_vulnerability_does_not(says, file, monkeypatch):
