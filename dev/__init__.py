@@ -1,1 +1,1 @@
-"""."""
+"""Tools for developers and CI. Nothing here is deployed or shipped."""

@@ -1,4 +1,4 @@
-"""The contracts of the events as JSON Schemas, generated from their models."""
+"""JSON Schemas of the events, generated from their models."""
 
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,21 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT = {"type": "string"}
 # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 _OF_EVENTBRIDGE: Json = {
-    "version": {"const": "0", "description": "Of EventBridge's envelope."},
-    "id": {"type": "string", "description": "Of this delivery; the event's own id is `detail.metadata.eventId`."},
+    "version": {"const": "0", "description": "Version of EventBridge's envelope."},
+    "id": {"type": "string", "description": "Id of this delivery. The event's id is `detail.metadata.eventId`."},
     "account": _TEXT,
-    "time": {"type": "string", "format": "date-time", "description": "In whole seconds, when the bus took it."},
+    "time": {
+        "type": "string",
+        "format": "date-time",
+        "description": "When the bus accepted the event, in whole seconds.",
+    },
     "region": _TEXT,
     "resources": {"type": "array", "items": _TEXT},
 }
 
 
 def delivered(detail_type: DetailType) -> Json:
-    """An event as EventBridge delivers it, for its readers. There may be members that it does not name."""
+    """Return the schema of an event as EventBridge delivers it. Additional members are allowed."""
     detail, definitions = _detail(detail_type)
     properties: Json = {
         **_OF_EVENTBRIDGE,
@@ -42,7 +46,7 @@ def delivered(detail_type: DetailType) -> Json:
 
 
 def produced(detail_type: DetailType) -> Json:
-    """The detail of an event as its producer may write it: with nothing that the contract does not know."""
+    """Return the schema of an event's detail for producers. Additional members are forbidden."""
     detail, definitions = _detail(detail_type)
     closed = {name: {**model, "additionalProperties": False} for name, model in definitions.items()}
     return {
@@ -56,13 +60,13 @@ def produced(detail_type: DetailType) -> Json:
 
 
 def accepted(detail_type: DetailType) -> Json:
-    """The detail of an event as today's consumers take it: what has a default may be missing."""
+    """Return the schema of an event's detail that today's consumers accept: members with a default may be missing."""
     detail, definitions = _detail(detail_type, always=False)
     return {**detail, "$defs": definitions}
 
 
 def _detail(detail_type: DetailType, *, always: bool = True) -> tuple[Json, Json]:
-    """The detail's schema and those it refers to; ``always``: all members are there, as producers write them."""
+    """Return the detail's schema and its definitions; with ``always``, all members are required."""
     members: dict[str, type[BaseModel]] = {"metadata": Metadata, "data": DATA[detail_type]}
     definitions: dict[str, Json] = {model.__name__: untitled(model.model_json_schema()) for model in members.values()}
     for definition in definitions.values():

@@ -20,7 +20,7 @@ RELEASED = ROOT / "contracts/released"
 
 
 def documents() -> dict[Path, str]:
-    """Every generated file, and what is to be in it."""
+    """Return the text of every generated file."""
     schemas = {
         **{EVENTS / f"{name}.json": contracts_events.delivered(name) for name in DetailType},
         **{EVENTS / f"{name}.detail.json": contracts_events.produced(name) for name in DetailType},
@@ -38,18 +38,18 @@ def write() -> None:
 
 
 def breaks(released: Path = RELEASED) -> list[str]:
-    """What the code as it is would break for those who rely on what was released."""
+    """Return the breaking changes between the released contracts and the code."""
     old = {name: read(released / f"events/{name}.json") for name in _names(released)}
     new: dict[str, Json] = {str(name): contracts_events.delivered(name) for name in DetailType}
     return [
         *broken_by_api(read(released / "openapi.json"), openapi.document()),
         *broken_by_event(old, new),
-        *_unread(released),
+        *_unreadable(released),
     ]
 
 
 def unreleased(released: Path = RELEASED) -> list[str]:
-    """The written files that are not as they were released."""
+    """Return the generated files that differ from their released versions."""
     return [
         str(file.relative_to(ROOT))
         for file, copy in _copies(released).items()
@@ -58,20 +58,20 @@ def unreleased(released: Path = RELEASED) -> list[str]:
 
 
 def release(released: Path = RELEASED) -> None:
-    """Make the contracts as they are written those that are released."""
+    """Record the generated contracts as released."""
     for file, copy in _copies(released).items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
 
 
 def read(file: Path) -> Json:
-    """A JSON file."""
+    """Return the content of a JSON file."""
     document: Json = json.loads(file.read_text(encoding="utf-8"))
     return document
 
 
 def _copies(released: Path) -> dict[Path, Path]:
-    """Each written file, and where it is kept as it was released."""
+    """Return each generated file with the path of its released version."""
     events = {file: released / "events" / file.relative_to(EVENTS) for file in sorted(EVENTS.rglob("*.json"))}
     return {**events, openapi.FILE: released / "openapi.json"}
 
@@ -80,10 +80,10 @@ def _names(released: Path) -> list[str]:
     return sorted(file.stem for file in (released / "events").glob("*.json") if not file.stem.endswith(".detail"))
 
 
-def _unread(released: Path) -> list[str]:
-    """What was written under a released contract, and today's consumers would not read: the archive still holds it."""
+def _unreadable(released: Path) -> list[str]:
+    """Return what today's consumers reject in events of a released contract. The archive can replay such events."""
     found = []
     for name in set(_names(released)) & set(DetailType):
         old, new = read(released / f"events/{name}.detail.json"), contracts_events.accepted(DetailType(name))
-        found += [f"{name}, read again: {change}" for change in excess(Schema(old, old), Schema(new, new))]
+        found += [f"{name}, replayed: {change}" for change in excess(Schema(old, old), Schema(new, new))]
     return sorted(found)

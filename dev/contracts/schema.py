@@ -1,6 +1,6 @@
-"""Whether all that fits one JSON Schema fits another, and what does not.
+"""Compare two JSON Schemas: list the values that one allows and the other does not.
 
-For the keywords that our contracts use; any other is an error, so that nothing is passed over.
+Only the keywords used by our contracts are supported. Any other keyword is an error.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 Json = dict[str, Any]
 
-_SAYS_NOTHING = {"title", "description", "default", "examples", "$schema", "$id", "$defs", "$comment"}
+_ANNOTATIONS = {"title", "description", "default", "examples", "$schema", "$id", "$defs", "$comment"}
 _UNIONS = ("anyOf", "oneOf")
-# Each with what makes it narrower: a lower bound that is higher, an upper bound that is lower.
+# A higher lower bound, or a lower upper bound, makes a schema narrower.
 _LOWER, _UPPER = ("minimum", "minLength", "minItems"), ("maximum", "maxLength", "maxItems")
 _KNOWN = {
-    *_SAYS_NOTHING,
+    *_ANNOTATIONS,
     *_UNIONS,
     *_LOWER,
     *_UPPER,
@@ -26,18 +26,18 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class Schema:
-    """A schema, and the document in which its references are looked up."""
+    """A schema, and the document that resolves its references."""
 
     root: Json
     node: Json
 
     def resolved(self) -> "Schema":
-        """Without a reference at its top.
+        """Resolve the reference at the top of the schema.
 
         Raises
         ------
         NotImplementedError
-            If it uses a keyword that is not known here.
+            If the schema uses an unsupported keyword.
         """
         node = self.node
         while "$ref" in node:
@@ -49,15 +49,15 @@ class Schema:
             node = {"enum": [node["const"]], **{name: value for name, value in node.items() if name != "const"}}
         unknown = node.keys() - _KNOWN
         if unknown:
-            raise NotImplementedError(f"{', '.join(sorted(unknown))}: teach dev/contracts/schema.py")
+            raise NotImplementedError(f"{', '.join(sorted(unknown))} is not supported: extend dev/contracts/schema.py")
         return Schema(self.root, node)
 
     def part(self, node: Json) -> "Schema":
-        """Another schema of the same document."""
+        """Return another schema of the same document."""
         return Schema(self.root, node)
 
     def branches(self) -> "list[Schema]":
-        """Its alternatives; itself if it has none."""
+        """Return the alternatives of the schema, or the schema itself if it has none."""
         for union in _UNIONS:
             if union in self.node:
                 rest = {name: value for name, value in self.node.items() if name != union}
@@ -71,7 +71,7 @@ class Schema:
 
 
 def untitled(node: Any) -> Any:
-    """A schema without the titles that pydantic makes of names. A title is text; a member called so is a schema."""
+    """Remove the titles that pydantic derives from names, but not a member that is called title: it is a schema."""
     if isinstance(node, list):
         return [untitled(part) for part in node]
     if not isinstance(node, dict):
@@ -80,7 +80,7 @@ def untitled(node: Any) -> Any:
 
 
 def excess(narrow: Schema, wide: Schema, at: str = "") -> list[str]:
-    """What ``narrow`` allows and ``wide`` does not, place by place; empty if all that fits the one fits the other."""
+    """Return what ``narrow`` allows and ``wide`` does not, by location; empty if every value of one fits the other."""
     narrow, wide = narrow.resolved(), wide.resolved()
     found = []
     for branch in narrow.branches():
@@ -90,7 +90,7 @@ def excess(narrow: Schema, wide: Schema, at: str = "") -> list[str]:
 
 
 def _branch_excess(narrow: Schema, wide: Schema, at: str) -> list[str]:
-    where = at or "the whole"
+    where = at or "the document"
     if "enum" in narrow.node:
         return [f"{where}: may be {value!r}" for value in narrow.node["enum"] if not wide.allows(value)]
     if "enum" in wide.node:
@@ -121,7 +121,7 @@ def _bounds(narrow: Json, wide: Json, where: str) -> Iterator[str]:
             if bound not in narrow or sign * narrow[bound] < sign * wide[bound]:
                 yield f"{where}: {bound} is {narrow.get(bound, 'open')}, not {wide[bound]}"
     for rule in ("pattern", "format"):
-        if rule in wide and narrow.get(rule) != wide[rule]:  # which of two patterns is the wider one is not decided
+        if rule in wide and narrow.get(rule) != wide[rule]:  # not decidable which of two patterns is wider
             yield f"{where}: {rule} is {narrow.get(rule, 'open')}, not {wide[rule]}"
 
 
@@ -141,6 +141,6 @@ def _members(narrow: Schema, wide: Schema, at: str) -> Iterator[str]:
     if is_open:
         yield from (f"{at}.{name}: is not described" for name in sorted(theirs.keys() - ours.keys()))
     if not wide.node.get("additionalProperties", True):
-        yield from (f"{at}.{name}: is not known" for name in sorted(ours.keys() - theirs.keys()))
+        yield from (f"{at}.{name}: is unknown" for name in sorted(ours.keys() - theirs.keys()))
         if is_open and "object" in _types(narrow.node):
-            yield f"{at or 'the whole'}: may have other members"
+            yield f"{at or 'the document'}: may have other members"

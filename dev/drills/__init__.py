@@ -1,1 +1,1 @@
-"""."""
+"""Outage drills on the local stack."""

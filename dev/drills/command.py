@@ -20,11 +20,11 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
-@click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here, too.")
+@click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
-    """Break one thing after the other on a local stack, under load, and see whether anything is lost.
+    """Cause outages on a local stack under load, and check that nothing is lost or doubled.
 
-    All drills, or those that are named. Ends with status 1 if anything is lost, doubled or otherwise wrong.
+    Runs all drills, or those that you name. Exits with status 1 if an effect is lost, doubled or otherwise wrong.
     """
     from dev.drills import run as drills  # noqa: PLC0415  # costs other commands half a second
     from dev.drills.report import table  # noqa: PLC0415
@@ -32,19 +32,19 @@ def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)  # clean up as after Ctrl-C
     start = time.monotonic()
-    said = ""
+    last = ""
 
-    def progress(what: str) -> None:
-        nonlocal said
-        if what != said:
-            console.print(f"{time.monotonic() - start:5.0f} s  {what}", markup=False)
-        said = what
+    def progress(step: str) -> None:
+        nonlocal last
+        if step != last:
+            console.print(f"{time.monotonic() - start:5.0f} s  {step}", markup=False)
+        last = step
 
     reports = []
     try:
-        with drills.staged(port, progress) as stage:
+        with drills.drill_stack(port, progress) as stack:
             for name in names or NAMES:
-                reports.append(drills.run(stage, name, progress))
+                reports.append(drills.run(stack, name, progress))
                 console.print(table(reports[-1]))
     except LocalStackError as error:
         raise click.ClickException(str(error)) from error

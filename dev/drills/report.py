@@ -1,4 +1,4 @@
-"""What a drill has shown, as figures and as a table."""
+"""A drill's result, as figures and as a table."""
 
 import statistics
 from collections import Counter
@@ -16,7 +16,7 @@ LATE_AFTER = 30  # seconds from an event to its effect
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long orders took, from the first try to the definite answer, in seconds."""
+    """Latency of orders in seconds, from the first try to the final answer."""
 
     orders: int
     p50: float
@@ -24,7 +24,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latency":
-        """The latency of these orders."""
+        """Return the latency of orders with these durations."""
         if len(seconds) < 2:
             return cls(len(seconds), *[round(sum(seconds), 3)] * 2)
         cuts = statistics.quantiles(seconds, n=20, method="inclusive")
@@ -36,7 +36,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Report:
-    """One drill: what customers saw, what consumers did, and what is lost or doubled. Times in seconds."""
+    """Result of one drill: the view of the customers and of the consumers, and the damage. Times in seconds."""
 
     name: str
     what: str
@@ -56,14 +56,14 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is lost, doubled or wrong, but for the mails that a death may double."""
+        """Whether nothing is lost, doubled or wrong, except mails doubled because a process died."""
         found = harms(self.violations)
         return not found[Harm.LOST] + found[Harm.DOUBLED] + found[Harm.WRONG] and (
             found[Harm.DOUBLED_MAIL] <= self.mails_allowed
         )
 
     def figures(self) -> dict[str, Any]:
-        """The same, for a program."""
+        """Return the result as JSON."""
         found = harms(self.violations)
         return {
             "name": self.name,
@@ -89,7 +89,7 @@ class Report:
 
 
 def table(report: Report) -> Table:
-    """A drill's figures, for a reader."""
+    """Return the result as a table."""
     shown = Table(title=f"{report.name}: {report.what}", title_justify="left", show_header=False)
     for what, value in _rows(report):
         shown.add_row(what, escape(value))
@@ -101,18 +101,18 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     letters = sum(report.dead_letters.values())
     return [
         ("outage", f"{report.seconds:.0f} s, {report.struck} calls struck, {report.killed} processes killed"),
-        ("recovered", f"{report.recovered_after:.0f} s after it was healed"),
+        ("recovered", f"{report.recovered_after:.0f} s after the fault was removed"),
         ("orders answered", _counts(report.answers)),
-        ("tries that failed", _counts(report.failures)),
-        ("answered in, during", str(report.during)),
-        ("answered in, outside", str(report.outside)),
-        (f"events over {LATE_AFTER} s late", _counts(report.late)),
+        ("failed tries", _counts(report.failures)),
+        ("latency during, p50 / p95", str(report.during)),
+        ("latency outside, p50 / p95", str(report.outside)),
+        (f"events later than {LATE_AFTER} s", _counts(report.late)),
         ("dead letters", "\n".join(f"{count} {reason}" for reason, count in report.dead_letters.items()) or "none"),
         ("redriven", f"{report.redriven} of {letters}"),
         ("lost", _harm(report, Harm.LOST)),
         ("doubled effects", _harm(report, Harm.DOUBLED)),
-        ("otherwise wrong", _harm(report, Harm.WRONG)),
-        ("doubled mails", f"{found[Harm.DOUBLED_MAIL]} of {report.mails_allowed} that may be"),
+        ("other violations", _harm(report, Harm.WRONG)),
+        ("doubled mails", f"{found[Harm.DOUBLED_MAIL]}, {report.mails_allowed} allowed"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Customers who place one order after the other, and do not give up easily."""
+"""Customers who place one order after the other and retry for minutes."""
 
 import random
 import threading
@@ -14,10 +14,10 @@ import httpx
 from ops.shop_client import Answer, ShopClient
 
 NO_ANSWER = "no answer"
-_PATIENCE = 240.0  # seconds that a customer goes on with one order
-_LONGEST_PAUSE = 5.0  # seconds between two tries, unless the shop asks for more
-_THINKS_FOR = (0.3, 0.9)  # seconds between two orders
-_CANCELS = 0.1  # the share of orders that a customer tries to cancel at once
+_PATIENCE = 240.0  # seconds that a customer retries one order
+_LONGEST_PAUSE = 5.0  # seconds between two tries, unless Retry-After asks for more
+_PAUSE_BETWEEN_ORDERS = (0.3, 0.9)  # seconds
+_CANCELS = 0.1  # share of orders that the customer cancels immediately
 _MANY_TRIES = 5
 
 
@@ -25,8 +25,8 @@ _MANY_TRIES = 5
 class Purchase:
     """One order, as its customer saw it.
 
-    ``started`` is by `time.monotonic`; ``seconds`` is the time until the definite answer, and ``status`` that answer's,
-    None if the customer gave up. ``failures`` are what the tries before it got: a status, or that no answer came.
+    ``started`` is by `time.monotonic`, ``seconds`` the time until the final answer. ``status`` is the final answer's,
+    None if the customer gave up. ``failures`` are the results of the earlier tries: a status, or `NO_ANSWER`.
     """
 
     started: float
@@ -39,22 +39,22 @@ class Purchase:
 def shop(
     client: ShopClient, skus: Sequence[str], address: Mapping[str, Any], closed: threading.Event
 ) -> list[Purchase]:
-    """Place orders until the shop is ``closed``; every order that was begun is brought to its end."""
+    """Place orders until the shop is ``closed``. The order in progress is completed."""
     purchases = []
     while not closed.is_set():
         bought = buy(client, _order(skus, address))
         purchases.append(bought)
         if bought.status == 201 and bought.order_id and random.random() < _CANCELS:
-            insist(partial(client.cancel, bought.order_id))
-        closed.wait(random.uniform(*_THINKS_FOR))
+            send_until_final(partial(client.cancel, bought.order_id))
+        closed.wait(random.uniform(*_PAUSE_BETWEEN_ORDERS))
     return purchases
 
 
 def buy(client: ShopClient, order: Mapping[str, Any]) -> Purchase:
-    """Place one order under a key of its own."""
+    """Place one order under a new idempotency key."""
     key = str(uuid.uuid4())
     started = time.monotonic()
-    answer, failures = insist(lambda: client.place(order, key))
+    answer, failures = send_until_final(lambda: client.place(order, key))
     return Purchase(
         started=started,
         seconds=time.monotonic() - started,
@@ -64,11 +64,11 @@ def buy(client: ShopClient, order: Mapping[str, Any]) -> Purchase:
     )
 
 
-def insist(request: Callable[[], Answer]) -> tuple[Answer | None, list[str]]:
-    """Send the same request until there is a definite answer, as a well-behaved client does.
+def send_until_final(request: Callable[[], Answer]) -> tuple[Answer | None, list[str]]:
+    """Send the same request until its answer is final, as a well-behaved client does.
 
-    It waits as long as ``Retry-After`` says, or longer from try to try. Returns the definite answer, None if its
-    patience has ended, and what the tries before it got.
+    Wait as long as ``Retry-After`` says, or else back off. Return the final answer, None after a timeout, and the
+    results of the earlier tries.
     """
     failures: list[str] = []
     give_up = time.monotonic() + _PATIENCE

@@ -1,1 +1,1 @@
-"""."""
+"""The local stack: MiniStack, and the metrics that it lacks."""

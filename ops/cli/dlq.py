@@ -1,4 +1,4 @@
-"""`handoff dlq`: the commands for dead letters."""
+"""The commands `handoff dlq ...`: dead letters."""
 
 import json
 from collections import Counter
@@ -12,13 +12,13 @@ from handoff import aws
 from handoff.clock import now_ms
 from ops import ages
 from ops.cli import options as target
-from ops.cli.errors import told_in_a_line
+from ops.cli.errors import errors_as_messages
 from ops.dlq import redrive as redriving
 from ops.dlq import report
-from ops.dlq.directory import Directory, NoSuchConsumer, Wanted, directory, find
+from ops.dlq.directory import Directory, Filter, NoSuchConsumer, directory, find
 from ops.stack.deployment import Deployment
 
-_PROGRESS_EVERY = 100  # letters
+_PROGRESS_EVERY = 100  # dead letters
 
 
 class Age(click.ParamType[int]):
@@ -27,7 +27,7 @@ class Age(click.ParamType[int]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
+        """Return milliseconds."""
         try:
             return ages.parse(str(value))
         except ValueError as error:
@@ -35,15 +35,15 @@ class Age(click.ParamType[int]):
 
 
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments and options that choose among the letters."""
+    """Add the arguments and options that choose dead letters."""
     for option in (
         target.local_option,
         target.stack_option,
-        click.option("--newer-than", type=Age(), help="Only of events that happened less than this ago, such as 30m."),
-        click.option("--older-than", type=Age(), help="Only of events that happened longer ago than this, such as 1h."),
-        click.option("--event", default="", help="Only of this event, by its id."),
-        click.option("--order", default="", help="Only of this order, by its id."),
-        click.option("--reason", default="", help="Only with this in the reason, in capitals or not."),
+        click.option("--newer-than", type=Age(), help="Only events that happened less than this ago, such as 30m."),
+        click.option("--older-than", type=Age(), help="Only events that happened longer ago than this, such as 1h."),
+        click.option("--event", default="", help="Only the event with this id."),
+        click.option("--order", default="", help="Only events of the order with this id."),
+        click.option("--reason", default="", help="Only dead letters with this text in the reason; case is ignored."),
         click.argument("consumers", nargs=-1, metavar="[CONSUMER...]"),
     ):
         command = option(command)
@@ -52,21 +52,16 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def dlq() -> None:
-    """Dead letters: events that a consumer could not deal with, or that could not be delivered to it."""
+    """Dead letters: events that a consumer failed to handle, or that could not be delivered to it."""
 
 
 @dlq.command(name="list")
 @_filters
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
-    """List the dead letters of all consumers, or of those named: a line for each event, then the reasons by count."""
-    with told_in_a_line(NoSuchConsumer):
-        deployment, known, wanted = _prepare(stack, local=local, **chosen)
-        elsewhere = Counter[str]()
-        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
-            rows = report.rows(letters)
-    if not rows:
-        _refuse_to_say_none(elsewhere)
+    """List dead letters of all consumers, or of those named: a line for each event, then a count for each reason."""
+    with errors_as_messages(NoSuchConsumer):
+        rows = _rows(*_prepare(stack, local=local, **chosen))
     if as_json:
         click.echo(json.dumps([row.document() for row in rows], indent=2))
     elif rows:
@@ -82,66 +77,65 @@ def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
 @target.stack_option
 @target.local_option
 def show(consumer: str, event_id: str, stack: str, local: bool) -> None:
-    """Show a dead letter whole, with its body as it is, and where to look on."""
-    with told_in_a_line(NoSuchConsumer):
-        deployment, known, wanted = _prepare(stack, local=local, consumers=(consumer,), event=event_id)
-        elsewhere = Counter[str]()
-        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
-            rows = report.rows(letters)
+    """Show a dead letter in full, with its original body and a query for its log lines."""
+    with errors_as_messages(NoSuchConsumer):
+        deployment, known, chosen = _prepare(stack, local=local, consumers=(consumer,), event=event_id)
+        rows = _rows(deployment, known, chosen)
         if not rows:
-            _refuse_to_say_none(elsewhere)
             raise click.ClickException(f"{consumer} has no dead letter of {event_id}.")
         for row in rows:
-            click.echo("\n".join(report.whole(row, deployment)))
+            click.echo("\n".join(report.details(row, deployment)))
 
 
 @dlq.command()
 @_filters
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0.2),  # ten letters, one receive, take less time than they stay out of sight
-    default=10.0,  # 36,000 an hour, and slow enough for what happens now not to wait behind it
+    type=click.FloatRange(min=0.2),  # ten messages, one receive, then take less time than their visibility timeout
+    default=10.0,  # 36,000 an hour, and slow enough for new events not to queue behind redriven ones
     show_default=True,
-    help="At most so many a second.",
+    help="Dead letters a second, at most.",
 )
 def redrive(*, dry_run: bool, yes: bool, rate: float, stack: str, local: bool, **chosen: Any) -> None:
     """Send dead letters back to their consumers' queues: all, or those chosen.
 
-    It says what it would do and asks first. Interrupted, run it again. Doing it twice does no harm: every consumer
-    knows what it has done. What dies again meanwhile is left where it is.
+    The command shows what it would do and asks for confirmation. If it is interrupted, run it again. Redriving an event
+    twice is harmless: every consumer recognizes events that it has handled. Events that fail again during the redrive
+    stay in the dead-letter queue.
     """
-    with told_in_a_line(NoSuchConsumer):
-        deployment, known, wanted = _prepare(stack, local=local, **chosen)
+    with errors_as_messages(NoSuchConsumer):
+        deployment, known, chosen_filter = _prepare(stack, local=local, **chosen)
         if dry_run or not yes:
-            elsewhere = Counter[str]()
-            with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
-                planned = redriving.plan(letters, known)
+            held_elsewhere = Counter[str]()
+            found = find(deployment.sqs, known, chosen_filter, _warn, held_elsewhere=held_elsewhere)
+            with closing(found) as matches:
+                planned = redriving.plan(matches, known)
             if planned.is_empty:
-                _refuse_to_say_none(elsewhere)
+                _fail_if_held(held_elsewhere)
             click.echo("\n".join(report.outcome(planned, would=True)))
             if dry_run or not planned.sent:
                 return
             click.confirm("Redrive them?", abort=True)
-    _redrive(deployment, known, wanted, rate)
+    _redrive(deployment, known, chosen_filter, rate)
 
 
-def _redrive(deployment: Deployment, known: Directory, wanted: Wanted, rate: float) -> None:
-    """Do it, and say how far it came."""
-    done, elsewhere = redriving.Outcome(), Counter[str]()
+def _redrive(deployment: Deployment, known: Directory, chosen: Filter, rate: float) -> None:
+    """Redrive, and report the progress."""
+    done, held_elsewhere = redriving.Outcome(), Counter[str]()
     try:
-        with closing(find(deployment.sqs, known, wanted, _mind, elsewhere=elsewhere)) as letters:
-            for _ in redriving.run(deployment.sqs, letters, known, done, rate):
+        with closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches:
+            for _ in redriving.run(deployment.sqs, matches, known, done, rate):
                 if done.sent.total() % _PROGRESS_EVERY == 0:
                     click.echo(f"{done.sent.total()} so far")
     except (KeyboardInterrupt, *aws.ERRORS) as error:
         why = "Interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise click.ClickException(
-            f"{why}\n{done.sent.total()} redriven, the others are where they were. Run it again to go on."
+            f"{why}\n{done.sent.total()} redriven, the others are unchanged. Run the command again to continue."
         ) from error
     if done.is_empty:
-        _refuse_to_say_none(elsewhere)
+        _fail_if_held(held_elsewhere)
     click.echo("\n".join(report.outcome(done, would=False)))
 
 
@@ -155,12 +149,12 @@ def _prepare(
     event: str = "",
     older_than: int | None = None,
     newer_than: int | None = None,
-) -> tuple[Deployment, Directory, Wanted]:
+) -> tuple[Deployment, Directory, Filter]:
     deployment = target.deployment(stack, local=local)
     known = directory(deployment)
     known.check(consumers)
     now = now_ms()
-    wanted = Wanted(
+    chosen = Filter(
         consumers=consumers,
         reason=reason,
         order=order,
@@ -168,14 +162,24 @@ def _prepare(
         before=None if older_than is None else now - older_than,
         after=None if newer_than is None else now - newer_than,
     )
-    return deployment, known, wanted
+    return deployment, known, chosen
 
 
-def _refuse_to_say_none(elsewhere: Counter[str]) -> None:
-    """No letter was seen: end the command with an error if somebody else has some."""
-    if elsewhere:
-        raise click.ClickException(report.none_to_be_seen(elsewhere.total()))
+def _rows(deployment: Deployment, known: Directory, chosen: Filter) -> list[report.Row]:
+    """Return a row for each event; fail if there is none but another receiver holds some."""
+    held_elsewhere = Counter[str]()
+    with closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches:
+        rows = report.rows(matches)
+    if not rows:
+        _fail_if_held(held_elsewhere)
+    return rows
 
 
-def _mind(what: str) -> None:
-    click.echo(what, err=True)
+def _fail_if_held(held_elsewhere: Counter[str]) -> None:
+    """No dead letter was visible: end the command with an error if another receiver holds some."""
+    if held_elsewhere:
+        raise click.ClickException(report.none_visible(held_elsewhere.total()))
+
+
+def _warn(text: str) -> None:
+    click.echo(text, err=True)

@@ -11,7 +11,7 @@ from ops.stack.deployment import NoSuchResource
 
 
 @contextmanager
-def told_in_a_line(*own: type[Exception]) -> Iterator[None]:
+def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
     """Errors of AWS end the command with a line, and so do a command's own, with their own words."""
     ours: tuple[type[Exception], ...] = (NoSuchResource, *own)
     try:
@@ -27,5 +27,5 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
-        with told_in_a_line():
+        with errors_as_messages():
             return super().invoke(ctx)

@@ -5,7 +5,7 @@ import json
 import click
 
 from ops.cli import options as target
-from ops.cli.errors import told_in_a_line
+from ops.cli.errors import errors_as_messages
 
 
 @click.command()
@@ -23,6 +23,6 @@ def order(order_id: str, *, whole: bool, as_json: bool, stack: str, local: bool)
     from ops.trace import report as story_report  # noqa: PLC0415  # costs other commands half a second
     from ops.trace import timeline as story  # noqa: PLC0415
 
-    with told_in_a_line(story.NoSuchOrder):
+    with errors_as_messages(story.NoSuchOrder):
         told = story.tell(target.deployment(stack, local=local), order_id, whole=whole)
     click.echo(json.dumps(story_report.document(told), indent=2) if as_json else "\n".join(story_report.text(told)))

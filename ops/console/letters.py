@@ -13,7 +13,7 @@ from ops.console.parts import QUIET, TROUBLE, heading
 from ops.console.redrive import Going, Redrive, desk
 from ops.console.watch import ERRORS, Watch, said
 from ops.dlq import report as dead_letter_report
-from ops.dlq.directory import Wanted, directory, find
+from ops.dlq.directory import Filter, directory, find
 from ops.dlq.report import Row
 from ops.stack.deployment import Deployment
 
@@ -80,9 +80,9 @@ class Letters:
         seen = find(
             self._deployment.sqs,
             known,
-            Wanted(),
+            Filter(),
             found.cautions.append,
-            elsewhere=found.elsewhere,
+            held_elsewhere=found.elsewhere,
             stopped=stopped,
         )
         with closing(seen) as letters:
@@ -107,14 +107,14 @@ class Letters:
             for caution in found.cautions:
                 ui.label(caution).classes(QUIET)
             if not found.rows and found.elsewhere:
-                ui.label(dead_letter_report.none_to_be_seen(found.elsewhere.total()))
+                ui.label(dead_letter_report.none_visible(found.elsewhere.total()))
             elif not found.rows:
                 with ui.row().classes("items-center gap-2"):
                     ui.icon("check_circle", size="sm").props("aria-hidden=true")
                     ui.label("No dead letters. Nothing was given up.")
             with ui.row().classes("gap-2"):
                 for consumer, count in found.consumers.items():
-                    self._redrive_button(f"Redrive all of {consumer} ({count})", Wanted(consumers=(consumer,)))
+                    self._redrive_button(f"Redrive all of {consumer} ({count})", Filter(consumers=(consumer,)))
             for row in found.rows[:_SHOWN]:
                 self._letter(row)
             if len(found.rows) > _SHOWN:
@@ -130,11 +130,11 @@ class Letters:
             times = f", {row.count} letters" if row.count > 1 else ""
             ui.label(f"event {letter.event_id}{times}").classes(f"break-all {QUIET}")
             with ui.row().classes("gap-2"):
-                self._redrive_button("Redrive", Wanted(consumers=(row.consumer,), event=letter.event_id))
+                self._redrive_button("Redrive", Filter(consumers=(row.consumer,), event=letter.event_id))
                 if letter.order_id:
                     ui.button("See the order", color=None, on_click=lambda: self._to_order(letter.order_id)).props(
                         "flat no-caps"
                     )
 
-    def _redrive_button(self, text: str, wanted: Wanted) -> None:
+    def _redrive_button(self, text: str, wanted: Filter) -> None:
         ui.button(text, icon="replay", on_click=lambda: self._redrive.ask(wanted), color=None).props("outline no-caps")

@@ -13,7 +13,7 @@ from ops.console.parts import QUIET, heading
 from ops.console.watch import ERRORS, said
 from ops.dlq import redrive as redriving
 from ops.dlq import report as dead_letter_report
-from ops.dlq.directory import Wanted, directory, find
+from ops.dlq.directory import Filter, directory, find
 from ops.stack.deployment import Deployment
 
 _RATE = 10.0  # letters a second, as `handoff dlq redrive` does by default
@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 class Going:
     """A redrive under way: how far it is, and what came of it."""
 
-    def __init__(self, deployment: Deployment, wanted: Wanted) -> None:
+    def __init__(self, deployment: Deployment, wanted: Filter) -> None:
         self.done = redriving.Outcome()
         self.came_to = ["It ended with the console's own error. What was not redriven is where it was."]
         self._deployment = deployment
@@ -46,7 +46,7 @@ class Going:
         cautions, elsewhere = list[str](), Counter[str]()
         try:
             known, sqs = directory(self._deployment), self._deployment.sqs
-            found = find(sqs, known, self._wanted, cautions.append, elsewhere=elsewhere, stopped=self._stop.is_set)
+            found = find(sqs, known, self._wanted, cautions.append, held_elsewhere=elsewhere, stopped=self._stop.is_set)
             with closing(found) as letters:
                 for _ in redriving.run(sqs, letters, known, self.done, _RATE):
                     pass
@@ -103,7 +103,7 @@ desk = Desk()
 def outcome(done: redriving.Outcome, elsewhere: Counter[str], *, would: bool) -> list[str]:
     """What a redrive did, or would do."""
     if done.is_empty and elsewhere:
-        return [dead_letter_report.none_to_be_seen(elsewhere.total())]
+        return [dead_letter_report.none_visible(elsewhere.total())]
     return dead_letter_report.outcome(done, would=would)
 
 
@@ -113,7 +113,7 @@ class Redrive:
     def __init__(self, deployment: Deployment, redriven: Callable[[], Awaitable[None]]) -> None:
         self._deployment = deployment
         self._redriven = redriven
-        self._wanted = Wanted()
+        self._wanted = Filter()
         self._going: Going | None = None  # what the dialog follows
         with ui.dialog() as self._dialog, ui.card().classes("w-full gap-3"):
             self._dialog.props('aria-label="Redrive dead letters"')
@@ -126,7 +126,7 @@ class Redrive:
         self._so_far.visible = False
         self._timer = ui.timer(_SHOW_EVERY, self._show, active=False)
 
-    async def ask(self, wanted: Wanted) -> None:
+    async def ask(self, wanted: Filter) -> None:
         """Say what redriving these letters would do, and ask; or show the redrive that is under way."""
         self._dialog.open()
         self._yes.disable()
@@ -189,10 +189,12 @@ class Redrive:
         await self._redriven()
 
     def _plan(
-        self, wanted: Wanted, mind: Callable[[str], None], elsewhere: Counter[str], stopped: Callable[[], bool]
+        self, wanted: Filter, mind: Callable[[str], None], elsewhere: Counter[str], stopped: Callable[[], bool]
     ) -> redriving.Outcome:
         known = directory(self._deployment)
-        with closing(find(self._deployment.sqs, known, wanted, mind, elsewhere=elsewhere, stopped=stopped)) as letters:
+        with closing(
+            find(self._deployment.sqs, known, wanted, mind, held_elsewhere=elsewhere, stopped=stopped)
+        ) as letters:
             return redriving.plan(letters, known)
 
     def _say(self, texts: Iterable[str]) -> None:

@@ -1,1 +1,1 @@
-"""."""
+"""Dead letters: find, show and redrive them."""

@@ -1,4 +1,4 @@
-"""Which queues of a stack hold dead letters, whose they are, and finding some among them."""
+"""The dead-letter queues of a stack, their owners, and a search through them."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ops import ages
-from ops.dlq.letter import Letter
-from ops.dlq.scan import Look
+from ops.dlq.dead_letter import DeadLetter
+from ops.dlq.scan import QueueScan
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -15,68 +15,60 @@ if TYPE_CHECKING:
     from ops.stack.deployment import Deployment
 
 _DEAD = "DeadLetters"
-NOBODY = "nobody"  # whose letters name a rule that the stack does not have any more
-_UNDELIVERED = "UndeliveredQueue"  # what EventBridge could not put into a queue: each letter names its rule
+UNOWNED = "unowned"  # the owner of dead letters whose rule is not in the stack any more
+_UNDELIVERED = "UndeliveredQueue"  # events that EventBridge could not deliver; each dead letter names its rule
 
 
 class NoSuchConsumer(Exception):
-    """The stack has no such consumer; the text names those that it has."""
+    """The stack has no such consumer; the text lists those that it has."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """Who has dead letters where: the consumers that the stack's dead-letter queues and rules are named after."""
+    """A stack's dead-letter queues, queues and rules, by the consumers that they are named after."""
 
-    dead: Mapping[
-        str, str
-    ]  # by the address of a queue of dead letters: whose they are; nobody's if each names its rule
-    queues: Mapping[str, str]  # by consumer: the address of its queue; a partner and a log have none
+    dead: Mapping[str, str]  # by the URL of a dead-letter queue: its owner, or `UNOWNED` if each message names its rule
+    queues: Mapping[str, str]  # by consumer: the URL of its queue; a partner and a log have none
     rules: Mapping[str, str]  # by the name of a rule: its consumer
 
     @property
     def consumers(self) -> list[str]:
-        """All who may have dead letters."""
+        """All owners of dead letters."""
         return sorted({*self.dead.values(), *self.rules.values()})
 
     def check(self, names: Collection[str]) -> None:
-        """Look whether these are consumers.
-
-        Raises
-        ------
-        NoSuchConsumer
-            If one of them is none.
-        """
+        """Raise `NoSuchConsumer` if one of these is not a consumer of the stack."""
         unknown = sorted(set(names) - set(self.consumers))
         if unknown:
             raise NoSuchConsumer(
-                f"There is no consumer {', '.join(unknown)} in this stack. It has: {', '.join(self.consumers)}."
+                f"The stack has no consumer {', '.join(unknown)}. It has: {', '.join(self.consumers)}."
             )
 
-    def whose(self, queue_url: str, letter: Letter) -> str:
-        """The consumer that a letter is for."""
+    def owner_of(self, queue_url: str, dead_letter: DeadLetter) -> str:
+        """Return the consumer that a dead letter was for."""
         owner = self.dead[queue_url]
-        return self.rules.get(letter.rule_arn.rpartition("/")[2], NOBODY) if owner == NOBODY else owner
+        return self.rules.get(dead_letter.rule_arn.rpartition("/")[2], UNOWNED) if owner == UNOWNED else owner
 
 
 def directory(deployment: "Deployment") -> Directory:
-    """The directory of a stack, by the names in its template."""
+    """Return a stack's directory, by the logical ids of its template."""
     dead, queues, rules = {}, {}, {}
     for logical_id in deployment.of_type("AWS::SQS::Queue"):
         if logical_id.endswith(_DEAD):
             dead[deployment.resource(logical_id)] = logical_id.removesuffix(_DEAD).lower()
         elif logical_id == _UNDELIVERED:
-            dead[deployment.resource(logical_id)] = NOBODY
+            dead[deployment.resource(logical_id)] = UNOWNED
         else:
             queues[logical_id.removesuffix("Queue").lower()] = deployment.resource(logical_id)
     for logical_id in deployment.of_type("AWS::Events::Rule"):
-        # A rule on a bus of one's own has the id "bus|rule".
+        # The id of a rule on a custom bus is "bus|rule".
         rules[deployment.resource(logical_id).rpartition("|")[2]] = logical_id.removesuffix("Rule").lower()
     return Directory(dead, queues, rules)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which letters somebody asks for. Empty or None: all. Times in epoch milliseconds, of when the event happened."""
+class Filter:
+    """Which dead letters to choose. Empty or None: all. Times are when the event happened, in epoch milliseconds."""
 
     consumers: Collection[str] = ()
     reason: str = ""
@@ -85,60 +77,61 @@ class Wanted:
     before: int | None = None
     after: int | None = None
 
-    def takes(self, consumer: str, letter: Letter) -> bool:
-        """Whether a letter is one of them."""
+    def matches(self, consumer: str, dead_letter: DeadLetter) -> bool:
+        """Return whether a dead letter is chosen."""
         return (
             (not self.consumers or consumer in self.consumers)
-            and self.reason.lower() in letter.reason.lower()
-            and self.order in ("", letter.order_id)
-            and self.event in ("", letter.event_id)
-            and (self.before is None or letter.began_at < self.before)
-            and (self.after is None or letter.began_at > self.after)
+            and self.reason.lower() in dead_letter.reason.lower()
+            and self.order in ("", dead_letter.order_id)
+            and self.event in ("", dead_letter.event_id)
+            and (self.before is None or dead_letter.began_at < self.before)
+            and (self.after is None or dead_letter.began_at > self.after)
         )
 
 
 @dataclass(frozen=True)
-class Found:
-    """A letter that was asked for, and the look that found it."""
+class Match:
+    """A chosen dead letter, and the scan that holds it."""
 
     consumer: str
-    letter: Letter
-    look: Look
+    dead_letter: DeadLetter
+    scan: QueueScan
 
 
 def find(
     client: "SQSClient",
     known: Directory,
-    wanted: Wanted,
-    mind: Callable[[str], None],
+    chosen: Filter,
+    warn: Callable[[str], None],
     *,
-    elsewhere: Counter[str] | None = None,
+    held_elsewhere: Counter[str] | None = None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Generator[Found]:
-    """The letters that somebody asks for, queue by queue; all are let go again at the end of their queue.
+) -> Generator[Match]:
+    """Yield the dead letters that a filter chooses, queue by queue; all of a queue are released at its end.
 
-    Close it if it does not come to its end, or have ``stopped`` say so: it is asked before each letter. ``mind`` is
-    told of letters that it could not see; ``elsewhere`` counts those that somebody else has, by queue.
+    Close the generator if it is not used up, or let ``stopped`` return true: it is called before each dead letter.
+    ``warn`` gets a text about dead letters that could not be seen; ``held_elsewhere`` counts, by queue, those that
+    another receiver holds.
     """
-    # Nobody's last: what is redriven from there, and dies again, gets into the queues before it.
-    for queue_url, owner in sorted(known.dead.items(), key=lambda queue: queue[1] == NOBODY):
-        if owner != NOBODY and wanted.consumers and owner not in wanted.consumers:
+    # Undelivered events last: those that are redriven and fail again arrive in the queues before it.
+    for queue_url, owner in sorted(known.dead.items(), key=lambda queue: queue[1] == UNOWNED):
+        if owner != UNOWNED and chosen.consumers and owner not in chosen.consumers:
             continue
-        with Look(client, queue_url) as look:
-            for letter in look:
+        with QueueScan(client, queue_url) as scan:
+            for dead_letter in scan:
                 if stopped():
                     return
-                consumer = known.whose(queue_url, letter)
-                if wanted.takes(consumer, letter):
-                    yield Found(consumer, letter, look)
+                consumer = known.owner_of(queue_url, dead_letter)
+                if chosen.matches(consumer, dead_letter):
+                    yield Match(consumer, dead_letter, scan)
         name = queue_url.rpartition("/")[2]
-        if look.missing:
-            if elsewhere is not None:
-                elsewhere[name] += look.missing
-            back = ages.show(look.hidden * 1000)
-            mind(
-                f"{name}: SQS counts {look.missing} more; somebody else may be looking. "
-                f"If that look was killed, they are back within {back}."
+        if scan.held_elsewhere:
+            if held_elsewhere is not None:
+                held_elsewhere[name] += scan.held_elsewhere
+            back = ages.show(scan.visibility_seconds * 1000)
+            warn(
+                f"{name}: SQS counts {scan.held_elsewhere} more; another receiver may hold them. "
+                f"If it was killed, they are visible again within {back}."
             )
-        if look.later:
-            mind(f"{name}: {look.later} more came meanwhile, or came back. Look again.")
+        if scan.arrived_later:
+            warn(f"{name}: {scan.arrived_later} more arrived meanwhile, or failed again; scan again to see them.")

@@ -1,4 +1,4 @@
-"""Redriving: what it would do, and doing it, no faster than asked."""
+"""Plan a redrive, and run it at a limited rate."""
 
 import time
 from collections import Counter
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ops.dlq.directory import Directory, Found
-from ops.dlq.scan import Look, redrive
+from ops.dlq.directory import Directory, Match
+from ops.dlq.scan import QueueScan, redrive
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 
 @dataclass
-class Left:
-    """Letters of a consumer without a queue: how many, and the span of time in which their events were published."""
+class Undeliverable:
+    """Dead letters of a consumer without a queue: how many, and when the first and last were published (epoch ms)."""
 
     count: int = 0
     first: int | None = None
     last: int | None = None
 
     def add(self, published_at: int | None) -> None:
-        """Count one more; epoch milliseconds."""
+        """Count one more."""
         self.count += 1
         if published_at is not None:
             self.first = published_at if self.first is None else min(self.first, published_at)
@@ -31,48 +31,49 @@ class Left:
 
 @dataclass
 class Outcome:
-    """What was done, or would be: by consumer."""
+    """What a redrive did, or would do, by consumer."""
 
     sent: Counter[str] = field(default_factory=Counter)
-    left: dict[str, Left] = field(default_factory=dict)
+    undeliverable: dict[str, Undeliverable] = field(default_factory=dict)
 
-    def leave(self, found: Found) -> None:
-        """Count a letter that no queue takes."""
-        letter = found.letter
-        self.left.setdefault(found.consumer, Left()).add(letter.published_at or letter.happened_at)
+    def skip(self, match: Match) -> None:
+        """Count a dead letter whose consumer has no queue."""
+        dead_letter = match.dead_letter
+        skipped = self.undeliverable.setdefault(match.consumer, Undeliverable())
+        skipped.add(dead_letter.published_at or dead_letter.happened_at)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was no letter at all."""
-        return not self.sent and not self.left
+        """Whether there was no dead letter at all."""
+        return not self.sent and not self.undeliverable
 
 
-def plan(letters: Iterable[Found], known: Directory) -> Outcome:
-    """What redriving these letters would do."""
+def plan(matches: Iterable[Match], known: Directory) -> Outcome:
+    """Return what redriving these dead letters would do."""
     outcome = Outcome()
-    for found in letters:
-        if found.consumer in known.queues:
-            outcome.sent[found.consumer] += 1
+    for match in matches:
+        if match.consumer in known.queues:
+            outcome.sent[match.consumer] += 1
         else:
-            outcome.leave(found)
+            outcome.skip(match)
     return outcome
 
 
 def run(
-    client: "SQSClient", letters: Iterable[Found], known: Directory, outcome: Outcome, rate: float
-) -> Iterator[Found]:
-    """Redrive these letters, at most ``rate`` a second; yields each one that is done, and counts it in ``outcome``."""
-    next_at, look = 0.0, None
-    for found in letters:
-        queue_url = known.queues.get(found.consumer)
+    client: "SQSClient", matches: Iterable[Match], known: Directory, outcome: Outcome, rate: float
+) -> Iterator[Match]:
+    """Redrive dead letters, at most ``rate`` a second; yield each one sent, and count it in ``outcome``."""
+    next_at, scan = 0.0, None
+    for match in matches:
+        queue_url = known.queues.get(match.consumer)
         if queue_url is None:
-            outcome.leave(found)
+            outcome.skip(match)
             continue
-        if found.look is not look:  # whatever dies again must be younger than all that was there
-            look, next_at = found.look, max(next_at, time.monotonic() + Look.PRECISION)
+        if match.scan is not scan:  # a message that fails again must be younger than all that the scan found
+            scan, next_at = match.scan, max(next_at, time.monotonic() + QueueScan.PRECISION)
         time.sleep(max(0.0, next_at - time.monotonic()))
         next_at = max(next_at, time.monotonic()) + 1 / rate
-        redrive(client, found.letter, dead_letters_url=found.look.queue_url, queue_url=queue_url)
-        found.look.gone(found.letter)
-        outcome.sent[found.consumer] += 1
-        yield found
+        redrive(client, match.dead_letter, dead_letters_url=match.scan.queue_url, queue_url=queue_url)
+        match.scan.forget(match.dead_letter)
+        outcome.sent[match.consumer] += 1
+        yield match

@@ -1,4 +1,4 @@
-"""Dead letters as a person reads them: a line for each event, one letter whole, and a summary."""
+"""Dead letters for people: a line for each event, one dead letter in full, and a summary."""
 
 import json
 from collections import Counter
@@ -8,78 +8,73 @@ from typing import Any
 
 from handoff.clock import now_ms, to_iso
 from ops import ages
-from ops.dlq.directory import NOBODY, Found
-from ops.dlq.letter import CRASHED, Letter
-from ops.dlq.redrive import Left, Outcome
+from ops.dlq.dead_letter import CRASHED, DeadLetter
+from ops.dlq.directory import UNOWNED, Match
+from ops.dlq.redrive import Outcome, Undeliverable
 from ops.stack.deployment import Deployment
 
 _MINUTE = 60_000  # ms
-_TITLES = ("CONSUMER", "EVENT", "TYPE", "ORDER OR USER", "AGE", "DIED", "SEEN", "LETTERS", "REASON")
+_TITLES = ("CONSUMER", "EVENT", "TYPE", "ORDER OR USER", "AGE", "DIED", "SEEN", "COUNT", "REASON")
 
 
 @dataclass
 class Row:
-    """The letters of one event and consumer: the newest, and how many there are."""
+    """The dead letters of one event and consumer: the newest, and how many there are."""
 
     consumer: str
     queue_url: str
-    newest: Letter
+    newest: DeadLetter
     count: int = 1
 
     def document(self) -> dict[str, Any]:
-        """For scripts."""
-        letter = self.newest
+        """Return the row for scripts, to be written as JSON."""
+        newest = self.newest
         return {
             "consumer": self.consumer,
-            "eventId": letter.event_id,
-            "type": letter.event_type,
-            "orderId": letter.order_id,
-            "userId": letter.user_id,
-            "happenedAt": None if letter.happened_at is None else to_iso(letter.happened_at),
-            "diedAt": None if letter.died_at is None else to_iso(letter.died_at),
-            "receives": receives(letter),
-            "reason": letter.reason,
-            "letters": self.count,
+            "eventId": newest.event_id,
+            "type": newest.event_type,
+            "orderId": newest.order_id,
+            "userId": newest.user_id,
+            "happenedAt": None if newest.happened_at is None else to_iso(newest.happened_at),
+            "diedAt": None if newest.died_at is None else to_iso(newest.died_at),
+            "receives": newest.receives,
+            "reason": newest.reason,
+            "count": self.count,
         }
 
     def cells(self, now: int) -> tuple[str, ...]:
-        """For people, in the order of the titles."""
-        letter = self.newest
+        """Return the row for people, in the order of the titles."""
+        newest = self.newest
         return (
             self.consumer,
-            letter.event_id,
-            letter.event_type or "?",
-            letter.order_id or letter.user_id or "?",
-            ages.show(now - letter.began_at),
-            "?" if letter.died_at is None else ages.show(now - letter.died_at),
-            str(receives(letter)),
+            newest.event_id,
+            newest.event_type or "?",
+            newest.order_id or newest.user_id or "?",
+            ages.show(now - newest.began_at),
+            "?" if newest.died_at is None else ages.show(now - newest.died_at),
+            str(newest.receives),
             str(self.count),
-            letter.reason,
+            newest.reason,
         )
 
 
-def rows(letters: Iterable[Found]) -> list[Row]:
-    """One row for each event and consumer, oldest event first."""
+def rows(matches: Iterable[Match]) -> list[Row]:
+    """Return one row for each event and consumer, oldest event first."""
     by_event: dict[tuple[str, str], Row] = {}
-    for found in letters:
-        key = (found.consumer, found.letter.event_id)
+    for match in matches:
+        key = (match.consumer, match.dead_letter.event_id)
         row = by_event.get(key)
         if row is None:
-            by_event[key] = Row(found.consumer, found.look.queue_url, found.letter)
+            by_event[key] = Row(match.consumer, match.scan.queue_url, match.dead_letter)
             continue
         row.count += 1
-        if found.letter.sent_at > row.newest.sent_at:
-            row.newest, row.queue_url = found.letter, found.look.queue_url
+        if match.dead_letter.sent_at > row.newest.sent_at:
+            row.newest, row.queue_url = match.dead_letter, match.scan.queue_url
     return sorted(by_event.values(), key=lambda row: (row.consumer, row.newest.began_at))
 
 
-def receives(letter: Letter) -> int:
-    """How often SQS gave it out, this time included."""
-    return int(letter.message["Attributes"]["ApproximateReceiveCount"])
-
-
 def table(found: Sequence[Row]) -> list[str]:
-    """A line for each row, under titles; the reason comes last and is not cut."""
+    """Return a line for each row, under titles; the reason comes last and is not cut."""
     now = now_ms()
     cells = [_TITLES, *(row.cells(now) for row in found)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(_TITLES) - 1)]
@@ -90,50 +85,49 @@ def table(found: Sequence[Row]) -> list[str]:
 
 
 def summary(found: Iterable[Row]) -> list[str]:
-    """How many letters each consumer has for each reason, most first."""
+    """Return how many dead letters each consumer has for each reason, most first."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in found:
         counts[row.consumer, row.newest.kind] += row.count
     return [plain(f"{count:6}  {consumer}: {reason}") for (consumer, reason), count in counts.most_common()]
 
 
-def whole(row: Row, deployment: Deployment) -> list[str]:
-    """All that one letter tells, and where to look on."""
-    letter = row.newest
-    died = "not known: SQS moved it by itself" if letter.died_at is None else _when(letter.died_at)
-    attributes = {name: value.get("StringValue") for name, value in letter.message.get("MessageAttributes", {}).items()}
+def details(row: Row, deployment: Deployment) -> list[str]:
+    """Return everything known about one dead letter, and which logs to read."""
+    newest = row.newest
+    died = "unknown: SQS moved it" if newest.died_at is None else _when(newest.died_at)
+    attributes = {name: value.get("StringValue") for name, value in newest.message.get("MessageAttributes", {}).items()}
     facts = {
         "consumer": row.consumer,
-        "event": f"{letter.event_id}  {letter.event_type}",
-        "order": letter.order_id,
-        "user": letter.user_id,
-        "happened": letter.happened_at and _when(letter.happened_at),
+        "event": f"{newest.event_id}  {newest.event_type}",
+        "order": newest.order_id,
+        "user": newest.user_id,
+        "happened": newest.happened_at and _when(newest.happened_at),
         "died": died,
-        "reason": letter.reason,
-        "letters": f"{row.count}, of which this is the newest" if row.count > 1 else "",
-        "correlation id": letter.correlation_id,
+        "reason": newest.reason,
+        "count": f"{row.count}; this is the newest" if row.count > 1 else "",
+        "correlation id": newest.correlation_id,
         "queue": row.queue_url,
-        "message": f"{letter.message['MessageId']}, seen {receives(letter)} times",
-        "attributes": json.dumps(attributes | dict(letter.message["Attributes"]), indent=2),
-        "body": _pretty(letter.message["Body"]),
+        "message": f"{newest.message['MessageId']}, received {newest.receives} times",
+        "attributes": json.dumps(attributes | dict(newest.message["Attributes"]), indent=2),
+        "body": _pretty(newest.message["Body"]),
     }
     lines = [f"{name:16}{value}".replace("\n", "\n" + " " * 16) for name, value in facts.items() if value]
-    return [plain(line) for line in [*lines, "", *_where_to_look(row, deployment)]]
+    return [plain(line) for line in [*lines, "", *_logs_query(row, deployment)]]
 
 
-def _where_to_look(row: Row, deployment: Deployment) -> list[str]:
-    """The logs, and a query for them."""
-    letter, name = row.newest, f"{row.consumer.capitalize()}Logs"
+def _logs_query(row: Row, deployment: Deployment) -> list[str]:
+    newest, name = row.newest, f"{row.consumer.capitalize()}Logs"
     groups = [deployment.resource(logs) for logs in (name, "OrdersLogs") if deployment.has(logs)]
-    conditions = [f"event_id = {json.dumps(letter.event_id)}"]
-    if letter.correlation_id:
-        conditions.append(f"correlation_id = {json.dumps(letter.correlation_id)}")
-    if letter.reason == CRASHED:  # the function may have written nothing about the event
+    conditions = [f"event_id = {json.dumps(newest.event_id)}"]
+    if newest.correlation_id:
+        conditions.append(f"correlation_id = {json.dumps(newest.correlation_id)}")
+    if newest.reason == CRASHED:  # the function may have logged nothing about the event
         conditions.append("@message like /Task timed out|Runtime/")
     return [
-        "Look on in CloudWatch Logs Insights, in the log groups",
+        "To read its log lines, open CloudWatch Logs Insights, choose the log groups",
         *(f"    {group}" for group in groups),
-        f"from {to_iso(letter.began_at)} on, with the query",
+        f"and the time from {to_iso(newest.began_at)}, and run the query",
         "    fields @timestamp, @log, level, message, outcome, reason, exception_name, exception",
         f"    | filter {' or '.join(conditions)}",
         "    | sort @timestamp asc",
@@ -141,36 +135,39 @@ def _where_to_look(row: Row, deployment: Deployment) -> list[str]:
 
 
 def outcome(done: Outcome, *, would: bool) -> list[str]:
-    """What a redrive did, or would do, and what to do about the rest."""
+    """Return what a redrive did, or would do, and what to do about the rest."""
     total = done.sent.total()
     parts = ", ".join(f"{count} to {consumer}" for consumer, count in sorted(done.sent.items()))
     lines = [f"{total} {'would be ' if would else ''}redriven{': ' + parts if parts else ''}"]
-    lines += [_advice(consumer, left) for consumer, left in sorted(done.left.items())]
+    lines += [_advice(consumer, skipped) for consumer, skipped in sorted(done.undeliverable.items())]
     return [plain(line) for line in lines]
 
 
-def _advice(consumer: str, left: Left) -> str:
-    if consumer == NOBODY:
-        return f"{left.count} left: the stack has no such rule any more. Show one: it names its rule and its target."
+def _advice(consumer: str, skipped: Undeliverable) -> str:
+    if consumer == UNOWNED:
+        return (
+            f"{skipped.count} not redriven: their rule is not in the stack any more. "
+            "handoff dlq show names the rule and its target."
+        )
     span = "--from ... --to ..."
-    if left.first is not None and left.last is not None:
-        # An archive is replayed by the minute, and `time`, which it goes by, is in whole seconds: rather too much.
+    if skipped.first is not None and skipped.last is not None:
+        # An archive is replayed by the minute, and `time`, which it goes by, is in whole seconds: include one more.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-replay-archived-event.html
-        first, last = left.first // _MINUTE, left.last // _MINUTE + 2
+        first, last = skipped.first // _MINUTE, skipped.last // _MINUTE + 2
         span = f"--from {to_iso(first * _MINUTE)} --to {to_iso(last * _MINUTE)}"
     return (
-        f"{left.count} left: {consumer} has no queue. Replay them from the archive: "
+        f"{skipped.count} not redriven: {consumer} has no queue. Replay them from the archive: "
         f"handoff replay {span} --rules {consumer}"
     )
 
 
-def none_to_be_seen(elsewhere: int) -> str:
-    """What there is to say of letters that are only counted."""
-    return f"None to be seen; SQS counts {elsewhere} that somebody else has."
+def none_visible(held_elsewhere: int) -> str:
+    """Return the message for queues whose dead letters are all held by another receiver."""
+    return f"No dead letters are visible; SQS counts {held_elsewhere} that another receiver holds. Try again later."
 
 
 def plain(text: str) -> str:
-    """Text that can't play with the terminal."""
+    """Escape characters that could control the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 

@@ -1,4 +1,4 @@
-"""Giving dead letters another go: looking through their queues, and sending them back."""
+"""Scan dead-letter queues, and send dead letters back to their consumers."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,39 +6,39 @@ from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
 
-from ops.dlq.letter import Letter, read
+from ops.dlq.dead_letter import DeadLetter, read
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-# How long a letter that was looked at stays out of sight if its look is killed. At half of it, it is prolonged: by then
-# a look, and a redrive of ten a second, are over. If a call takes 0.1 s, they take 0.02 and 0.2 s for each letter.
-_HIDDEN_SECONDS = 120  # at least
-_HIDDEN_SECONDS_EACH = 0.5  # for each letter that is there
-# SQS grants 12 hours from when a letter was received; half of that can still be prolonged once half of it is over.
+# How long a received message stays invisible if the scan is killed. It is extended at half of that time. By then a
+# scan, and a redrive of ten a second, are over. With 0.1 s per call they take 0.02 s and 0.2 s for each message.
+_VISIBILITY_SECONDS = 120  # at least
+_VISIBILITY_SECONDS_EACH = 0.5  # for each message in the queue
+# SQS allows 12 hours from when a message was received; half of that can still be extended once half of it is over.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
-_HIDDEN_SECONDS_MOST = 6 * 3600
-_STALE_RECEIVES = 3  # in a row that bring only what came later: by then the others have been seen
-_BATCH = 10  # the most that SQS gives or takes in one call
+_VISIBILITY_SECONDS_MOST = 6 * 3600
+_STALE_RECEIVES = 3  # in a row that return only messages that arrived later: by then the others have been seen
+_BATCH = 10  # the most that SQS returns or takes in one call
 
 
-class Look:
-    """One look through a queue of dead letters: each letter that was there when it began.
+class QueueScan:
+    """One pass through a dead-letter queue: each message that was in it at the start.
 
-    What it finds stays out of others' sight until the look ends, however long it takes. What dies meanwhile, or comes
-    back after a redrive, is left for the next look: so every look ends.
+    Messages stay invisible to other receivers until the scan ends, however long it takes. Messages that arrive during
+    the scan, such as redriven ones that failed again, are counted but not returned. So every scan ends.
     """
 
-    PRECISION = 1.0  # seconds: what comes back that long after a look began is not taken for what was there
+    PRECISION = 1.0  # seconds; a message that returns so long after the start is not mistaken for an earlier one
 
     def __init__(self, client: "SQSClient", queue_url: str, *, wait: int = 1) -> None:
         self.queue_url = queue_url
-        self.missing = 0  # letters that SQS counted when it began, and that were not seen: somebody else has them
-        self.later = 0  # letters that came after it had begun
+        self.held_elsewhere = 0  # messages that SQS counted at the start and did not return: another receiver has them
+        self.arrived_later = 0  # messages that arrived after the start
         self._client = client
         self._wait = wait
-        self._counted = 0  # by SQS, when it began
-        self._held: dict[str, tuple[str, float]] = {}  # by message id: its receipt handle, and until when
+        self._counted = 0  # by SQS, at the start
+        self._held: dict[str, tuple[str, float]] = {}  # by message id: its receipt handle, and until when it is held
 
     def __enter__(self) -> Self:
         return self
@@ -46,69 +46,69 @@ class Look:
     def __exit__(self, *_: object) -> None:
         handles = [handle for handle, _ in self._held.values()]
         self._held.clear()
-        self._hide(handles, 0)
+        self._change_visibility(handles, 0)
 
-    def __iter__(self) -> Iterator[Letter]:
+    def __iter__(self) -> Iterator[DeadLetter]:
         before = self._begin()
         stale = 0
-        while stale < _STALE_RECEIVES and (letters := self._receive()):
-            self.missing = max(0, self.missing - len(letters))
-            there = [letter for letter in letters if letter.sent_at < before]
-            self.later += len(letters) - len(there)
-            stale = 0 if there else stale + 1
-            yield from there
+        while stale < _STALE_RECEIVES and (received := self._receive()):
+            self.held_elsewhere = max(0, self.held_elsewhere - len(received))
+            present = [dead_letter for dead_letter in received if dead_letter.sent_at < before]
+            self.arrived_later += len(received) - len(present)
+            stale = 0 if present else stale + 1
+            yield from present
 
     @property
-    def hidden(self) -> int:
-        """For how many seconds letters stay out of sight if the look is killed: longer, the more there are."""
-        there = max(self._counted, len(self._held))  # SQS's count is approximate
-        return int(min(_HIDDEN_SECONDS_MOST, max(_HIDDEN_SECONDS, there * _HIDDEN_SECONDS_EACH)))
+    def visibility_seconds(self) -> int:
+        """How long messages stay invisible if the scan is killed: the longer, the more there are."""
+        present = max(self._counted, len(self._held))  # SQS's count is approximate
+        return int(min(_VISIBILITY_SECONDS_MOST, max(_VISIBILITY_SECONDS, present * _VISIBILITY_SECONDS_EACH)))
 
-    def gone(self, letter: Letter) -> None:
-        """Take note that a letter was deleted."""
-        self._held.pop(letter.message["MessageId"], None)
+    def forget(self, dead_letter: DeadLetter) -> None:
+        """Note that a message was deleted."""
+        self._held.pop(dead_letter.message["MessageId"], None)
 
     def _begin(self) -> int:
-        """Note what there is; returns the end of this second by SQS's clock, which the letters' times are by."""
+        """Count the messages; return the end of the current second by SQS's clock, which stamps the messages."""
         answer = self._client.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
         counts = answer["Attributes"]
-        visible, hidden = counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]
-        self.missing = self._counted = int(visible) + int(hidden)
+        visible, in_flight = counts["ApproximateNumberOfMessages"], counts["ApproximateNumberOfMessagesNotVisible"]
+        self.held_elsewhere = self._counted = int(visible) + int(in_flight)
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return int(now.timestamp() + self.PRECISION) * 1000
 
-    def _receive(self) -> list[Letter]:
-        """Up to ten letters that were not seen yet; none if there are none."""
-        self._keep_hidden()
-        hidden = self.hidden
+    def _receive(self) -> list[DeadLetter]:
+        """Receive up to ten messages that were not seen yet; empty if there are none."""
+        self._extend_visibility()
+        seconds = self.visibility_seconds
         answer = self._client.receive_message(
             QueueUrl=self.queue_url,
             MaxNumberOfMessages=_BATCH,
-            VisibilityTimeout=hidden,
+            VisibilityTimeout=seconds,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
             WaitTimeSeconds=self._wait,  # above zero, SQS asks all of its servers: empty means empty
         )
         messages = answer.get("Messages", [])
         fresh = [message for message in messages if message["MessageId"] not in self._held]
-        until = time.monotonic() + hidden
+        until = time.monotonic() + seconds
         for message in messages:
-            self._held.pop(message["MessageId"], None)  # so that they stay in the order in which they come back
+            self._held.pop(message["MessageId"], None)  # keeps them in the order in which they become visible again
             self._held[message["MessageId"]] = (message["ReceiptHandle"], until)
         return [read(message) for message in fresh]
 
-    def _keep_hidden(self) -> None:
-        """Put off the return of those whose time is half over."""
-        now, hidden = time.monotonic(), self.hidden
-        soon = now + hidden / 2
+    def _extend_visibility(self) -> None:
+        """Extend the visibility timeout of messages whose time is half over."""
+        now, seconds = time.monotonic(), self.visibility_seconds
+        soon = now + seconds / 2
         due = dict(takewhile(lambda held: held[1][1] < soon, self._held.items()))
-        self._hide([handle for handle, _ in due.values()], hidden)
+        self._change_visibility([handle for handle, _ in due.values()], seconds)
         for message_id, (handle, _) in due.items():
             del self._held[message_id]
-            self._held[message_id] = (handle, now + hidden)
+            self._held[message_id] = (handle, now + seconds)
 
-    def _hide(self, handles: Sequence[str], seconds: int) -> None:
-        """Show letters again so many seconds from now. Those that SQS refuses are visible already, or soon."""
+    def _change_visibility(self, handles: Sequence[str], seconds: int) -> None:
+        """Make messages visible after so many seconds. Those that SQS refuses are visible already, or soon."""
         for start in range(0, len(handles), _BATCH):
             batch = handles[start : start + _BATCH]
             self._client.change_message_visibility_batch(
@@ -120,22 +120,22 @@ class Look:
             )
 
 
-def letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Iterator[Letter]:
-    """Each letter of a dead-letter queue; it stays there, and out of others' sight until the last was taken.
+def dead_letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Iterator[DeadLetter]:
+    """Yield each message of a dead-letter queue. They stay there, invisible to others until their timeout.
 
     ``wait`` is how long the last, empty receive takes, in seconds: above zero, SQS asks all of its servers.
     """
-    yield from Look(client, queue_url, wait=wait)
+    yield from QueueScan(client, queue_url, wait=wait)
 
 
-def redrive(client: "SQSClient", letter: Letter, *, dead_letters_url: str, queue_url: str) -> None:
-    """Put a letter's event back into its consumer's queue, then take the letter away.
+def redrive(client: "SQSClient", dead_letter: DeadLetter, *, dead_letters_url: str, queue_url: str) -> None:
+    """Send an event back to its consumer's queue, then delete its dead letter.
 
-    Dying in between doubles the event, which every consumer knows to do once.
+    A crash in between duplicates the event, which every consumer recognizes.
     """
-    trace = letter.message["Attributes"].get("AWSTraceHeader")
+    trace = dead_letter.message["Attributes"].get("AWSTraceHeader")
     traced: Any = (
         {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}} if trace else {}
     )
-    client.send_message(QueueUrl=queue_url, MessageBody=letter.message["Body"], **traced)
-    client.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=letter.message["ReceiptHandle"])
+    client.send_message(QueueUrl=queue_url, MessageBody=dead_letter.message["Body"], **traced)
+    client.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=dead_letter.message["ReceiptHandle"])

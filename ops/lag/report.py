@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops import ages
-from ops.dlq.directory import NOBODY
+from ops.dlq.directory import UNOWNED
 from ops.lag.measure import Lag
 
 UNKNOWN = "-"
@@ -37,7 +37,7 @@ def notes(lags: Sequence[Lag], elsewhere: Mapping[str, int], minutes: int) -> li
     if any(UNKNOWN in cells(lag) for lag in lags):
         lines.append(f"{UNKNOWN}: no data; nothing happened, or CloudWatch does not know of it yet (a few minutes).")
     lines += [
-        f"{count} dead letters of {'events that were not delivered' if owner == NOBODY else owner}: handoff dlq list"
+        f"{count} dead letters of {'events that were not delivered' if owner == UNOWNED else owner}: handoff dlq list"
         for owner, count in sorted(elsewhere.items())
         if count
     ]

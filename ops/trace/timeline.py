@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from handoff.clock import from_iso, now_ms, to_iso
 from ops.dlq import report as dead_letter_report
-from ops.dlq.directory import Directory, Wanted, directory, find
+from ops.dlq.directory import Directory, Filter, directory, find
 from ops.dlq.report import Row
 from ops.stack.deployment import Deployment
 from ops.stack.observe import depth
@@ -176,8 +176,8 @@ def _letters(
 ) -> list[Row]:
     """The order's dead letters. A look takes a second: into queues that nobody speaks of, only if they hold any."""
     dead = {url: owner for url, owner in known.dead.items() if owner in givers_up or depth(deployment, url).total}
-    wanted = Wanted(order=order.order_id)
-    with closing(find(deployment.sqs, replace(known, dead=dead), wanted, notes.append)) as found:
+    chosen = Filter(order=order.order_id)
+    with closing(find(deployment.sqs, replace(known, dead=dead), chosen, notes.append)) as found:
         return dead_letter_report.rows(found)
 
 

@@ -20,7 +20,7 @@ from moto.moto_api._internal import mock_random
 
 from handoff import aws
 from ops import catalog
-from ops.dlq import scan as dead_letters
+from ops.dlq import scan
 from tests.support import invariants, messages, reference, wire
 from tests.support.clock import standing
 from tests.support.experiments import KINDS
@@ -203,12 +203,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     def letters(self, function):
         url = self.world.stack.environment(function)["DEAD_LETTER_QUEUE_URL"]
-        return list(dead_letters.letters(self.world.client("sqs"), url, wait=0))
+        return list(scan.dead_letters(self.world.client("sqs"), url, wait=0))
 
     def put_back(self, function, letter):
         at = self.world.stack.environment(function)
         urls = {"dead_letters_url": at["DEAD_LETTER_QUEUE_URL"], "queue_url": at["QUEUE_URL"]}
-        dead_letters.redrive(self.world.client("sqs"), letter, **urls)
+        scan.redrive(self.world.client("sqs"), letter, **urls)
 
     # --- queues and the bus -------------------------------------------------------------------------------------------
 

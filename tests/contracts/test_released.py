@@ -216,7 +216,7 @@ def test_a_consumer_that_insists_on_more_than_was_written_is_refused(tmp_path):
     file.write_text(json.dumps(old))
     # THEN what today's consumers insist on is named
     assert contracts.breaks(tmp_path / "released") == [
-        "user_profile_updated, read again: .data.changedFields: may be missing"
+        "user_profile_updated, replayed: .data.changedFields: may be missing"
     ]
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from dev.demo import orders as demo
 from dev.local.stack import LocalStack
 from ops.cli import main as cli
-from ops.dlq import scan as dead_letters
+from ops.dlq import scan
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
 from tests.e2e.support import change_order, eventually, order, paused, sample
@@ -129,7 +129,7 @@ def steps(story: dict[str, Any]) -> list[tuple[str, str, str]]:
 def clear(deployment: Deployment, consumer: str) -> None:
     """Delete a consumer's dead letters."""
     queue = deployment.queue_url(consumer, dead_letters=True)
-    with dead_letters.Look(deployment.sqs, queue) as look:
+    with scan.QueueScan(deployment.sqs, queue) as look:
         for letter in look:
             deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter.message["ReceiptHandle"])
-            look.gone(letter)
+            look.forget(letter)

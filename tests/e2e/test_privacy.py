@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from ops.dlq import scan as dead_letters
-from ops.dlq.letter import Letter
+from ops.dlq import scan
+from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
 from tests.e2e.support import change_order, eventually, invoke, order, paused, sample
@@ -168,13 +168,13 @@ def wake_everybody(shop: Shop, client: ShopClient, address: str, user_id: str) -
     shop.sweep()
 
 
-def letters_of(deployment: Deployment, consumer: str) -> list[Letter]:
+def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
     """A consumer's dead letters. Its events are put back into its queue, all else is thrown away."""
     queue, dead = deployment.queue_url(consumer), deployment.queue_url(consumer, dead_letters=True)
-    found = list(dead_letters.letters(deployment.sqs, dead))
+    found = list(scan.dead_letters(deployment.sqs, dead))
     for letter in found:
         if letter.order_id:
-            dead_letters.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
+            scan.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
         else:
             deployment.sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter.message["ReceiptHandle"])
     return found

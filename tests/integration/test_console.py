@@ -23,7 +23,7 @@ from dev.faults.proxy import CONTROL, running_proxy
 from dev.faults.rules import Rule
 from ops.console import redrive, server
 from ops.console.same_origin import own_names
-from ops.dlq.directory import Wanted
+from ops.dlq.directory import Filter
 from ops.dlq.redrive import Outcome
 from tests.support.messages import message
 from tests.support.wire import meanwhile, refuse
@@ -211,7 +211,7 @@ def going(world, sqs, resources) -> redrive.Going:
         resource=lambda name: next(found[name] for found in resources.values() if name in found),
     )
     world.wire.calls.clear()
-    return redrive.Going(deployment, Wanted(consumers=("emails",)))
+    return redrive.Going(deployment, Filter(consumers=("emails",)))
 
 
 def test_a_redrive_that_is_stopped_ends_after_its_letter_and_says_so(world, going) -> None:
@@ -241,7 +241,7 @@ def test_a_redrive_that_aws_refuses_says_how_far_it_came(world, going) -> None:
 
 def test_letters_that_somebody_else_has_are_not_said_to_be_none() -> None:
     said = redrive.outcome(Outcome(), Counter(dead=7), would=True)
-    assert said == ["None to be seen; SQS counts 7 that somebody else has."]
+    assert said == ["No dead letters are visible; SQS counts 7 that another receiver holds. Try again later."]
     assert redrive.outcome(Outcome(), Counter(), would=True) == ["0 would be redriven"]
 
 

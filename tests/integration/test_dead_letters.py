@@ -14,8 +14,8 @@ from handoff.clock import to_iso
 from ops.cli import main as cli
 from ops.cli import options as target
 from ops.dlq import redrive as redriving
-from ops.dlq import scan as dead_letters
-from ops.dlq.directory import Directory, Wanted, find
+from ops.dlq import scan
+from ops.dlq.directory import Directory, Filter, find
 from tests.support.messages import envelope, message
 from tests.support.template import REGION
 from tests.support.wire import Crash, crash_after, crash_before, meanwhile, refuse
@@ -70,9 +70,9 @@ def listed(dlq, *arguments):
 
 
 def redrive(world, queue):
-    found = list(dead_letters.letters(world.client("sqs"), queue[1], wait=0))
+    found = list(scan.dead_letters(world.client("sqs"), queue[1], wait=0))
     for letter in found:
-        dead_letters.redrive(world.client("sqs"), letter, dead_letters_url=queue[1], queue_url=queue[0])
+        scan.redrive(world.client("sqs"), letter, dead_letters_url=queue[1], queue_url=queue[0])
     return found
 
 
@@ -86,8 +86,8 @@ def test_letters_are_read_with_event_and_reason_and_stay(world, queue, die):
     die(message("order_placed", "ord_1", 1))
 
     # WHEN they are looked at, and let go
-    with dead_letters.Look(world.client("sqs"), queue[1], wait=0) as look:
-        found = [(letter.event_id, letter.reason, letter.died_at) for letter in look]
+    with scan.QueueScan(world.client("sqs"), queue[1], wait=0) as queue_scan:
+        found = [(letter.event_id, letter.reason, letter.died_at) for letter in queue_scan]
     world.clock.forward(1)
 
     # THEN each says why it is there, and still is; SQS does not say when what it moved has died
@@ -166,7 +166,7 @@ def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, die):
     die(body)
     die(body, url=world.stack.environment("FulfillmentFunction")["DEAD_LETTER_QUEUE_URL"])
 
-    assert [(row["consumer"], row["letters"]) for row in listed(dlq)] == [("emails", 1), ("fulfillment", 1)]
+    assert [(row["consumer"], row["count"]) for row in listed(dlq)] == [("emails", 1), ("fulfillment", 1)]
     assert [row["consumer"] for row in listed(dlq, "fulfillment")] == ["fulfillment"]
 
 
@@ -235,7 +235,7 @@ def test_one_letter_is_shown_whole_with_where_to_look_on(dlq, die):
 
     shown = dlq("show", "emails", "ord_1-1").stdout
 
-    assert json.loads(shown.partition("body")[2].partition("Look on")[0]) == body
+    assert json.loads(shown.partition("body")[2].partition("To read its log lines")[0]) == body
     assert '"reason": "SendEmail: Throttling"' in shown
     assert "handoff-EmailsLogs" in shown
     assert '| filter event_id = "ord_1-1" or correlation_id = "trace-me"' in shown
@@ -250,7 +250,7 @@ def test_letters_in_other_hands_are_counted(world, dlq, die, queue):
 
     done = dlq("list", "emails")
 
-    assert "SQS counts 1 more; somebody else may be looking. If that look was killed, they are back within 2m." in (
+    assert "SQS counts 1 more; another receiver may hold them. If it was killed, they are visible again within 2m." in (
         done.stderr
     )
     assert (done.exit_code, "ord_2" in done.stdout) == (0, True)
@@ -268,7 +268,9 @@ def test_letters_that_are_all_in_other_hands_are_not_said_to_be_none(world, dlq,
     done = dlq(*command.split())
 
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.endswith("Error: None to be seen; SQS counts 7 that somebody else has.\n")
+    assert done.stderr.endswith(
+        "Error: No dead letters are visible; SQS counts 7 that another receiver holds. Try again later.\n"
+    )
 
 
 # --- redrive ----------------------------------------------------------------------------------------------------------
@@ -356,7 +358,7 @@ def test_a_redrive_that_ends_early_says_how_far_it_came_and_can_go_on(world, dlq
 
     assert first.exit_code == 1
     assert why in first.stderr
-    assert "4 redriven, the others are where they were. Run it again to go on." in first.stderr
+    assert "4 redriven, the others are unchanged. Run the command again to continue." in first.stderr
     assert second.stdout == "8 redriven: 8 to emails\n"
 
 
@@ -381,7 +383,7 @@ def test_what_dies_again_meanwhile_is_not_redriven_again(world, dlq, queue):
 
     # THEN each had one more go, and is a dead letter again, for all to see
     assert (len(sends), done.stdout.splitlines()[-1]) == (3, "3 redriven: 3 to emails")
-    assert "3 more came meanwhile, or came back. Look again." in done.stderr
+    assert "3 more arrived meanwhile, or failed again; scan again to see them." in done.stderr
     assert len(world.queues.dead_letters(EMAILS)) == 3
 
 
@@ -409,7 +411,7 @@ def test_a_look_that_takes_longer_than_letters_stay_out_of_sight_sees_each_once(
 
     # THEN all are listed once
     rows = listed(dlq, "emails")
-    assert (len(rows), {row["letters"] for row in rows}) == (120, {1})
+    assert (len(rows), {row["count"] for row in rows}) == (120, {1})
 
     # WHEN those of one kind are redriven
     assert dlq("redrive", "emails", "--reason", "odd", "--yes").stdout == "60 redriven: 60 to emails\n"
@@ -489,13 +491,13 @@ def test_a_look_through_ten_thousand_letters_takes_minutes(clock):
     sqs = SlowQueue(clock, 10_000, at_most=2_100)
     began = clock.ms
 
-    with dead_letters.Look(sqs, "dead") as look:
-        found = [letter.event_id for letter in look]
+    with scan.QueueScan(sqs, "dead") as queue_scan:
+        found = [letter.event_id for letter in queue_scan]
 
     assert len(found) == len(set(found)) == 10_000
     assert sqs.calls == {"count": 1, "receive": 1_001, "release": 1_000}
     assert clock.ms - began < 240_000
-    assert (look.missing, sqs.visible) == (0, 10_000)
+    assert (queue_scan.held_elsewhere, sqs.visible) == (0, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -508,7 +510,7 @@ def test_ten_thousand_letters_are_redriven_once_each_however_slowly(clock, rate,
 
     # WHEN all but the odd ones are redriven
     done = redriving.Outcome()
-    for _ in redriving.run(sqs, find(sqs, known, Wanted(reason="known"), pytest.fail), known, done, rate):
+    for _ in redriving.run(sqs, find(sqs, known, Filter(reason="known"), pytest.fail), known, done, rate):
         pass
 
     # THEN each was sent once; the others were prolonged as seldom as can be, and are there for all to see
@@ -595,10 +597,10 @@ def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, und
     replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:52:00.000Z --rules partner"
     assert done.stdout.splitlines() == [
         "0 redriven",
-        "1 left: the stack has no such rule any more. Show one: it names its rule and its target.",
-        f"2 left: partner has no queue. Replay them from the archive: {replay}",
+        f"2 not redriven: partner has no queue. Replay them from the archive: {replay}",
+        "1 not redriven: their rule is not in the stack any more. handoff dlq show names the rule and its target.",
     ]
-    assert [row["consumer"] for row in listed(dlq)] == ["nobody", "partner", "partner"]
+    assert [row["consumer"] for row in listed(dlq)] == ["partner", "partner", "unowned"]
     assert not world.wire.named("sqs.DeleteMessage")
 
 
@@ -611,8 +613,7 @@ def test_a_consumer_that_the_stack_does_not_have_is_told_with_those_it_has(dlq, 
 
     assert done.exit_code == 1
     assert done.output == (
-        "Error: There is no consumer partner in this stack. "
-        "It has: analytics, emails, feedback, fulfillment, nobody.\n"
+        "Error: The stack has no consumer partner. It has: analytics, emails, feedback, fulfillment, unowned.\n"
     )  # fmt: skip
 
 

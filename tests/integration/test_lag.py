@@ -231,7 +231,7 @@ def test_waiting_in_flight_and_dead_letters_are_told_apart(deployment):
     # THEN each is counted as what it is
     (lag,) = measure(deployment)
     assert (lag.consumer, lag.waiting, lag.in_flight, lag.dead_letters) == ("emails", 2, 1, 2)
-    assert elsewhere(deployment) == {"nobody": 1}
+    assert elsewhere(deployment) == {"unowned": 1}
     # AND what CloudWatch does not know is not taken for nothing
     assert (lag.oldest, lag.p50, lag.p99, lag.rate_in, lag.rate_out, lag.drain) == (None,) * 6
 

@@ -359,7 +359,7 @@ def test_a_letter_in_other_hands_is_not_passed_over_in_silence(world, order_id, 
     world.queues.until_quiet()
     world.queues.dead_letters(EMAILS)
 
-    assert any("SQS counts 1 more; somebody else may be looking" in note for note in tell(order_id)["notes"])
+    assert any("SQS counts 1 more; another receiver may hold" in note for note in tell(order_id)["notes"])
 
 
 def test_fulfillment_s_mark_on_the_order_tells_that_it_is_done(world, logs, order_id, tell):

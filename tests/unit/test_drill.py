@@ -1,4 +1,4 @@
-"""What the outage drills are made of: customers who insist, and figures that tell a loss."""
+"""The parts of the outage drills: customers who retry, and reports of their result."""
 
 from collections import Counter
 from io import StringIO
@@ -10,9 +10,9 @@ from rich.console import Console
 from dev.drills import shoppers
 from dev.drills.command import NAMES
 from dev.drills.invariants import Harm, Violation
+from dev.drills.outages import DRILLS
 from dev.drills.report import Latency, Report, table
-from dev.drills.run import DRILLS
-from dev.drills.shoppers import NO_ANSWER, insist
+from dev.drills.shoppers import NO_ANSWER, send_until_final
 from ops.shop_client import Answer
 
 
@@ -41,14 +41,14 @@ def scripted(*answers):
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 402, 409, 422])
-def test_a_definite_answer_is_taken_as_it_is(pauses, status):
-    found, failures = insist(scripted(answer(status)))
+def test_a_final_answer_is_returned_at_once(pauses, status):
+    found, failures = send_until_final(scripted(answer(status)))
 
     assert (found.status, failures, pauses) == (status, [], [])
 
 
-def test_whatever_is_not_definite_is_asked_for_again(pauses):
-    found, failures = insist(
+def test_other_answers_are_retried(pauses):
+    found, failures = send_until_final(
         scripted(httpx.ConnectError("refused"), httpx.ReadTimeout("silent"), answer(502), answer(429), answer(201))
     )
 
@@ -59,24 +59,24 @@ def test_whatever_is_not_definite_is_asked_for_again(pauses):
 
 @pytest.mark.parametrize("status", [409, 503])
 def test_retry_after_is_honoured(pauses, status):
-    found, failures = insist(scripted(answer(status, Retry_After="17"), answer(201)))
+    found, failures = send_until_final(scripted(answer(status, Retry_After="17"), answer(201)))
 
     assert (found.status, failures, pauses) == (201, [str(status)], [17.0])
 
 
-def test_a_customers_patience_ends(pauses, monkeypatch):
+def test_a_customer_gives_up_after_a_timeout(pauses, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(shoppers.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(shoppers.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
 
-    found, failures = insist(lambda: answer(503, Retry_After="100"))
+    found, failures = send_until_final(lambda: answer(503, Retry_After="100"))
 
     assert (found, failures) == (None, ["503"] * 3)
 
 
-def test_an_error_of_our_own_is_not_taken_for_an_outage():
+def test_a_programming_error_is_not_retried():
     with pytest.raises(KeyError):
-        insist(scripted(KeyError("orderId")))
+        send_until_final(scripted(KeyError("orderId")))
 
 
 def report(*violations, mails_allowed=0):
@@ -109,7 +109,7 @@ def test_a_drill_with_any_violation_has_not_passed_and_shows_it(harm):
     assert failed.figures()["violations"] == ["ord_a is in pieces"]
 
 
-def test_as_many_mails_may_be_doubled_as_processes_died():
+def test_one_doubled_mail_is_allowed_per_killed_process():
     twice = [Violation(Harm.DOUBLED_MAIL, f"ord_{n} was told once more") for n in range(2)]
 
     assert report(*twice, mails_allowed=2).passed

@@ -197,7 +197,7 @@ def test_the_table_fits_into_a_usual_terminal():
 
 
 def test_dead_letters_that_are_nobodys_are_told():
-    text = shown(120, a_lag(), elsewhere={"nobody": 2, "partner": 0})
+    text = shown(120, a_lag(), elsewhere={"unowned": 2, "partner": 0})
     assert "2 dead letters of events that were not delivered: handoff dlq list" in text
     assert "partner" not in text
 

@@ -1,4 +1,4 @@
-"""What a dead letter tells: which event could not be done, and why."""
+"""A dead letter: which event failed, and why."""
 
 import json
 from dataclasses import dataclass
@@ -10,56 +10,61 @@ from shop.mail_tags import TAG, user_id_of
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-CRASHED = "crashed each time"  # what a letter without a reason means: SQS moved it by itself
+CRASHED = "crashed each time"  # the reason of a message without one: SQS moved it, no consumer did
 
 
 @dataclass(frozen=True)
-class Letter:
-    """One dead letter. Of what nobody can read, the texts are empty; times are in epoch milliseconds."""
+class DeadLetter:
+    """A message in a dead-letter queue. Texts that cannot be read are empty; times are in epoch milliseconds."""
 
     message: "MessageTypeDef"
-    event_id: str  # the message's, if no event can be read
+    event_id: str  # the message's id if no event can be read
     event_type: str
     order_id: str
     user_id: str
     correlation_id: str
     reason: str
     happened_at: int | None
-    published_at: int | None  # when the bus took its event, in whole seconds: what the archive replays by
+    published_at: int | None  # when the bus accepted the event, in whole seconds; an archive is replayed by it
     sent_at: int
-    rule_arn: str  # of what EventBridge could not deliver
+    rule_arn: str  # of an event that EventBridge could not deliver
 
     @property
     def began_at(self) -> int:
-        """When its event happened; if that is unknown, when it was sent."""
+        """When the event happened; if unknown, when the message was sent."""
         return self.happened_at or self.sent_at
 
     @property
     def died_at(self) -> int | None:
-        """When it was given up. SQS does not tell of what it moved by itself: that keeps the time it was first sent."""
+        """When it became a dead letter; None if SQS moved it: SQS keeps the time at which it was first sent."""
         return None if self.reason == CRASHED else self.sent_at
 
     @property
+    def receives(self) -> int:
+        """How often SQS has returned this message, this time included."""
+        return int(self.message["Attributes"]["ApproximateReceiveCount"])
+
+    @property
     def kind(self) -> str:
-        """The reason without the ids that are this letter's alone."""
+        """The reason without the ids of this event and order, so that equal reasons can be counted."""
         kind = self.reason
         for own in filter(None, (self.event_id, self.order_id)):
             kind = kind.replace(own, "...")
         return kind
 
 
-def read(message: "MessageTypeDef") -> Letter:
-    """What a message tells, as far as it can be read: it may be dead because it can't."""
+def read(message: "MessageTypeDef") -> DeadLetter:
+    """Parse a message as far as it can be parsed: it may have failed because it cannot."""
     attributes = {name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()}
     body = _json(message["Body"])
     named = attributes.get("eventId", "unknown")
     from_body = _text(body, "detail", "metadata", "eventId") or _text(body, "id")
-    return Letter(
+    return DeadLetter(
         message=message,
         event_id=named if named != "unknown" else from_body or message["MessageId"],
         event_type=_text(body, "detail-type"),
         order_id=_text(body, "detail", "data", "orderId"),
-        user_id=_text(body, "detail", "data", "userId") or _mailed(body),
+        user_id=_text(body, "detail", "data", "userId") or _mail_recipient(body),
         correlation_id=_text(body, "detail", "metadata", "correlationId"),
         reason=_reason(attributes),
         happened_at=_time(_text(body, "detail", "metadata", "timestamp") or _text(body, "time")),
@@ -70,7 +75,7 @@ def read(message: "MessageTypeDef") -> Letter:
 
 
 def _reason(attributes: dict[str, str]) -> str:
-    """The consumer's words, or EventBridge's: it names a code and a message."""
+    """Return the consumer's reason, or EventBridge's error code and message."""
     if "ERROR_CODE" in attributes:
         return f"not delivered: {attributes['ERROR_CODE']}: {attributes.get('ERROR_MESSAGE', '')}"
     return attributes.get("reason", CRASHED)
@@ -96,8 +101,8 @@ def _time(text: str) -> int | None:
         return None
 
 
-def _mailed(body: Any) -> str:
-    """Whose mail an event of SES is about."""
+def _mail_recipient(body: Any) -> str:
+    """Return the user id that an SES event's mail was tagged with."""
     try:
         (tag,) = body["detail"]["mail"]["tags"][TAG]
         return user_id_of(tag)
