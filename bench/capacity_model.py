@@ -12,9 +12,9 @@ from typing import Any
 from bench import costs, formulas
 from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
+from dev.template import template_with
 from shop.sales import MOST_ITEMS
 from shop.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
-from tests.support import template
 
 QUOTAS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "quotas.toml").read_text())
 
@@ -179,12 +179,11 @@ def maximum_concurrency(function: str) -> int:
 
 
 def targets_of(event: str) -> int:
-    """Count the bus rules that match an event, except PartnerRule, which exists only if a partner is configured."""
-    rules = template.of_type("AWS::Events::Rule")
+    """Count the bus rules that match an event in a stack without a partner."""
     return sum(
         event in rule["EventPattern"].get("detail-type", [event])
-        for name, rule in rules.items()
-        if name != "PartnerRule" and rule["EventBusName"] == {"Ref": "Bus"}
+        for rule in template_with().of_type("AWS::Events::Rule").values()
+        if rule["EventBusName"] == "${Bus}"
     )
 
 
@@ -199,5 +198,5 @@ def _partitions(units: float) -> int:
 
 
 def _source(function: str) -> Mapping[str, Any]:
-    sources = template.of_type("AWS::Lambda::EventSourceMapping").values()
-    return next((source for source in sources if source["FunctionName"] == {"Ref": function}), {})
+    sources = template_with().of_type("AWS::Lambda::EventSourceMapping").values()
+    return next((source for source in sources if source["FunctionName"] == f"${{{function}}}"), {})

@@ -8,8 +8,8 @@ from bench.capacity_model import QUOTAS, Load
 from bench.markdown import plot, table
 from bench.profile import ASSUMED, ORDERS
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
+from dev.template import source
 from shop.sweeping import PUBLISHING_BUDGET
-from tests.support import template
 
 RATES = (10, 1_000, 100_000)
 HOLDS = (5, 10, 20)  # milliseconds
@@ -82,7 +82,7 @@ def _writes(loads: Sequence[Load]) -> str:
 
 
 def _settings(loads: Sequence[Load]) -> str:
-    defaults = {name: given["Default"] for name, given in template.source()["Parameters"].items() if "Default" in given}
+    defaults = {name: given["Default"] for name, given in source()["Parameters"].items() if "Default" in given}
     rows = [
         ["`ThrottleRate`", defaults["ThrottleRate"], *(number(load.rate * 2) for load in loads)],
         ["`UnfinishedShards`", defaults["UnfinishedShards"], *(number(load.unfinished_shards) for load in loads)],

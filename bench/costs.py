@@ -12,7 +12,7 @@ from bench import profile
 from bench.markdown import plot, table
 from bench.meter import LOG_OVERHEAD
 from bench.profile import ASSUMED, Invocation, invocations_of, memory_gb
-from tests.support import template
+from dev.template import WITH_PARTNER, template_with
 
 MILLION = 1_000_000
 GB = 1024**3
@@ -110,7 +110,7 @@ def sampled(orders_per_second: float) -> float:
 
 def fixed(found: Mapping[str, Any]) -> Usage:
     """Return the billed quantities of a month without orders."""
-    queues = len(template.of_type("AWS::Lambda::EventSourceMapping"))
+    queues = len(template_with().of_type("AWS::Lambda::EventSourceMapping"))
     runs = MONTH / 60
     idle = found["idle sweep"]
     sweep = Invocation("sweep", idle["function"], 1, idle["counts"])
@@ -122,7 +122,7 @@ def fixed(found: Mapping[str, Any]) -> Usage:
         "dynamodb_read": runs * sweep.units("read_units"),
         "logs_gb": runs * (sweep.counts["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
         "custom_metric": found["custom_metrics"],
-        "alarm": len(template.of_type("AWS::CloudWatch::Alarm")),
+        "alarm": len(template_with(**WITH_PARTNER).of_type("AWS::CloudWatch::Alarm")),
     }
 
 

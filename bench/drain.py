@@ -33,7 +33,7 @@ from tests.support.api import Api
 from tests.support.clock import Clock, running
 from tests.support.functions import Functions
 from tests.support.messages import message
-from tests.support.stack import Stack
+from tests.support.stack import SimulatedStack
 from tests.support.wire import Call, answer
 from tests.support.world import CREDENTIALS, body
 
@@ -100,7 +100,7 @@ class _Network:
 class DrainRig:
     """The template's tables and functions, with orders whose events are not handled yet."""
 
-    def __init__(self, stack: Stack, clock: Clock, network: _Network) -> None:
+    def __init__(self, stack: SimulatedStack, clock: Clock, network: _Network) -> None:
         self.stack = stack
         self._clock = clock
         self._network = network
@@ -222,7 +222,7 @@ def drain_rig() -> Iterator[DrainRig]:
         running() as clock,
     ):
         # The sending rate of SES must not limit the drain rate.
-        stack = Stack(cache(boto3.Session().client), {"MailsPerSecond": "1000000"})
+        stack = SimulatedStack(cache(boto3.Session().client), {"MailsPerSecond": "1000000"})
         yield DrainRig(stack, clock, network)
 
 

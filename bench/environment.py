@@ -3,8 +3,9 @@
 import os
 import sys
 
-from tests.support import template
+from dev.template import ROOT, shared_variables
+from tests.support.account import STACK_NAME
 
-sys.path += [str(folder) for folder in sorted((template.PATH.parent / "functions").iterdir())]
-for _name, _value in template.plain_variables().items():
+sys.path += [str(folder) for folder in sorted((ROOT / "functions").iterdir())]
+for _name, _value in shared_variables(STACK_NAME).items():
     os.environ.setdefault(_name, _value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.meter import CallLog
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
-from tests.support import template
+from dev.template import template_with
 
 LINES = 3  # per order
 ORDERS = "OrdersFunction"
@@ -48,7 +48,7 @@ def duration_ms(operations: Mapping[str, int], batch: int, assumed: Mapping[str,
 
 def memory_gb(function: str) -> float:
     """Return a function's memory in template.yaml."""
-    return float(template.of_type("AWS::Lambda::Function")[function]["MemorySize"]) / 1024
+    return float(template_with().of_type("AWS::Lambda::Function")[function]["MemorySize"]) / 1024
 
 
 def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, Any]:

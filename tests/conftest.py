@@ -8,13 +8,14 @@ from collections import Counter
 import pytest
 from pytest_socket import socket_allow_hosts
 
-from tests.support import template
+from dev.template import shared_variables
+from tests.support.account import STACK_NAME
 from tests.support.clock import standing
 
 _HEADING = "what was tried"
 
 # Powertools reads these when it is imported.
-for name, value in template.plain_variables().items():
+for name, value in shared_variables(STACK_NAME).items():
     os.environ.setdefault(name, value)
 
 

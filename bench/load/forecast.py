@@ -8,7 +8,7 @@ from bench.load.figures import percentiles, placed
 from bench.load.measuring import THINK
 from bench.load.network_conditions import MAIL, NORMAL, SLOW, NetworkConditions
 from bench.simulation import Consumer, Scenario, max_users, simulate
-from tests.support import template
+from dev.template import source
 
 # Concurrency that Lambda always keeps for functions without reserved concurrency.
 # Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
@@ -61,7 +61,7 @@ def _parts(measured: Mapping[str, Any], wiring: str, conditions: NetworkConditio
 
 def _consumer(name: str, times: Sequence[float], *, events: int, whole_batch: bool = False) -> Consumer:
     """Return a consumer with its settings in template.yaml."""
-    function = template.source()["Resources"][f"{name.capitalize()}Function"]["Properties"]
+    function = source()["Resources"][f"{name.capitalize()}Function"]["Properties"]
     queue = function["Events"]["Queue"]["Properties"]
     concurrency = queue["ScalingConfig"]["MaximumConcurrency"]
     return Consumer(name, times, events, queue["BatchSize"], concurrency, whole_batch)

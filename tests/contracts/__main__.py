@@ -2,9 +2,10 @@
 
 import os
 
-from tests.support import template
+from dev.template import shared_variables
+from tests.support.account import STACK_NAME
 
-os.environ.update(template.plain_variables())  # Powertools reads these when it is imported
+os.environ.update(shared_variables(STACK_NAME))  # Powertools reads these when it is imported
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tests.support.account import ACCOUNT
 from tests.support.clock import standing
-from tests.support.stack import ACCOUNT
 from tests.support.world import World, body, deployed
 
 EXAMPLES = Path(__file__).parents[2] / "contracts/events/examples"

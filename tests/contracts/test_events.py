@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator
 from dev.contracts import events as contracts_events
 from dev.contracts import files as contracts
 from dev.contracts import page as contracts_page
+from dev.template import template_with
 from shop.events import SOURCES, DetailType
 from tests.contracts import recording
-from tests.support import template
 from tests.support.world import World, deployed
 
 EXAMPLES = {
@@ -31,12 +31,12 @@ def stack():
 
 def heard_by(event):
     """The consumers whose rule in the template names this event; see tests/template for the patterns themselves."""
-    rules = template.of_type("AWS::Events::Rule")
+    rules = template_with().of_type("AWS::Events::Rule")
     functions = {name: f"{name.removesuffix('Rule')}Function" for name in rules}
     return [
         function
         for name, function in functions.items()
-        if function in template.of_type("AWS::Lambda::Function")
+        if function in template_with().of_type("AWS::Lambda::Function")
         and event["detail-type"] in rules[name]["EventPattern"].get("detail-type", [])
     ]
 

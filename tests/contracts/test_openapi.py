@@ -12,10 +12,10 @@ import problems
 import report_requests
 from dev.contracts import files as contracts
 from dev.contracts import openapi, openapi_problems
+from dev.template import template_with
 from shop import errors
-from tests.support import template
 
-ROUTES = {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
+ROUTES = {route["RouteKey"]: route for route in template_with().of_type("AWS::ApiGatewayV2::Route").values()}
 DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))
 OPERATIONS = {
     f"{method.upper()} {path}": operation

@@ -73,7 +73,7 @@ def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp
     # WHEN the steps are followed
     follow(tmp_path)
     run(tmp_path, "-m", "dev", "samples")
-    run(tmp_path, "-m", "template.released")
+    run(tmp_path, "-m", "tests.template.released_resources")
     # THEN its code passes lint and types
     run(tmp_path, "-m", "ruff", "check", "functions/loyalty", "tests/integration/test_loyalty.py")
     run(tmp_path, "-m", "mypy", "functions/loyalty/loyalty.py")

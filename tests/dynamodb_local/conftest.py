@@ -13,7 +13,7 @@ from tests.dynamodb_local import engine
 from tests.dynamodb_local.market import Market
 from tests.dynamodb_local.network import Network
 from tests.support.clock import running
-from tests.support.stack import Stack
+from tests.support.stack import SimulatedStack
 from tests.support.world import CREDENTIALS
 
 
@@ -38,6 +38,6 @@ def market(address, clock, request, tally):
     network = Network(request.config.getoption("--chaos-seed"))
     with patch.dict(os.environ, CREDENTIALS | own_database), patch("boto3.DEFAULT_SESSION", network.session):
         with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
-            stack = Stack(cache(boto3.Session().client))
+            stack = SimulatedStack(cache(boto3.Session().client))
         yield Market(stack, network)
     tally.update(network.counts)

@@ -26,7 +26,7 @@ from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order
 from shop.sweeping import Sweep
 from tests.dynamodb_local.network import Network
 from tests.support.functions import Functions
-from tests.support.stack import Stack
+from tests.support.stack import SimulatedStack
 from tests.support.world import ADDRESS, Hold, holds_in
 
 THREADS = 200
@@ -58,7 +58,7 @@ class Answers:
 class Market:
     """The template's tables, the functions over them, and everybody who uses them at once."""
 
-    def __init__(self, stack: Stack, network: Network) -> None:
+    def __init__(self, stack: SimulatedStack, network: Network) -> None:
         self.network = network
         self._stack = stack
         self._client = boto3.Session().client("dynamodb")  # the test's own, which goes around the network

@@ -8,8 +8,8 @@ from botocore.exceptions import ConnectTimeoutError
 
 from shop.sales_generations import POINTER
 from tests.support import invariants, wire
+from tests.support.account import STACK_NAME
 from tests.support.messages import message
-from tests.support.template import NAME
 from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
@@ -317,7 +317,7 @@ def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, caps
 
     # THEN each is in the metrics: in as many lines as it takes, each within CloudWatch's limits, and all of analytics'
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    assert {(line["service"], line["consumer"]) for line in lines} == {(NAME, "analytics")}
+    assert {(line["service"], line["consumer"]) for line in lines} == {(STACK_NAME, "analytics")}
     for name in ("EventLagReceived", "EventLagDone"):
         counts = [len(line[name]) for line in lines if name in line]
         assert (sum(counts), max(counts) <= 100) == (100, True)

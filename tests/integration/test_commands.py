@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from dev.demo import orders as demo
 from ops.cli import main as cli
-from tests.support.template import REGION
+from tests.support.account import REGION
 
 ORDER = "ord_pywgudu6gswisgaovwmgk7lnwa"
 SPAN = ("--from", "2026-11-23T10:00:00Z", "--to", "2026-11-23T11:00:00Z")

@@ -6,8 +6,8 @@ import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
 from tests.support import invariants, wire
+from tests.support.account import STACK_NAME
 from tests.support.messages import envelope, message
-from tests.support.template import NAME
 from tests.support.world import MUG, body
 
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"]
@@ -312,7 +312,7 @@ def test_each_events_lag_is_measured_when_received_and_when_done(world, order_id
     consumer = function.removesuffix("Function").lower()
     for name in ("EventLagReceived", "EventLagDone"):
         assert (metrics[name].unit, metrics[name].values) == ("Milliseconds", [5000.0])
-        assert metrics[name].dimensions == {"service": NAME, "consumer": consumer}
+        assert metrics[name].dimensions == {"service": STACK_NAME, "consumer": consumer}
 
 
 @everyone
@@ -344,7 +344,7 @@ def test_an_event_that_was_dealt_with_before_is_counted_as_repeated(world, order
     metrics = printed()
     assert (metrics["EventsRepeated"].unit, sum(metrics["EventsRepeated"].values)) == ("Count", 2)
     consumer = function.removesuffix("Function").lower()
-    assert metrics["EventsRepeated"].dimensions == {"service": NAME, "consumer": consumer}
+    assert metrics["EventsRepeated"].dimensions == {"service": STACK_NAME, "consumer": consumer}
     assert "EventsSkipped" not in metrics
     assert world.queues.waiting(function) == 0
 

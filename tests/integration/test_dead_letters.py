@@ -16,8 +16,8 @@ from ops.cli import options as target
 from ops.dlq import redrive as redriving
 from ops.dlq import scan
 from ops.dlq.directory import Directory, Filter, find
+from tests.support.account import REGION
 from tests.support.messages import envelope, message
-from tests.support.template import REGION
 from tests.support.wire import Crash, crash_after, crash_before, meanwhile, refuse
 
 EMAILS = "EmailsFunction"

@@ -6,9 +6,8 @@ import pytest
 from moto.ses.models import ses_backends
 
 from tests.support import wire
+from tests.support.account import ACCOUNT, REGION
 from tests.support.messages import message
-from tests.support.stack import ACCOUNT
-from tests.support.template import REGION
 from tests.support.world import MUG, TEE, body
 
 DAY = 86_400_000  # ms

@@ -16,7 +16,7 @@ from dev.local.metrics import MetricsBridge
 from ops.lag.measure import elsewhere, measure
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
-from tests.support.template import REGION
+from tests.support.account import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support import wire
+from tests.support.account import STACK_NAME
 from tests.support.metrics import Metric
-from tests.support.template import NAME
 from tests.support.wire import Crash
 from tests.support.world import MUG, body
 
@@ -18,7 +18,7 @@ OUTCOMES = {
     "OrdersFailed",
 }
 STEPS = ["ReserveTime", "AuthoriseTime", "CommitTime", "PublishTime"]
-DIMENSIONS = {"service": NAME}
+DIMENSIONS = {"service": STACK_NAME}
 
 
 @pytest.fixture

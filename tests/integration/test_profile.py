@@ -5,7 +5,7 @@ import json
 import pytest
 
 from shop.customers import MAX_PENDING_NOTICES, REMEMBERED
-from tests.support import template, wire
+from tests.support import wire
 from tests.support.messages import replayed
 
 EMAILS = "EmailsFunction"
@@ -309,7 +309,7 @@ def test_addresses_that_are_not_told_yet_keep_nobody_from_changing_their_name(wo
 def test_addresses_that_can_not_be_told_any_more_are_forgotten_with_the_next_change(world, api, untold, written):
     # GIVEN untold addresses, and a time after which neither queue has their events
     world.put("CustomersTable", written(untold))
-    queues = template.of_type("AWS::SQS::Queue")
+    queues = world.stack.template.of_type("AWS::SQS::Queue")
     kept = sum(queues[name]["MessageRetentionPeriod"] for name in ("EmailsQueue", "EmailsDeadLetters"))
     world.clock.forward(kept - 7 * 3_600)
     assert put(api, email="hopper@example.com").status == 503

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support import invariants, wire
-from tests.support.template import NAME
+from tests.support.account import STACK_NAME
 from tests.support.wire import Crash
 from tests.support.world import MUG, body
 
@@ -64,7 +64,7 @@ def test_the_age_is_reported_also_when_nothing_is_unfinished(world, printed):
     world.sweep()
 
     metric = printed()["UnfinishedAge"]
-    assert (metric.unit, metric.dimensions, metric.values) == ("Seconds", {"service": NAME}, [0.0])
+    assert (metric.unit, metric.dimensions, metric.values) == ("Seconds", {"service": STACK_NAME}, [0.0])
 
 
 def test_the_age_is_that_of_the_oldest(world, placed_unheard, printed):
@@ -104,7 +104,7 @@ def test_every_run_reports_what_it_did(world, printed):
     metrics = printed()
     assert report.keys() >= {"EventsSwept", "OrdersExpired", "PaymentsSettled", "PaymentsStuck", "SweepFailures"}
     assert report.keys() <= metrics.keys()
-    assert all(metrics[name].dimensions == {"service": NAME} for name in report)
+    assert all(metrics[name].dimensions == {"service": STACK_NAME} for name in report)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from dev.local.stack import running
+from dev.template import ROOT, Template
 from ops.stack.deployment import Deployment
 from tests.rights import grants, page
 from tests.rights.catalog import CATALOGUE, Tried
 from tests.rights.grants import Right
 from tests.rights.shop import opened
 from tests.rights.trial import Roles, Trial, tried
-from tests.template.translated import ROOT, Stack
 
 say = Console().out
 
@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _trials(stack: Stack, wanted: Sequence[Right]) -> Iterator[Trial]:
+def _trials(stack: Template, wanted: Sequence[Right]) -> Iterator[Trial]:
     """Each right taken away from a role of a fresh local stack, one after the other."""
     functions = {role: owner.removeprefix("the function ") for role, owner in grants.owners().items()}
     say("Starting the local stack")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.template import translated
-from tests.template.translated import ROOT, Properties, Stack, as_list, named
+from dev.template import ROOT, Properties, Template, as_list, logical_id, template_with
 
 # Values that tell in the tables which parameter they come from.
 _NAMED_AFTER_PARAMETERS = {"MailFrom": "MailFrom", "StripeSecret": "StripeSecret"}
@@ -43,9 +42,9 @@ class Grant:
     only_with: str
 
 
-def stack(**parameters: str) -> Stack:
+def stack(**parameters: str) -> Template:
     """The template with these parameters."""
-    return translated.stack(**(_NAMED_AFTER_PARAMETERS | parameters))
+    return template_with(**(_NAMED_AFTER_PARAMETERS | parameters))
 
 
 def local_parameters() -> dict[str, str]:
@@ -54,7 +53,7 @@ def local_parameters() -> dict[str, str]:
     return dict(given.split("=", 1) for given in config["parameter_overrides"])
 
 
-def rights(found: Stack) -> dict[Right, str]:
+def rights(found: Template) -> dict[Right, str]:
     """All rights of a stack's roles, each with its condition."""
     conditions: dict[Right, list[str]] = {}
     for name, role in found.of_type("AWS::IAM::Role").items():
@@ -91,7 +90,7 @@ def all_grants() -> list[Grant]:
 def owners() -> dict[str, str]:
     """Who acts under each role: a function, or a service of AWS's."""
     found = stack(**EVERYTHING)
-    functions = {named(function["Role"]): f"the function {name}" for name, function in found.functions().items()}
+    functions = {logical_id(function["Role"]): f"the function {name}" for name, function in found.functions().items()}
     return {
         name: functions.get(name) or ", ".join(as_list(_trusted(role)["Service"]))
         for name, role in found.of_type("AWS::IAM::Role").items()

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dev.template import ROOT
 from tests.rights import grants, policies, routes
 from tests.rights.catalog import CATALOGUE, Told, Tried
 from tests.rights.grants import Grant, Right
-from tests.template.translated import ROOT
 
 PAGE = ROOT / "docs/reference/permissions.md"
 _ROW = re.compile(r"^\| `([\w*-]+:[\w*]+)` \| `([^`]+)` \|.*\| ([^|]*) \|$")

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
+from dev.template import Properties, as_list
 from tests.rights.grants import EVERYTHING, condition, spoken, stack
-from tests.template.translated import Properties, as_list
 
 # Where a resource of each type keeps its policy, if it has one.
 _POLICIES = {

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dev.template import ROOT, Properties
 from tests.rights import grants
-from tests.template.translated import ROOT, Properties
 
 _NOBODYS = "nobody's thing is asked for"
 

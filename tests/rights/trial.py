@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dev.template import Template
 from ops.stack.deployment import Deployment
 from tests.rights.catalog import Tried
 from tests.rights.grants import Right, each, spoken
 from tests.rights.shop import Shop
-from tests.template.translated import Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Trial:
 class Roles:
     """The roles of a deployed stack."""
 
-    def __init__(self, deployment: Deployment, stack: Stack) -> None:
+    def __init__(self, deployment: Deployment, stack: Template) -> None:
         self._deployment = deployment
         self._stack = stack
         self._client: Any = deployment.session.client("iam", endpoint_url=deployment.endpoint)

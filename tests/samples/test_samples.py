@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 import order_requests
 from dev import samples
 from dev.samples import EVENTS
+from dev.template import template_with
 from ops import catalog
 from shop import events
 from shop.events import Envelope, Event, OrderData
@@ -67,9 +68,8 @@ def test_a_sample_holds_no_more_than_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", CONSUMERS)
 def test_a_sample_has_every_event_that_its_consumer_is_sent(name: str) -> None:
     # GIVEN the pattern of its rule in the template
-    from tests.template import translated  # noqa: PLC0415  # SAM's translator takes its time, and only this test needs it
 
-    (there,) = (found for found in translated.stack().consumers() if found.name == name)
+    (there,) = (found for found in template_with().consumers() if found.name == name)
     (rule,) = there.rules.values()
     # THEN the sample has one of each at least, and no other
     assert {envelope.detail_type for envelope in parsed(name)} == set(rule["EventPattern"]["detail-type"])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.support import contract, template
+from dev.template import template_with
+from tests.support import contract
 from tests.support.functions import Functions
 
 # HTTP API passes these as text; it encodes all others. Source:
@@ -119,7 +120,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _route(method: str, path: str) -> tuple[str, dict[str, str], bool]:
-    for route in template.of_type("AWS::ApiGatewayV2::Route").values():
+    for route in template_with().of_type("AWS::ApiGatewayV2::Route").values():
         key, secured = route["RouteKey"], route["AuthorizationType"] == "JWT"
         wanted, _, pattern = key.partition(" ")
         found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern), path)

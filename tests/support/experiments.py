@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSResponse
 from tests.support import invariants, scenarios, stripe_server, wire
 from tests.support.clock import standing
 from tests.support.scenarios import LOADED, Client, Scenario
-from tests.support.stack import Stack
+from tests.support.stack import SimulatedStack
 from tests.support.stripe_server import StripeServer
 from tests.support.wire import Call, Deliver, Fault
 from tests.support.world import World
@@ -94,7 +94,7 @@ class Experiment:
             yield from (Strike(nth, kind) for kind in kinds if kind.fits(call))
 
 
-def run(stack: Stack, scenario: Scenario, *strikes: Strike, stripe: StripeServer | None = None) -> Experiment:
+def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: StripeServer | None = None) -> Experiment:
     """Do it, and check that nothing was lost and nothing done twice. Without ``stripe`` the sandbox is the provider."""
     random.seed(0)
     with standing() as clock:

@@ -9,8 +9,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 from handoff.clock import from_iso
-from tests.support.stack import ACCOUNT
-from tests.support.template import REGION
+from tests.support.account import ACCOUNT, REGION
 from tests.support.world import World
 
 _CHANCE = re.compile(r"\b[0-9a-f][0-9a-f-]{14,}\b")  # ids that are drawn

@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 from handoff.telemetry import logger, metrics
 from shop import settings
+from tests.support.account import ACCOUNT, REGION
 from tests.support.clock import Clock
-from tests.support.stack import ACCOUNT, Stack
-from tests.support.template import REGION
+from tests.support.stack import SimulatedStack
 from tests.support.wire import Crash
 
 
@@ -44,7 +44,7 @@ class Context:
 class Functions:
     """The functions of one stack, by logical id."""
 
-    def __init__(self, stack: Stack, clock: Clock) -> None:
+    def __init__(self, stack: SimulatedStack, clock: Clock) -> None:
         self._stack = stack
         self._clock = clock
         self._warm: dict[str, ModuleType] = {}

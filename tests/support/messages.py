@@ -6,8 +6,7 @@ from typing import Any
 
 from handoff import ids
 from handoff.clock import now_ms, to_iso
-from tests.support.stack import ACCOUNT
-from tests.support.template import REGION
+from tests.support.account import ACCOUNT, REGION
 
 _SOURCES = {"shipment_prepared": "handoff.fulfillment"}
 

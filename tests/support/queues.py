@@ -6,9 +6,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto.sqs.models import sqs_backends
 
+from tests.support.account import ACCOUNT, REGION
 from tests.support.functions import Functions
-from tests.support.stack import ACCOUNT, Queue, Stack
-from tests.support.template import REGION
+from tests.support.stack import Queue, SimulatedStack
 from tests.support.wire import Crash
 
 _MOST_ROUNDS = 50
@@ -25,7 +25,7 @@ class Letter:
 class Queues:
     """The queues of one stack; ``sqs`` is a client of the test's own."""
 
-    def __init__(self, stack: Stack, functions: Functions, sqs: Any) -> None:
+    def __init__(self, stack: SimulatedStack, functions: Functions, sqs: Any) -> None:
         self._functions = functions
         self._sqs = sqs
         self._queues = {queue.function: queue for queue in stack.queues()}

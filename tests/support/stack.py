@@ -1,7 +1,7 @@
 """Handoff's tables, queues, bus and rules in moto, made from template.yaml.
 
-Not by moto's own CloudFormation: it needs packages that nothing else here does, and trips over an event bus in a `Ref`.
-What is not known here is an error, not a guess.
+Moto's own CloudFormation is not used: it needs packages that nothing else here does, and fails on an event bus in a
+`Ref`. A type of resource that is not known here is an error, not a guess.
 """
 
 import json
@@ -14,23 +14,20 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.ses.models import ses_backends
 from moto.sqs.models import sqs_backends
 
-from tests.support import template
-from tests.support.template import NAME, REGION
-
-ACCOUNT = "123456789012"  # moto's
+from dev.template import Consumer, Properties, template_with, variables_of
+from tests.support.account import ACCOUNT, REGION, STACK_NAME
 
 _PSEUDO = {
-    "AWS::StackName": NAME,
+    "AWS::StackName": STACK_NAME,
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
-# Of a table, what no function can see. (Moto takes 30 ms to encrypt what it keeps in memory.)
+# Properties of a table that no function can see. (Moto takes 30 ms to encrypt a table in memory.)
 _UNSEEN = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification", "SSESpecification"}
 
 _AS_LOCALLY = {"Audit": "false"}  # no engine delivers events to log groups
-_NO_VALUE = object()
 
 Client = Callable[[str], Any]
 
@@ -54,39 +51,36 @@ class Queue:
     batch_size: int
 
 
-class Stack:
-    """The deployed template, as far as the functions use it. Resources are created when something first names them."""
+class SimulatedStack:
+    """The deployed template, as far as the functions use it."""
 
     def __init__(self, client: Client, parameters: dict[str, str] | None = None) -> None:
         self._client = client
-        self._template = template.translated()
-        defaults = {name: str(given["Default"]) for name, given in self._template["Parameters"].items()}
-        self.parameters = defaults | _AS_LOCALLY | (parameters or {})
+        self.template = template_with(**_AS_LOCALLY | (parameters or {}))
+        self.parameters = {name: str(value) for name, value in self.template.parameters.items()}
         self._resources: dict[str, Resource] = {}
         self._environments: dict[str, dict[str, str]] = {}
         for kind in _CREATE:
-            for name in template.of_type(kind):
-                condition = self._template["Resources"][name].get("Condition")
-                if condition is None or self.value(self._template["Conditions"][condition]):
-                    self.resource(name)
+            for name in self.template.of_type(kind):
+                self.resource(name)
 
     def resource(self, name: str) -> Resource:
-        """A resource by its logical id."""
+        """Return a resource by its logical id, created when something first refers to it."""
         if name not in self._resources:
-            described = self._template["Resources"][name]
+            described = self.template.resources[name]
             create = _CREATE[described["Type"]]
-            self._resources[name] = create(self._client, name, self.value(described["Properties"]))
+            self._resources[name] = create(self._client, name, self._filled(described["Properties"]))
         return self._resources[name]
 
     def environment(self, function: str) -> dict[str, str]:
-        """The environment variables of a function, by its logical id."""
+        """Return the environment variables of a function, by its logical id."""
         if function not in self._environments:
-            variables = template.of_type("AWS::Lambda::Function")[function]["Environment"]["Variables"]
-            self._environments[function] = {name: str(self.value(value)) for name, value in variables.items()}
+            variables = variables_of(self._function(function))
+            self._environments[function] = {name: str(self._filled(value)) for name, value in variables.items()}
         return self._environments[function]
 
     def empty(self) -> None:
-        """Take out all items, messages and mails: far cheaper than another stack."""
+        """Remove all items, messages and mails: far cheaper than another stack."""
         for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
             table.items.clear()
         for queue in sqs_backends[ACCOUNT][REGION].queues.values():
@@ -96,79 +90,59 @@ class Stack:
         ses_backends[ACCOUNT][REGION].sent_messages.clear()
 
     def handler(self, function: str) -> str:
-        """The function's handler, as ``module.name``."""
-        return str(template.of_type("AWS::Lambda::Function")[function]["Handler"])
+        """Return the function's handler, as ``module.name``."""
+        return str(self._function(function)["Handler"])
 
     def timeout(self, function: str) -> int:
-        """The function's timeout in seconds."""
-        return int(template.of_type("AWS::Lambda::Function")[function]["Timeout"])
+        """Return the function's timeout in seconds."""
+        return int(self._function(function)["Timeout"])
 
     def queues(self) -> list[Queue]:
-        """The queues that functions consume, in the template's order."""
-        return [self._queue(source) for source in template.of_type("AWS::Lambda::EventSourceMapping").values()]
+        """Return the queues that functions consume, in the template's order."""
+        return [self._queue(consumer) for consumer in self.template.consumers()]
 
-    def _queue(self, source: dict[str, Any]) -> Queue:
-        function, arn = source["FunctionName"]["Ref"], self.value(source["EventSourceArn"])
-        variables = self.environment(function)
+    def _queue(self, consumer: Consumer) -> Queue:
+        variables = self.environment(consumer.function_id)
         return Queue(
-            function=function,
+            function=consumer.function_id,
             url=variables["QUEUE_URL"],
-            arn=arn,
+            arn=self.resource(consumer.queue_id).attributes["Arn"],
             dead_letters=variables["DEAD_LETTER_QUEUE_URL"],
-            batch_size=source["BatchSize"],
+            batch_size=consumer.mapping["BatchSize"],
         )
 
-    def value(self, node: Any) -> Any:
-        """A part of the template with its intrinsic functions evaluated."""
+    def _function(self, name: str) -> Properties:
+        return self.template.of_type("AWS::Lambda::Function")[name]
+
+    def _filled(self, node: Any) -> Any:
+        """Return a part of the template with its placeholders replaced."""
         if isinstance(node, list):
-            return [self.value(part) for part in node]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            ((function, argument),) = node.items()
-            if function == "Ref" or function.startswith("Fn::"):
-                return self._evaluate(function, argument)
-        values = {name: self.value(part) for name, part in node.items()}
-        return {name: value for name, value in values.items() if value is not _NO_VALUE}
+            return [self._filled(part) for part in node]
+        if isinstance(node, dict):
+            return {name: self._filled(part) for name, part in node.items()}
+        if isinstance(node, str):
+            return re.sub(r"\$\{([\w:]+)(?:\.(\w+))?\}", lambda found: self._name(*found.groups()), node)
+        return node
 
-    def _evaluate(self, function: str, argument: Any) -> Any:
-        match function:
-            case "Ref":
-                return self._ref(argument)
-            case "Fn::GetAtt":
-                name, attribute = argument if isinstance(argument, list) else argument.split(".")
-                return self.resource(name).attributes[attribute]
-            case "Fn::Sub":
-                return re.sub(r"\$\{([\w:]+)\}", lambda found: str(self._ref(found[1])), argument)
-            case "Fn::If":
-                condition, then, otherwise = argument
-                return self.value(then if self.value(self._template["Conditions"][condition]) else otherwise)
-            case "Fn::Equals":
-                left, right = self.value(argument)
-                return str(left) == str(right)
-            case "Fn::Not":
-                return not self.value(argument[0])
-            case _:
-                raise NotImplementedError(f"{function} in template.yaml: teach tests/support/stack.py")
-
-    def _ref(self, name: str) -> Any:
-        if name == "AWS::NoValue":
-            return _NO_VALUE
+    def _name(self, name: str, attribute: str | None) -> str:
         if name in _PSEUDO:
             return _PSEUDO[name]
-        return self.parameters[name] if name in self.parameters else self.resource(name).ref
+        resource = self.resource(name)
+        return resource.attributes[attribute] if attribute else resource.ref
 
 
 def _table(client: Client, name: str, properties: dict[str, Any]) -> Resource:
     described = {key: value for key, value in properties.items() if key not in _UNSEEN}
-    made = client("dynamodb").create_table(TableName=f"{NAME}-{name}", **described)["TableDescription"]
+    made = client("dynamodb").create_table(TableName=f"{STACK_NAME}-{name}", **described)["TableDescription"]
     return Resource(made["TableName"], {"Arn": made["TableArn"]})
 
 
 def _sqs_queue(client: Client, name: str, properties: dict[str, Any]) -> Resource:
     attributes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in properties.items()}
-    url = client("sqs").create_queue(QueueName=f"{NAME}-{name}", Attributes=attributes)["QueueUrl"]
-    return Resource(url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{NAME}-{name}", "QueueName": f"{NAME}-{name}"})
+    url = client("sqs").create_queue(QueueName=f"{STACK_NAME}-{name}", Attributes=attributes)["QueueUrl"]
+    return Resource(
+        url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{STACK_NAME}-{name}", "QueueName": f"{STACK_NAME}-{name}"}
+    )
 
 
 def _bus(client: Client, name: str, properties: dict[str, Any]) -> Resource:

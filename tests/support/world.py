@@ -14,13 +14,13 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from handoff import aws
+from tests.support.account import ACCOUNT, REGION
 from tests.support.api import Api
 from tests.support.clock import Clock
 from tests.support.functions import Functions
 from tests.support.queues import Queues
-from tests.support.stack import ACCOUNT, Stack
+from tests.support.stack import SimulatedStack
 from tests.support.stripe_server import StripeServer
-from tests.support.template import REGION
 from tests.support.wire import Call, Crash, Wire
 
 CREDENTIALS = {
@@ -55,7 +55,7 @@ class Hold:
 class World:
     """The stack, its functions, its queues, the wire between them, and the shop's data."""
 
-    def __init__(self, stack: Stack, clock: Clock, stripe: StripeServer | None = None) -> None:
+    def __init__(self, stack: SimulatedStack, clock: Clock, stripe: StripeServer | None = None) -> None:
         stack.empty()
         self.stripe = stripe
         self.stack = stack
@@ -227,7 +227,7 @@ def _own_session() -> boto3.Session:
 
 
 @contextmanager
-def deployed(parameters: dict[str, str] | None = None) -> Iterator[Stack]:
+def deployed(parameters: dict[str, str] | None = None) -> Iterator[SimulatedStack]:
     """A stack in moto; a `World` on it begins with nothing in its tables and queues."""
     keep_ours = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
     with (
@@ -235,6 +235,6 @@ def deployed(parameters: dict[str, str] | None = None) -> Iterator[Stack]:
         mock_aws(config=keep_ours),
         patch("boto3.DEFAULT_SESSION", _wire().session),
     ):
-        stack = Stack(_client, parameters)
+        stack = SimulatedStack(_client, parameters)
         _client("sesv2").create_email_identity(EmailIdentity=stack.parameters["MailFrom"])
         yield stack

@@ -2,90 +2,90 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.template import WITH_PARTNER, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch
-from tests.support.day import Day, beginning
-from tests.support.stack import Stack as Deployment
+from tests.support.monitored_stack import MonitoredStack, monitoring
+from tests.support.stack import SimulatedStack
 from tests.support.world import deployed
-from tests.template import days, translated
-from tests.template.translated import Consumer, Properties, Stack
+from tests.template import alarm_scenarios
 
-_STACK = translated.stack(**translated.EVERYTHING)
-_CONSUMED = {consumer.queue_id for consumer in _STACK.consumers()}
+_TEMPLATE = template_with(**WITH_PARTNER)
+_CONSUMED = {consumer.queue_id for consumer in _TEMPLATE.consumers()}
 
 
 @pytest.fixture
-def stack() -> Stack:
-    """The stack at the template's defaults, with all that it can have."""
-    return _STACK
+def template() -> Template:
+    """The template at its defaults, with the partner's resources."""
+    return _TEMPLATE
 
 
-@pytest.fixture(params=_STACK.consumers(), ids=lambda consumer: consumer.name)
+@pytest.fixture(params=_TEMPLATE.consumers(), ids=lambda consumer: consumer.name)
 def consumer(request: pytest.FixtureRequest) -> Consumer:
     """Every consumer."""
     return request.param
 
 
-@pytest.fixture(params=_STACK.functions())
+@pytest.fixture(params=_TEMPLATE.functions())
 def function(request: pytest.FixtureRequest) -> Properties:
     """Every function."""
-    return _STACK.functions()[request.param]
+    return _TEMPLATE.functions()[request.param]
 
 
-@pytest.fixture(params=_STACK.of_type("AWS::SQS::Queue"))
+@pytest.fixture(params=_TEMPLATE.of_type("AWS::SQS::Queue"))
 def queue_id(request: pytest.FixtureRequest) -> str:
     """Every queue."""
     return request.param
 
 
-@pytest.fixture(params=sorted(_STACK.of_type("AWS::SQS::Queue").keys() - _CONSUMED))
+@pytest.fixture(params=sorted(_TEMPLATE.of_type("AWS::SQS::Queue").keys() - _CONSUMED))
 def dead_letters_id(request: pytest.FixtureRequest) -> str:
     """Every queue that nothing consumes: what failed is in it, or what EventBridge could not deliver."""
     return request.param
 
 
-@pytest.fixture(params=_STACK.of_type("AWS::Events::Rule"))
+@pytest.fixture(params=_TEMPLATE.of_type("AWS::Events::Rule"))
 def rule(request: pytest.FixtureRequest) -> Properties:
     """Every rule."""
-    return _STACK.of_type("AWS::Events::Rule")[request.param]
+    return _TEMPLATE.of_type("AWS::Events::Rule")[request.param]
 
 
 # The audit's rule takes everything, and mails' feedback is SES's to tell, not ours.
-@pytest.fixture(params=sorted(_STACK.of_type("AWS::Events::Rule").keys() - {"AuditRule", "FeedbackRule"}))
+@pytest.fixture(params=sorted(_TEMPLATE.of_type("AWS::Events::Rule").keys() - {"AuditRule", "FeedbackRule"}))
 def choosing_rule(request: pytest.FixtureRequest) -> Properties:
     """Every rule that chooses among our own events."""
-    return _STACK.of_type("AWS::Events::Rule")[request.param]
+    return _TEMPLATE.of_type("AWS::Events::Rule")[request.param]
 
 
-@pytest.fixture(params=_STACK.of_type("AWS::CloudWatch::Alarm"))
+@pytest.fixture(params=_TEMPLATE.of_type("AWS::CloudWatch::Alarm"))
 def alarm(request: pytest.FixtureRequest) -> Properties:
     """Every alarm."""
-    return _STACK.of_type("AWS::CloudWatch::Alarm")[request.param]
+    return _TEMPLATE.of_type("AWS::CloudWatch::Alarm")[request.param]
 
 
-@pytest.fixture(params=_STACK.of_type("AWS::DynamoDB::Table"))
+@pytest.fixture(params=_TEMPLATE.of_type("AWS::DynamoDB::Table"))
 def table_id(request: pytest.FixtureRequest) -> str:
     """Every table."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
+def stack() -> Iterator[SimulatedStack]:
     """The stack in moto."""
-    with deployed() as deployment:
-        yield deployment
+    with deployed() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
-def good_day(deployment: Deployment) -> Day:
+def good_day(stack: SimulatedStack) -> MonitoredStack:
     """A good day that is over."""
-    with beginning(deployment) as day:
-        days.good(day)
-    return day
+    with monitoring(stack) as monitored:
+        alarm_scenarios.good(monitored)
+    return monitored
 
 
 @pytest.fixture(scope="module")
-def emitted(deployment: Deployment) -> CloudWatch:
+def emitted(stack: SimulatedStack) -> CloudWatch:
     """All metrics that our functions ever emit."""
-    with beginning(deployment) as day:
-        days.everything(day)
-    return day.cloudwatch
+    with monitoring(stack) as monitored:
+        alarm_scenarios.everything(monitored)
+    return monitored.cloudwatch

@@ -4,16 +4,16 @@ import re
 
 import pytest
 
+from dev.template import ROOT, WITH_PARTNER, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch, Metric
-from tests.support.day import Day, beginning
-from tests.support.stack import Stack as Deployment
-from tests.template import days, known, translated
-from tests.template.days import HOUR, BadDay
-from tests.template.translated import ROOT, Consumer, Properties, Stack
+from tests.support.monitored_stack import MonitoredStack, monitoring
+from tests.support.stack import SimulatedStack
+from tests.template import alarm_scenarios, aws_metric_catalog
+from tests.template.alarm_scenarios import HOUR, BadDay
 
-_STACK = translated.stack(**translated.EVERYTHING)
-_ALARMS = _STACK.of_type("AWS::CloudWatch::Alarm")
-_BAD_DAYS = days.bad(_STACK)
+_TEMPLATE = template_with(**WITH_PARTNER)
+_ALARMS = _TEMPLATE.of_type("AWS::CloudWatch::Alarm")
+_BAD_DAYS = alarm_scenarios.bad(_TEMPLATE)
 
 
 @pytest.fixture(params=_ALARMS)
@@ -34,29 +34,31 @@ def test_every_alarm_has_a_bad_day_and_every_bad_day_an_alarm() -> None:
     [(alarm_id, bad_day) for alarm_id, bad_days in _BAD_DAYS.items() for bad_day in bad_days],
     ids=[f"{alarm_id}-{n}" for alarm_id, bad_days in _BAD_DAYS.items() for n in range(len(bad_days))],
 )
-def test_an_alarm_goes_off_on_its_bad_day(deployment: Deployment, alarm_id: str, bad_day: BadDay) -> None:
-    with beginning(deployment) as day:
-        bad_day(day)
+def test_an_alarm_goes_off_on_its_bad_day(stack: SimulatedStack, alarm_id: str, bad_day: BadDay) -> None:
+    with monitoring(stack) as monitored:
+        bad_day(monitored)
     # That a metric is missing raises an alarm is not to hide that its values do not.
-    missing = {} if bad_day is days.silence else {"TreatMissingData": "notBreaching"}
-    assert "ALARM" in day.states(_ALARMS[alarm_id] | missing)
+    missing = {} if bad_day is alarm_scenarios.silence else {"TreatMissingData": "notBreaching"}
+    assert "ALARM" in monitored.states(_ALARMS[alarm_id] | missing)
 
 
-def test_no_alarm_goes_off_on_a_good_day(good_day: Day) -> None:
+def test_no_alarm_goes_off_on_a_good_day(good_day: MonitoredStack) -> None:
     states = {alarm_id: set(good_day.states(alarm)) for alarm_id, alarm in _ALARMS.items()}
     assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
 
-@pytest.mark.parametrize("trouble", [days.tries_fail, days.answers_are_slow, days.events_are_late])
+@pytest.mark.parametrize(
+    "trouble", [alarm_scenarios.tries_fail, alarm_scenarios.answers_are_slow, alarm_scenarios.events_are_late]
+)
 def test_no_alarm_takes_what_passes_at_the_turn_of_a_minute_for_two_bad_periods(
-    deployment: Deployment, trouble: BadDay
+    stack: SimulatedStack, trouble: BadDay
 ) -> None:
-    with beginning(deployment) as day:
-        day.minute()
-        trouble(day)
+    with monitoring(stack) as monitored:
+        monitored.minute()
+        trouble(monitored)
         for _ in range(25):
-            day.minute()
-    assert {alarm_id for alarm_id, alarm in _ALARMS.items() if "ALARM" in day.states(alarm)} == set()
+            monitored.minute()
+    assert {alarm_id for alarm_id, alarm in _ALARMS.items() if "ALARM" in monitored.states(alarm)} == set()
 
 
 def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
@@ -70,19 +72,19 @@ def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
 def test_an_alarm_on_aws_watches_what_aws_publishes(alarm_id: str) -> None:
     metric = Metric.watched_by(_ALARMS[alarm_id])
     if metric.namespace != "Handoff":
-        assert statistic_of(_ALARMS[alarm_id]) in known.by_aws(metric, _STACK)["statistics"]
+        assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
-def test_the_simulated_aws_publishes_nothing_that_aws_does_not(good_day: Day) -> None:
+def test_the_simulated_aws_publishes_nothing_that_aws_does_not(good_day: MonitoredStack) -> None:
     simulated = {metric: unit for metric, unit in good_day.cloudwatch.units.items() if metric.namespace != "Handoff"}
     assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"}
-    assert simulated == {metric: known.by_aws(metric, _STACK)["unit"] for metric in simulated}
+    assert simulated == {metric: aws_metric_catalog.by_aws(metric, _TEMPLATE)["unit"] for metric in simulated}
 
 
 def test_an_alarm_on_our_own_metrics_asks_for_what_they_mean(alarm_id: str, emitted: CloudWatch) -> None:
     metric = Metric.watched_by(_ALARMS[alarm_id])
     if metric.namespace == "Handoff":
-        assert statistic_of(_ALARMS[alarm_id]) in known.statistics(metric, emitted.units[metric])
+        assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.statistics(metric, emitted.units[metric])
 
 
 def test_percentiles_are_looked_at_however_few_values_they_are_of(alarm_id: str) -> None:
@@ -96,7 +98,9 @@ def test_every_dead_letter_queue_has_its_alarm(dead_letters_id: str) -> None:
 
 
 def test_every_rule_has_an_alarm_for_what_even_the_undelivered_do_not_get() -> None:
-    assert {f"{rule.removesuffix('Rule')}LostAlarm" for rule in _STACK.of_type("AWS::Events::Rule")} <= _ALARMS.keys()
+    assert {
+        f"{rule.removesuffix('Rule')}LostAlarm" for rule in _TEMPLATE.of_type("AWS::Events::Rule")
+    } <= _ALARMS.keys()
 
 
 def test_every_consumer_has_all_five_alarms(consumer: Consumer) -> None:
@@ -118,9 +122,9 @@ def test_every_alarm_tells_somebody(alarm: Properties) -> None:
     assert alarm.get("ActionsEnabled", True) is True
 
 
-def test_an_address_is_told_of_alarms_if_one_is_given(stack: Stack) -> None:
-    assert "AlarmSubscription" not in stack.resources
-    told = translated.stack(AlarmEmail="ops@example.com").resources["AlarmSubscription"]["Properties"]
+def test_an_address_is_told_of_alarms_if_one_is_given(template: Template) -> None:
+    assert "AlarmSubscription" not in template.resources
+    told = template_with(AlarmEmail="ops@example.com").resources["AlarmSubscription"]["Properties"]
     assert told == {"TopicArn": "${AlarmTopic}", "Protocol": "email", "Endpoint": "ops@example.com"}
 
 

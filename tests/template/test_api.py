@@ -2,81 +2,81 @@
 
 import json
 
-from tests.template import source, translated
-from tests.template.translated import Properties, Stack
+from dev.template import Properties, Template, template_with
+from tests.template import function_source
 
 OPEN = {"GET /catalog", "GET /health", "$default"}
 
 
-def routes(stack: Stack) -> dict[str, Properties]:
+def routes(template: Template) -> dict[str, Properties]:
     """The routes by their keys."""
-    return {route["RouteKey"]: route for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
+    return {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
 
 
-def test_the_routes_are_those_that_the_function_answers(stack: Stack) -> None:
-    assert routes(stack).keys() == source.routes() | {"$default"}
+def test_the_routes_are_those_that_the_function_answers(template: Template) -> None:
+    assert routes(template).keys() == function_source.routes() | {"$default"}
 
 
-def test_every_route_leads_to_the_orders_function(stack: Stack) -> None:
-    (integration,) = stack.of_type("AWS::ApiGatewayV2::Integration").values()
+def test_every_route_leads_to_the_orders_function(template: Template) -> None:
+    (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["IntegrationType"] == "AWS_PROXY"
     assert integration["IntegrationUri"] == "${OrdersFunction.Arn}"
     assert integration["PayloadFormatVersion"] == "2.0"
-    assert {route["Target"] for route in routes(stack).values()} == {"integrations/${OrdersIntegration}"}
+    assert {route["Target"] for route in routes(template).values()} == {"integrations/${OrdersIntegration}"}
 
 
-def test_all_routes_but_the_open_ones_take_a_token(stack: Stack) -> None:
-    for key, route in routes(stack).items():
+def test_all_routes_but_the_open_ones_take_a_token(template: Template) -> None:
+    for key, route in routes(template).items():
         expected = ("NONE", None) if key in OPEN else ("JWT", "${Authorizer}")
         assert (route["AuthorizationType"], route.get("AuthorizerId")) == expected, key
 
 
-def test_tokens_are_those_of_the_stacks_own_pool(stack: Stack) -> None:
-    (authorizer,) = stack.of_type("AWS::ApiGatewayV2::Authorizer").values()
+def test_tokens_are_those_of_the_stacks_own_pool(template: Template) -> None:
+    (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["AuthorizerType"] == "JWT"
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
     assert authorizer["JwtConfiguration"] == {
         "Issuer": "https://cognito-idp.${AWS::Region}.amazonaws.com/${UserPool}",
         "Audience": ["${UserPoolClient}", "${ReportsClient}"],
     }
-    assert {"UserPoolId", "UserPoolClientId"} <= stack.outputs.keys()
+    assert {"UserPoolId", "UserPoolClientId"} <= template.outputs.keys()
 
 
 def test_tokens_are_those_of_another_issuer_if_one_is_given() -> None:
     # WHEN the deployment names an issuer
-    stack = translated.stack(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
+    template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
     # THEN its tokens are taken, and there is no pool
-    (authorizer,) = stack.of_type("AWS::ApiGatewayV2::Authorizer").values()
+    (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example.com", "Audience": ["shop"]}
-    assert not [name for name, resource in stack.resources.items() if "Cognito" in resource["Type"]]
-    assert not {"UserPoolId", "UserPoolClientId"} & stack.outputs.keys()
+    assert not [name for name, resource in template.resources.items() if "Cognito" in resource["Type"]]
+    assert not {"UserPoolId", "UserPoolClientId"} & template.outputs.keys()
 
 
-def test_passwords_are_not_sent_in_the_clear_unless_told_so(stack: Stack) -> None:
-    assert "ALLOW_USER_PASSWORD_AUTH" not in clients(stack)["UserPoolClient"]["ExplicitAuthFlows"]
-    told_so = clients(translated.stack(PasswordSignIn="true"))
+def test_passwords_are_not_sent_in_the_clear_unless_told_so(template: Template) -> None:
+    assert "ALLOW_USER_PASSWORD_AUTH" not in clients(template)["UserPoolClient"]["ExplicitAuthFlows"]
+    told_so = clients(template_with(PasswordSignIn="true"))
     assert "ALLOW_USER_PASSWORD_AUTH" in told_so["UserPoolClient"]["ExplicitAuthFlows"]
 
 
-def test_a_client_can_not_find_out_who_is_a_customer(stack: Stack) -> None:
-    assert {client["PreventUserExistenceErrors"] for client in clients(stack).values()} == {"ENABLED"}
+def test_a_client_can_not_find_out_who_is_a_customer(template: Template) -> None:
+    assert {client["PreventUserExistenceErrors"] for client in clients(template).values()} == {"ENABLED"}
 
 
-def clients(stack: Stack) -> dict[str, Properties]:
+def clients(template: Template) -> dict[str, Properties]:
     """The clients of the pool."""
-    return stack.of_type("AWS::Cognito::UserPoolClient")
+    return template.of_type("AWS::Cognito::UserPoolClient")
 
 
-def test_the_pool_is_kept_like_the_tables(stack: Stack) -> None:
-    kept, passing = stack.resources["UserPool"], translated.stack(DataPolicy="Delete").resources["UserPool"]
+def test_the_pool_is_kept_like_the_tables(template: Template) -> None:
+    kept, passing = template.resources["UserPool"], template_with(DataPolicy="Delete").resources["UserPool"]
     assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert kept["Properties"]["DeletionProtection"] == "ACTIVE"
     assert (passing["DeletionPolicy"], passing["UpdateReplacePolicy"]) == ("Delete", "Delete")
     assert passing["Properties"]["DeletionProtection"] == "INACTIVE"
 
 
-def test_only_this_api_may_invoke_the_function(stack: Stack) -> None:
-    (permission,) = stack.of_type("AWS::Lambda::Permission").values()
+def test_only_this_api_may_invoke_the_function(template: Template) -> None:
+    (permission,) = template.of_type("AWS::Lambda::Permission").values()
     assert permission == {
         "FunctionName": "${OrdersFunction}",
         "Action": "lambda:InvokeFunction",
@@ -85,23 +85,23 @@ def test_only_this_api_may_invoke_the_function(stack: Stack) -> None:
     }
 
 
-def test_the_gateway_limits_the_rate(stack: Stack) -> None:
-    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+def test_the_gateway_limits_the_rate(template: Template) -> None:
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     limits = stage["DefaultRouteSettings"]
     assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
     assert stage["AutoDeploy"] is True
     assert stage["StageName"] == "$default"
 
 
-def test_every_access_is_logged_as_json_without_the_users_data(stack: Stack) -> None:
-    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+def test_every_access_is_logged_as_json_without_the_users_data(template: Template) -> None:
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     logged = json.loads(stage["AccessLogSettings"]["Format"])
     assert stage["AccessLogSettings"]["DestinationArn"] == "${ApiLogs.Arn}"
     assert {"requestId", "route", "status", "latency"} <= logged.keys()
     assert not [value for value in logged.values() if "authorizer" in value or "identity" in value]
 
 
-def test_the_local_address_can_be_fixed_and_is_not_elsewhere(stack: Stack) -> None:
-    assert "Tags" not in stack.resources["Api"]["Properties"]
-    local = translated.stack(ApiId="0a1b2c3d").resources["Api"]["Properties"]
+def test_the_local_address_can_be_fixed_and_is_not_elsewhere(template: Template) -> None:
+    assert "Tags" not in template.resources["Api"]["Properties"]
+    local = template_with(ApiId="0a1b2c3d").resources["Api"]["Properties"]
     assert local["Tags"] == {"ms-custom-id": "0a1b2c3d"}

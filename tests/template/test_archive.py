@@ -4,36 +4,35 @@ import json
 
 from moto.events.models import EventPattern
 
+from dev.template import ROOT, Consumer, Properties, Template, template_with
 from ops import replay
 from ops.stack.deployment import CONSUMERS
 from shop.events import DetailType
-from tests.template import translated
 from tests.template.test_events import event
-from tests.template.translated import Consumer, Properties, Stack
 
 LOG_ARN = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AuditLog}"
 
 
-def audit(stack: Stack) -> Properties:
+def audit(template: Template) -> Properties:
     """The audit's rule."""
-    return stack.of_type("AWS::Events::Rule")["AuditRule"]
+    return template.of_type("AWS::Events::Rule")["AuditRule"]
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_event_on_the_bus_is_kept_whoever_sent_it(stack: Stack) -> None:
-    pattern = EventPattern.load(json.dumps(audit(stack)["EventPattern"]))
-    assert audit(stack)["EventBusName"] == "${Bus}"
+def test_every_event_on_the_bus_is_kept_whoever_sent_it(template: Template) -> None:
+    pattern = EventPattern.load(json.dumps(audit(template)["EventPattern"]))
+    assert audit(template)["EventBusName"] == "${Bus}"
     for detail_type in DetailType:
         assert pattern.matches_event(event(detail_type))
     assert pattern.matches_event({"source": "another.stack", "detail-type": "anything", "detail": {}})
 
 
-def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(stack: Stack) -> None:
+def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(template: Template) -> None:
     # GIVEN that EventBridge writes into groups under /aws/events/ only
-    (target,) = audit(stack)["Targets"]
-    group = stack.of_type("AWS::Logs::LogGroup")["AuditLog"]
+    (target,) = audit(template)["Targets"]
+    group = template.of_type("AWS::Logs::LogGroup")["AuditLog"]
     assert group["LogGroupName"] == "/aws/events/${AWS::StackName}"
     assert group["RetentionInDays"] == 365
     # THEN that is where the events go: named without the ":*" of the group's ARN attribute, and without a role
@@ -41,8 +40,8 @@ def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(stack: S
     assert "RoleArn" not in target
 
 
-def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(stack: Stack) -> None:
-    (policy,) = stack.of_type("AWS::Logs::ResourcePolicy").values()
+def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(template: Template) -> None:
+    (policy,) = template.of_type("AWS::Logs::ResourcePolicy").values()
     create, put = json.loads(policy["PolicyDocument"])["Statement"]
     for statement in (create, put):
         assert statement["Effect"] == "Allow"
@@ -52,31 +51,31 @@ def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(stack: Stack) ->
     assert put["Condition"] == {"ArnEquals": {"aws:SourceArn": "${AuditRule.Arn}"}}
 
 
-def test_the_query_finds_the_trail_of_one_order(stack: Stack) -> None:
-    query = stack.of_type("AWS::Logs::QueryDefinition")["OrderTrailQuery"]
+def test_the_query_finds_the_trail_of_one_order(template: Template) -> None:
+    query = template.of_type("AWS::Logs::QueryDefinition")["OrderTrailQuery"]
     assert query["LogGroupNames"] == ["${AuditLog}"]
     assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
     assert "`detail-type`" in query["QueryString"]
     # AND it is the one that the documents show
-    documented = (translated.ROOT / "docs/how-to/operate.md").read_text()
+    documented = (ROOT / "docs/how-to/operate.md").read_text()
     assert all(line in documented for line in query["QueryString"].splitlines())
 
 
-def test_the_audit_is_kept_like_the_tables(stack: Stack) -> None:
-    assert stack.resources["AuditLog"]["DeletionPolicy"] == "RetainExceptOnCreate"
-    assert translated.stack(DataPolicy="Delete").resources["AuditLog"]["DeletionPolicy"] == "Delete"
+def test_the_audit_is_kept_like_the_tables(template: Template) -> None:
+    assert template.resources["AuditLog"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert template_with(DataPolicy="Delete").resources["AuditLog"]["DeletionPolicy"] == "Delete"
 
 
 def test_the_audit_can_be_left_out() -> None:
-    stack = translated.stack(Audit="false")
-    assert not {"AuditRule", "AuditLog", "AuditLogPolicy", "OrderTrailQuery"} & stack.resources.keys()
+    template = template_with(Audit="false")
+    assert not {"AuditRule", "AuditLog", "AuditLogPolicy", "OrderTrailQuery"} & template.resources.keys()
 
 
 # --- archive and replay -----------------------------------------------------------------------------------------------
 
 
-def test_the_archive_keeps_all_events_of_the_bus_for_a_year(stack: Stack) -> None:
-    (archive,) = stack.of_type("AWS::Events::Archive").values()
+def test_the_archive_keeps_all_events_of_the_bus_for_a_year(template: Template) -> None:
+    (archive,) = template.of_type("AWS::Events::Archive").values()
     assert archive["SourceArn"] == "${Bus.Arn}"
     assert archive["RetentionDays"] == 365
     assert "EventPattern" not in archive
@@ -84,11 +83,11 @@ def test_the_archive_keeps_all_events_of_the_bus_for_a_year(stack: Stack) -> Non
 
 def test_the_retention_is_a_parameter_and_zero_makes_no_archive() -> None:
     # GIVEN that for AWS zero would mean for ever
-    assert translated.stack(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"
-    assert "Archive" not in translated.stack(ArchiveDays="0").resources
+    assert template_with(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"
+    assert "Archive" not in template_with(ArchiveDays="0").resources
 
 
-def test_rules_are_found_by_the_names_of_their_consumers(stack: Stack, consumer: Consumer) -> None:
+def test_rules_are_found_by_the_names_of_their_consumers(template: Template, consumer: Consumer) -> None:
     # GIVEN that `handoff replay` makes a rule's name of its logical id
     on_the_bus = {name for name, rule in consumer.rules.items() if rule["EventBusName"] == "${Bus}"}
     # THEN it is that of the consumer

@@ -8,50 +8,49 @@ from typing import Any
 
 import pytest
 
-from tests.template import translated
-from tests.template.days import HOUR
-from tests.template.translated import Properties, Stack
+from dev.template import WITH_PARTNER, WITH_STRIPE, Properties, Template, source, template_with, transformed
+from tests.template.alarm_scenarios import HOUR
 
-Template = dict[str, Any]
+Source = dict[str, Any]
 MINUTES = re.compile(r"Canary10Percent(\d+)Minutes")
 
 
 @pytest.fixture(scope="module")
-def canary() -> Stack:
+def canary() -> Template:
     """The stack with Canary."""
-    return translated.stack(**translated.EVERYTHING, Canary="true")
+    return template_with(**WITH_PARTNER, Canary="true")
 
 
-def alias_of(stack: Stack) -> dict[str, Any]:
+def alias_of(template: Template) -> dict[str, Any]:
     """The one alias, as a resource."""
-    (name,) = stack.of_type("AWS::Lambda::Alias")
+    (name,) = template.of_type("AWS::Lambda::Alias")
     assert name == "OrdersFunctionAliaslive"
-    return stack.resources[name]
+    return template.resources[name]
 
 
-def group(stack: Stack) -> Properties:
+def group(template: Template) -> Properties:
     """The one deployment group."""
-    (found,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    (found,) = template.of_type("AWS::CodeDeploy::DeploymentGroup").values()
     return found
 
 
-def shift(stack: Stack) -> str:
+def shift(template: Template) -> str:
     """How the group shifts requests."""
-    return str(group(stack)["DeploymentConfigName"])
+    return str(group(template)["DeploymentConfigName"])
 
 
 # --- what changes with the parameter ----------------------------------------------------------------------------------
 
 
-def test_without_it_the_api_calls_the_function_itself_and_nothing_is_shifted(stack: Stack) -> None:
-    assert not [name for name, resource in stack.resources.items() if "CodeDeploy" in resource["Type"]]
-    assert "UpdatePolicy" not in alias_of(stack)
-    assert "DeployRole" not in stack.resources
-    (integration,) = stack.of_type("AWS::ApiGatewayV2::Integration").values()
+def test_without_it_the_api_calls_the_function_itself_and_nothing_is_shifted(template: Template) -> None:
+    assert not [name for name, resource in template.resources.items() if "CodeDeploy" in resource["Type"]]
+    assert "UpdatePolicy" not in alias_of(template)
+    assert "DeployRole" not in template.resources
+    (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["IntegrationUri"] == "${OrdersFunction.Arn}"
 
 
-def test_with_it_the_api_calls_the_alias_and_may(canary: Stack) -> None:
+def test_with_it_the_api_calls_the_alias_and_may(canary: Template) -> None:
     (integration,) = canary.of_type("AWS::ApiGatewayV2::Integration").values()
     (permission,) = canary.of_type("AWS::Lambda::Permission").values()
     assert integration["IntegrationUri"] == permission["FunctionName"] == "${OrdersFunctionAliaslive}"
@@ -59,7 +58,7 @@ def test_with_it_the_api_calls_the_alias_and_may(canary: Stack) -> None:
     assert canary.resources["OrdersIntegration"]["DependsOn"] == "ApiMayInvokeOrders"
 
 
-def test_codedeploy_moves_the_alias(canary: Stack) -> None:
+def test_codedeploy_moves_the_alias(canary: Template) -> None:
     moved = alias_of(canary)["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     assert moved == {
         "ApplicationName": "${ServerlessDeploymentApplication}",
@@ -68,7 +67,7 @@ def test_codedeploy_moves_the_alias(canary: Stack) -> None:
     assert canary.resources["ServerlessDeploymentApplication"]["Properties"] == {"ComputePlatform": "Lambda"}
 
 
-def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Stack) -> None:
+def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Template) -> None:
     assert shift(canary) == "CodeDeployDefault.LambdaCanary10Percent15Minutes"
     assert group(canary)["DeploymentStyle"]["DeploymentOption"] == "WITH_TRAFFIC_CONTROL"
     assert group(canary)["AlarmConfiguration"]["Enabled"] is True
@@ -77,7 +76,7 @@ def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Stack) -> None:
     assert {"DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_FAILURE"} <= set(rollback["Events"])
 
 
-def test_consumers_and_sweeper_change_at_once(canary: Stack) -> None:
+def test_consumers_and_sweeper_change_at_once(canary: Template) -> None:
     """Nobody waits for them; their alarms are watched for as long."""
     invoked = {mapping["FunctionName"] for mapping in canary.of_type("AWS::Lambda::EventSourceMapping").values()}
     (schedule,) = canary.of_type("AWS::Scheduler::Schedule").values()
@@ -89,14 +88,14 @@ def test_consumers_and_sweeper_change_at_once(canary: Stack) -> None:
 # --- what takes it back -----------------------------------------------------------------------------------------------
 
 
-def watched(stack: Stack) -> dict[str, Properties]:
+def watched(template: Template) -> dict[str, Properties]:
     """The alarms that take a deployment back."""
-    alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    names = [re.sub(r"[${}]", "", alarm["Name"]) for alarm in group(stack)["AlarmConfiguration"]["Alarms"]]
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    names = [re.sub(r"[${}]", "", alarm["Name"]) for alarm in group(template)["AlarmConfiguration"]["Alarms"]]
     return {name: alarms[name] for name in names}
 
 
-def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Stack) -> None:
+def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Template) -> None:
     # GIVEN the alarms on errors of every function that is not behind the API, and on the API's own answers
     errors = {
         name
@@ -109,7 +108,7 @@ def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Stack) -> None:
     assert len(watched(canary)) <= 10  # what a group can watch
 
 
-def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(canary: Stack) -> None:
+def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(canary: Template) -> None:
     found = MINUTES.search(shift(canary))
     assert found
     for name, alarm in watched(canary).items():
@@ -117,7 +116,7 @@ def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(
         assert needed < int(found[1]) * 60 < HOUR, name
 
 
-def test_an_alarm_that_stays_on_for_days_forbids_no_deployment(canary: Stack) -> None:
+def test_an_alarm_that_stays_on_for_days_forbids_no_deployment(canary: Template) -> None:
     """A dead letter is there until it is redriven, which may take the deployment that mends it."""
     assert not {name for name, alarm in watched(canary).items() if alarm["Namespace"] == "AWS/SQS"}
 
@@ -125,18 +124,18 @@ def test_an_alarm_that_stays_on_for_days_forbids_no_deployment(canary: Stack) ->
 # --- what publishes a version -----------------------------------------------------------------------------------------
 
 
-def versions(changed: Callable[[Template], None] = lambda _: None) -> set[str]:
+def versions(changed: Callable[[Source], None] = lambda _: None) -> set[str]:
     """The logical ids of the function's version, after a change of the template."""
-    template = copy.deepcopy(translated.source())
+    template = copy.deepcopy(source())
     changed(template)
-    resources = translated.transformed(template, canary="true")["Resources"]
+    resources = transformed(template, canary="true")["Resources"]
     return {name for name, resource in resources.items() if resource["Type"] == "AWS::Lambda::Version"}
 
 
-def set_property(resource: str, name: str, value: Any) -> Callable[[Template], None]:
+def set_property(resource: str, name: str, value: Any) -> Callable[[Source], None]:
     """A change of one property of one resource."""
 
-    def change(template: Template) -> None:
+    def change(template: Source) -> None:
         template["Resources"][resource]["Properties"][name] = value
 
     return change
@@ -152,7 +151,7 @@ def set_property(resource: str, name: str, value: Any) -> Callable[[Template], N
         set_property("DependenciesLayer", "ContentUri", "layers/other"),
     ],
 )
-def test_what_sam_sees_change_is_another_version(change: Callable[[Template], None]) -> None:
+def test_what_sam_sees_change_is_another_version(change: Callable[[Source], None]) -> None:
     assert len(versions() | versions(change)) == 2
 
 
@@ -160,9 +159,9 @@ def test_a_change_elsewhere_is_none() -> None:
     assert versions() == versions(set_property("EmailsFunction", "CodeUri", "functions/other"))
 
 
-def test_what_sam_does_not_see_is_in_the_versions_description(canary: Stack) -> None:
+def test_what_sam_does_not_see_is_in_the_versions_description(canary: Template) -> None:
     """CloudFormation replaces a version whose description changes."""
-    template = translated.source()
+    template = source()
     function = template["Resources"]["OrdersFunction"]["Properties"]
     settings = [function, template["Globals"]["Function"]]
     not_code = {"VersionDescription", "DeploymentPreference", "ReservedConcurrentExecutions"}
@@ -174,7 +173,7 @@ def test_what_sam_does_not_see_is_in_the_versions_description(canary: Stack) -> 
     assert made_of <= {part["Ref"] for part in function["VersionDescription"]["Fn::Join"][1] if "Ref" in part}
 
 
-def names_in(node: Any, template: Template) -> Iterator[str]:
+def names_in(node: Any, template: Source) -> Iterator[str]:
     """What a part of a template refers to, by conditions as well."""
     if isinstance(node, list):
         for part in node:
@@ -194,18 +193,18 @@ def test_a_new_version_of_stripes_layer_is_in_it_as_well() -> None:
     """SAM does not see a layer behind a condition: if it ever does, this goes red, and the description can go."""
     changed = set_property("StripeLayer", "ContentUri", "layers/other")
     assert versions() == versions(changed)
-    (version,) = translated.stack(**translated.WITH_STRIPE).of_type("AWS::Lambda::Version").values()
+    (version,) = template_with(**WITH_STRIPE).of_type("AWS::Lambda::Version").values()
     assert re.search(r"\$\{StripeLayer\w*\}\[7\]", version["Description"])
 
 
 def test_the_description_is_never_too_long() -> None:
-    parameters = translated.source()["Parameters"]
+    parameters = source()["Parameters"]
     longest = {"StripeSecret": "s" * parameters["StripeSecret"]["MaxLength"], "PaymentProvider": "stripe"}
-    (version,) = translated.stack(**longest).of_type("AWS::Lambda::Version").values()
+    (version,) = template_with(**longest).of_type("AWS::Lambda::Version").values()
     assert len(version["Description"]) + 40 <= 256
 
 
-def test_versions_are_left_for_the_next_rollback(canary: Stack) -> None:
+def test_versions_are_left_for_the_next_rollback(canary: Template) -> None:
     (name,) = canary.of_type("AWS::Lambda::Version")
     assert canary.resources[name]["DeletionPolicy"] == "Retain"
 
@@ -213,7 +212,7 @@ def test_versions_are_left_for_the_next_rollback(canary: Stack) -> None:
 # --- who does it ------------------------------------------------------------------------------------------------------
 
 
-def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Stack) -> None:
+def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Template) -> None:
     role = canary.resources["DeployRole"]["Properties"]
     assert group(canary)["ServiceRoleArn"] == "${DeployRole.Arn}"
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -225,7 +224,7 @@ def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Stack) -> Non
     assert looking["Action"] == "cloudwatch:DescribeAlarms"
 
 
-def test_no_other_role_is_made_for_it(stack: Stack, canary: Stack) -> None:
-    roles = canary.of_type("AWS::IAM::Role").keys() - stack.of_type("AWS::IAM::Role").keys()
+def test_no_other_role_is_made_for_it(template: Template, canary: Template) -> None:
+    roles = canary.of_type("AWS::IAM::Role").keys() - template.of_type("AWS::IAM::Role").keys()
     assert roles == {"DeployRole"}
     assert "ManagedPolicyArns" not in json.dumps(canary.of_type("AWS::IAM::Role"))

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+from dev.template import ROOT, WITH_PARTNER, Consumer, Template, logical_id, template_with
 from tests.support.cloudwatch import CloudWatch, Metric, metrics_of
-from tests.template import known, translated
-from tests.template.translated import ROOT, Consumer, Stack, named
+from tests.template import aws_metric_catalog
 
-_STACK = translated.stack(**translated.EVERYTHING)
+_TEMPLATE = template_with(**WITH_PARTNER)
 COLUMNS = 24
 
 
-def widgets(stack: Stack) -> list[dict[str, Any]]:
+def widgets(template: Template) -> list[dict[str, Any]]:
     """What the dashboard consists of."""
-    found: list[dict[str, Any]] = json.loads(stack.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
+    found: list[dict[str, Any]] = json.loads(template.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
     return found
 
 
@@ -28,7 +28,7 @@ def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 @pytest.fixture(
-    params=[widget for widget in widgets(_STACK) if widget["type"] == "metric"],
+    params=[widget for widget in widgets(_TEMPLATE) if widget["type"] == "metric"],
     ids=lambda it: it["properties"]["title"],
 )
 def plot(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -40,13 +40,13 @@ def plot(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_the_dashboard_is_named_after_the_stack() -> None:
-    assert _STACK.resources["Dashboard"]["Properties"]["DashboardName"] == "${AWS::StackName}"
+    assert _TEMPLATE.resources["Dashboard"]["Properties"]["DashboardName"] == "${AWS::StackName}"
 
 
 def test_widgets_are_within_the_grid_and_do_not_overlap() -> None:
-    for widget in widgets(_STACK):
+    for widget in widgets(_TEMPLATE):
         assert 0 <= widget["x"] <= widget["x"] + widget["width"] <= COLUMNS
-    for one, other in combinations(widgets(_STACK), 2):
+    for one, other in combinations(widgets(_TEMPLATE), 2):
         assert not cells(one) & cells(other)
 
 
@@ -58,16 +58,16 @@ def test_every_metric_shown_is_published_with_these_dimensions_and_asked_for_wha
     for metric, statistic in metrics_of(plot):
         if metric.namespace == "Handoff":
             assert metric in emitted.metrics
-            assert statistic in known.statistics(metric, emitted.units[metric])
+            assert statistic in aws_metric_catalog.statistics(metric, emitted.units[metric])
         else:
-            assert statistic in known.by_aws(metric, _STACK)["statistics"]
+            assert statistic in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
-@pytest.mark.parametrize("parameters", [translated.EVERYTHING, {}], ids=["with a partner", "without"])
+@pytest.mark.parametrize("parameters", [WITH_PARTNER, {}], ids=["with a partner", "without"])
 def test_the_state_of_every_alarm_is_shown(parameters: dict[str, str]) -> None:
-    stack = translated.stack(**parameters)
-    (states,) = [widget for widget in widgets(stack) if widget["type"] == "alarm"]
-    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    template = template_with(**parameters)
+    (states,) = [widget for widget in widgets(template) if widget["type"] == "alarm"]
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
     assert sorted(states["properties"]["alarms"]) == sorted(f"${{{alarm}.Arn}}" for alarm in alarms)
 
 
@@ -85,13 +85,13 @@ def test_every_consumer_is_shown(consumer: Consumer) -> None:
         (Metric.of("AWS/Lambda", "Errors", FunctionName=function), "Sum"),
     }
     # THEN the dashboard has it
-    plots = [widget for widget in widgets(_STACK) if widget["type"] == "metric"]
+    plots = [widget for widget in widgets(_TEMPLATE) if widget["type"] == "metric"]
     assert wanted <= {shown for widget in plots for shown in metrics_of(widget)}
 
 
 def test_all_dead_letters_are_shown(dead_letters_id: str) -> None:
     letters = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{dead_letters_id}.QueueName}}")
-    (plot,) = [widget for widget in widgets(_STACK) if widget["properties"]["title"] == "Dead letters"]
+    (plot,) = [widget for widget in widgets(_TEMPLATE) if widget["properties"]["title"] == "Dead letters"]
     assert (letters, "Maximum") in set(metrics_of(plot))
 
 
@@ -99,14 +99,14 @@ def test_all_dead_letters_are_shown(dead_letters_id: str) -> None:
 
 
 def test_the_saved_query_looks_into_the_log_of_every_function() -> None:
-    query = _STACK.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
-    logs = {function["LoggingConfig"]["LogGroup"] for function in _STACK.functions().values()}
+    query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
+    logs = {function["LoggingConfig"]["LogGroup"] for function in _TEMPLATE.functions().values()}
     assert sorted(query["LogGroupNames"]) == sorted(logs)
-    assert all(_STACK.resources[named(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
+    assert all(_TEMPLATE.resources[logical_id(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
 
 
 def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
-    query = _STACK.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
+    query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
     assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
     # AND it is the one that the documents show
     documented = (ROOT / "docs/how-to/operate.md").read_text()
@@ -114,7 +114,7 @@ def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
 
 
 def test_queries_can_be_left_out() -> None:
-    assert "OrderLinesQuery" not in translated.stack(SavedQueries="false").resources
+    assert "OrderLinesQuery" not in template_with(SavedQueries="false").resources
 
 
 # --- documents --------------------------------------------------------------------------------------------------------

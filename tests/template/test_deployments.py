@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template import translated
-from tests.template.translated import ROOT, Stack
+from dev.template import ROOT, Template, source, template_with
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 DEPLOYMENTS = [name for name, value in CONFIG.items() if isinstance(value, dict)]
@@ -20,14 +19,14 @@ def overrides(deployment: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in (given.split() if isinstance(given, str) else given))
 
 
-def deployed(deployment: str) -> Stack:
+def deployed(deployment: str) -> Template:
     """The stack as this deployment has it."""
-    return translated.stack(**overrides(deployment))
+    return template_with(**overrides(deployment))
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(deployment: str) -> None:
-    declared = translated.source()["Parameters"]
+    declared = source()["Parameters"]
     for name, value in overrides(deployment).items():
         assert value in map(str, declared[name].get("AllowedValues", [value]))
         assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value)
@@ -37,7 +36,7 @@ def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_a_deployment_is_whole(deployment: str) -> None:
     # A reference to something that its conditions leave out would have failed.
-    assert deployed(deployment).functions().keys() == translated.stack().functions().keys()
+    assert deployed(deployment).functions().keys() == template_with().functions().keys()
 
 
 def test_production_keeps_its_data() -> None:
@@ -82,7 +81,7 @@ def test_what_production_has_of_its_own_is_asked_for_first_and_set_back_by_no_la
     # THEN it gives the parameter
     assert f" {parameter}=" in step
     # AND samconfig.toml, which is said anew each time, does not say its default
-    assert overrides("prod").get(parameter) != translated.source()["Parameters"][parameter]["Default"]
+    assert overrides("prod").get(parameter) != source()["Parameters"][parameter]["Default"]
 
 
 def test_deployments_do_not_share_a_stack() -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template import translated
-from tests.template.translated import ROOT, Properties, Stack, as_list, named
+from dev.template import ROOT, WITH_PARTNER, Properties, Template, as_list, logical_id, template_with
 
 KEY = "${DataKey.Arn}"
 ACCOUNT = {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
@@ -25,14 +24,14 @@ WITH_AWS_KEY = {"AWS::Events::EventBus", "AWS::Events::Archive"}
 
 
 @pytest.fixture(scope="module")
-def own() -> Stack:
+def own() -> Template:
     """The stack with a key of its own, and all else that it can have."""
-    return translated.stack(**translated.EVERYTHING, OwnKey="true")
+    return template_with(**WITH_PARTNER, OwnKey="true")
 
 
-def key_policy(stack: Stack) -> dict[str, Properties]:
+def key_policy(template: Template) -> dict[str, Properties]:
     """What the key's policy allows, by whom."""
-    statements = stack.resources["DataKey"]["Properties"]["KeyPolicy"]["Statement"]
+    statements = template.resources["DataKey"]["Properties"]["KeyPolicy"]["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Allow"}
     return {str(*statement["Principal"].values()): statement for statement in statements}
 
@@ -41,19 +40,19 @@ def key_policy(stack: Stack) -> dict[str, Properties]:
 
 
 @pytest.mark.parametrize("kind", NAMES_KEY)
-def test_everything_that_is_kept_is_under_the_own_key(own: Stack, kind: str) -> None:
+def test_everything_that_is_kept_is_under_the_own_key(own: Template, kind: str) -> None:
     keys = {name: NAMES_KEY[kind](properties) for name, properties in own.of_type(kind).items()}
     assert keys == dict.fromkeys(keys, KEY)
 
 
 @pytest.mark.parametrize("kind", NAMES_KEY)
-def test_without_it_there_is_no_key_and_nobody_names_one(stack: Stack, kind: str) -> None:
-    assert {NAMES_KEY[kind](properties) for properties in stack.of_type(kind).values()} == {None}
-    assert not [name for name, resource in stack.resources.items() if resource["Type"].startswith("AWS::KMS")]
-    assert "kms:" not in json.dumps(stack.resources)
+def test_without_it_there_is_no_key_and_nobody_names_one(template: Template, kind: str) -> None:
+    assert {NAMES_KEY[kind](properties) for properties in template.of_type(kind).values()} == {None}
+    assert not [name for name, resource in template.resources.items() if resource["Type"].startswith("AWS::KMS")]
+    assert "kms:" not in json.dumps(template.resources)
 
 
-def test_nothing_else_could_be_under_a_key_and_is_not(own: Stack) -> None:
+def test_nothing_else_could_be_under_a_key_and_is_not(own: Template) -> None:
     # GIVEN the types of resources here whose CloudFormation schema has a key of KMS
     takes_key = {*NAMES_KEY, *WITH_AWS_KEY, "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"}
     takes_key |= {"AWS::Events::Connection", "AWS::Scheduler::Schedule"}
@@ -63,13 +62,13 @@ def test_nothing_else_could_be_under_a_key_and_is_not(own: Stack) -> None:
             assert not re.search("Kms|DataKey", json.dumps(resource.get("Properties"))), name
 
 
-def test_a_table_under_the_own_key_says_so_as_dynamodb_wants_it(own: Stack) -> None:
+def test_a_table_under_the_own_key_says_so_as_dynamodb_wants_it(own: Template) -> None:
     for table in own.of_type("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
 
 
-def test_a_queue_has_one_kind_of_encryption(stack: Stack, own: Stack, queue_id: str) -> None:
-    plain, under_key = stack.of_type("AWS::SQS::Queue")[queue_id], own.of_type("AWS::SQS::Queue")[queue_id]
+def test_a_queue_has_one_kind_of_encryption(template: Template, own: Template, queue_id: str) -> None:
+    plain, under_key = template.of_type("AWS::SQS::Queue")[queue_id], own.of_type("AWS::SQS::Queue")[queue_id]
     assert plain["SqsManagedSseEnabled"] is True
     assert "KmsDataKeyReusePeriodSeconds" not in plain
     assert under_key["SqsManagedSseEnabled"] is False
@@ -82,7 +81,7 @@ def test_nothing_uses_a_key_that_other_services_may_not_use() -> None:
         assert not re.search(r"alias/aws/", template.read_text()), template
 
 
-def test_the_key_turns_and_outlives_the_stack(own: Stack) -> None:
+def test_the_key_turns_and_outlives_the_stack(own: Template) -> None:
     key = own.resources["DataKey"]
     assert key["Properties"]["EnableKeyRotation"] is True
     assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
@@ -93,7 +92,7 @@ def test_the_key_turns_and_outlives_the_stack(own: Stack) -> None:
 # --- who may use the key ----------------------------------------------------------------------------------------------
 
 
-def test_the_key_is_for_the_account_and_three_services(own: Stack) -> None:
+def test_the_key_is_for_the_account_and_three_services(own: Template) -> None:
     assert key_policy(own).keys() == {
         "arn:${AWS::Partition}:iam::${AWS::AccountId}:root",
         "events.amazonaws.com",
@@ -102,13 +101,13 @@ def test_the_key_is_for_the_account_and_three_services(own: Stack) -> None:
     }
 
 
-def test_iam_decides_who_else_of_the_account_may_use_it(own: Stack) -> None:
+def test_iam_decides_who_else_of_the_account_may_use_it(own: Template) -> None:
     statement = key_policy(own)["arn:${AWS::Partition}:iam::${AWS::AccountId}:root"]
     assert (statement["Action"], statement["Resource"]) == ("kms:*", "*")
 
 
 @pytest.mark.parametrize("service", ["events.amazonaws.com", "cloudwatch.amazonaws.com"])
-def test_who_sends_to_a_queue_or_the_topic_may_encrypt_for_this_account(own: Stack, service: str) -> None:
+def test_who_sends_to_a_queue_or_the_topic_may_encrypt_for_this_account(own: Template, service: str) -> None:
     """As AWS has it: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     and https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
     # GIVEN that this service sends something here
@@ -119,23 +118,23 @@ def test_who_sends_to_a_queue_or_the_topic_may_encrypt_for_this_account(own: Sta
     assert statement["Condition"] == ACCOUNT
 
 
-def senders(stack: Stack) -> set[str]:
+def senders(template: Template) -> set[str]:
     """The services that the policies of queues and topics let in."""
     kinds = ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
     statements = [
         statement
         for kind in kinds
-        for policy in stack.of_type(kind).values()
+        for policy in template.of_type(kind).values()
         for statement in policy["PolicyDocument"]["Statement"]
     ]
     return {statement["Principal"]["Service"] for statement in statements if statement["Effect"] == "Allow"}
 
 
-def test_no_other_service_sends_to_a_queue_or_the_topic(own: Stack) -> None:
+def test_no_other_service_sends_to_a_queue_or_the_topic(own: Template) -> None:
     assert senders(own) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
 
 
-def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Stack) -> None:
+def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Template) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html"""
     statement = key_policy(own)["logs.${AWS::Region}.amazonaws.com"]
     operations = ("Encrypt*", "Decrypt*", "ReEncrypt*", "GenerateDataKey*", "Describe*")
@@ -154,8 +153,8 @@ def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Stack) -> 
     assert all(pattern.startswith((f"{prefix}${{AWS::StackName}}-", f"{prefix}/aws/events/$")) for pattern in patterns)
 
 
-@pytest.mark.parametrize("name", translated.stack().functions())
-def test_a_function_may_use_it_through_what_it_reads_and_writes_and_not_by_itself(own: Stack, name: str) -> None:
+@pytest.mark.parametrize("name", template_with().functions())
+def test_a_function_may_use_it_through_what_it_reads_and_writes_and_not_by_itself(own: Template, name: str) -> None:
     # GIVEN what a function does with tables and queues
     statements = statements_of(own, name)
     does = {action for statement in statements for action in as_list(statement["Action"])}
@@ -169,25 +168,25 @@ def test_a_function_may_use_it_through_what_it_reads_and_writes_and_not_by_itsel
     assert set(as_list(using["Condition"]["StringEquals"]["kms:ViaService"])) == through
 
 
-def statements_of(stack: Stack, function: str) -> list[dict[str, Any]]:
+def statements_of(template: Template, function: str) -> list[dict[str, Any]]:
     """What the role of a function says."""
-    role = stack.of_type("AWS::IAM::Role")[named(stack.functions()[function]["Role"])]
+    role = template.of_type("AWS::IAM::Role")[logical_id(template.functions()[function]["Role"])]
     return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
 
 
 # --- under way --------------------------------------------------------------------------------------------------------
 
 
-def topic_policy(stack: Stack) -> list[Properties]:
+def topic_policy(template: Template) -> list[Properties]:
     """What the topic's policy says."""
-    (policy,) = stack.of_type("AWS::SNS::TopicPolicy").values()
+    (policy,) = template.of_type("AWS::SNS::TopicPolicy").values()
     assert policy["Topics"] == ["${AlarmTopic}"]
     statements: list[Properties] = policy["PolicyDocument"]["Statement"]
     return statements
 
 
-def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(stack: Stack) -> None:
-    (allowed,) = (statement for statement in topic_policy(stack) if statement["Effect"] == "Allow")
+def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(template: Template) -> None:
+    (allowed,) = (statement for statement in topic_policy(template) if statement["Effect"] == "Allow")
     alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
     assert allowed == {
         "Effect": "Allow",
@@ -198,8 +197,8 @@ def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(stack: 
     }
 
 
-def test_the_topic_refuses_what_does_not_come_over_tls(stack: Stack) -> None:
-    (denied,) = (statement for statement in topic_policy(stack) if statement["Effect"] == "Deny")
+def test_the_topic_refuses_what_does_not_come_over_tls(template: Template) -> None:
+    (denied,) = (statement for statement in topic_policy(template) if statement["Effect"] == "Deny")
     assert denied == {
         "Effect": "Deny",
         "Principal": "*",
@@ -210,5 +209,5 @@ def test_the_topic_refuses_what_does_not_come_over_tls(stack: Stack) -> None:
 
 
 def test_where_there_is_no_tls_nothing_is_refused_for_want_of_it() -> None:
-    stack = translated.stack(**translated.EVERYTHING, RequireTls="false")
-    assert "aws:SecureTransport" not in json.dumps(stack.resources)
+    template = template_with(**WITH_PARTNER, RequireTls="false")
+    assert "aws:SecureTransport" not in json.dumps(template.resources)

@@ -8,8 +8,8 @@ import pytest
 from moto.events.models import EventPattern
 
 from dev import samples
+from dev.template import ROOT, Consumer, Properties, Template, logical_id
 from shop.events import SOURCES, DetailType, Envelope
-from tests.template.translated import ROOT, Consumer, Properties, Stack, named
 
 EXAMPLES = ROOT / "contracts/events/examples"
 HOUR = 3_600
@@ -35,14 +35,14 @@ def heard(rule: Properties) -> set[DetailType]:
 
 
 @pytest.mark.parametrize("name", HEARD)
-def test_a_consumer_hears_exactly_what_it_is_there_for(stack: Stack, name: str) -> None:
-    (consumer,) = (consumer for consumer in stack.consumers() if consumer.name == name)
+def test_a_consumer_hears_exactly_what_it_is_there_for(template: Template, name: str) -> None:
+    (consumer,) = (consumer for consumer in template.consumers() if consumer.name == name)
     (rule,) = consumer.rules.values()
     assert heard(rule) == HEARD[name]
 
 
-def test_every_event_is_heard_by_somebody(stack: Stack) -> None:
-    rules = [rule for consumer in stack.consumers() for rule in consumer.rules.values()]
+def test_every_event_is_heard_by_somebody(template: Template) -> None:
+    rules = [rule for consumer in template.consumers() for rule in consumer.rules.values()]
     assert set(itertools.chain.from_iterable(heard(rule) for rule in rules)) == set(DetailType)
 
 
@@ -66,28 +66,28 @@ def test_a_pattern_matches_nobody_elses_events(choosing_rule: Properties) -> Non
             assert not pattern.matches_event({**event(detail_type), "detail-type": other}), other
 
 
-def test_the_audit_hears_everything_whoever_sends_it(stack: Stack) -> None:
-    pattern = EventPattern.load(json.dumps(stack.of_type("AWS::Events::Rule")["AuditRule"]["EventPattern"]))
+def test_the_audit_hears_everything_whoever_sends_it(template: Template) -> None:
+    pattern = EventPattern.load(json.dumps(template.of_type("AWS::Events::Rule")["AuditRule"]["EventPattern"]))
     for detail_type in DetailType:
         assert pattern.matches_event(event(detail_type))
         assert pattern.matches_event({**event(detail_type), "source": "somebody.else", "detail-type": "anything"})
 
 
-def test_no_consumer_of_our_events_hears_what_ses_reports_and_feedback_hears_nothing_else(stack: Stack) -> None:
+def test_no_consumer_of_our_events_hears_what_ses_reports_and_feedback_hears_nothing_else(template: Template) -> None:
     # GIVEN a mail of this stack's that came back, and the rules
     bounced = samples.bounced(samples.customers()[0])
     bounced["detail"]["mail"]["tags"]["ses:configuration-set"] = ["${AWS::StackName}-mail"]
     rules = {
         name: EventPattern.load(json.dumps(rule["EventPattern"]))
-        for name, rule in stack.of_type("AWS::Events::Rule").items()
+        for name, rule in template.of_type("AWS::Events::Rule").items()
     }
     # THEN feedback hears of it, and the audit of all
     assert {name for name, pattern in rules.items() if pattern.matches_event(bounced)} == {"AuditRule", "FeedbackRule"}
     assert not [detail_type for detail_type in DetailType if rules["FeedbackRule"].matches_event(event(detail_type))]
 
 
-def test_rules_listen_to_the_bus_that_the_functions_publish_to(stack: Stack, choosing_rule: Properties) -> None:
-    publishing = {function["Environment"]["Variables"]["BUS_NAME"] for function in stack.functions().values()}
+def test_rules_listen_to_the_bus_that_the_functions_publish_to(template: Template, choosing_rule: Properties) -> None:
+    publishing = {function["Environment"]["Variables"]["BUS_NAME"] for function in template.functions().values()}
     assert publishing == {choosing_rule["EventBusName"]}
 
 
@@ -96,13 +96,13 @@ def test_rules_are_enabled(rule: Properties) -> None:
 
 
 def test_every_target_outlasts_an_hour_without_its_queue_and_then_keeps_the_event(
-    stack: Stack, rule: Properties
+    template: Template, rule: Properties
 ) -> None:
-    queues = stack.of_type("AWS::SQS::Queue")
+    queues = template.of_type("AWS::SQS::Queue")
     for target in rule["Targets"]:
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] > HOUR
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
-        assert named(target["DeadLetterConfig"]["Arn"]) in queues
+        assert logical_id(target["DeadLetterConfig"]["Arn"]) in queues
 
 
 def test_targets_get_the_event_as_it_is(consumer: Consumer) -> None:
@@ -112,16 +112,16 @@ def test_targets_get_the_event_as_it_is(consumer: Consumer) -> None:
     assert not any(changing & target.keys() for rule in consumer.rules.values() for target in rule["Targets"])
 
 
-def test_what_can_not_be_delivered_is_kept_apart_from_what_failed(stack: Stack, consumer: Consumer) -> None:
+def test_what_can_not_be_delivered_is_kept_apart_from_what_failed(template: Template, consumer: Consumer) -> None:
     # A consumer's dead letters are redriven into its queue, EventBridge's have not been in it yet.
     (rule,) = consumer.rules.values()
-    assert {named(target["DeadLetterConfig"]["Arn"]) for target in rule["Targets"]}.isdisjoint(
+    assert {logical_id(target["DeadLetterConfig"]["Arn"]) for target in rule["Targets"]}.isdisjoint(
         {consumer.queue_id, consumer.dead_letters_id}
     )
 
 
-def test_other_stacks_can_find_the_bus(stack: Stack) -> None:
-    exported = {output["Export"]["Name"]: output["Value"] for output in stack.outputs.values() if "Export" in output}
+def test_other_stacks_can_find_the_bus(template: Template) -> None:
+    exported = {output["Export"]["Name"]: output["Value"] for output in template.outputs.values() if "Export" in output}
     assert exported == {
         "${AWS::StackName}-BusName": "${Bus}",
         "${AWS::StackName}-BusArn": "${Bus.Arn}",

@@ -9,44 +9,45 @@ from ops.lag import measure as lag
 from ops.lag.measure import Points, Tries, keeps_failing
 from tests.support import wire
 from tests.support.cloudwatch import Metric, statistic
-from tests.support.day import Day, beginning
-from tests.support.stack import Stack as Deployment
-from tests.template import days
+from tests.support.monitored_stack import MonitoredStack, monitoring
+from tests.support.stack import SimulatedStack
+from tests.template import alarm_scenarios
 
 _MINUTE = 60_000
 _REFUSED = wire.refuse("AccountSuspendedException", 400)
 
 
-def points(day: Day, name: str, stat: str) -> Points:
+def points(monitored: MonitoredStack, name: str, stat: str) -> Points:
     """A metric of e-mail's by the minute, as CloudWatch has it."""
     metric = Metric.of("Handoff", name, service="${AWS::StackName}", consumer="emails")
-    stamped = sorted(day.cloudwatch._values.get(metric, []))
+    stamped = sorted(monitored.cloudwatch._values.get(metric, []))
     by_minute = groupby(stamped, key=lambda value: value[0] - value[0] % _MINUTE)
     return [(minute, statistic(stat, [value for _, value in found])) for minute, found in by_minute]
 
 
-def failing(day: Day) -> float | None:
+def failing(monitored: MonitoredStack) -> float | None:
     """What `handoff lag` makes of the tries of e-mail, as of now."""
     return keeps_failing(
         Tries(
-            received=_lately(day, "EventLagReceived", "Maximum"),
-            done=_lately(day, "EventLagDone", "Maximum"),
-            retried=_lately(day, "EventsRetried", "Sum"),
-            failed=_lately(day, "EventsFailed", "Sum"),
+            received=_lately(monitored, "EventLagReceived", "Maximum"),
+            done=_lately(monitored, "EventLagDone", "Maximum"),
+            retried=_lately(monitored, "EventsRetried", "Sum"),
+            failed=_lately(monitored, "EventsFailed", "Sum"),
         ),
-        day.clock.ms,
+        monitored.clock.ms,
     )
 
 
-def _lately(day: Day, name: str, stat: str) -> Points:
-    since = day.clock.ms - lag.BETWEEN_TRIES * _MINUTE
-    return [point for point in points(day, name, stat) if point[0] >= since]
+def _lately(monitored: MonitoredStack, name: str, stat: str) -> Points:
+    since = monitored.clock.ms - lag.BETWEEN_TRIES * _MINUTE
+    return [point for point in points(monitored, name, stat) if point[0] >= since]
 
 
-def in_queue(day: Day) -> float:
+def in_queue(monitored: MonitoredStack) -> float:
     """The age of the oldest message in e-mail's queue, as SQS has told it in the last minute."""
     metric = Metric.of("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName="${EmailsQueue.QueueName}")
-    return max(day.cloudwatch.values(metric, day.clock.ms - _MINUTE + 1, day.clock.ms + 1), default=0.0)
+    now = monitored.clock.ms
+    return max(monitored.cloudwatch.values(metric, now - _MINUTE + 1, now + 1), default=0.0)
 
 
 def test_a_failing_event_is_looked_for_longer_than_it_may_wait() -> None:
@@ -54,53 +55,53 @@ def test_a_failing_event_is_looked_for_longer_than_it_may_wait() -> None:
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
-def test_an_event_that_keeps_failing_grows_older_until_it_is_done(deployment: Deployment, others: bool) -> None:
+def test_an_event_that_keeps_failing_grows_older_until_it_is_done(stack: SimulatedStack, others: bool) -> None:
     # GIVEN that the mail of one order is refused, again and again
-    with beginning(deployment) as day:
-        first = day.order().json["orderId"]
-        day.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
-        placed = day.clock.ms
+    with monitoring(stack) as monitored:
+        first = monitored.order().json["orderId"]
+        monitored.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
+        placed = monitored.clock.ms
         ages = []
         for _ in range(40):
             if others:
-                day.order()
-            day.minute()
-            ages.append((day.clock.ms - placed, in_queue(day), failing(day)))
+                monitored.order()
+            monitored.minute()
+            ages.append((monitored.clock.ms - placed, in_queue(monitored), failing(monitored)))
         # THEN SQS soon says nothing of it, and its tries do: two minutes late at the most, and never too much
         assert max(alone for _, alone, _ in ages) < 10 * 60
         assert all(max(alone, known or 0) > age / 1000 - 120 for age, alone, known in ages[1:])
         assert all((known or 0) <= age / 1000 + 1 for age, _, known in ages)
         # AND once its mail has gone out nothing is said of it any more
-        day.world.wire.heal()
-        while day.world.queues.busy():
-            day.minute()
-        day.minute()
-        assert failing(day) is None
+        monitored.world.wire.heal()
+        while monitored.world.queues.busy():
+            monitored.minute()
+        monitored.minute()
+        assert failing(monitored) is None
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
-def test_what_was_given_up_does_not_keep_failing(deployment: Deployment, others: bool) -> None:
+def test_what_was_given_up_does_not_keep_failing(stack: SimulatedStack, others: bool) -> None:
     # GIVEN an order's mails that fail twice, and then turn out to be such that no retry can mend
-    with beginning(deployment) as day:
-        first = day.order().json["orderId"]
-        day.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
-        day.minute()
-        day.minute()
-        assert failing(day) is not None
-        day.world.wire.heal()
-        day.world.wire.always(
+    with monitoring(stack) as monitored:
+        first = monitored.order().json["orderId"]
+        monitored.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
+        monitored.minute()
+        monitored.minute()
+        assert failing(monitored) is not None
+        monitored.world.wire.heal()
+        monitored.world.wire.always(
             "sesv2.SendEmail", wire.refuse("BadRequestException"), where=lambda call: first in str(call.request)
         )
         for _ in range(10):
             if others:
-                day.order()
-            day.minute()
+                monitored.order()
+            monitored.minute()
         # THEN both of its mails are dead letters, and nothing else
-        assert len(day.world.queues.dead_letters("EmailsFunction")) == 2
-        assert failing(day) is None
+        assert len(monitored.world.queues.dead_letters("EmailsFunction")) == 2
+        assert failing(monitored) is None
 
 
-def test_nothing_keeps_failing_on_a_good_day(deployment: Deployment) -> None:
-    with beginning(deployment) as day:
-        days.good(day)
-        assert failing(day) is None
+def test_nothing_keeps_failing_on_a_good_day(stack: SimulatedStack) -> None:
+    with monitoring(stack) as monitored:
+        alarm_scenarios.good(monitored)
+        assert failing(monitored) is None

@@ -4,18 +4,18 @@ import re
 
 import pytest
 
+from dev.template import ROOT, WITH_STRIPE, Properties, Template, logical_id, source, template_with, variables_of
 from shop import money
-from tests.template import source, translated
-from tests.template.translated import ROOT, Properties, Stack, named, variables_of
+from tests.template import function_source
 
 
-def test_every_function_folder_is_deployed(stack: Stack) -> None:
+def test_every_function_folder_is_deployed(template: Template) -> None:
     folders = {folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py"))}
-    assert stack.functions().keys() == folders
+    assert template.functions().keys() == folders
 
 
-def test_a_function_is_the_handler_of_the_module_named_after_its_folder(stack: Stack) -> None:
-    for name, function in stack.functions().items():
+def test_a_function_is_the_handler_of_the_module_named_after_its_folder(template: Template) -> None:
+    for name, function in template.functions().items():
         assert function["Handler"] == f"{name}.handler"
 
 
@@ -25,26 +25,26 @@ def test_functions_run_on_python_3_13_and_arm64(function: Properties) -> None:
 
 
 def test_runtime_and_architecture_are_parameters_of_functions_and_layers() -> None:
-    stack = translated.stack(Runtime="python3.12", Architecture="x86_64")
-    assert {function["Runtime"] for function in stack.functions().values()} == {"python3.12"}
-    assert {tuple(function["Architectures"]) for function in stack.functions().values()} == {("x86_64",)}
-    layers = stack.of_type("AWS::Lambda::LayerVersion").values()
+    template = template_with(Runtime="python3.12", Architecture="x86_64")
+    assert {function["Runtime"] for function in template.functions().values()} == {"python3.12"}
+    assert {tuple(function["Architectures"]) for function in template.functions().values()} == {("x86_64",)}
+    layers = template.of_type("AWS::Lambda::LayerVersion").values()
     assert {tuple(layer["CompatibleRuntimes"]) for layer in layers} == {("python3.12",)}
 
 
-def test_every_function_has_both_layers(stack: Stack, function: Properties) -> None:
-    layers = stack.of_type("AWS::Lambda::LayerVersion")
-    assert {named(layer) for layer in function["Layers"]} == layers.keys()
+def test_every_function_has_both_layers(template: Template, function: Properties) -> None:
+    layers = template.of_type("AWS::Lambda::LayerVersion")
+    assert {logical_id(layer) for layer in function["Layers"]} == layers.keys()
     assert {layer["Content"]["S3Key"] for layer in layers.values()} == {"layers/dependencies", "layers/handoff"}
 
 
 def test_stripes_library_is_deployed_only_with_stripe_and_only_where_it_is_needed() -> None:
-    stack = translated.stack(**translated.WITH_STRIPE)
-    layers = {layer["Content"]["S3Key"]: name for name, layer in stack.of_type("AWS::Lambda::LayerVersion").items()}
+    template = template_with(**WITH_STRIPE)
+    layers = {layer["Content"]["S3Key"]: name for name, layer in template.of_type("AWS::Lambda::LayerVersion").items()}
     library = f"${{{layers['layers/stripe']}}}"
-    having = {name for name, function in stack.functions().items() if library in function["Layers"]}
+    having = {name for name, function in template.functions().items() if library in function["Layers"]}
     assert having == {"orders", "fulfillment", "sweeper"}
-    assert layers["layers/stripe"] not in translated.stack().resources
+    assert layers["layers/stripe"] not in template_with().resources
 
 
 def test_tracing_is_active(function: Properties) -> None:
@@ -60,24 +60,24 @@ def test_the_xray_sdk_is_nowhere() -> None:
     assert not [file for file in files if re.search(r"aws_xray_sdk|import Tracer|\bTracer\(", file.read_text())]
 
 
-def test_every_variable_that_the_code_reads_is_set(stack: Stack) -> None:
-    for name, function in stack.functions().items():
-        read, given = source.settings_of(name), variables_of(function)
+def test_every_variable_that_the_code_reads_is_set(template: Template) -> None:
+    for name, function in template.functions().items():
+        read, given = function_source.settings_of(name), variables_of(function)
         assert read.keys() >= {"ORDERS_TABLE", "BUS_NAME"}
         assert read.keys() <= given.keys()
         assert all(given[variable] != "" for variable in read.keys() - {"STRIPE_SECRET_ID"})
 
 
 def test_with_stripe_the_functions_are_told_where_its_key_is_and_not_the_key() -> None:
-    functions = translated.stack(**translated.WITH_STRIPE).functions()
+    functions = template_with(**WITH_STRIPE).functions()
     for name in ("orders", "fulfillment", "sweeper"):
         variables = variables_of(functions[name])
-        assert variables["STRIPE_SECRET_ID"] == translated.WITH_STRIPE["StripeSecret"]
+        assert variables["STRIPE_SECRET_ID"] == WITH_STRIPE["StripeSecret"]
         assert variables["STRIPE_API_BASE"] == "https://api.stripe.com"
 
 
 def test_stripe_without_its_secret_is_refused_before_anything_is_created() -> None:
-    rule = translated.source()["Rules"]["StripeIsComplete"]
+    rule = source()["Rules"]["StripeIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "PaymentProvider"}, "stripe"]}
     assert {"Fn::Not": [{"Fn::Equals": [{"Ref": "StripeSecret"}, ""]}]} in [one["Assert"] for one in rule["Assertions"]]
 
@@ -86,7 +86,7 @@ def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> Non
     # GIVEN https://docs.stripe.com/currencies
     (refused,) = (
         listed
-        for assertion in translated.source()["Rules"]["StripeIsComplete"]["Assertions"]
+        for assertion in source()["Rules"]["StripeIsComplete"]["Assertions"]
         for condition in assertion["Assert"]["Fn::Not"]
         for listed, _ in [condition.get("Fn::Contains", (None, None))]
         if listed
@@ -98,7 +98,7 @@ def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> Non
 
 
 def test_an_issuer_without_an_audience_is_refused_before_anything_is_created() -> None:
-    rule = translated.source()["Rules"]["IssuerIsComplete"]
+    rule = source()["Rules"]["IssuerIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]}
     (assertion,) = rule["Assertions"]
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtAudience"}, ""]}]}
@@ -107,63 +107,63 @@ def test_an_issuer_without_an_audience_is_refused_before_anything_is_created() -
 
 @pytest.mark.parametrize(("parameter", "value"), [("PaymentProvider", "cash"), ("StripeSecret", "sk_live_pasted")])
 def test_a_parameter_that_can_not_be_meant_is_refused(parameter: str, value: str) -> None:
-    declared = translated.source()["Parameters"][parameter]
+    declared = source()["Parameters"][parameter]
     assert not re.fullmatch(declared["AllowedPattern"], value)
-    assert re.fullmatch(declared["AllowedPattern"], translated.WITH_STRIPE[parameter])
+    assert re.fullmatch(declared["AllowedPattern"], WITH_STRIPE[parameter])
     assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
 
 
-def test_every_variable_that_must_be_a_number_is_a_positive_one(stack: Stack) -> None:
+def test_every_variable_that_must_be_a_number_is_a_positive_one(template: Template) -> None:
     numbers = [
         float(variables_of(function)[variable])
-        for name, function in stack.functions().items()
-        for variable, is_number in source.settings_of(name).items()
+        for name, function in template.functions().items()
+        for variable, is_number in function_source.settings_of(name).items()
         if is_number
     ]
-    assert len(numbers) >= len(stack.functions())
+    assert len(numbers) >= len(template.functions())
     assert min(numbers) > 0
 
 
-def test_nothing_is_set_that_nothing_reads(stack: Stack) -> None:
-    for name, function in stack.functions().items():
+def test_nothing_is_set_that_nothing_reads(template: Template) -> None:
+    for name, function in template.functions().items():
         libraries = ("POWERTOOLS_", "PYDANTIC_")
         ours = {variable for variable in variables_of(function) if not variable.startswith(libraries)}
-        assert ours == source.settings_of(name).keys()
+        assert ours == function_source.settings_of(name).keys()
 
 
-def test_all_functions_of_a_stack_are_one_service_and_no_two_stacks_the_same(stack: Stack) -> None:
+def test_all_functions_of_a_stack_are_one_service_and_no_two_stacks_the_same(template: Template) -> None:
     named_so = {
         (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"])
-        for variables in map(variables_of, stack.functions().values())
+        for variables in map(variables_of, template.functions().values())
     }
     assert named_so == {("${AWS::StackName}", "Handoff")}
 
 
-def test_every_function_logs_into_a_group_of_its_own(stack: Stack) -> None:
-    groups = [named(function["LoggingConfig"]["LogGroup"]) for function in stack.functions().values()]
+def test_every_function_logs_into_a_group_of_its_own(template: Template) -> None:
+    groups = [logical_id(function["LoggingConfig"]["LogGroup"]) for function in template.functions().values()]
     assert len(set(groups)) == len(groups)
-    assert set(groups) <= stack.of_type("AWS::Logs::LogGroup").keys()
+    assert set(groups) <= template.of_type("AWS::Logs::LogGroup").keys()
 
 
-def test_logs_are_not_kept_for_ever(stack: Stack) -> None:
-    for name, group in stack.of_type("AWS::Logs::LogGroup").items():
-        assert group["RetentionInDays"] == (365 if name == "AuditLog" else stack.parameters["LogDays"]) > 0
+def test_logs_are_not_kept_for_ever(template: Template) -> None:
+    for name, group in template.of_type("AWS::Logs::LogGroup").items():
+        assert group["RetentionInDays"] == (365 if name == "AuditLog" else template.parameters["LogDays"]) > 0
 
 
-def test_the_sweeper_runs_each_minute_and_is_not_retried(stack: Stack) -> None:
+def test_the_sweeper_runs_each_minute_and_is_not_retried(template: Template) -> None:
     # GIVEN the one schedule, which invokes the sweeper
-    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+    (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
     assert schedule["Target"]["Arn"] == "${SweeperFunction.Arn}"
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     # THEN neither the scheduler nor Lambda tries again: the next minute does
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
-    (invoking,) = stack.of_type("AWS::Lambda::EventInvokeConfig").values()
+    (invoking,) = template.of_type("AWS::Lambda::EventInvokeConfig").values()
     assert invoking["FunctionName"] == "${SweeperFunction}"
     assert invoking["MaximumRetryAttempts"] == 0
 
 
-def test_two_stacks_fit_into_one_account(stack: Stack) -> None:
+def test_two_stacks_fit_into_one_account(template: Template) -> None:
     # GIVEN the names that have to be unique there; a layer's versions may share one
     unique = {
         "AWS::Scheduler::Schedule": "Name",
@@ -183,5 +183,5 @@ def test_two_stacks_fit_into_one_account(stack: Stack) -> None:
     }
     # THEN each is CloudFormation's choice, or has the stack's name in it
     for kind, attribute in unique.items():
-        for name, properties in stack.of_type(kind).items():
+        for name, properties in template.of_type(kind).items():
             assert "${AWS::StackName}" in properties.get(attribute, "${AWS::StackName}"), name

@@ -5,8 +5,7 @@ import json
 from moto.events.models import EventPattern
 
 from dev import samples
-from tests.template import translated
-from tests.template.translated import Stack
+from dev.template import Template, template_with
 
 
 def bounce() -> dict:
@@ -19,24 +18,24 @@ def bounce() -> dict:
     return report
 
 
-def test_bounces_and_complaints_are_reported_to_the_one_bus_that_ses_knows(stack: Stack) -> None:
-    (destination,) = stack.of_type("AWS::SES::ConfigurationSetEventDestination").values()
+def test_bounces_and_complaints_are_reported_to_the_one_bus_that_ses_knows(template: Template) -> None:
+    (destination,) = template.of_type("AWS::SES::ConfigurationSetEventDestination").values()
     told = destination["EventDestination"]
     assert set(told["MatchingEventTypes"]) == {"BOUNCE", "COMPLAINT"}
     assert told["EventBridgeDestination"]["EventBusArn"].endswith(":event-bus/default")
-    assert stack.of_type("AWS::Events::Rule")["FeedbackRule"]["EventBusName"] == "default"
+    assert template.of_type("AWS::Events::Rule")["FeedbackRule"]["EventBusName"] == "default"
 
 
-def test_mails_are_sent_under_the_configuration_that_is_reported_on(stack: Stack) -> None:
-    (name,) = stack.of_type("AWS::SES::ConfigurationSet")
-    destination = stack.of_type("AWS::SES::ConfigurationSetEventDestination")["MailFeedbackDestination"]
-    sender = stack.functions()["emails"]["Environment"]["Variables"]["CONFIGURATION_SET"]
+def test_mails_are_sent_under_the_configuration_that_is_reported_on(template: Template) -> None:
+    (name,) = template.of_type("AWS::SES::ConfigurationSet")
+    destination = template.of_type("AWS::SES::ConfigurationSetEventDestination")["MailFeedbackDestination"]
+    sender = template.functions()["emails"]["Environment"]["Variables"]["CONFIGURATION_SET"]
     assert sender == destination["ConfigurationSetName"]
     assert name == "MailConfiguration"
 
 
-def test_the_rule_takes_reports_of_this_stacks_mails_only(stack: Stack) -> None:
-    pattern = EventPattern.load(json.dumps(stack.of_type("AWS::Events::Rule")["FeedbackRule"]["EventPattern"]))
+def test_the_rule_takes_reports_of_this_stacks_mails_only(template: Template) -> None:
+    pattern = EventPattern.load(json.dumps(template.of_type("AWS::Events::Rule")["FeedbackRule"]["EventPattern"]))
     report = bounce()
     assert pattern.matches_event(report)
 
@@ -45,5 +44,5 @@ def test_the_rule_takes_reports_of_this_stacks_mails_only(stack: Stack) -> None:
 
 
 def test_where_ses_reports_nothing_nothing_is_asked_for() -> None:
-    assert "MailFeedbackDestination" in translated.stack().resources
-    assert "MailFeedbackDestination" not in translated.stack(MailFeedback="false").resources
+    assert "MailFeedbackDestination" in template_with().resources
+    assert "MailFeedbackDestination" not in template_with(MailFeedback="false").resources

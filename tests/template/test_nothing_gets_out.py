@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
+from dev.template import WITH_STRIPE, Template, source, template_with, variables_of
 from tests.rights import grants
-from tests.template import translated
-from tests.template.translated import Stack, variables_of
 
 CHOICES = [
     {},
     grants.EVERYTHING,
-    translated.WITH_STRIPE,
-    grants.EVERYTHING | translated.WITH_STRIPE,
+    WITH_STRIPE,
+    grants.EVERYTHING | WITH_STRIPE,
     {"Audit": "false"},
     grants.local_parameters(),
 ]
@@ -45,17 +44,17 @@ MONTHS_AND_YEARS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 73
 
 
 @pytest.fixture(params=CHOICES, ids=lambda choice: " ".join(choice) or "defaults")
-def any_stack(request: pytest.FixtureRequest) -> Stack:
+def any_stack(request: pytest.FixtureRequest) -> Template:
     """The stack with each choice of what can be chosen."""
-    return translated.stack(**request.param)
+    return template_with(**request.param)
 
 
-def test_every_log_group_forgets(any_stack: Stack) -> None:
+def test_every_log_group_forgets(any_stack: Template) -> None:
     for name, group in any_stack.of_type("AWS::Logs::LogGroup").items():
         assert int(group["RetentionInDays"]) in MONTHS_AND_YEARS, name
 
 
-def test_nothing_logs_into_a_group_that_is_not_the_stacks_own(any_stack: Stack) -> None:
+def test_nothing_logs_into_a_group_that_is_not_the_stacks_own(any_stack: Template) -> None:
     # GIVEN that Lambda and API Gateway make a group of their own, which forgets nothing, where none is named
     groups = {f"${{{name}}}" for name in any_stack.of_type("AWS::Logs::LogGroup")}
     assert {function["LoggingConfig"]["LogGroup"] for function in any_stack.functions().values()} <= groups
@@ -63,33 +62,33 @@ def test_nothing_logs_into_a_group_that_is_not_the_stacks_own(any_stack: Stack) 
     assert stage["AccessLogSettings"]["DestinationArn"] in {f"{group[:-1]}.Arn}}" for group in groups}
 
 
-def test_the_access_log_says_nothing_of_what_the_caller_has_sent(stack: Stack) -> None:
-    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+def test_the_access_log_says_nothing_of_what_the_caller_has_sent(template: Template) -> None:
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     logged = json.loads(stage["AccessLogSettings"]["Format"])
     variables = {name for value in logged.values() for name in re.findall(r"\$context\.([\w.]+)", value)}
     assert variables
     assert variables <= HARMLESS
 
 
-def test_no_function_is_given_a_secret(any_stack: Stack) -> None:
+def test_no_function_is_given_a_secret(any_stack: Template) -> None:
     for function in any_stack.functions().values():
         assert {name for name in variables_of(function) if SECRETIVE.search(name)} <= NAMES_OF_SECRETS
         assert not [value for value in variables_of(function).values() if "resolve:" in str(value)]
 
 
 def test_no_parameter_takes_a_secret() -> None:
-    declared = translated.source()["Parameters"]
+    declared = source()["Parameters"]
     assert {name for name in declared if SECRETIVE.search(name)} <= NAMES_OF_SECRETS | NO_SECRETS
     assert not [name for name in NAMES_OF_SECRETS & declared.keys() if declared[name]["Default"]]
 
 
-def test_no_output_shows_a_secret(any_stack: Stack) -> None:
+def test_no_output_shows_a_secret(any_stack: Template) -> None:
     for name, output in any_stack.outputs.items():
         assert not SECRETIVE.search(name) or name in NO_SECRETS
         assert "resolve:" not in str(output["Value"])
 
 
-def test_a_secret_is_read_by_the_connection_alone_which_keeps_it_as_one(any_stack: Stack) -> None:
+def test_a_secret_is_read_by_the_connection_alone_which_keeps_it_as_one(any_stack: Template) -> None:
     # GIVEN that EventBridge keeps what a connection holds in Secrets Manager
     reading = {name for name, resource in any_stack.resources.items() if "resolve:" in str(list(_texts(resource)))}
     connections = {
@@ -98,7 +97,7 @@ def test_a_secret_is_read_by_the_connection_alone_which_keeps_it_as_one(any_stac
     assert reading == connections
 
 
-def test_nobody_asks_the_pool_for_its_clients_secret(any_stack: Stack) -> None:
+def test_nobody_asks_the_pool_for_its_clients_secret(any_stack: Template) -> None:
     everything = [*any_stack.resources.values(), *any_stack.outputs.values()]
     assert not [text for part in everything for text in _texts(part) if "ClientSecret}" in text]
 

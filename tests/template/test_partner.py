@@ -5,13 +5,12 @@ import re
 
 import pytest
 
+from dev.template import WITH_PARTNER, Properties, Template, logical_id, source, template_with
 from shop.events import DetailType, Event
-from tests.template import translated
 from tests.template.test_events import event, heard
 from tests.template.test_rights import rights
-from tests.template.translated import Properties, Stack, named
 
-OAUTH = {**translated.EVERYTHING, "PartnerTokenEndpoint": "https://partner.example.com/token"}
+OAUTH = {**WITH_PARTNER, "PartnerTokenEndpoint": "https://partner.example.com/token"}
 PARTNERS = {
     "PartnerRule",
     "PartnerDestination",
@@ -24,21 +23,21 @@ PARTNERS = {
 }
 
 
-def target(stack: Stack) -> Properties:
+def target(template: Template) -> Properties:
     """What the partner's rule sends to."""
-    (target,) = stack.of_type("AWS::Events::Rule")["PartnerRule"]["Targets"]
+    (target,) = template.of_type("AWS::Events::Rule")["PartnerRule"]["Targets"]
     return target
 
 
-def connection(stack: Stack) -> Properties:
+def connection(template: Template) -> Properties:
     """How the partner knows us."""
-    (connection,) = stack.of_type("AWS::Events::Connection").values()
+    (connection,) = template.of_type("AWS::Events::Connection").values()
     return connection
 
 
-def transformed(stack: Stack, detail_type: DetailType) -> dict:
+def transformed(template: Template, detail_type: DetailType) -> dict:
     """What the partner gets of an event: the paths put into the template, text in quotes, as EventBridge does it."""
-    transformer = target(stack)["InputTransformer"]
+    transformer = target(template)["InputTransformer"]
 
     def value(found: re.Match[str]) -> str:
         node = event(detail_type)
@@ -50,29 +49,31 @@ def transformed(stack: Stack, detail_type: DetailType) -> dict:
 
 
 def test_without_an_endpoint_there_is_no_partner() -> None:
-    assert not PARTNERS & translated.stack().resources.keys()
+    assert not PARTNERS & template_with().resources.keys()
 
 
-def test_with_an_endpoint_there_is_one(stack: Stack) -> None:
-    assert stack.resources.keys() >= PARTNERS
-    assert {name for name in stack.resources if name.startswith("Partner")} == PARTNERS
+def test_with_an_endpoint_there_is_one(template: Template) -> None:
+    assert template.resources.keys() >= PARTNERS
+    assert {name for name in template.resources if name.startswith("Partner")} == PARTNERS
 
 
-def test_the_partner_hears_of_orders_and_of_no_profile(stack: Stack) -> None:
-    rule = stack.of_type("AWS::Events::Rule")["PartnerRule"]
+def test_the_partner_hears_of_orders_and_of_no_profile(template: Template) -> None:
+    rule = template.of_type("AWS::Events::Rule")["PartnerRule"]
     assert heard(rule) == {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED, DetailType.SHIPMENT_PREPARED}
 
 
 @pytest.mark.parametrize("detail_type", [DetailType.ORDER_PLACED, DetailType.SHIPMENT_PREPARED])
-def test_the_partner_gets_the_public_event_and_nothing_of_the_account(stack: Stack, detail_type: DetailType) -> None:
-    sent = transformed(stack, detail_type)
+def test_the_partner_gets_the_public_event_and_nothing_of_the_account(
+    template: Template, detail_type: DetailType
+) -> None:
+    sent = transformed(template, detail_type)
     assert sent == {"type": detail_type, **event(detail_type)["detail"]}
     Event.model_validate({"metadata": sent["metadata"], "data": sent["data"]}, extra="forbid")
 
 
-def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(stack: Stack) -> None:
-    (destination,) = stack.of_type("AWS::Events::ApiDestination").values()
-    assert target(stack)["Arn"] == "${PartnerDestination.Arn}"
+def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(template: Template) -> None:
+    (destination,) = template.of_type("AWS::Events::ApiDestination").values()
+    assert target(template)["Arn"] == "${PartnerDestination.Arn}"
     assert destination == {
         "ConnectionArn": "${PartnerConnection.Arn}",
         "HttpMethod": "POST",
@@ -81,12 +82,12 @@ def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(stack: Stack) ->
     }
 
 
-def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(stack: Stack) -> None:
-    assert target(stack)["RetryPolicy"] == {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}
-    queue = named(target(stack)["DeadLetterConfig"]["Arn"])
+def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(template: Template) -> None:
+    assert target(template)["RetryPolicy"] == {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}
+    queue = logical_id(target(template)["DeadLetterConfig"]["Arn"])
     others = {
-        named(other["DeadLetterConfig"]["Arn"])
-        for name, rule in stack.of_type("AWS::Events::Rule").items()
+        logical_id(other["DeadLetterConfig"]["Arn"])
+        for name, rule in template.of_type("AWS::Events::Rule").items()
         for other in rule["Targets"]
         if name != "PartnerRule"
     }
@@ -94,15 +95,15 @@ def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(stack: Stack)
     assert queue not in others
 
 
-def test_eventbridge_may_call_this_destination_and_nothing_else(stack: Stack) -> None:
-    role = stack.of_type("AWS::IAM::Role")[named(target(stack)["RoleArn"])]
+def test_eventbridge_may_call_this_destination_and_nothing_else(template: Template) -> None:
+    role = template.of_type("AWS::IAM::Role")[logical_id(target(template)["RoleArn"])]
     assert rights(role) == {"${PartnerDestination.Arn}": {"events:InvokeApiDestination"}}
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
 
 
-def test_the_key_is_in_a_secret_and_not_in_the_template(stack: Stack) -> None:
-    assert connection(stack) == {
+def test_the_key_is_in_a_secret_and_not_in_the_template(template: Template) -> None:
+    assert connection(template) == {
         "AuthorizationType": "API_KEY",
         "AuthParameters": {
             "ApiKeyAuthParameters": {
@@ -114,7 +115,7 @@ def test_the_key_is_in_a_secret_and_not_in_the_template(stack: Stack) -> None:
 
 
 def test_with_a_token_endpoint_it_is_oauth() -> None:
-    made = connection(translated.stack(**OAUTH))
+    made = connection(template_with(**OAUTH))
     assert made["AuthorizationType"] == "OAUTH_CLIENT_CREDENTIALS"
     assert made["AuthParameters"] == {
         "OAuthParameters": {
@@ -143,12 +144,12 @@ def test_with_a_token_endpoint_it_is_oauth() -> None:
     ],
 )
 def test_an_endpoint_is_an_https_address(name: str, value: str, *, is_taken: bool) -> None:
-    pattern = translated.source()["Parameters"][name]["AllowedPattern"]
+    pattern = source()["Parameters"][name]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, value)) is is_taken
 
 
 def test_an_endpoint_without_a_secret_is_refused_before_anything_is_created() -> None:
-    rule = translated.source()["Rules"]["PartnerIsComplete"]
+    rule = source()["Rules"]["PartnerIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PartnerEndpoint"}, ""]}]}
     (assertion,) = rule["Assertions"]
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PartnerSecret"}, ""]}]}

@@ -1,30 +1,30 @@
 """Queues and how functions consume them: settings that the local stack ignores, and that only tell under load."""
 
+from dev.template import Consumer, Template, as_list, logical_id, source, variables_of
 from handoff.consumer import BACKOFF
-from tests.template import source, translated
-from tests.template.translated import Consumer, Stack, as_list, named, variables_of
+from tests.template import function_source
 
 DAY = 86_400
 HOUR = 3_600
 LONGEST_VISIBILITY = 12 * HOUR  # SQS's own limit
 
 
-def test_the_three_consumers_are_there(stack: Stack) -> None:
-    assert {consumer.name for consumer in stack.consumers()} >= {"emails", "analytics", "fulfillment"}
+def test_the_three_consumers_are_there(template: Template) -> None:
+    assert {consumer.name for consumer in template.consumers()} >= {"emails", "analytics", "fulfillment"}
 
 
-def test_each_consumer_has_a_queue_and_dead_letters_of_its_own(stack: Stack) -> None:
+def test_each_consumer_has_a_queue_and_dead_letters_of_its_own(template: Template) -> None:
     # GIVEN the queues of all consumers, and those of what EventBridge can't deliver
-    consumers = stack.consumers()
+    consumers = template.consumers()
     used = [queue for consumer in consumers for queue in (consumer.queue_id, consumer.dead_letters_id)]
     undelivered = {
-        named(target["DeadLetterConfig"]["Arn"])
-        for rule in stack.of_type("AWS::Events::Rule").values()
+        logical_id(target["DeadLetterConfig"]["Arn"])
+        for rule in template.of_type("AWS::Events::Rule").values()
         for target in rule["Targets"]
     }
     # THEN none is shared, and there are no others
     assert len(set(used)) == 2 * len(consumers)
-    assert set(used) | undelivered == set(stack.of_type("AWS::SQS::Queue"))
+    assert set(used) | undelivered == set(template.of_type("AWS::SQS::Queue"))
     assert not undelivered & set(used)
 
 
@@ -40,7 +40,7 @@ def test_a_message_gets_five_tries_or_more_and_the_function_knows_how_many(consu
 
 
 def test_the_number_of_tries_can_not_be_set_below_five() -> None:
-    assert translated.source()["Parameters"]["MaxReceives"]["MinValue"] >= 5
+    assert source()["Parameters"]["MaxReceives"]["MinValue"] >= 5
 
 
 def test_the_tries_outlast_two_hours_and_end_long_before_the_queue_forgets(consumer: Consumer) -> None:
@@ -57,15 +57,15 @@ def test_queues_keep_messages_for_four_days(consumer: Consumer) -> None:
     assert consumer.queue["MessageRetentionPeriod"] == 4 * DAY
 
 
-def test_dead_letters_are_kept_for_fourteen_days(stack: Stack, dead_letters_id: str) -> None:
+def test_dead_letters_are_kept_for_fourteen_days(template: Template, dead_letters_id: str) -> None:
     # As long as SQS lets anybody look at what is in them.
-    assert stack.of_type("AWS::SQS::Queue")[dead_letters_id]["MessageRetentionPeriod"] == 14 * DAY
+    assert template.of_type("AWS::SQS::Queue")[dead_letters_id]["MessageRetentionPeriod"] == 14 * DAY
 
 
-def test_queues_are_encrypted_and_kept_like_the_tables(stack: Stack, queue_id: str) -> None:
-    queue = stack.resources[queue_id]
+def test_queues_are_encrypted_and_kept_like_the_tables(template: Template, queue_id: str) -> None:
+    queue = template.resources[queue_id]
     assert queue["Properties"]["SqsManagedSseEnabled"] is True
-    assert queue["DeletionPolicy"] == queue["UpdateReplacePolicy"] == stack.parameters["DataPolicy"]
+    assert queue["DeletionPolicy"] == queue["UpdateReplacePolicy"] == template.parameters["DataPolicy"]
 
 
 def test_the_function_is_told_its_own_queues(consumer: Consumer) -> None:
@@ -83,9 +83,9 @@ def test_concurrency_is_limited_at_the_queue(consumer: Consumer) -> None:
 
 
 def test_no_function_has_a_reserved_concurrency_that_would_turn_throttled_receives_into_dead_letters(
-    stack: Stack,
+    template: Template,
 ) -> None:
-    assert not any("ReservedConcurrentExecutions" in function for function in stack.functions().values())
+    assert not any("ReservedConcurrentExecutions" in function for function in template.functions().values())
 
 
 def test_a_large_batch_has_a_batching_window(consumer: Consumer) -> None:
@@ -93,34 +93,34 @@ def test_a_large_batch_has_a_batching_window(consumer: Consumer) -> None:
     assert consumer.mapping["BatchSize"] <= 10 or consumer.mapping["MaximumBatchingWindowInSeconds"] >= 1
 
 
-def test_the_senders_of_mail_share_the_quota(stack: Stack) -> None:
+def test_the_senders_of_mail_share_the_quota(template: Template) -> None:
     # GIVEN the consumers that pace themselves
-    paced = [consumer for consumer in stack.consumers() if "MAIL_SENDERS" in consumer.variables]
+    paced = [consumer for consumer in template.consumers() if "MAIL_SENDERS" in consumer.variables]
     assert [consumer.name for consumer in paced] == ["emails"]
     # THEN each knows how many of it can run at once, and all of them how much they may send
     for consumer in paced:
         assert int(consumer.variables["MAIL_SENDERS"]) == consumer.mapping["ScalingConfig"]["MaximumConcurrency"]
-        assert consumer.variables["MAILS_PER_SECOND"] == stack.parameters["MailsPerSecond"]
+        assert consumer.variables["MAILS_PER_SECOND"] == template.parameters["MailsPerSecond"]
 
 
-def test_a_mail_is_remembered_for_longer_than_its_event_can_be_queued(stack: Stack) -> None:
-    (emails,) = (consumer for consumer in stack.consumers() if consumer.name == "emails")
-    dead_letters = stack.of_type("AWS::SQS::Queue")[emails.dead_letters_id]
+def test_a_mail_is_remembered_for_longer_than_its_event_can_be_queued(template: Template) -> None:
+    (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
+    dead_letters = template.of_type("AWS::SQS::Queue")[emails.dead_letters_id]
     longest = emails.queue["MessageRetentionPeriod"] + dead_letters["MessageRetentionPeriod"]
-    assert source.constant("emails", "_REMEMBERED_DAYS") * DAY > longest
+    assert function_source.constant("emails", "_REMEMBERED_DAYS") * DAY > longest
 
 
-def test_a_queue_takes_messages_from_its_rule_alone(stack: Stack, queue_id: str) -> None:
+def test_a_queue_takes_messages_from_its_rule_alone(template: Template, queue_id: str) -> None:
     # GIVEN the rules that send to a queue, or leave there what they can't deliver
     arn = f"${{{queue_id}.Arn}}"
     senders = {
         f"${{{name}.Arn}}"
-        for name, rule in stack.of_type("AWS::Events::Rule").items()
+        for name, rule in template.of_type("AWS::Events::Rule").items()
         for target in rule["Targets"]
         if arn in (target["Arn"], target["DeadLetterConfig"]["Arn"])
     }
     # WHEN we look at what its policy allows
-    allowed = [statement for statement in statements(stack, queue_id) if statement["Effect"] == "Allow"]
+    allowed = [statement for statement in statements(template, queue_id) if statement["Effect"] == "Allow"]
     # THEN it is that, and nothing else
     assert len(allowed) == (1 if senders else 0)
     for statement in allowed:
@@ -136,8 +136,8 @@ def test_a_consumer_queue_has_exactly_one_rule(consumer: Consumer) -> None:
     assert len(consumer.rules) == 1
 
 
-def test_every_queue_refuses_what_does_not_come_over_tls(stack: Stack, queue_id: str) -> None:
-    denied = [statement for statement in statements(stack, queue_id) if statement["Effect"] == "Deny"]
+def test_every_queue_refuses_what_does_not_come_over_tls(template: Template, queue_id: str) -> None:
+    denied = [statement for statement in statements(template, queue_id) if statement["Effect"] == "Deny"]
     assert denied == [
         {
             "Effect": "Deny",
@@ -149,18 +149,18 @@ def test_every_queue_refuses_what_does_not_come_over_tls(stack: Stack, queue_id:
     ]
 
 
-def test_only_consumers_have_a_say_in_receives(stack: Stack) -> None:
+def test_only_consumers_have_a_say_in_receives(template: Template) -> None:
     # GIVEN the functions that consume no queue
-    consuming = {consumer.name for consumer in stack.consumers()}
-    others = [function for name, function in stack.functions().items() if name not in consuming]
+    consuming = {consumer.name for consumer in template.consumers()}
+    others = [function for name, function in template.functions().items() if name not in consuming]
     # THEN none is told of one
     assert others
     assert not any({"QUEUE_URL", "MAX_RECEIVES"} & variables_of(function).keys() for function in others)
 
 
-def statements(stack: Stack, queue_id: str) -> list[dict]:
+def statements(template: Template, queue_id: str) -> list[dict]:
     """What the policies of a queue say."""
-    policies = stack.of_type("AWS::SQS::QueuePolicy").values()
+    policies = template.of_type("AWS::SQS::QueuePolicy").values()
     return [
         statement
         for policy in policies

@@ -1,15 +1,14 @@
 """Reports: the scope that the gateway asks for, and the one client that gets it."""
 
 import report_requests
-from tests.template import translated
-from tests.template.translated import Stack
+from dev.template import Template, template_with
 
 
-def test_the_gateway_and_the_function_take_the_same_scopes(stack: Stack) -> None:
+def test_the_gateway_and_the_function_take_the_same_scopes(template: Template) -> None:
     # GIVEN the route of the report
     (route,) = (
         route
-        for route in stack.of_type("AWS::ApiGatewayV2::Route").values()
+        for route in template.of_type("AWS::ApiGatewayV2::Route").values()
         if route["RouteKey"] == "GET /reports/sales"
     )
     # THEN it takes one of the scopes that the function knows, and no other
@@ -17,24 +16,24 @@ def test_the_gateway_and_the_function_take_the_same_scopes(stack: Stack) -> None
     assert route["AuthorizationType"] == "JWT"
 
 
-def test_no_other_route_asks_for_a_scope(stack: Stack) -> None:
+def test_no_other_route_asks_for_a_scope(template: Template) -> None:
     # GIVEN that users sign in with ID tokens, which have none
-    routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
+    routes = template.of_type("AWS::ApiGatewayV2::Route").values()
     assert {route["RouteKey"] for route in routes if "AuthorizationScopes" in route} == {"GET /reports/sales"}
 
 
-def test_the_scope_is_written_as_cognito_writes_it(stack: Stack) -> None:
+def test_the_scope_is_written_as_cognito_writes_it(template: Template) -> None:
     # GIVEN that Cognito writes custom scopes as resource-server/scope
-    (server,) = stack.of_type("AWS::Cognito::UserPoolResourceServer").values()
+    (server,) = template.of_type("AWS::Cognito::UserPoolResourceServer").values()
     written = {f"{server['Identifier']}/{scope['ScopeName']}" for scope in server["Scopes"]}
     # THEN that is what the client may have, and what is asked for
-    client = stack.of_type("AWS::Cognito::UserPoolClient")["ReportsClient"]
+    client = template.of_type("AWS::Cognito::UserPoolClient")["ReportsClient"]
     assert set(client["AllowedOAuthScopes"]) == written
     assert written <= report_requests._SCOPES
 
 
-def test_only_a_program_with_a_secret_gets_the_scope(stack: Stack) -> None:
-    clients = stack.of_type("AWS::Cognito::UserPoolClient")
+def test_only_a_program_with_a_secret_gets_the_scope(template: Template) -> None:
+    clients = template.of_type("AWS::Cognito::UserPoolClient")
     reports = clients["ReportsClient"]
     assert reports["GenerateSecret"] is True
     assert reports["AllowedOAuthFlows"] == ["client_credentials"]
@@ -44,15 +43,15 @@ def test_only_a_program_with_a_secret_gets_the_scope(stack: Stack) -> None:
     assert not {"AllowedOAuthFlows", "AllowedOAuthScopes"} & clients["UserPoolClient"].keys()
 
 
-def test_tokens_are_given_out_at_a_domain_of_the_stacks_own(stack: Stack) -> None:
+def test_tokens_are_given_out_at_a_domain_of_the_stacks_own(template: Template) -> None:
     # GIVEN that a domain must be unique in its region, in lower-case letters, digits and hyphens
-    (domain,) = stack.of_type("AWS::Cognito::UserPoolDomain").values()
+    (domain,) = template.of_type("AWS::Cognito::UserPoolDomain").values()
     assert domain["Domain"] == "0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"
-    assert stack.outputs["TokenUrl"]["Value"].startswith("https://${UserPoolDomain}.auth.")
-    assert stack.outputs["ReportsClientId"]["Value"] == "${ReportsClient}"
+    assert template.outputs["TokenUrl"]["Value"].startswith("https://${UserPoolDomain}.auth.")
+    assert template.outputs["ReportsClientId"]["Value"] == "${ReportsClient}"
 
 
 def test_with_another_issuer_there_is_no_such_client() -> None:
-    stack = translated.stack(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
-    assert not {"ReportsClient", "ReportScopes", "UserPoolDomain"} & stack.resources.keys()
-    assert not {"ReportsClientId", "TokenUrl"} & stack.outputs.keys()
+    template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
+    assert not {"ReportsClient", "ReportScopes", "UserPoolDomain"} & template.resources.keys()
+    assert not {"ReportsClientId", "TokenUrl"} & template.outputs.keys()

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.template import translated
-from tests.template.translated import Properties, Stack, as_list, named
+from dev.template import WITH_STRIPE, Properties, Template, as_list, logical_id, template_with
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
@@ -93,72 +92,72 @@ def rights(role: Properties) -> dict[str, set[str]]:
     return found
 
 
-def role_of(stack: Stack, function: Properties) -> Properties:
+def role_of(template: Template, function: Properties) -> Properties:
     """The role under which a function runs."""
-    return stack.of_type("AWS::IAM::Role")[named(function["Role"])]
+    return template.of_type("AWS::IAM::Role")[logical_id(function["Role"])]
 
 
-def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
-    roles = [function["Role"] for function in stack.functions().values()]
+def test_every_function_has_a_role_of_its_own(template: Template) -> None:
+    roles = [function["Role"] for function in template.functions().values()]
     assert len(set(roles)) == len(roles)
 
 
-def test_every_function_has_its_rights_written_down(stack: Stack) -> None:
-    assert RIGHTS.keys() == stack.functions().keys()
+def test_every_function_has_its_rights_written_down(template: Template) -> None:
+    assert RIGHTS.keys() == template.functions().keys()
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_a_function_may_do_what_it_does_and_nothing_else(stack: Stack, name: str) -> None:
-    assert rights(role_of(stack, stack.functions()[name])) == RIGHTS[name]
+def test_a_function_may_do_what_it_does_and_nothing_else(template: Template, name: str) -> None:
+    assert rights(role_of(template, template.functions()[name])) == RIGHTS[name]
 
 
 @pytest.mark.parametrize("name", RIGHTS)
 def test_without_the_sandbox_nobody_has_a_right_to_its_ledger(name: str) -> None:
-    stack = translated.stack(PaymentProvider="another")
+    template = template_with(PaymentProvider="another")
     expected = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
-    assert rights(role_of(stack, stack.functions()[name])) == expected
+    assert rights(role_of(template, template.functions()[name])) == expected
 
 
 @pytest.mark.parametrize("name", RIGHTS)
 def test_with_stripe_who_asks_it_may_read_its_key_and_nobody_else_may(name: str) -> None:
-    stack = translated.stack(**translated.WITH_STRIPE)
+    template = template_with(**WITH_STRIPE)
     without = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
     key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != RIGHTS[name] else {}
-    assert rights(role_of(stack, stack.functions()[name])) == without | key
+    assert rights(role_of(template, template.functions()[name])) == without | key
 
 
-def test_no_role_may_do_everything(stack: Stack) -> None:
-    for role in stack.of_type("AWS::IAM::Role").values():
+def test_no_role_may_do_everything(template: Template) -> None:
+    for role in template.of_type("AWS::IAM::Role").values():
         assert not any("*" in action for actions in rights(role).values() for action in actions)
 
 
-def test_only_tracing_names_no_resource(stack: Stack) -> None:
-    for role in stack.of_type("AWS::IAM::Role").values():
+def test_only_tracing_names_no_resource(template: Template) -> None:
+    for role in template.of_type("AWS::IAM::Role").values():
         assert rights(role).get("*", set()) <= TRACING["*"]
 
 
-def test_no_role_takes_over_a_managed_policy(stack: Stack) -> None:
-    assert not any("ManagedPolicyArns" in role for role in stack.of_type("AWS::IAM::Role").values())
+def test_no_role_takes_over_a_managed_policy(template: Template) -> None:
+    assert not any("ManagedPolicyArns" in role for role in template.of_type("AWS::IAM::Role").values())
 
 
-def test_a_role_is_for_the_one_service_that_needs_it(stack: Stack) -> None:
-    functions = {named(function["Role"]) for function in stack.functions().values()}
+def test_a_role_is_for_the_one_service_that_needs_it(template: Template) -> None:
+    functions = {logical_id(function["Role"]) for function in template.functions().values()}
     others = {"PartnerRole": "events.amazonaws.com"}
-    for name, role in stack.of_type("AWS::IAM::Role").items():
+    for name, role in template.of_type("AWS::IAM::Role").items():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         service = "lambda.amazonaws.com" if name in functions else others.get(name, "scheduler.amazonaws.com")
         assert as_list(trust["Principal"]["Service"]) == [service]
         assert as_list(trust["Action"]) == ["sts:AssumeRole"]
 
 
-def test_the_scheduler_may_invoke_the_sweeper_alone(stack: Stack) -> None:
-    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
-    role = stack.of_type("AWS::IAM::Role")[named(schedule["Target"]["RoleArn"])]
+def test_the_scheduler_may_invoke_the_sweeper_alone(template: Template) -> None:
+    (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
+    role = template.of_type("AWS::IAM::Role")[logical_id(schedule["Target"]["RoleArn"])]
     assert rights(role) == {"${SweeperFunction.Arn}": {"lambda:InvokeFunction"}}
 
 
-def test_mails_go_out_under_the_shops_name_only(stack: Stack) -> None:
-    role = role_of(stack, stack.functions()["emails"])
+def test_mails_go_out_under_the_shops_name_only(template: Template) -> None:
+    role = role_of(template, template.functions()["emails"])
     (sending,) = (statement for statement in statements(role) if statement["Action"] == "ses:SendEmail")
-    sender = stack.functions()["emails"]["Environment"]["Variables"]["MAIL_FROM"]
+    sender = template.functions()["emails"]["Environment"]["Variables"]["MAIL_FROM"]
     assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": sender}}

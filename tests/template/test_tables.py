@@ -4,8 +4,7 @@ import inspect
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
-from tests.template import translated
-from tests.template.translated import ROOT, Stack
+from dev.template import ROOT, Template, template_with
 
 # The sandbox payment provider's ledger holds no money, and goes with the stack.
 PASSING = {"SandboxTable"}
@@ -26,95 +25,97 @@ def keys(described: dict) -> list[str]:
     return [key["AttributeName"] for key in described["KeySchema"]]
 
 
-def test_tables_are_billed_on_demand(stack: Stack, table_id: str) -> None:
-    table = stack.of_type("AWS::DynamoDB::Table")[table_id]
+def test_tables_are_billed_on_demand(template: Template, table_id: str) -> None:
+    table = template.of_type("AWS::DynamoDB::Table")[table_id]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert "ProvisionedThroughput" not in table
 
 
-def test_tables_can_be_restored_to_any_point_in_time(stack: Stack, table_id: str) -> None:
-    table = stack.of_type("AWS::DynamoDB::Table")[table_id]
+def test_tables_can_be_restored_to_any_point_in_time(template: Template, table_id: str) -> None:
+    table = template.of_type("AWS::DynamoDB::Table")[table_id]
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_tables_are_encrypted(stack: Stack, table_id: str) -> None:
-    assert stack.of_type("AWS::DynamoDB::Table")[table_id]["SSESpecification"] == {"SSEEnabled": True}
+def test_tables_are_encrypted(template: Template, table_id: str) -> None:
+    assert template.of_type("AWS::DynamoDB::Table")[table_id]["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_no_name_is_fixed_so_that_a_table_can_be_replaced(stack: Stack, table_id: str) -> None:
-    assert "TableName" not in stack.of_type("AWS::DynamoDB::Table")[table_id]
+def test_no_name_is_fixed_so_that_a_table_can_be_replaced(template: Template, table_id: str) -> None:
+    assert "TableName" not in template.of_type("AWS::DynamoDB::Table")[table_id]
 
 
-def test_data_is_retained_and_protected_unless_told_otherwise(stack: Stack) -> None:
-    kept = stack.of_type("AWS::DynamoDB::Table").keys() - PASSING
-    for table in (stack.resources[name] for name in kept):
+def test_data_is_retained_and_protected_unless_told_otherwise(template: Template) -> None:
+    kept = template.of_type("AWS::DynamoDB::Table").keys() - PASSING
+    for table in (template.resources[name] for name in kept):
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] is True
 
 
 def test_data_goes_with_a_stack_that_is_told_so(table_id: str) -> None:
-    table = translated.stack(DataPolicy="Delete").resources[table_id]
+    table = template_with(DataPolicy="Delete").resources[table_id]
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Delete"
     assert table["Properties"].get("DeletionProtectionEnabled", False) is False
 
 
-def test_tables_have_the_keys_of_the_design(stack: Stack) -> None:
-    found = {name: keys(table) for name, table in stack.of_type("AWS::DynamoDB::Table").items()}
+def test_tables_have_the_keys_of_the_design(template: Template) -> None:
+    found = {name: keys(table) for name, table in template.of_type("AWS::DynamoDB::Table").items()}
     assert {name: found.get(name) for name in KEYS} == KEYS
 
 
-def test_no_attribute_is_declared_without_a_key_that_uses_it(stack: Stack, table_id: str) -> None:
+def test_no_attribute_is_declared_without_a_key_that_uses_it(template: Template, table_id: str) -> None:
     # CloudFormation refuses it, but only once deployed.
-    table = stack.of_type("AWS::DynamoDB::Table")[table_id]
+    table = template.of_type("AWS::DynamoDB::Table")[table_id]
     used = {key for described in (table, *table.get("GlobalSecondaryIndexes", [])) for key in keys(described)}
     assert {attribute["AttributeName"] for attribute in table["AttributeDefinitions"]} == used
 
 
-def test_orders_are_listed_by_user_and_time_with_what_the_list_shows(stack: Stack) -> None:
-    index = indexes(stack)["byUser"]
+def test_orders_are_listed_by_user_and_time_with_what_the_list_shows(template: Template) -> None:
+    index = indexes(template)["byUser"]
     assert keys(index) == ["userId", "placedAt"]
     projected = {*keys(index), "orderId", *index["Projection"]["NonKeyAttributes"]}
     assert projected == {"orderId", "userId", "placedAt", "status", "total", "currency"}
 
 
-def test_the_index_of_unfinished_work_is_by_shard_and_due_time_and_small(stack: Stack) -> None:
-    index = indexes(stack)["unfinished"]
+def test_the_index_of_unfinished_work_is_by_shard_and_due_time_and_small(template: Template) -> None:
+    index = indexes(template)["unfinished"]
     assert keys(index) == ["unfinished", "dueAt"]
     assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["unfinishedSince"]}
 
 
-def test_there_are_no_indexes_that_orders_would_pay_for_in_vain(stack: Stack) -> None:
-    assert indexes(stack).keys() == {"byUser", "unfinished"}
-    tables = stack.of_type("AWS::DynamoDB::Table")
+def test_there_are_no_indexes_that_orders_would_pay_for_in_vain(template: Template) -> None:
+    assert indexes(template).keys() == {"byUser", "unfinished"}
+    tables = template.of_type("AWS::DynamoDB::Table")
     assert [index["IndexName"] for index in tables["CustomersTable"]["GlobalSecondaryIndexes"]] == ["unfinished"]
     others = tables.keys() - {"OrdersTable", "CustomersTable"}
     assert not any("GlobalSecondaryIndexes" in tables[name] for name in others)
 
 
-def test_records_of_mails_expire_by_the_attribute_that_powertools_writes(stack: Stack) -> None:
+def test_records_of_mails_expire_by_the_attribute_that_powertools_writes(template: Template) -> None:
     # GIVEN Powertools' names for the attributes, which the emails function leaves as they are
     defaults = inspect.signature(DynamoDBPersistenceLayer.__init__).parameters
     assert "_attr" not in (ROOT / "functions/emails/emails.py").read_text()
     # THEN the table has them
-    table = stack.of_type("AWS::DynamoDB::Table")["IdempotencyTable"]
+    table = template.of_type("AWS::DynamoDB::Table")["IdempotencyTable"]
     assert keys(table) == [defaults["key_attr"].default]
     assert table["TimeToLiveSpecification"] == {"AttributeName": defaults["expiry_attr"].default, "Enabled": True}
 
 
-def test_nothing_else_expires(stack: Stack) -> None:
-    tables = stack.of_type("AWS::DynamoDB::Table").items()
+def test_nothing_else_expires(template: Template) -> None:
+    tables = template.of_type("AWS::DynamoDB::Table").items()
     assert [name for name, table in tables if "TimeToLiveSpecification" in table] == ["IdempotencyTable"]
 
 
 def test_without_the_sandbox_there_is_no_ledger_and_nobody_may_write_to_it() -> None:
     # GIVEN a deployment with another provider
-    stack = translated.stack(PaymentProvider="another")
+    template = template_with(PaymentProvider="another")
     # THEN nothing of the sandbox is left: a reference to it would have failed
-    assert "SandboxTable" not in stack.resources
-    assert all(function["Environment"]["Variables"]["SANDBOX_TABLE"] == "" for function in stack.functions().values())
+    assert "SandboxTable" not in template.resources
+    assert all(
+        function["Environment"]["Variables"]["SANDBOX_TABLE"] == "" for function in template.functions().values()
+    )
 
 
-def indexes(stack: Stack) -> dict[str, dict]:
+def indexes(template: Template) -> dict[str, dict]:
     """The indexes of the orders, by name."""
-    table = stack.of_type("AWS::DynamoDB::Table")["OrdersTable"]
+    table = template.of_type("AWS::DynamoDB::Table")["OrdersTable"]
     return {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}

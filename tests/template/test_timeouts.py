@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from dev.template import Consumer, Template
 from handoff import aws, bus
 from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline
@@ -19,8 +20,7 @@ from shop.model import Address, Order, Product, Status
 from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
 from shop.placing import Dependencies, PlaceOrder, place_order
-from tests.template import source
-from tests.template.translated import Consumer, Stack
+from tests.template import function_source
 
 
 def longest(config: Config) -> float:
@@ -85,9 +85,9 @@ def test_an_order_placed_at_the_slowest_call_of_each_kind_stays_inside_its_deadl
     assert worst <= placing.DEADLINE
 
 
-def test_deadline_timeout_lease_and_gateway_follow_each_other(stack: Stack) -> None:
-    timeout = stack.functions()["orders"]["Timeout"]
-    (integration,) = stack.of_type("AWS::ApiGatewayV2::Integration").values()
+def test_deadline_timeout_lease_and_gateway_follow_each_other(template: Template) -> None:
+    timeout = template.functions()["orders"]["Timeout"]
+    (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert timeout > placing.DEADLINE
     # No attempt outlives its lease: then nobody else can have taken the order over.
     assert timeout <= placing.LEASE / 1000
@@ -95,44 +95,45 @@ def test_deadline_timeout_lease_and_gateway_follow_each_other(stack: Stack) -> N
     assert timeout < integration["TimeoutInMillis"] / 1000 < 30
 
 
-def test_a_batch_of_mails_that_get_no_answer_ends_in_time(stack: Stack) -> None:
-    (emails,) = (consumer for consumer in stack.consumers() if consumer.name == "emails")
-    config = aws.config(**source.client_settings("emails", "sesv2"))  # type: ignore[arg-type]
+def test_a_batch_of_mails_that_get_no_answer_ends_in_time(template: Template) -> None:
+    (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
+    config = aws.config(**function_source.client_settings("emails", "sesv2"))  # type: ignore[arg-type]
     # Asking again after a time-out is how a mail is sent twice.
     assert config.retries["total_max_attempts"] == 1
     assert emails.mapping["BatchSize"] * longest(config) < emails.function["Timeout"]
 
 
-def test_a_paced_batch_of_mails_ends_in_time(stack: Stack) -> None:
-    (emails,) = (consumer for consumer in stack.consumers() if consumer.name == "emails")
+def test_a_paced_batch_of_mails_ends_in_time(template: Template) -> None:
+    (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
     share = float(emails.variables["MAILS_PER_SECOND"]) / float(emails.variables["MAIL_SENDERS"])
     assert emails.mapping["BatchSize"] / share < emails.function["Timeout"] / 2
 
 
-def test_a_batch_of_payments_that_get_no_answer_ends_in_time(stack: Stack) -> None:
+def test_a_batch_of_payments_that_get_no_answer_ends_in_time(template: Template) -> None:
     # GIVEN that a settlement asks the provider twice at most: for the hold, and for the capture or the void
-    (fulfillment,) = (consumer for consumer in stack.consumers() if consumer.name == "fulfillment")
+    (fulfillment,) = (consumer for consumer in template.consumers() if consumer.name == "fulfillment")
     assert fulfillment.mapping["BatchSize"] * 2 * payments.LONGEST_CALL < fulfillment.function["Timeout"]
 
 
-def test_a_batch_of_sales_that_get_no_answer_ends_in_time(stack: Stack) -> None:
+def test_a_batch_of_sales_that_get_no_answer_ends_in_time(template: Template) -> None:
     # GIVEN a batch whose generations and orders are read first, and whose last transaction may begin at the last moment
-    (analytics,) = (consumer for consumer in stack.consumers() if consumer.name == "analytics")
-    writing = source.constant("analytics", "WRITING")
+    (analytics,) = (consumer for consumer in template.consumers() if consumer.name == "analytics")
+    writing = function_source.constant("analytics", "WRITING")
     assert 2 * aws.LONGEST_CALL + writing + aws.LONGEST_CALL < analytics.function["Timeout"]
 
 
-def test_a_sweep_that_uses_up_both_budgets_ends_in_time(stack: Stack) -> None:
+def test_a_sweep_that_uses_up_both_budgets_ends_in_time(template: Template) -> None:
     # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
     last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
     # AND one look at each shard of the index, and at its orders
     looking = 2 * aws.LONGEST_CALL
     assert (
-        sweeping.PUBLISHING_BUDGET + sweeping.SETTLING_BUDGET + last + looking < stack.functions()["sweeper"]["Timeout"]
+        sweeping.PUBLISHING_BUDGET + sweeping.SETTLING_BUDGET + last + looking
+        < template.functions()["sweeper"]["Timeout"]
     )
 
 
-def test_functions_have_a_timeout_of_their_own(stack: Stack, consumer: Consumer) -> None:
+def test_functions_have_a_timeout_of_their_own(template: Template, consumer: Consumer) -> None:
     # Lambda's default of three seconds is less than one call may take.
     assert consumer.function["Timeout"] > aws.LONGEST_CALL
 
@@ -248,7 +249,7 @@ ANSWERS = {
 @pytest.mark.parametrize("found", FOUND)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_calls_are(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, catalog: str, found: str, answer: str
+    template: Template, monkeypatch: pytest.MonkeyPatch, catalog: str, found: str, answer: str
 ) -> None:
     # GIVEN a shop behind which each call takes the longest that it can
     clock = SlowClock()
@@ -264,4 +265,4 @@ def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_cal
     with suppress(RequestError):
         place_order(shop, PLACEMENT, Deadline(placing.DEADLINE))
     # THEN the answer is out before Lambda stops the function
-    assert 0 < clock.now < stack.functions()["orders"]["Timeout"]
+    assert 0 < clock.now < template.functions()["orders"]["Timeout"]

@@ -1,6 +1,6 @@
-"""template.yaml as CloudFormation gets it: transformed by SAM, parameters put in, conditions decided.
+"""template.yaml as CloudFormation gets it: transformed by SAM, parameters filled in, conditions decided.
 
-What a resource is called only once it is deployed stays text: ``${OrdersTable}`` for a Ref, ``${OrdersTable.Arn}`` for
+A name that exists only after deployment stays a placeholder: ``${OrdersTable}`` for a Ref, ``${OrdersTable.Arn}`` for
 an attribute.
 """
 
@@ -11,74 +11,78 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 Properties = dict[str, Any]
-# What is not there unless a parameter asks for it.
-EVERYTHING = {"PartnerEndpoint": "https://partner.example.com/events", "PartnerSecret": "partner"}
+# Parameters that add the partner's resources, and those that choose Stripe.
+WITH_PARTNER = {"PartnerEndpoint": "https://partner.example.com/events", "PartnerSecret": "partner"}
 WITH_STRIPE = {"PaymentProvider": "stripe", "StripeSecret": "shop/stripe"}
 _NO_VALUE = object()
 _STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/handoff/0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"
-_UPLOADED = "s3://uploaded/"  # as `sam package` leaves it: code is in a bucket
+_UPLOADED = "s3://uploaded/"  # `sam package` puts an address like this in place of a folder
 
 
-class Stack:
-    """One deployment of the template, before anything of it exists."""
+class NotInTemplate(Exception):
+    """The template has no such resource, with these parameters or at all."""
+
+
+class Template:
+    """The template of one deployment."""
 
     def __init__(self, **parameters: str) -> None:
         template = _transformed(parameters.get("Canary", "false"))
         self._conditions = template["Conditions"]
-        self._declared = template["Resources"]
         self._named: set[str] = set()
         self.parameters = {
             name: parameters.get(name, declared["Default"]) for name, declared in template["Parameters"].items()
         }
-        self.resources = {
-            name: self._resolved(resource) for name, resource in self._declared.items() if self._holds(resource)
-        }
-        self.outputs = {
-            name: self._resolved(output) for name, output in template["Outputs"].items() if self._holds(output)
-        }
+        self.resources = self._resolved_where_condition_holds(template["Resources"])
+        self.outputs = self._resolved_where_condition_holds(template["Outputs"])
         missing = self._named - self.resources.keys()
-        assert not missing, f"named, but not part of the stack with {parameters}: {sorted(missing)}"
+        if missing:
+            raise NotInTemplate(f"referenced, but not in the stack with {parameters}: {sorted(missing)}")
 
     def of_type(self, kind: str) -> dict[str, Properties]:
-        """The properties of all resources of one type, by logical id."""
+        """Return the properties of all resources of one type, by logical id."""
         found = {name: found.get("Properties", {}) for name, found in self.resources.items() if found["Type"] == kind}
-        assert found, f"the template has no {kind}"
+        if not found:
+            raise NotInTemplate(f"the template has no {kind}")
         return found
 
     def functions(self) -> dict[str, Properties]:
-        """All functions, by the name of their folder."""
-        functions = self.of_type("AWS::Lambda::Function").values()
-        return {Path(function["Code"]["S3Key"]).name: function for function in functions}
+        """Return all functions by the name of their folder."""
+        return {folder_of(function): function for function in self.of_type("AWS::Lambda::Function").values()}
 
     def consumers(self) -> "list[Consumer]":
-        """All functions that consume a queue."""
+        """Return all functions that consume a queue."""
         return [self._consumer(mapping) for mapping in self.of_type("AWS::Lambda::EventSourceMapping").values()]
 
     def _consumer(self, mapping: Properties) -> "Consumer":
-        queues = self.of_type("AWS::SQS::Queue")
-        function_id, queue_id = named(mapping["FunctionName"]), named(mapping["EventSourceArn"])
-        function = self.resources[function_id]["Properties"]
+        function_id, queue_id = logical_id(mapping["FunctionName"]), logical_id(mapping["EventSourceArn"])
+        function, queue = (self.resources[name]["Properties"] for name in (function_id, queue_id))
         rules = self.of_type("AWS::Events::Rule").items()
         return Consumer(
-            name=Path(function["Code"]["S3Key"]).name,
+            name=folder_of(function),
+            function_id=function_id,
             function=function,
             mapping=mapping,
             queue_id=queue_id,
-            queue=queues[queue_id],
-            dead_letters_id=named(queues[queue_id]["RedrivePolicy"]["deadLetterTargetArn"]),
+            queue=queue,
+            dead_letters_id=logical_id(queue["RedrivePolicy"]["deadLetterTargetArn"]),
             rules={name: rule for name, rule in rules if f"${{{queue_id}.Arn}}" in targets_of(rule)},
         )
 
-    def _holds(self, part: Properties) -> bool:
-        return "Condition" not in part or self._decided(part["Condition"])
+    def _resolved_where_condition_holds(self, parts: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: self._resolved(part)
+            for name, part in parts.items()
+            if "Condition" not in part or self._holds(part["Condition"])
+        }
 
-    def _decided(self, condition: str) -> bool:
+    def _holds(self, condition: str) -> bool:
         return bool(self._resolved(self._conditions[condition]))
 
     def _resolved(self, node: Any) -> Any:
@@ -105,7 +109,7 @@ class Stack:
                 return self._substituted(text, own)
             case "Fn::If":
                 condition, then, otherwise = argument
-                return self._resolved(then if self._decided(condition) else otherwise)
+                return self._resolved(then if self._holds(condition) else otherwise)
             case "Fn::Equals":
                 left, right = self._resolved(argument)
                 return str(left) == str(right)
@@ -121,7 +125,7 @@ class Stack:
                 separator, parts = self._resolved(argument)
                 return separator.join(str(part) for part in parts)
             case _:
-                raise NotImplementedError(f"{function}: teach tests/template/translated.py")
+                raise NotImplementedError(f"{function} in template.yaml: add it to {__name__}")
 
     def _substituted(self, text: str, own: Properties) -> str:
         def value(found: re.Match[str]) -> str:
@@ -143,9 +147,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Consumer:
-    """A function that consumes a queue, and what belongs to it."""
+    """A function that consumes a queue, with its queue, its rules and its dead-letter queue."""
 
     name: str
+    function_id: str
     function: Properties
     mapping: Properties
     queue_id: str
@@ -155,53 +160,66 @@ class Consumer:
 
     @property
     def variables(self) -> Properties:
-        """The function's environment."""
+        """The function's environment variables."""
         return variables_of(self.function)
 
 
-def named(reference: str) -> str:
-    """The logical id in a reference."""
-    found = re.fullmatch(r"\$\{(\w+)(\.\w+)?\}", reference)
-    assert found, f"{reference} does not name a resource of the stack"
-    return found[1]
-
-
-def targets_of(rule: Properties) -> set[str]:
-    """Where a rule sends its events."""
-    return {target["Arn"] for target in rule["Targets"]}
-
-
-def variables_of(function: Properties) -> Properties:
-    """A function's environment."""
-    variables: Properties = function["Environment"]["Variables"]
-    return variables
-
-
-def as_list(value: Any) -> list[Any]:
-    """What CloudFormation and IAM let one write as one or as a list."""
-    return value if isinstance(value, list) else [value]
-
-
 @cache
-def stack(**parameters: str) -> Stack:
-    """The stack with these parameters, the others at their defaults."""
-    return Stack(**parameters)
+def template_with(**parameters: str) -> Template:
+    """Return the template with these parameters and the others at their defaults."""
+    return Template(**parameters)
 
 
 def source() -> dict[str, Any]:
-    """The template as it is written."""
+    """Return the template as it is written."""
     template: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
     return template
 
 
+def shared_variables(stack_name: str) -> dict[str, str]:
+    """Return the environment variables of all functions whose values need no more than the stack's name."""
+    variables = source()["Globals"]["Function"]["Environment"]["Variables"]
+    named = {name: stack_name if value == {"Ref": "AWS::StackName"} else value for name, value in variables.items()}
+    return {name: value for name, value in named.items() if isinstance(value, str)}
+
+
 def transformed(template: dict[str, Any], canary: str) -> dict[str, Any]:
-    """A template after SAM's transformation, which itself looks at one of the parameters."""
+    """Return a template after SAM's transformation, which reads one of the parameters."""
     for resource in template["Resources"].values():
         for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][code] = _UPLOADED + resource["Properties"][code]
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="eu-central-1"))
     result: dict[str, Any] = translator.translate(template, parameter_values={"Canary": canary})
     return result
+
+
+def logical_id(reference: str) -> str:
+    """Return the logical id in a placeholder."""
+    found = re.fullmatch(r"\$\{(\w+)(\.\w+)?\}", reference)
+    if found is None:
+        raise NotInTemplate(f"{reference} does not name a resource of the stack")
+    return found[1]
+
+
+def folder_of(function: Properties) -> str:
+    """Return the name of the folder that holds a function's code."""
+    return Path(function["Code"]["S3Key"]).name
+
+
+def targets_of(rule: Properties) -> set[str]:
+    """Return the ARNs that a rule sends events to."""
+    return {target["Arn"] for target in rule["Targets"]}
+
+
+def variables_of(function: Properties) -> Properties:
+    """Return a function's environment variables."""
+    variables: Properties = function["Environment"]["Variables"]
+    return variables
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list where CloudFormation and IAM accept one value or a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def _selected(index: int, parts: list[str]) -> str:

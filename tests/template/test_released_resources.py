@@ -6,33 +6,33 @@ from typing import Any
 
 import pytest
 
-from tests.template import released, translated
-from tests.template.translated import Stack
+from dev.template import Template, source, template_with
+from tests.template import released_resources
 
-RELEASED = released.listed()
-DEPLOYMENTS = released.deployments()
+RELEASED = released_resources.listed()
+DEPLOYMENTS = released_resources.deployments()
 # What has to stay when the stack goes or the resource is replaced. A pool's client can be made anew.
-KEPT = released.FIXED.keys() - {"AWS::Cognito::UserPoolClient"}
+KEPT = released_resources.FIXED.keys() - {"AWS::Cognito::UserPoolClient"}
 # Log lines of functions and of the gateway go after LogDays anyway; the sandbox holds no money.
-PASSING = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*translated.stack().functions(), "api"]}
+PASSING = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*template_with().functions(), "api"]}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_nothing_that_was_released_is_lost(deployment: str) -> None:
-    stack = translated.stack(**DEPLOYMENTS[deployment])
-    assert released.lost(RELEASED, stack, deployment) == []
+    template = template_with(**DEPLOYMENTS[deployment])
+    assert released_resources.lost(RELEASED, template, deployment) == []
 
 
 def test_what_is_new_is_on_the_list() -> None:
-    missing = released.current().keys() - RELEASED.keys()
-    assert not missing, "to protect them from now on: .venv/bin/python -m tests.template.released"
+    missing = released_resources.current().keys() - RELEASED.keys()
+    assert not missing, "to protect them from now on: .venv/bin/python -m tests.template.released_resources"
 
 
 def test_the_list_is_as_the_command_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "released_resources.toml"
-    path.write_text(released.written(RELEASED))
-    released.extend(path)
-    assert path.read_text() == released.LIST.read_text()
+    path.write_text(released_resources.written(RELEASED))
+    released_resources.extend(path)
+    assert path.read_text() == released_resources.LIST.read_text()
 
 
 def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None:
@@ -41,11 +41,11 @@ def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None
     older: dict[str, Any] = copy.deepcopy(RELEASED)
     older["OldTable"] = older.pop("SalesTable")
     older["OrdersTable"]["fixed"]["TableName"] = '"orders"'
-    path.write_text(released.written(older))
+    path.write_text(released_resources.written(older))
     # WHEN it is extended
-    released.extend(path)
+    released_resources.extend(path)
     # THEN both are as they were, and what is new is there
-    assert released.listed(path) == older | {"SalesTable": RELEASED["SalesTable"]}
+    assert released_resources.listed(path) == older | {"SalesTable": RELEASED["SalesTable"]}
 
 
 @pytest.mark.parametrize(
@@ -74,30 +74,30 @@ def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None
 )
 def test_what_would_be_lost_is_said(name: str, change: dict[str, Any] | None, complaint: str) -> None:
     # GIVEN a change that CloudFormation would make without asking
-    stack = Stack(**DEPLOYMENTS["everything"])
+    template = Template(**DEPLOYMENTS["everything"])
     if change is None:
-        del stack.resources[name]
+        del template.resources[name]
     else:
-        properties = stack.resources[name]["Properties"] | change
-        stack.resources[name]["Properties"] = {key: value for key, value in properties.items() if value is not None}
+        properties = template.resources[name]["Properties"] | change
+        template.resources[name]["Properties"] = {key: value for key, value in properties.items() if value is not None}
     # THEN it is refused, with what it would cost
-    said = released.lost(RELEASED, stack, "everything")
+    said = released_resources.lost(RELEASED, template, "everything")
     assert [text for text in said if text.startswith(f"everything: {complaint}")]
     assert all(name in text for text in said)
 
 
 def test_a_table_may_get_another_index() -> None:
-    stack = Stack(**DEPLOYMENTS["prod"])
-    table = stack.resources["OrdersTable"]["Properties"]
+    template = Template(**DEPLOYMENTS["prod"])
+    table = template.resources["OrdersTable"]["Properties"]
     table["AttributeDefinitions"] = [*table["AttributeDefinitions"], {"AttributeName": "day", "AttributeType": "S"}]
     table["GlobalSecondaryIndexes"] = [*table["GlobalSecondaryIndexes"], {"IndexName": "byDay"}]
-    assert released.lost(RELEASED, stack, "prod") == []
+    assert released_resources.lost(RELEASED, template, "prod") == []
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_what_holds_something_stays_when_it_is_replaced_or_the_stack_goes(deployment: str) -> None:
-    stack = translated.stack(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
-    for name, resource in stack.resources.items():
+    template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
+    for name, resource in template.resources.items():
         if resource["Type"] in KEPT and name not in PASSING:
             deleted = "RetainExceptOnCreate" if _is_named(resource["Properties"]) else "Retain"
             policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
@@ -111,16 +111,16 @@ def _is_named(properties: dict[str, Any]) -> bool:
 
 def test_no_transform_comes_before_sams() -> None:
     # AWS::LanguageExtensions takes no function for the policies of what a condition leaves out.
-    assert translated.source()["Transform"] == "AWS::Serverless-2016-10-31"
+    assert source()["Transform"] == "AWS::Serverless-2016-10-31"
 
 
 def test_production_is_deployed_so() -> None:
     assert DEPLOYMENTS["prod"]["DataPolicy"] == "Retain"
-    stack = translated.stack(**DEPLOYMENTS["prod"])
-    assert stack.resources["UserPool"]["Properties"]["DeletionProtection"] == "ACTIVE"
-    for name, table in stack.of_type("AWS::DynamoDB::Table").items():
+    template = template_with(**DEPLOYMENTS["prod"])
+    assert template.resources["UserPool"]["Properties"]["DeletionProtection"] == "ACTIVE"
+    for name, table in template.of_type("AWS::DynamoDB::Table").items():
         assert table.get("DeletionProtectionEnabled", False) is (name not in PASSING), name
 
 
 def test_whoever_names_no_policy_keeps_everything() -> None:
-    assert translated.source()["Parameters"]["DataPolicy"]["Default"] == "Retain"
+    assert source()["Parameters"]["DataPolicy"]["Default"] == "Retain"

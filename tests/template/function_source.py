@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.template.translated import ROOT
+from dev.template import ROOT
 
 LAYER = ROOT / "layers/handoff"
 

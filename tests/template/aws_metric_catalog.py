@@ -3,10 +3,10 @@
 import tomllib
 from typing import Any
 
+from dev.template import ROOT, Template, logical_id
 from tests.support.cloudwatch import Metric
-from tests.template.translated import ROOT, Stack, named
 
-_AWS = tomllib.loads((ROOT / "tests/template/aws_metrics.toml").read_text())
+_AWS = tomllib.loads((ROOT / "tests/template/aws_metric_catalog.toml").read_text())
 _STATISTICS = {
     "Count": {"Sum"},
     "None": {"Sum"},
@@ -21,13 +21,13 @@ def statistics(metric: Metric, unit: str) -> set[str]:
     return {"Maximum"} if metric.name in _GAUGES else _STATISTICS[unit]
 
 
-def parts_before_name(stack: Stack, rule: str) -> int:
+def parts_before_name(template: Template, rule: str) -> int:
     """How many parts a rule's ARN has before its name: only that of a custom bus names the bus."""
-    return 1 if stack.resources[rule]["Properties"]["EventBusName"] == "default" else 2
+    return 1 if template.resources[rule]["Properties"]["EventBusName"] == "default" else 2
 
 
-def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
-    """What AWS says of a metric of its own; fails if it has no such dimensions, or they are not of this stack."""
+def by_aws(metric: Metric, template: Template) -> dict[str, Any]:
+    """What AWS says of a metric of its own; fails if it has no such dimensions, or they are not of this template."""
     names = sorted(name for name, _ in metric.dimensions)
     (found,) = [
         described
@@ -38,9 +38,9 @@ def by_aws(metric: Metric, stack: Stack) -> dict[str, Any]:
     for name, value in metric.dimensions:
         kind = _AWS["dimensions"][name]
         reference, _, part = value.partition("[")
-        resource = named(reference)
-        assert stack.resources[resource]["Type"] == kind["type"]
+        resource = logical_id(reference)
+        assert template.resources[resource]["Type"] == kind["type"]
         assert reference == (f"${{{resource}.{kind['attribute']}}}" if "attribute" in kind else f"${{{resource}}}")
-        assert part == (f"{parts_before_name(stack, resource)}]" if name == "RuleName" else "")
+        assert part == (f"{parts_before_name(template, resource)}]" if name == "RuleName" else "")
     assert found["source"] in _AWS["sources"]
     return dict(found)

@@ -1,6 +1,6 @@
 """What was released and holds something: CloudFormation would leave it behind, or take it away, under another name.
 
-``python -m tests.template.released`` puts on the list what is new. It changes nothing that is on it.
+``python -m tests.template.released_resources`` puts on the list what is new. It changes nothing that is on it.
 """
 
 import json
@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.template import translated
-from tests.template.translated import ROOT, Properties, Stack
+from dev.template import ROOT, WITH_PARTNER, WITH_STRIPE, Properties, Template, template_with
 
 LIST = ROOT / "tests/template/released_resources.toml"
 _CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
-_EVERYTHING = {**translated.EVERYTHING, "OwnKey": "true", "Canary": "true"}
+_EVERYTHING = {**WITH_PARTNER, "OwnKey": "true", "Canary": "true"}
 _HEAD = """\
-# What was released and holds something. .venv/bin/python -m tests.template.released puts on it what is new.
+# What was released and holds something. .venv/bin/python -m tests.template.released_resources puts on it what is new.
 # By hand it is changed only to give something up for good: empty it, take it out of the stacks, then out of this list.
 """
 Released = dict[str, Any]
@@ -41,16 +40,16 @@ def deployments() -> dict[str, dict[str, str]]:
         name: dict(pair.split("=", 1) for pair in _CONFIG[name]["deploy"]["parameters"]["parameter_overrides"])
         for name in ("dev", "prod")
     }
-    elsewhere = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop", **translated.WITH_STRIPE}
+    elsewhere = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop", **WITH_STRIPE}
     plain = {"SavedQueries": "false", "MailFeedback": "false", "RequireTls": "false"}
     return {**configured, "everything": _EVERYTHING, "elsewhere": elsewhere, "plain": plain}
 
 
-def stateful(stack: Stack) -> dict[str, Released]:
+def stateful(template: Template) -> dict[str, Released]:
     """All of a stack's resources that hold something, by logical id: their type, and what must not change."""
     return {
         name: {"type": resource["Type"], "fixed": _fixed(resource["Type"], resource.get("Properties", {}))}
-        for name, resource in stack.resources.items()
+        for name, resource in template.resources.items()
         if resource["Type"] in FIXED
     }
 
@@ -68,7 +67,7 @@ def current() -> dict[str, Released]:
     """What the template has now, in the form of the list."""
     found: dict[str, Released] = {}
     for deployment, parameters in deployments().items():
-        for name, resource in stateful(translated.stack(**parameters)).items():
+        for name, resource in stateful(template_with(**parameters)).items():
             found.setdefault(name, resource | {"deployments": []})["deployments"].append(deployment)
     return found
 
@@ -78,9 +77,9 @@ def listed(path: Path = LIST) -> dict[str, Released]:
     return tomllib.loads(path.read_text())
 
 
-def lost(released: Mapping[str, Released], stack: Stack, deployment: str) -> list[str]:
+def lost(released: Mapping[str, Released], template: Template, deployment: str) -> list[str]:
     """What a deployment of this stack would lose of what was released, and what to do instead."""
-    there = stateful(stack)
+    there = stateful(template)
     expected = {name: resource for name, resource in released.items() if deployment in resource["deployments"]}
     return [
         f"{deployment}: {complaint}"

@@ -1,6 +1,6 @@
 """Some hours of a deployment in moto with CloudWatch watching: what our functions print, and what AWS publishes itself.
 
-AWS's part is as tests/template/aws_metrics.toml has it. Resources have the names of the translated template.
+AWS's part is as tests/template/aws_metric_catalog.toml has it. Resources have the names of the translated template.
 """
 
 import io
@@ -17,11 +17,11 @@ from dev import samples
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from shop.mail_tags import tag_of
+from tests.support.account import ACCOUNT, REGION, STACK_NAME
 from tests.support.api import Answer
 from tests.support.clock import Clock, standing
 from tests.support.cloudwatch import CloudWatch, Metric
-from tests.support.stack import ACCOUNT, Stack
-from tests.support.template import NAME, REGION
+from tests.support.stack import SimulatedStack
 from tests.support.world import World, body
 
 MINUTE = 60
@@ -31,7 +31,7 @@ _POISON = 3  # receives after which SQS leaves a message out of its age
 
 
 @contextmanager
-def beginning(deployment: Stack) -> Iterator["Day"]:
+def monitoring(deployment: SimulatedStack) -> Iterator["MonitoredStack"]:
     """A new day on a deployment: the shop is full, and CloudWatch knows nothing."""
     output = io.StringIO()
     with standing() as clock, redirect_stdout(output):
@@ -39,11 +39,11 @@ def beginning(deployment: Stack) -> Iterator["Day"]:
         world.stock(available=_STOCK)
         world.customer()
         world.customer("bob")
-        yield Day(world, clock, output)
+        yield MonitoredStack(world, clock, output)
 
 
 @dataclass
-class Day:
+class MonitoredStack:
     """What happens in it, minute by minute."""
 
     world: World
@@ -103,7 +103,7 @@ class Day:
 
     def publish(self) -> None:
         """The minute's metrics: what the functions printed, what Lambda counted, and what SQS sees in its queues."""
-        self.cloudwatch.read(self._output.getvalue().replace(json.dumps(NAME), json.dumps("${AWS::StackName}")))
+        self.cloudwatch.read(self._output.getvalue().replace(json.dumps(STACK_NAME), json.dumps("${AWS::StackName}")))
         self._output.seek(0)
         self._output.truncate()
         for function, failed in self.world.functions.ended:
@@ -112,7 +112,7 @@ class Day:
                 self.cloudwatch.put(metric, self.clock.ms, float(value))
         self.world.functions.ended.clear()
         for name, queue in sqs_backends[ACCOUNT][REGION].queues.items():
-            self._look_into(name.removeprefix(f"{NAME}-"), queue)
+            self._look_into(name.removeprefix(f"{STACK_NAME}-"), queue)
 
         self._now = self.clock.ms
 
