@@ -22,7 +22,7 @@ from ops.dlq.directory import directory
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
-from ops.trace import log_lines as order_lines
+from ops.trace import log_lines
 from ops.trace.pending import HANDLED
 
 SKU = "SMOKE-TEST"
@@ -251,7 +251,7 @@ class _Order:
     def _consumers(self) -> set[str]:
         """Who says in the log that the order's first event is dealt with."""
         groups = {name: self._deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
-        lines = order_lines.search(self._deployment.logs, groups, self._id, start=self._began, end=now_ms() + 60_000)
+        lines = log_lines.search(self._deployment.logs, groups, self._id, start=self._began, end=now_ms() + 60_000)
         return {line.who for line in lines if line.event_id == f"{self._id}-1" and line.outcome in HANDLED}
 
 

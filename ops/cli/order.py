@@ -10,19 +10,19 @@ from ops.cli.errors import errors_as_messages
 
 @click.command()
 @click.argument("order_id", metavar="ID")
-@click.option("--all", "whole", is_flag=True, help="Search all logs up to now: late replays and repeats show as well.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--all", "whole", is_flag=True, help="Search all logs up to now, to include late replays and repeats.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @target.stack_option
 @target.local_option
 def order(order_id: str, *, whole: bool, as_json: bool, stack: str, local: bool) -> None:
-    """Tell the story of the order ID: what happened when, who failed and tried again, and what is still open.
+    """Show the timeline of order ID: each step, failures and retries, and what is still pending.
 
-    Neither the customer's address nor the payment token is read. Logs are searched up to an hour after the order's
-    last step, and up to now of those who have not finished by then.
+    The customer's address and the payment token are not read. Logs are searched up to an hour after the order's last
+    step, and up to now for consumers that had not finished by then.
     """
-    from ops.trace import report as story_report  # noqa: PLC0415  # costs other commands half a second
-    from ops.trace import timeline as story  # noqa: PLC0415
+    from ops.trace import report  # noqa: PLC0415  # costs other commands half a second
+    from ops.trace.timeline import NoSuchOrder, build_timeline  # noqa: PLC0415
 
-    with errors_as_messages(story.NoSuchOrder):
-        told = story.tell(target.deployment(stack, local=local), order_id, whole=whole)
-    click.echo(json.dumps(story_report.document(told), indent=2) if as_json else "\n".join(story_report.text(told)))
+    with errors_as_messages(NoSuchOrder):
+        timeline = build_timeline(target.deployment(stack, local=local), order_id, whole=whole)
+    click.echo(json.dumps(report.document(timeline), indent=2) if as_json else "\n".join(report.text(timeline)))

@@ -5,8 +5,7 @@ from nicegui import run, ui
 from ops.console.parts import QUIET, TROUBLE, WAITS, clock, heading, milliseconds
 from ops.console.watch import ERRORS, said
 from ops.stack.deployment import Deployment
-from ops.trace import timeline as story
-from ops.trace.timeline import NoSuchOrder, OpenEnd, Step, Story
+from ops.trace.timeline import NoSuchOrder, PendingItem, Step, Timeline, build_timeline
 from shop import money
 
 
@@ -38,7 +37,7 @@ class Order:
             return
         self._say(f"Looking for {order_id} ...")
         try:
-            told = await run.io_bound(story.tell, self._deployment, order_id)
+            told = await run.io_bound(build_timeline, self._deployment, order_id)
         except NoSuchOrder as error:
             self._say(str(error), trouble=True)
         except ERRORS as error:
@@ -52,14 +51,14 @@ class Order:
         with self._found:
             ui.label(what).classes(f"break-words max-w-full {TROUBLE if trouble else QUIET}")
 
-    def _show(self, told: Story) -> None:
+    def _show(self, told: Timeline) -> None:
         self._found.clear()
         with self._found:
             with ui.card().classes("w-full gap-1 p-3").props('flat bordered tag="section"'):
                 heading(told.order_id, 3).classes("break-all")
                 ui.label(f"{told.status}, payment {told.payment}, {money.shown(told.total, told.currency)}")
                 ui.label(f"correlation id {told.correlation_id}").classes(f"break-all {QUIET}")
-                for end in told.open_ends:
+                for end in told.pending_work:
                     _open_end(end)
                 for note in told.notes:
                     ui.label(note).classes(QUIET)
@@ -68,7 +67,7 @@ class Order:
                     _step(step, told.steps[0].at)
 
 
-def _open_end(end: OpenEnd) -> None:
+def _open_end(end: PendingItem) -> None:
     """What can be mended is trouble; the rest comes by itself."""
     colour, icon = (TROUBLE, "error") if end.remedy else (WAITS, "pending")
     with ui.row().classes(f"items-start gap-2 no-wrap {colour}"):

@@ -1,4 +1,4 @@
-"""What the functions have logged about one order, as Powertools' Logger writes it."""
+"""The functions' log lines about one order, as Powertools' Logger writes them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 _LOGS = "Logs"
 _API = "api"
-_NOT_OF_A_FUNCTION = "ApiLogs"  # the gateway's own: it knows no order
-_QUIET = {"DEBUG", "INFO"}
-# What is shown of a line besides its message. By name, so that nothing gets shown because somebody logs it.
-_BARE = ("outcome", "route", "reason", "problem")
-_NAMED = ("status", "receives", "errors")
+_GATEWAY_LOGS = "ApiLogs"  # access log of the HTTP API; it contains no order ids
+_QUIET_LEVELS = {"DEBUG", "INFO"}
+# The keys that are shown besides the message. An allow list, so that a new key is not shown by accident.
+_PLAIN_KEYS = ("outcome", "route", "reason", "problem")
+_NAMED_KEYS = ("status", "receives", "errors")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line; the time in epoch milliseconds, ``who`` as the consumers are called, or ``api`` or ``sweeper``."""
+class LogLine:
+    """One log line; the time in epoch milliseconds, ``who`` is a consumer's name, ``api`` or ``sweeper``."""
 
     at: int
     who: str
@@ -33,55 +33,55 @@ class Line:
 
     @property
     def event_id(self) -> str:
-        """The event that it is about; empty if it is about none."""
+        """The id of the event it is about; empty if there is none."""
         return str(self.keys.get("event_id", ""))
 
     @property
     def correlation_id(self) -> str:
-        """The correlation id of the request that it goes back to; empty if it does not say."""
+        """The correlation id of the original request; empty if unknown."""
         return str(self.keys.get("correlation_id", ""))
 
     @property
     def receives(self) -> int:
-        """How often its message had been received by then; 0 if it does not say."""
+        """How often the message had been received; 0 if unknown."""
         return int(self.keys.get("receives", 0))
 
     @property
-    def trouble(self) -> bool:
-        """Whether it tells of something that should not be."""
-        status = self.keys.get("status")  # an answer's; elsewhere, an order's
-        return self.keys["level"] not in _QUIET or (isinstance(status, int) and status >= 500)
-
-    @property
-    def is_look(self) -> bool:
-        """Whether it tells of a request that only read the order, and got it."""
-        return str(self.keys.get("route", "")).startswith("GET ") and not self.trouble
-
-    @property
     def outcome(self) -> str:
-        """How the work that it is about ended; empty if it does not say, as in older releases."""
+        """The outcome of the work it is about; empty if unknown, as in older releases."""
         return str(self.keys.get("outcome", ""))
 
     @property
     def reason(self) -> str:
-        """Why something went wrong or was left out; empty if it does not say."""
+        """Why the work failed or was skipped; empty if unknown."""
         return str(self.keys.get("reason", ""))
 
     @property
+    def trouble(self) -> bool:
+        """Whether it reports a problem."""
+        status = self.keys.get("status")  # of an HTTP response; other lines have an order's status
+        return self.keys["level"] not in _QUIET_LEVELS or (isinstance(status, int) and status >= 500)
+
+    @property
+    def is_read_request(self) -> bool:
+        """Whether it is about a request that only read the order, and succeeded."""
+        return str(self.keys.get("route", "")).startswith("GET ") and not self.trouble
+
+    @property
     def facts(self) -> list[str]:
-        """What else it says."""
-        bare = [str(self.keys[name]) for name in _BARE if name in self.keys]
-        named = [f"{name} {self.keys[name]}" for name in _NAMED if name in self.keys]
+        """The values of its other keys that are shown."""
+        plain = [str(self.keys[name]) for name in _PLAIN_KEYS if name in self.keys]
+        named = [f"{name} {self.keys[name]}" for name in _NAMED_KEYS if name in self.keys]
         unexplained = [str(self.keys["exception_name"])] if "exception_name" in self.keys and not self.reason else []
-        return [*bare, *named, *unexplained]
+        return [*plain, *named, *unexplained]
 
 
 def groups(deployment: "Deployment") -> dict[str, str]:
-    """The functions' log groups by who writes into them: the API, the sweeper, the consumers."""
+    """Return the functions' log groups by who writes to them: the API, the sweeper, the consumers."""
     found = {
         logical_id.removesuffix(_LOGS).lower(): deployment.resource(logical_id)
         for logical_id in deployment.of_type("AWS::Logs::LogGroup")
-        if logical_id.endswith(_LOGS) and logical_id != _NOT_OF_A_FUNCTION
+        if logical_id.endswith(_LOGS) and logical_id != _GATEWAY_LOGS
     }
     first = {_API: found.pop("orders"), "sweeper": found.pop("sweeper")}
     return first | dict(sorted(found.items()))
@@ -89,8 +89,8 @@ def groups(deployment: "Deployment") -> dict[str, str]:
 
 def search(
     client: "CloudWatchLogsClient", groups: Mapping[str, str], order_id: str, *, start: int, end: int
-) -> Iterator[Line]:
-    """The lines that name an order, group by group; from ``start`` to ``end``, in epoch milliseconds."""
+) -> Iterator[LogLine]:
+    """Yield the lines that name an order, group by group, from ``start`` to ``end`` in epoch milliseconds."""
     for who, group in groups.items():
         pages = client.get_paginator("filter_log_events").paginate(
             logGroupName=group, filterPattern=f'"{order_id}"', startTime=start, endTime=end
@@ -98,8 +98,8 @@ def search(
         yield from _read(who, (event for page in pages for event in page["events"]))
 
 
-def _read(who: str, events: "Iterable[FilteredLogEventTypeDef]") -> Iterator[Line]:
-    """The Logger's lines, without what else a function prints: metrics, and what Lambda says by itself."""
+def _read(who: str, events: "Iterable[FilteredLogEventTypeDef]") -> Iterator[LogLine]:
+    """Yield the Logger's lines. Skip metrics, Lambda's own lines, and other output."""
     for event in events:
         text = event["message"]
         try:
@@ -107,11 +107,11 @@ def _read(who: str, events: "Iterable[FilteredLogEventTypeDef]") -> Iterator[Lin
         except ValueError:
             continue
         if isinstance(keys, dict) and "level" in keys and "message" in keys:
-            yield Line(_time(keys, event["timestamp"]), who, str(keys["message"]), keys)
+            yield LogLine(_time(keys, event["timestamp"]), who, str(keys["message"]), keys)
 
 
 def _time(keys: Mapping[str, Any], logged_at: int) -> int:
-    """When the line was written. CloudWatch's own time may be that of the end of an invocation."""
+    """Return when the line was written. CloudWatch's own time may be that of the invocation's end."""
     try:
         return from_iso(str(keys["timestamp"]))
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""An order and its shipment as they are stored, without what is personal: that is not even read."""
+"""An order and its shipment as they are stored. Personal data is not read from the tables."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ops.stack.deployment import Deployment
 
 _ORDER_ID = re.compile(r"ord_[a-z2-7]{26}")
-_ANNOUNCED_BY = {
+_EVENT_TYPES = {
     Status.PLACED: DetailType.ORDER_PLACED,
     Status.CANCELLED: DetailType.ORDER_CANCELLED,
     Status.PREPARED: DetailType.SHIPMENT_PREPARED,
@@ -24,12 +24,12 @@ _ANNOUNCED_BY = {
 
 
 class NoSuchOrder(Exception):
-    """The stack has no such order, or none that can be read."""
+    """The stack has no such order, or it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of an order's; when it happened, in epoch milliseconds, and whether the bus has taken it."""
+    """An event of an order: when it happened, in epoch milliseconds, and whether it is published."""
 
     event_id: str
     type: DetailType
@@ -38,7 +38,7 @@ class Event:
 
 
 class OrderItem(Aggregate):
-    """What is told of an order. No address and no payment token is among its fields, and so none is read."""
+    """The attributes of an order that are read: no address and no payment token."""
 
     order_id: str
     user_id: str
@@ -52,36 +52,36 @@ class OrderItem(Aggregate):
 
     @property
     def created_at(self) -> int:
-        """When its first request began, in epoch milliseconds."""
+        """When it was first requested, in epoch milliseconds."""
         return from_iso(self.history[0].at)
 
     @property
     def last_step_at(self) -> int:
-        """When it took its last step, in epoch milliseconds."""
+        """When its history got its last entry, in epoch milliseconds."""
         return from_iso(self.history[-1].at)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether anything is left to the sweeper, if nobody else does it."""
+        """Whether the sweeper has something left to do."""
         return bool(self.outbox or self.payment_due or self.status is Status.PENDING)
 
     @property
     def events(self) -> dict[int, Event]:
-        """Its events by the sequence of the step that they tell of, oldest first."""
+        """Its events by the sequence of their history entry, oldest first."""
         return {
             entry.sequence: Event(
                 event_id=ids.event_id(self.order_id, entry.sequence),
-                type=_ANNOUNCED_BY[Status(entry.status)],
+                type=_EVENT_TYPES[Status(entry.status)],
                 at=from_iso(entry.at),
                 published=str(entry.sequence) not in self.outbox,
             )
             for entry in self.history
-            if entry.status in _ANNOUNCED_BY
+            if entry.status in _EVENT_TYPES
         }
 
 
 class ShipmentItem(Model):
-    """What is told of a shipment."""
+    """The attributes of a shipment that are read: no address."""
 
     state: str
     prepared_at: str
@@ -91,15 +91,15 @@ M = TypeVar("M", bound=Model)
 
 
 def read_order(deployment: "Deployment", order_id: str) -> OrderItem:
-    """The order as it stands now.
+    """Return the order as it is stored now.
 
     Raises
     ------
     NoSuchOrder
-        If there is none; the text says so if the id can't be one.
+        If there is none, it cannot be read, or the id has the wrong form; the text says which.
     """
     if not _ORDER_ID.fullmatch(order_id):
-        raise NoSuchOrder(f"{order_id!r} is not an order's id: that is ord_ and 26 of the characters a-z and 2-7.")
+        raise NoSuchOrder(f"{order_id!r} is not an order id. An order id is ord_ and 26 of the characters a-z and 2-7.")
     order = _read(deployment, "OrdersTable", OrderItem, order_id)
     if order is None:
         raise NoSuchOrder(f"The stack {deployment.stack} has no order {order_id}.")
@@ -107,12 +107,12 @@ def read_order(deployment: "Deployment", order_id: str) -> OrderItem:
 
 
 def read_shipment(deployment: "Deployment", order_id: str) -> ShipmentItem | None:
-    """The shipment as it stands now; None if the order is not prepared."""
+    """Return the shipment as it is stored now; None if the order is not prepared."""
     return _read(deployment, "ShipmentsTable", ShipmentItem, order_id)
 
 
 def _read(deployment: "Deployment", table: str, model: type[M], order_id: str) -> M | None:
-    """An item's attributes that the model has, and no others."""
+    """Return the attributes that the model has, and read no others."""
     names = {f"#{name}": str(field.alias) for name, field in model.model_fields.items()}
     found = deployment.dynamodb.get_item(
         TableName=deployment.resource(table),
@@ -127,4 +127,4 @@ def _read(deployment: "Deployment", table: str, model: type[M], order_id: str) -
         return model.model_validate(aws.from_item(found["Item"]))
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors()})
-        raise NoSuchOrder(f"What {table} holds of {order_id} is not readable: {', '.join(fields)}") from None
+        raise NoSuchOrder(f"The item of {order_id} in {table} cannot be read. Invalid: {', '.join(fields)}") from None

@@ -1,4 +1,4 @@
-"""What of an order has not come to its end: with itself, and with each consumer that is to hear of it."""
+"""What is not finished about an order: its own work, and the events that consumers still have to handle."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ops.dlq.directory import Directory
     from ops.dlq.report import Row
     from ops.stack.deployment import Deployment
-    from ops.trace.log_lines import Line
+    from ops.trace.log_lines import LogLine
 
 # Outcomes of an event in a consumer's log, see handoff.consumer.
 HANDLED = {"done", "repeated", "skipped"}
@@ -23,8 +23,8 @@ _RETRIED, _DEAD_LETTERED = "retried", "dead_lettered"
 
 
 @dataclass(frozen=True)
-class OpenEnd:
-    """Something that has not come to its end, whose it is, and the command that mends it, if there is one.
+class PendingItem:
+    """Something unfinished: whose it is, and the command that fixes it, if there is one.
 
     ``event_id`` is empty if it is not about an event.
     """
@@ -37,14 +37,14 @@ class OpenEnd:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event that a consumer is to deal with."""
+    """An event that a consumer has to handle."""
 
     consumer: str
     event: Event
 
 
 def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[str]]:
-    """The types of events that come into each consumer's queue, by its rule."""
+    """Return the event types that each consumer's rule delivers to its queue."""
     pages = deployment.events.get_paginator("list_rules").paginate(EventBusName=deployment.resource("Bus"))
     patterns = {rule["Name"]: rule["EventPattern"] for page in pages for rule in page["Rules"]}
     return {
@@ -54,8 +54,10 @@ def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[st
     }
 
 
-def unfinished(order: OrderItem, consumers: Mapping[str, Collection[str]], lines: Sequence["Line"]) -> list[Delivery]:
-    """The events that consumers have not said to be done, nor the order shows to be."""
+def unfinished(
+    order: OrderItem, consumers: Mapping[str, Collection[str]], lines: Sequence["LogLine"]
+) -> list[Delivery]:
+    """Return the events that neither a consumer's log nor the order shows as handled."""
     failed = {(line.who, line.event_id) for line in lines if line.outcome in {_RETRIED, _DEAD_LETTERED}}
     handled = {(line.who, line.event_id) for line in lines if line.outcome in HANDLED}
     return [
@@ -68,66 +70,66 @@ def unfinished(order: OrderItem, consumers: Mapping[str, Collection[str]], lines
     ]
 
 
-def gave_up(delivery: Delivery, lines: Sequence["Line"]) -> bool:
-    """Whether the last that a consumer said of an event is that it gave it up."""
+def is_dead_lettered(delivery: Delivery, lines: Sequence["LogLine"]) -> bool:
+    """Return whether the last failure that a consumer logged made the event a dead letter."""
     failed = _last_failure(delivery, lines)
     return failed is not None and failed.outcome == _DEAD_LETTERED
 
 
-def _last_failure(delivery: Delivery, lines: Sequence["Line"]) -> "Line | None":
+def _last_failure(delivery: Delivery, lines: Sequence["LogLine"]) -> "LogLine | None":
     failures = [line for line in _lines_about(delivery, lines) if line.outcome in {_RETRIED, _DEAD_LETTERED}]
     return max(failures, key=lambda line: line.at, default=None)
 
 
-def has_unknown_outcome(delivery: Delivery, lines: Sequence["Line"]) -> bool:
-    """Whether a consumer has logged an event but never an outcome of it, as releases before this key did."""
+def has_unknown_outcome(delivery: Delivery, lines: Sequence["LogLine"]) -> bool:
+    """Return whether a consumer logged an event but never an outcome, as releases before this key did."""
     about = _lines_about(delivery, lines)
     return bool(about) and not any(line.outcome for line in about)
 
 
-def _lines_about(delivery: Delivery, lines: Sequence["Line"]) -> list["Line"]:
+def _lines_about(delivery: Delivery, lines: Sequence["LogLine"]) -> list["LogLine"]:
     about = delivery.consumer, delivery.event.event_id
     return [line for line in lines if (line.who, line.event_id) == about]
 
 
 def _shows(order: OrderItem, consumer: str, event: Event) -> bool:
-    """Whether an order shows that a consumer has dealt with an event: fulfillment leaves its mark on it."""
+    """Return whether the order itself shows that a consumer handled an event: fulfillment changes it."""
     if consumer != "fulfillment":
         return False
     return order.status is not Status.PLACED if event.type is DetailType.ORDER_PLACED else order.payment_due is None
 
 
-def of_order(order: OrderItem) -> Iterator[OpenEnd]:
-    """What the order itself has left to do."""
-    look = f"the sweeper looks at it from {to_iso(order.due_at)} on" if order.due_at else "the sweeper does not see it"
+def of_order(order: OrderItem) -> Iterator[PendingItem]:
+    """Yield the order's own unfinished work."""
+    sweep = f"the sweeper checks it from {to_iso(order.due_at)}" if order.due_at else "the sweeper does not see it"
     if order.status is Status.PENDING:
-        yield OpenEnd("order", "", f"not placed yet, and given up at {to_iso(order.expires_at)}; {look}")
+        yield PendingItem("order", "", f"not placed yet, expires at {to_iso(order.expires_at)}; {sweep}")
     for event in order.events.values():
         if not event.published:
-            yield OpenEnd("order", event.event_id, f"{event.type} is not published yet; {look}")
+            yield PendingItem("order", event.event_id, f"{event.type} is not published yet; {sweep}")
     if order.payment_due:
         due = order.payment_due
-        yield OpenEnd("order", "", f"the {due.action} of the payment is due since {to_iso(due.since)}; {look}")
+        yield PendingItem("order", "", f"the {due.action} of the payment is due since {to_iso(due.since)}; {sweep}")
 
 
-def of_letter(row: "Row", target: str) -> OpenEnd:
-    """An event that is a consumer's dead letter; ``target`` are the options that name the stack."""
-    letter = row.newest
-    since = f" since {to_iso(letter.died_at)}" if letter.died_at else ""
-    what = f"{letter.event_type} is a dead letter{since}: {letter.reason}"
-    remedy = f"handoff dlq redrive {row.consumer} --event {letter.event_id}{target}"
-    return OpenEnd(row.consumer, letter.event_id, what, remedy)
+def of_dead_letter(row: "Row", target: str) -> PendingItem:
+    """Return a consumer's dead letter; ``target`` are the options that name the stack."""
+    newest = row.newest
+    since = f" since {to_iso(newest.died_at)}" if newest.died_at else ""
+    what = f"{newest.event_type} is a dead letter{since}: {newest.reason}"
+    remedy = f"handoff dlq redrive {row.consumer} --event {newest.event_id}{target}"
+    return PendingItem(row.consumer, newest.event_id, what, remedy)
 
 
-def of_delivery(delivery: Delivery, lines: Sequence["Line"]) -> OpenEnd:
-    """An event that a consumer has not finished, and that is no dead letter, going by the last that it said of it."""
+def of_delivery(delivery: Delivery, lines: Sequence["LogLine"]) -> PendingItem:
+    """Return an event that a consumer has not handled and that is not a dead letter, with the last logged failure."""
     event = delivery.event
     failed = _last_failure(delivery, lines)
     if failed is None:
-        what = f"no word of {event.type} yet: it is waiting, being worked on, or crashes its function"
+        what = f"nothing logged about {event.type} yet: it waits, is in progress, or crashes the function"
     elif failed.outcome == _RETRIED:
-        again = failed.at + BACKOFF[min(failed.receives, len(BACKOFF)) - 1] * 1000
-        what = f"{event.type} has failed at receive {failed.receives}: {failed.reason}; tried again by {to_iso(again)}"
+        retry_at = failed.at + BACKOFF[min(failed.receives, len(BACKOFF)) - 1] * 1000
+        what = f"{event.type} failed at receive {failed.receives}: {failed.reason}; retry by {to_iso(retry_at)}"
     else:
-        what = f"{event.type} failed for good and is no dead letter any more: redriven, or deleted"
-    return OpenEnd(delivery.consumer, event.event_id, what)
+        what = f"{event.type} failed permanently and is no longer a dead letter: it was redriven or deleted"
+    return PendingItem(delivery.consumer, event.event_id, what)

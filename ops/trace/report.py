@@ -1,4 +1,4 @@
-"""An order's story as a person reads it, and for scripts."""
+"""A timeline for people, and for scripts."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,12 +9,13 @@ from pydantic.alias_generators import to_camel
 from handoff.clock import to_iso
 from ops import ages
 from ops.dlq.report import plain
-from ops.trace.timeline import Story
+from ops.trace.timeline import Timeline
+from shop import money
 
 
-def document(story: Story) -> dict[str, Any]:
-    """For scripts."""
-    shown = asdict(story)
+def document(timeline: Timeline) -> dict[str, Any]:
+    """Return the timeline for scripts, to be written as JSON."""
+    shown = asdict(timeline)
     shown["steps"] = [{**step, "at": to_iso(step["at"])} for step in shown["steps"]]
     return {to_camel(name): _camel(value) for name, value in shown.items()}
 
@@ -25,33 +26,33 @@ def _camel(value: Any) -> Any:
     return [{to_camel(k): v for k, v in part.items()} if isinstance(part, dict) else part for part in value]
 
 
-def text(story: Story) -> list[str]:
-    """For people: what the order is, what happened, and what has not come to its end."""
-    return [*_head(story), "", *_timeline(story), "", *_open_ends(story), "", *map(plain, story.notes)]
+def text(timeline: Timeline) -> list[str]:
+    """Return the timeline for people: the order, its steps, its pending work, and the notes."""
+    return [*_head(timeline), "", *_steps(timeline), "", *_pending(timeline), "", *map(plain, timeline.notes)]
 
 
-def _head(story: Story) -> list[str]:
+def _head(timeline: Timeline) -> list[str]:
     facts = {
-        "order": story.order_id,
-        "status": story.status,
-        "payment": story.payment,
-        "total": f"{story.total} minor units of {story.currency}",
-        "customer": story.user_id,
-        "correlation id": story.correlation_id,
+        "order": timeline.order_id,
+        "status": timeline.status,
+        "payment": timeline.payment,
+        "total": money.shown(timeline.total, timeline.currency),
+        "customer": timeline.user_id,
+        "correlation id": timeline.correlation_id,
     }
     return [plain(f"{name:16}{value}") for name, value in facts.items()]
 
 
-def _timeline(story: Story) -> list[str]:
-    """A line for each step, with the time since the request; trouble has a mark, and is red on a terminal."""
-    began = next(step.at for step in story.steps if step.who == "order")
+def _steps(timeline: Timeline) -> list[str]:
+    """Return a line for each step, with the time since the request; problems are marked, and red on a terminal."""
+    began = next(step.at for step in timeline.steps if step.who == "order")
     cells = [
         ("!" if step.trouble else " ", to_iso(step.at), _since(step.at - began), step.who, step.what, step.detail)
-        for step in story.steps
+        for step in timeline.steps
     ]
     widths = [max(len(line[n]) for line in cells) for n in range(5)]
     lines = []
-    for step, line in zip(story.steps, cells, strict=True):
+    for step, line in zip(timeline.steps, cells, strict=True):
         mark, at, since, *texts = line
         padded = [cell.ljust(width) for cell, width in zip(texts, widths[3:], strict=False)]
         whole = plain("  ".join([f"{mark} {at}", since.rjust(widths[2]), *padded, texts[-1]])).rstrip()
@@ -60,17 +61,17 @@ def _timeline(story: Story) -> list[str]:
 
 
 def _since(milliseconds: int) -> str:
-    """Such as ``+0.250 s``, or ``+5m2s`` from a minute on; what came before has a minus."""
+    """Return a duration such as ``+0.250 s``, or ``+5m2s`` from a minute on; negative for earlier times."""
     sign, size = "-" if milliseconds < 0 else "+", abs(milliseconds)
     return f"{sign}{size / 1000:.3f} s" if size < 60_000 else f"{sign}{ages.show(size)}"
 
 
-def _open_ends(story: Story) -> list[str]:
-    if not story.open_ends:
-        return ["Nothing is open."]
-    lines = ["Open:"]
-    for end in story.open_ends:
-        lines.append(click.style(plain(f"  {end.who}: {end.what}"), fg="red"))
-        if end.remedy:
-            lines.append(plain(f"      {end.remedy}"))
+def _pending(timeline: Timeline) -> list[str]:
+    if not timeline.pending_work:
+        return ["Nothing is pending."]
+    lines = ["Pending:"]
+    for item in timeline.pending_work:
+        lines.append(click.style(plain(f"  {item.who}: {item.what}"), fg="red"))
+        if item.remedy:
+            lines.append(plain(f"      {item.remedy}"))
     return lines

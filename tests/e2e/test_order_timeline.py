@@ -1,4 +1,4 @@
-"""`handoff order` on the deployed stack: from what the functions really log there, and what the stack really holds."""
+"""`handoff order` on the deployed stack, from the log lines and items of the real functions."""
 
 import json
 import uuid
@@ -21,7 +21,7 @@ PREPARED = ("order", "PREPARED", "shipment packed")
 PACKED = ("shipment", "Packed", "now released for dispatch")
 ANSWERED = ("api", "Answered", "POST /orders")
 COUNTED = ("analytics", "event handled", "order_placed")
-EVERYBODY = {
+ALL_CONSUMERS = {
     ANSWERED,
     COUNTED,
     *(
@@ -32,35 +32,35 @@ EVERYBODY = {
 }
 
 
-def test_an_order_s_story_is_told_whole_with_its_retry_and_its_dead_letter(
+def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
     local_stack: LocalStack, deployment: Deployment, client: ShopClient
 ) -> None:
-    # GIVEN an order that comes to the e-mails before they can see how far it is
-    correlation_id = f"story-{uuid.uuid4()}"
+    # GIVEN an order whose event reaches emails before the order itself is visible
+    correlation_id = f"timeline-{uuid.uuid4()}"
     with paused(deployment, "emails"):
         order_id = place(deployment, client, correlation_id)
         eventually(lambda: order(deployment, order_id)["payment"]["state"], lambda state: state == "captured")
         change_order(deployment, order_id, sequence=0)
-    # THEN its story says that they have failed, and when they try again
+    # THEN its timeline shows the failure and when it is retried
     failed = ("emails", "event failed", "order_placed")
-    story = eventually(lambda: told(local_stack, order_id), lambda seen: failed in steps(seen))
-    why = f"order_placed has failed at receive 1: order {order_id} is not as far as its event; tried again by "
-    assert any(end["who"] == "emails" and end["what"].startswith(why) for end in story["openEnds"])
+    timeline = eventually(lambda: timeline_of(local_stack, order_id), lambda seen: failed in steps(seen))
+    why = f"order_placed failed at receive 1: order {order_id} is not as far as its event; retry by "
+    assert any(item["who"] == "emails" and item["what"].startswith(why) for item in timeline["pendingWork"])
 
-    # WHEN they can see it, and all is done
+    # WHEN it is visible, and all consumers are done
     change_order(deployment, order_id, sequence=2)
     demo.wait_until_quiet(deployment, lambda _: None)
 
-    def told_by_all() -> dict[str, Any]:
+    def complete_timeline() -> dict[str, Any]:
         place(deployment, client, "another")  # MiniStack keeps a line that comes late for the next invocation
-        return told(local_stack, order_id)
+        return timeline_of(local_stack, order_id)
 
-    story = eventually(told_by_all, lambda seen: set(steps(seen)) >= EVERYBODY)
-    # THEN everybody is in it, in an order that makes sense
-    assert story["openEnds"] == []
+    timeline = eventually(complete_timeline, lambda seen: set(steps(seen)) >= ALL_CONSUMERS)
+    # THEN all consumers are in it, causes before their effects
+    assert timeline["pendingWork"] == []
     facts = ("orderId", "status", "payment", "total", "correlationId")
-    assert [story[fact] for fact in facts] == [order_id, "PREPARED", "captured", 7635, correlation_id]
-    seen = steps(story)
+    assert [timeline[fact] for fact in facts] == [order_id, "PREPARED", "captured", 7635, correlation_id]
+    seen = steps(timeline)
     for earlier, later in (
         (("order", "PENDING", "requested"), PLACED),
         (PLACED, ANSWERED),
@@ -72,22 +72,22 @@ def test_an_order_s_story_is_told_whole_with_its_retry_and_its_dead_letter(
         (failed, ("emails", "event handled", "order_placed")),
     ):
         assert seen.index(earlier) < seen.index(later)
-    assert [step["at"] for step in story["steps"]] == sorted(step["at"] for step in story["steps"])
-    assert {step["who"] for step in story["steps"] if step["trouble"]} == {"emails"}
+    assert [step["at"] for step in timeline["steps"]] == sorted(step["at"] for step in timeline["steps"])
+    assert {step["who"] for step in timeline["steps"] if step["trouble"]} == {"emails"}
 
-    # WHEN an event of it comes to somebody who can do nothing with it
+    # WHEN a consumer gets an event that it cannot handle
     queue = deployment.queue_url("analytics")
     deployment.sqs.send_message(QueueUrl=queue, MessageBody=message("shipment_prepared", order_id, 2))
-    story = eventually(lambda: told(local_stack, order_id), lambda seen: bool(seen["openEnds"]))
-    # THEN the dead letter is told, with its reason and what to do
-    (end,) = story["openEnds"]
-    assert end["what"].startswith("shipment_prepared is a dead letter since ")
-    assert end["what"].endswith(": shipment_prepared is nothing to count")
-    assert end["remedy"] == f"handoff dlq redrive analytics --event {order_id}-2 --local"
-    # AND a person is told the same, and nothing of the customer's but an id
+    timeline = eventually(lambda: timeline_of(local_stack, order_id), lambda seen: bool(seen["pendingWork"]))
+    # THEN the timeline shows the dead letter with its reason and the redrive command
+    (item,) = timeline["pendingWork"]
+    assert item["what"].startswith("shipment_prepared is a dead letter since ")
+    assert item["what"].endswith(": shipment_prepared is nothing to count")
+    assert item["remedy"] == f"handoff dlq redrive analytics --event {order_id}-2 --local"
+    # AND the text shows the same, and of the customer only an id
     shown = run(local_stack, order_id) + run(local_stack, order_id, "--json")
-    assert f"! {story['steps'][-1]['at']}" in shown
-    assert end["remedy"] in shown
+    assert f"! {timeline['steps'][-1]['at']}" in shown
+    assert item["remedy"] in shown
     good = sample("good")
     address = [part for name, part in good["shippingAddress"].items() if name != "country"]
     for secret in (*address, good["paymentToken"], "@"):
@@ -96,7 +96,7 @@ def test_an_order_s_story_is_told_whole_with_its_retry_and_its_dead_letter(
 
 
 def place(deployment: Deployment, client: ShopClient, correlation_id: str) -> str:
-    """Place the sample order under a correlation id; returns the order's id."""
+    """Place the sample order under a correlation id; return the order's id."""
     headers = {
         "Authorization": f"Bearer {client.token}",
         "Idempotency-Key": str(uuid.uuid4()),
@@ -109,27 +109,27 @@ def place(deployment: Deployment, client: ShopClient, correlation_id: str) -> st
 
 
 def run(stack: LocalStack, *arguments: str) -> str:
-    """What the command prints."""
+    """Return the output of `handoff order`."""
     done = CliRunner().invoke(cli.main, ["order", *arguments, "--local"], env={"PORT": str(stack.port)})
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def told(stack: LocalStack, order_id: str) -> dict[str, Any]:
-    """An order's story, as scripts see it."""
-    story: dict[str, Any] = json.loads(run(stack, order_id, "--json"))
-    return story
+def timeline_of(stack: LocalStack, order_id: str) -> dict[str, Any]:
+    """Return an order's timeline, as scripts get it."""
+    timeline: dict[str, Any] = json.loads(run(stack, order_id, "--json"))
+    return timeline
 
 
-def steps(story: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The steps in short: who, what, and the first of the details."""
-    return [(step["who"], step["what"], step["detail"].partition(",")[0]) for step in story["steps"]]
+def steps(timeline: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the steps in short: who, what, and the first of the details."""
+    return [(step["who"], step["what"], step["detail"].partition(",")[0]) for step in timeline["steps"]]
 
 
 def clear(deployment: Deployment, consumer: str) -> None:
     """Delete a consumer's dead letters."""
     queue = deployment.queue_url(consumer, dead_letters=True)
-    with scan.QueueScan(deployment.sqs, queue) as look:
-        for letter in look:
-            deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter.message["ReceiptHandle"])
-            look.forget(letter)
+    with scan.QueueScan(deployment.sqs, queue) as queue_scan:
+        for dead_letter in queue_scan:
+            deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=dead_letter.message["ReceiptHandle"])
+            queue_scan.forget(dead_letter)
