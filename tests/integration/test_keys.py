@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same key, the same answer."""
+"""Idempotency-Key: the same key returns the same response."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from tests.support.wire import Crash
 from tests.support.world import MUG, TEE, body
 
 
-def test_a_repeat_gets_the_same_answer(api):
+def test_a_repeat_returns_the_same_response(api):
     assert api.place(body()).json == api.place(body()).json
 
 
-def test_a_repeat_takes_nothing_and_charges_nothing(world, api):
+def test_a_repeat_reserves_and_charges_nothing(world, api):
     api.place(body())
     api.place(body())
 
@@ -30,22 +30,22 @@ def test_a_repeat_makes_one_call(world, api):
 
 
 @pytest.mark.parametrize("change", [{"unitPrice": 9999}, {"listed": False}, {"available": 0}])
-def test_a_repeat_gets_the_same_answer_whatever_has_become_of_the_product(world, api, change):
+def test_a_repeat_ignores_changes_of_the_product(world, api, change):
     # GIVEN a placed order, and a product that has changed since
     first = api.place(body())
     world.change("ProductsTable", {"sku": MUG}, **change)
 
-    # WHEN the same request comes, to a warm instance and to a fresh one
+    # WHEN the same request is sent to a warm and to a new instance
     warm = api.place(body())
     world.functions.stop("OrdersFunction")
     fresh = api.place(body())
 
-    # THEN the answer is the first one
+    # THEN the response is the first one
     assert warm.json == fresh.json == first.json
     assert warm.status == fresh.status == 201
 
 
-def test_a_repeat_gets_the_same_answer_though_the_expected_total_no_longer_holds(world, api):
+def test_a_repeat_ignores_a_changed_total(world, api):
     first = api.place(body(expectedTotal=1250))
     world.stock(unit_price=9999)
     world.functions.stop("OrdersFunction")
@@ -54,7 +54,7 @@ def test_a_repeat_gets_the_same_answer_though_the_expected_total_no_longer_holds
 
 
 @pytest.mark.parametrize("step", ["cancel", "fulfill"])
-def test_a_repeat_gets_the_same_answer_whatever_has_become_of_the_order(world, api, step):
+def test_a_repeat_ignores_later_states_of_the_order(world, api, step):
     first = api.place(body())
     if step == "cancel":
         api.cancel(first.json["orderId"])
@@ -77,13 +77,13 @@ def test_another_body_under_the_same_key_is_422(world, api, other):
     assert (world.available(MUG), world.available(TEE)) == (9, 10)
 
 
-def test_another_body_under_the_same_key_is_422_even_if_its_products_are_unknown(api):
+def test_another_body_with_unknown_products_is_422(api):
     api.place(body())
 
     assert api.place(body(("NO-SUCH", 1))).status == 422
 
 
-def test_whitespace_and_order_of_members_do_not_make_another_body(api):
+def test_whitespace_and_member_order_do_not_change_the_body(api):
     first = api.place(body())
     same = dict(reversed(body().items()))
 
@@ -125,7 +125,7 @@ def test_a_key_in_progress_is_409_with_retry_after(world, api, abandoned):
     assert world.items("SandboxTable") == []
 
 
-def test_a_key_in_progress_is_free_as_soon_as_it_said(world, api, abandoned):
+def test_a_key_in_progress_is_free_after_retry_after(world, api, abandoned):
     world.clock.forward(int(api.place(body()).headers["retry-after"]))
 
     answer = api.place(body())
@@ -142,17 +142,17 @@ def test_an_abandoned_order_is_resumed_as_it_was_stored(world, api, abandoned):
     world.clock.forward(25)
     world.functions.stop("OrdersFunction")
 
-    # WHEN the same key comes again
+    # WHEN the same key is used again
     answer = api.place(body())
 
-    # THEN the order is placed at the price, and with the stock, that were reserved then
+    # THEN the order is placed with the price and the stock of the reservation
     assert (answer.status, answer.json["total"]) == (201, 1250)
     assert world.available() == 0
     assert world.ledger() == {abandoned: "held"}
 
 
-def test_only_one_of_two_requests_that_resume_the_same_order_is_at_it(world, api, abandoned):
-    # GIVEN a second request that takes the order over between the first one's look and its write
+def test_only_one_of_two_requests_resumes_the_order(world, api, abandoned):
+    # GIVEN a second request that acquires the lease between the first one's read and write
     world.clock.forward(25)
 
     def another():
@@ -162,26 +162,26 @@ def test_only_one_of_two_requests_that_resume_the_same_order_is_at_it(world, api
 
     world.wire.on("dynamodb.UpdateItem", wire.meanwhile(another), where=lambda call: ":leaseUntil" in call.values)
 
-    # THEN the first does not take it over in its turn
+    # THEN the first request does not acquire it
     answer = api.place(body())
     assert (answer.status, answer.problem) == (409, "in-progress")
 
 
-def test_resuming_whose_answer_is_lost_is_resuming(world, api, abandoned):
+def test_a_lost_answer_of_the_lease_write_still_resumes(world, api, abandoned):
     world.clock.forward(25)
     world.wire.on("dynamodb.UpdateItem", wire.lose_response, where=lambda call: ":leaseUntil" in call.values)
 
     assert api.place(body()).status == 201
 
 
-def test_two_requests_that_resume_the_same_order_place_it_once(world, api, abandoned):
-    # GIVEN a second request that comes between the first one's look and its taking over
+def test_two_requests_that_resume_an_order_place_it_once(world, api, abandoned):
+    # GIVEN a second request between the first one's read and its acquiring the lease
     world.clock.forward(25)
     answers = []
     another = wire.meanwhile(lambda: answers.append(api.place(body())))
     world.wire.on("dynamodb.UpdateItem", another, where=lambda call: ":leaseUntil" in call.values)
 
-    # WHEN the first one goes on
+    # WHEN the first request continues
     answers.append(api.place(body()))
 
     # THEN both get the same order
@@ -190,7 +190,7 @@ def test_two_requests_that_resume_the_same_order_place_it_once(world, api, aband
     assert len(world.events()) == 1
 
 
-def test_an_expired_order_says_so(world, api, abandoned):
+def test_the_key_of_an_expired_order_returns_order_expired(world, api, abandoned):
     world.clock.forward(600)
     world.sweep()
 
@@ -198,8 +198,8 @@ def test_an_expired_order_says_so(world, api, abandoned):
     assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "order-expired", abandoned)
 
 
-def test_an_order_that_expires_while_its_late_request_asks_the_provider_is_not_placed(world, api):
-    # GIVEN a request that hangs at the provider until the sweeper has given its order up
+def test_an_order_that_expires_during_authorization_is_not_placed(world, api):
+    # GIVEN a request that hangs at the provider until the sweeper has expired its order
     api.get("/catalog")
 
     def hang():
@@ -208,10 +208,10 @@ def test_an_order_that_expires_while_its_late_request_asks_the_provider_is_not_p
 
     world.wire.on("dynamodb.*", wire.meanwhile(hang), where=world.to_provider)
 
-    # WHEN it goes on
+    # WHEN it continues
     late = api.place(body())
 
-    # THEN it is not placed, the key says so, and nothing is held or reserved
+    # THEN the order is not placed, the key reports it, and nothing is held or reserved
     assert late.status in (409, 503)
     assert api.place(body()).problem == "order-expired"
     assert world.ledger() == {late.json["orderId"]: "void"}
@@ -222,11 +222,11 @@ def test_an_order_that_expires_while_its_late_request_asks_the_provider_is_not_p
 
 
 @pytest.mark.parametrize("token", ["tok_timeout", "tok_timeout_held", "tok_fail_once"])
-def test_a_provider_that_does_not_answer_is_503_and_the_same_key_goes_on_at_once(world, api, token):
+def test_the_key_can_be_retried_at_once_after_a_provider_failure(world, api, token):
     # WHEN the provider fails the first time
     first = api.place(body(token=token))
 
-    # THEN the client is told how to go on
+    # THEN the response tells the client how to continue
     assert (first.status, first.problem) == (503, "try-later")
     assert first.headers["retry-after"] == "2"
     assert first.headers["location"] == f"/orders/{first.json['orderId']}"
@@ -238,25 +238,25 @@ def test_a_provider_that_does_not_answer_is_503_and_the_same_key_goes_on_at_once
     assert world.available() == 9
 
 
-def test_a_lease_that_cannot_be_given_back_does_not_change_the_answer(world, api, logged):
-    # GIVEN a provider that does not answer, and a table that does not take the lease back
+def test_a_lease_that_cannot_be_released_does_not_change_the_response(world, api, logged):
+    # GIVEN a provider that does not answer, and a lease that cannot be released
     world.wire.always("dynamodb.UpdateItem", wire.lose_request, where=lambda call: ":leaseUntil" in call.values)
 
     # WHEN an order is placed
     first = api.place(body(token="tok_timeout"))
 
-    # THEN the client is told how to go on all the same, and the log why it will take a while
+    # THEN the response tells the client how to continue, and the log gives the reason of the delay
     assert (first.status, first.problem) == (503, "try-later")
     assert first.headers["location"] == f"/orders/{first.json['orderId']}"
     (line,) = [line for line in logged().splitlines() if "The lease ends by itself" in line]
     assert "ReadTimeoutError" in line
-    # AND the same key goes on once the lease is over
+    # AND the same key continues after the lease
     world.wire.heal()
     world.clock.forward(25)
     assert api.place(body(token="tok_timeout")).status == 201
 
 
-def test_the_pending_order_is_to_be_seen_where_the_location_says(api):
+def test_the_location_shows_the_pending_order(api):
     first = api.place(body(token="tok_timeout"))
 
     found = api.get(first.headers["location"])
@@ -266,14 +266,14 @@ def test_the_pending_order_is_to_be_seen_where_the_location_says(api):
 @pytest.mark.parametrize(
     "fault", [wire.cannot_connect, wire.lose_request, wire.lose_response, wire.refuse("InternalServerError", 500)]
 )
-def test_a_provider_that_breaks_ends_with_one_hold(world, api, fault):
+def test_a_failing_provider_ends_with_one_hold(world, api, fault):
     world.wire.on("dynamodb.*", fault, where=world.to_provider)
 
     assert [api.place(body()).status for _ in range(2)] == [503, 201]
     assert list(world.ledger().values()) == ["held"]
 
 
-def test_the_provider_is_asked_once_a_request(world, api):
+def test_the_provider_is_called_once_per_request(world, api):
     world.wire.always("dynamodb.*", wire.lose_request, where=world.to_provider)
 
     api.place(body())

@@ -1,4 +1,4 @@
-"""Placing an order: every outcome that a customer can get."""
+"""Placing an order: every outcome for the customer."""
 
 import pytest
 
@@ -8,16 +8,16 @@ from tests.support.world import ADDRESS, MUG, TEE, body
 
 @pytest.fixture
 def warm(world, api):
-    """An API whose function has its copy of the catalog already."""
+    """An API whose function has the catalog cached."""
     api.get("/catalog")
     return api
 
 
-def test_an_order_is_answered_with_201_and_where_to_find_it(api):
+def test_a_placed_order_returns_201_with_its_location(api):
     # WHEN an order is placed
     answer = api.place(body((MUG, 2)))
 
-    # THEN the answer is the order
+    # THEN the response is the order
     assert answer.status == 201
     assert answer.headers["location"] == f"/orders/{answer.json['orderId']}"
     assert answer.json == {
@@ -31,7 +31,7 @@ def test_an_order_is_answered_with_201_and_where_to_find_it(api):
     }
 
 
-def test_a_placed_order_is_reserved_paid_stored_and_announced(world, api):
+def test_a_placed_order_is_reserved_paid_stored_and_published(world, api):
     order_id = api.place(body((MUG, 2))).json["orderId"]
 
     assert world.available() == 8
@@ -40,7 +40,7 @@ def test_a_placed_order_is_reserved_paid_stored_and_announced(world, api):
     assert world.event_types() == ["order_placed"]
 
 
-def test_a_new_order_makes_four_aws_calls_and_one_to_the_provider(world, warm):
+def test_a_new_order_makes_four_aws_calls_and_one_provider_call(world, warm):
     with world.wire.watched() as calls:
         warm.place(body())
 
@@ -53,25 +53,25 @@ def test_a_new_order_makes_four_aws_calls_and_one_to_the_provider(world, warm):
     assert [call.name for call in calls if world.to_provider(call)] == ["dynamodb.PutItem"]
 
 
-def test_the_stock_is_reserved_and_the_order_stored_before_the_provider_is_asked(world, warm):
+def test_stock_and_order_are_stored_before_the_provider_is_called(world, warm):
     stored = {}
 
-    def look():
+    def read_tables():
         (stored["order"],) = world.items("OrdersTable")
         stored["available"] = world.available()
 
-    # GIVEN a look at what is stored when the provider is called
-    world.wire.on("dynamodb.*", wire.meanwhile(look), where=world.to_provider)
+    # GIVEN a hook that reads the tables when the provider is called
+    world.wire.on("dynamodb.*", wire.meanwhile(read_tables), where=world.to_provider)
 
     # WHEN an order is placed
     warm.place(body())
 
-    # THEN there was a pending order by then, and its stock was taken
+    # THEN the order was pending at that time, and its stock reserved
     assert stored["order"]["status"] == "PENDING"
     assert stored["available"] == 9
 
 
-def test_an_order_leaves_nothing_unfinished_behind(world, api):
+def test_a_placed_order_has_no_unfinished_work(world, api):
     order_id = api.place(body()).json["orderId"]
 
     order = world.order(order_id)
@@ -79,7 +79,7 @@ def test_an_order_leaves_nothing_unfinished_behind(world, api):
     assert not {"unfinished", "dueAt", "unfinishedSince"} & order.keys()
 
 
-def test_the_event_says_what_happened_and_to_whom_and_no_more(world, api):
+def test_the_event_has_ids_and_metadata_only(world, api):
     order_id = api.place(body(), **{"X-Correlation-Id": "trace-me"}).json["orderId"]
 
     (event,) = world.events()
@@ -97,7 +97,7 @@ def test_the_event_says_what_happened_and_to_whom_and_no_more(world, api):
     }
 
 
-def test_the_trace_goes_with_the_event(world, api, monkeypatch):
+def test_the_event_carries_the_trace_header(world, api, monkeypatch):
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793")
 
     api.place(body())
@@ -106,7 +106,7 @@ def test_the_trace_goes_with_the_event(world, api, monkeypatch):
     assert event["TraceHeader"] == "Root=1-5759e988-bd862e3fe1be46a994272793"
 
 
-def test_the_correlation_id_comes_back(api):
+def test_the_correlation_id_is_returned(api):
     assert api.place(body(), **{"X-Correlation-Id": "trace-me"}).headers["x-correlation-id"] == "trace-me"
 
 
@@ -117,7 +117,7 @@ def test_an_unusable_correlation_id_is_replaced(api):
     assert " " not in answer.headers["x-correlation-id"]
 
 
-def test_one_order_takes_fifty_different_products(world, api):
+def test_an_order_can_have_fifty_different_products(world, api):
     skus = [f"SKU-{n:02d}" for n in range(50)]
     for sku in skus:
         world.stock(sku, available=1, unit_price=100)
@@ -128,7 +128,7 @@ def test_one_order_takes_fifty_different_products(world, api):
     assert [world.available(sku) for sku in skus] == [0] * 50
 
 
-def test_the_same_product_twice_is_one_line(world, api):
+def test_lines_with_the_same_product_are_merged(world, api):
     answer = api.place(body((MUG, 1), (MUG, 2)))
 
     assert [(line["sku"], line["quantity"]) for line in answer.json["lines"]] == [(MUG, 3)]
@@ -138,7 +138,7 @@ def test_the_same_product_twice_is_one_line(world, api):
 # --- declined ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_declined_payment_gives_402_and_the_stock_back(world, api):
+def test_a_declined_payment_returns_402_and_releases_the_stock(world, api):
     answer = api.place(body(token="tok_decline"))
 
     assert (answer.status, answer.problem) == (402, "payment-declined")
@@ -147,7 +147,7 @@ def test_a_declined_payment_gives_402_and_the_stock_back(world, api):
     assert world.event_types() == []
 
 
-def test_a_declined_order_gives_its_stock_back_in_the_write_that_rejects_it(world, warm):
+def test_rejecting_an_order_releases_its_stock_in_the_same_write(world, warm):
     with world.wire.watched() as calls:
         warm.place(body(token="tok_decline"))
 
@@ -156,13 +156,13 @@ def test_a_declined_order_gives_its_stock_back_in_the_write_that_rejects_it(worl
     assert rejecting.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
 
 
-def test_a_declined_order_keeps_neither_the_token_nor_a_place_in_the_index(world, api):
+def test_a_declined_order_keeps_no_token_and_no_index_entry(world, api):
     order = world.order(api.place(body(token="tok_decline")).json["orderId"])
 
     assert not {"paymentToken", "unfinished", "dueAt", "unfinishedSince"} & order.keys()
 
 
-def test_the_key_of_a_declined_order_remembers(world, api):
+def test_the_key_of_a_declined_order_replays_the_decline(world, api):
     api.place(body(token="tok_decline"))
 
     with world.wire.watched() as calls:
@@ -175,7 +175,7 @@ def test_the_key_of_a_declined_order_remembers(world, api):
 # --- out of stock -----------------------------------------------------------------------------------------------------
 
 
-def test_out_of_stock_names_the_products_and_what_is_left(world, api):
+def test_out_of_stock_lists_the_products_and_the_available_units(world, api):
     world.stock(TEE, available=1)
 
     answer = api.place(body((MUG, 1), (TEE, 2)))
@@ -194,7 +194,7 @@ def test_out_of_stock_changes_nothing(world, api):
 
 
 def test_out_of_stock_leaves_the_key_free(world, api):
-    # GIVEN an order that was refused for want of stock
+    # GIVEN an order that was rejected as out of stock
     world.stock(available=1)
     assert api.place(body((MUG, 2))).status == 409
 
@@ -206,7 +206,7 @@ def test_out_of_stock_leaves_the_key_free(world, api):
     invariants.stock_adds_up(world, {MUG: 2})
 
 
-def test_the_last_one_is_sold_once(world, api):
+def test_the_last_unit_is_sold_once(world, api):
     world.stock(available=1)
 
     assert [api.place(body(), key=key).status for key in ("first", "second")] == [201, 409]
@@ -216,33 +216,33 @@ def test_the_last_one_is_sold_once(world, api):
 # --- prices -----------------------------------------------------------------------------------------------------------
 
 
-def test_another_total_than_expected_is_refused_and_says_the_new_one(world, api):
+def test_a_changed_total_is_rejected_with_the_new_total(world, api):
     answer = api.place(body(expectedTotal=1000))
 
     assert (answer.status, answer.problem, answer.json["total"]) == (409, "total-changed", 1250)
     assert world.items("OrdersTable") == []
 
 
-def test_the_same_key_is_fine_with_the_new_total(api):
+def test_the_same_key_can_accept_the_new_total(api):
     api.place(body(expectedTotal=1000))
 
     assert api.place(body(expectedTotal=1250)).status == 201
 
 
-def test_a_price_that_has_changed_since_the_copy_was_made_is_used(world, warm):
-    # GIVEN a copy of the catalog that is out of date
+def test_the_current_price_is_used_when_the_cached_one_is_old(world, warm):
+    # GIVEN an outdated cached catalog
     world.stock(unit_price=1300)
 
     # WHEN an order is placed
     answer = warm.place(body())
 
-    # THEN it is placed at the price of now
+    # THEN it is placed at the current price
     assert (answer.status, answer.json["total"]) == (201, 1300)
     assert world.ledger().keys() == {answer.json["orderId"]}
     invariants.money_has_owners(world)
 
 
-def test_a_price_that_changed_is_sent_with_a_request_token_of_its_own(world, warm):
+def test_a_retry_with_a_new_price_has_a_new_request_token(world, warm):
     world.stock(unit_price=1300)
 
     with world.wire.watched() as calls:
@@ -252,7 +252,7 @@ def test_a_price_that_changed_is_sent_with_a_request_token_of_its_own(world, war
     assert len(set(tokens)) == len(tokens) == 2
 
 
-def test_a_price_that_has_changed_is_held_against_the_expected_total(world, warm):
+def test_the_expected_total_is_compared_with_the_current_price(world, warm):
     world.stock(unit_price=1300)
 
     answer = warm.place(body(expectedTotal=1250))
@@ -261,7 +261,7 @@ def test_a_price_that_has_changed_is_held_against_the_expected_total(world, warm
     assert world.available() == 10
 
 
-def test_prices_that_keep_changing_end_in_try_later(world, warm):
+def test_prices_that_keep_changing_return_try_later(world, warm):
     prices = iter(range(2000, 3000))
     change = wire.meanwhile(lambda: world.stock(unit_price=next(prices)))
     world.wire.always("dynamodb.TransactWriteItems", change, world.touching("OrdersTable"))
@@ -272,7 +272,7 @@ def test_prices_that_keep_changing_end_in_try_later(world, warm):
     assert world.available() == 10
 
 
-def test_the_copy_of_the_catalog_is_used_for_a_minute(world, warm):
+def test_the_catalog_is_cached_for_a_minute(world, warm):
     world.stock(name="Another name")
     world.clock.forward(60)
     assert warm.get("/catalog").json["products"][0]["name"] == "Mug-01"
@@ -281,7 +281,7 @@ def test_the_copy_of_the_catalog_is_used_for_a_minute(world, warm):
     assert warm.get("/catalog").json["products"][0]["name"] == "Another name"
 
 
-def test_a_product_that_is_newer_than_the_copy_can_be_ordered(world, warm):
+def test_a_product_missing_in_the_cache_can_be_ordered(world, warm):
     world.stock(TEE)
     world.clock.forward(6)
 
@@ -289,7 +289,7 @@ def test_a_product_that_is_newer_than_the_copy_can_be_ordered(world, warm):
 
 
 @pytest.mark.parametrize("change", [{"unitPrice": "dear"}, {"unitPrice": "1250"}, {"listed": "true"}])
-def test_a_product_whose_row_has_become_none_since_the_copy_was_made_is_not_on_sale(world, warm, change):
+def test_a_product_whose_row_became_invalid_cannot_be_ordered(world, warm, change):
     world.change("ProductsTable", {"sku": MUG}, **change)
 
     answer = warm.place(body())
@@ -306,36 +306,36 @@ def _conflict(items):
     return wire.refuse("TransactionCanceledException", CancellationReasons=reasons)
 
 
-def test_a_conflict_with_another_order_is_tried_again(world, warm):
+def test_a_conflict_with_another_order_is_retried(world, warm):
     world.wire.on("dynamodb.TransactWriteItems", _conflict(2), times=3)
 
     assert warm.place(body()).status == 201
 
 
-def test_a_conflict_at_the_commit_is_tried_again(world, warm):
+def test_a_conflict_in_the_commit_is_retried(world, warm):
     world.wire.on("dynamodb.UpdateItem", wire.refuse("TransactionConflictException"), times=3)
 
     assert warm.place(body()).status == 201
     invariants.money_has_owners(world)
 
 
-def test_conflicts_without_end_at_the_commit_are_503_and_the_same_key_goes_on_at_once(world, warm):
-    # GIVEN a commit that others get in the way of, at every try
+def test_the_key_can_be_retried_at_once_after_commit_conflicts(world, warm):
+    # GIVEN a commit that conflicts at every try
     conflict = wire.refuse("TransactionConflictException")
     world.wire.always("dynamodb.UpdateItem", conflict, where=lambda call: ":placedAt" in call.values)
     answer = warm.place(body())
     assert (answer.status, answer.problem) == (503, "try-later")
 
-    # WHEN they are gone
+    # WHEN the conflicts end
     world.wire.heal()
 
-    # THEN the same key places the order, with the one hold that there is
+    # THEN the same key places the order, with the same payment hold
     assert warm.place(body()).status == 201
     invariants.money_has_owners(world)
     invariants.stock_adds_up(world, {MUG: 10})
 
 
-def test_conflicts_without_end_are_503_and_change_nothing(world, warm):
+def test_endless_conflicts_return_503_and_change_nothing(world, warm):
     world.wire.always("dynamodb.TransactWriteItems", _conflict(2))
 
     answer = warm.place(body())
@@ -345,7 +345,7 @@ def test_conflicts_without_end_are_503_and_change_nothing(world, warm):
     assert world.items("OrdersTable") == []
 
 
-def test_dynamodb_not_answering_is_503(world, warm):
+def test_an_unreachable_dynamodb_returns_503(world, warm):
     world.wire.always("dynamodb.*", wire.cannot_connect)
 
     answer = warm.place(body())
@@ -354,14 +354,14 @@ def test_dynamodb_not_answering_is_503(world, warm):
     assert answer.headers["retry-after"]
 
 
-def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm, logged):
+def test_no_payment_hold_is_requested_without_time_to_commit(world, warm, logged):
     # GIVEN a reservation that takes most of the request's time
     world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.clock.forward(9)))
 
     # WHEN an order is placed
     answer = warm.place(body())
 
-    # THEN the provider is not asked, nobody says that it did not answer, and the same key goes on at once
+    # THEN the provider is not called, no log blames it, and the same key can be retried at once
     assert (answer.status, answer.problem) == (503, "try-later")
     assert answer.json["detail"].startswith("This request ran out of time. ")
     assert "No time was left to ask the payment provider" in logged()
@@ -370,7 +370,7 @@ def test_no_hold_is_asked_for_when_there_is_no_time_left_to_commit(world, warm, 
     assert warm.place(body()).status == 201
 
 
-def test_nothing_is_published_when_there_is_no_time_left_for_it(world, warm):
+def test_the_event_is_left_to_the_sweeper_without_time_to_publish(world, warm):
     # GIVEN a commit that takes most of the request's time
     world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: world.clock.forward(13)))
 
@@ -378,7 +378,7 @@ def test_nothing_is_published_when_there_is_no_time_left_for_it(world, warm):
     with world.wire.watched() as calls:
         answer = warm.place(body())
 
-    # THEN it is answered at once, and its event is the sweeper's to publish
+    # THEN the response comes at once, and the sweeper publishes the event
     assert answer.status == 201
     assert "PutEvents" not in [call.operation for call in calls]
     world.clock.forward(60)
@@ -386,8 +386,8 @@ def test_nothing_is_published_when_there_is_no_time_left_for_it(world, warm):
     assert world.event_types() == ["order_placed"]
 
 
-def test_an_order_is_not_priced_again_when_there_is_no_time_left_for_it(world, warm):
-    # GIVEN a product that has been delisted, and a reservation that takes long to find it out
+def test_an_order_is_not_priced_again_without_time_for_it(world, warm):
+    # GIVEN a delisted product, and a slow reservation
     world.stock(listed=False)
     world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.clock.forward(7)))
 
@@ -395,7 +395,7 @@ def test_an_order_is_not_priced_again_when_there_is_no_time_left_for_it(world, w
     with world.wire.watched() as calls:
         answer = warm.place(body())
 
-    # THEN no call is begun that might not end in time, and the next request says what is wrong
+    # THEN no call starts that might not end in time, and the next request reports the delisted product
     assert (answer.status, answer.problem) == (503, "try-later")
     assert answer.json["detail"].startswith("This request ran out of time. ")
     assert "GetItem" not in [call.operation for call in calls]

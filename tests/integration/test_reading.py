@@ -273,7 +273,7 @@ def test_a_mistake_of_ours_is_500_and_shows_nothing(world, api):
     assert "inner" not in json.dumps(answer.json)
 
 
-def test_dynamodb_not_answering_is_503(world, api):
+def test_an_unreachable_dynamodb_returns_503(world, api):
     world.wire.always("dynamodb.*", wire.refuse("InternalServerError", 500))
 
     assert api.get("/catalog").status == 503

@@ -1,4 +1,4 @@
-"""Crashes, lost answers and a dead bus: what was answered is kept, and what was not is finished or given back."""
+"""Crashes, lost answers and a broken bus: accepted orders are kept, others are finished or rolled back."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from tests.support import invariants, wire
 from tests.support.wire import Crash
 from tests.support.world import MUG, body
 
-# The calls of a new order, in their order.
-RESERVE, AUTHORISE, COMMIT, PUBLISH, CLEAR = range(1, 6)
+# The calls of a new order, in order.
+RESERVE, AUTHORIZE, COMMIT, PUBLISH, CLEAR = range(1, 6)
 
 
 @pytest.fixture
 def warm(api):
-    """An API whose function has its copy of the catalog already."""
+    """An API whose function has the catalog cached."""
     api.get("/catalog")
     return api
 
@@ -30,12 +30,12 @@ BROKEN_BUS = [
 
 @pytest.fixture(params=BROKEN_BUS, ids=["unreachable", "silent", "throttled", "broken", "HTTP 200 with failures"])
 def broken_bus(request, world):
-    """A bus that takes nothing."""
+    """A bus that accepts nothing."""
     world.wire.always("eventbridge.PutEvents", request.param)
 
 
 @pytest.mark.usefixtures("broken_bus")
-def test_a_broken_bus_costs_no_customer_the_answer(world, warm):
+def test_a_broken_bus_does_not_change_the_response(world, warm):
     answer = warm.place(body())
 
     assert answer.status == 201
@@ -43,7 +43,7 @@ def test_a_broken_bus_costs_no_customer_the_answer(world, warm):
 
 
 @pytest.mark.usefixtures("broken_bus")
-def test_an_event_that_the_bus_did_not_take_stays_in_the_outbox_and_the_index(world, warm):
+def test_an_unpublished_event_stays_in_the_outbox_and_the_index(world, warm):
     order = world.order(warm.place(body()).json["orderId"])
 
     assert order["outbox"].keys() == {"1"}
@@ -52,7 +52,7 @@ def test_an_event_that_the_bus_did_not_take_stays_in_the_outbox_and_the_index(wo
 
 
 @pytest.mark.usefixtures("broken_bus")
-def test_a_broken_bus_is_left_alone_for_half_a_minute(world, warm):
+def test_a_broken_bus_is_not_called_for_half_a_minute(world, warm):
     warm.place(body(), key="first")
     world.clock.forward(29)
     warm.place(body(), key="second")
@@ -64,8 +64,8 @@ def test_a_broken_bus_is_left_alone_for_half_a_minute(world, warm):
 
 
 @pytest.mark.usefixtures("broken_bus")
-def test_the_sweeper_publishes_once_the_bus_works_again(world, warm):
-    # GIVEN orders that could not be announced for an hour
+def test_the_sweeper_publishes_when_the_bus_works_again(world, warm):
+    # GIVEN orders whose events could not be published for an hour
     for n in range(3):
         warm.place(body(), key=f"key-{n}")
     world.clock.forward(3600)
@@ -74,7 +74,7 @@ def test_the_sweeper_publishes_once_the_bus_works_again(world, warm):
     world.wire.heal()
     world.settle_down(3)
 
-    # THEN every consumer has heard of every order
+    # THEN every consumer has received every event
     invariants.check(world, {MUG: 10})
     assert len(world.mails()) == 6
 
@@ -83,8 +83,8 @@ def test_the_sweeper_publishes_once_the_bus_works_again(world, warm):
 
 
 @pytest.mark.parametrize("call", [RESERVE, COMMIT, CLEAR], ids=["reserve", "commit", "clear"])
-def test_the_lost_answer_of_a_write_is_asked_for_again_and_nothing_is_done_twice(world, warm, call):
-    # GIVEN a write that DynamoDB does and whose answer is lost
+def test_a_write_whose_answer_is_lost_is_done_once(world, warm, call):
+    # GIVEN a write that succeeds, but whose answer is lost
     world.wire.on("*", wire.lose_response, nth=call)
 
     # WHEN an order is placed
@@ -97,7 +97,7 @@ def test_the_lost_answer_of_a_write_is_asked_for_again_and_nothing_is_done_twice
     assert [entry["status"] for entry in world.order(answer.json["orderId"])["history"]] == ["PENDING", "PLACED"]
 
 
-def test_the_lost_answer_of_the_bus_makes_a_duplicate_event_and_nothing_else(world, warm):
+def test_a_lost_answer_of_the_bus_only_duplicates_the_event(world, warm):
     world.wire.on("eventbridge.PutEvents", wire.lose_response)
 
     answer = warm.place(body())
@@ -109,32 +109,32 @@ def test_the_lost_answer_of_the_bus_makes_a_duplicate_event_and_nothing_else(wor
     invariants.check(world, {MUG: 10})
 
 
-def test_a_reservation_that_succeeded_before_is_known_by_its_attempt(world, warm):
-    # GIVEN a reservation whose answer is lost, and whose retry DynamoDB does not know by its token any more
+def test_an_earlier_successful_reservation_is_recognized(world, warm):
+    # GIVEN a reservation whose answer is lost, and whose request token DynamoDB has forgotten at the retry
     world.wire.on("dynamodb.TransactWriteItems", wire.lose_response_and_token)
 
     # WHEN an order is placed
     answer = warm.place(body())
 
-    # THEN the order that is there by then is its own
+    # THEN the request recognizes the stored order as its own
     assert answer.status == 201
     assert world.available() == 9
 
 
-def test_the_lost_answers_of_all_tries_of_the_commit_are_no_lost_order(world, warm):
-    # GIVEN that neither the commit's first try nor its second is answered
+def test_an_order_survives_lost_answers_of_all_commit_tries(world, warm):
+    # GIVEN a commit whose two tries both lose their answers
     world.wire.on("dynamodb.UpdateItem", wire.lose_response, times=2, where=lambda call: ":placedAt" in call.values)
 
     # WHEN an order is placed
     first, second = warm.place(body()), warm.place(body())
 
-    # THEN the customer hears of trouble first, and then of the order
+    # THEN the first response is an error, and the second one the order
     assert (first.status, second.status) == (503, 201)
     world.settle_down(3)
     invariants.check(world, {MUG: 10})
 
 
-def test_a_cancellation_whose_answer_is_lost_gives_the_stock_back_once(world, warm):
+def test_a_cancellation_whose_answer_is_lost_returns_stock_once(world, warm):
     order_id = warm.place(body()).json["orderId"]
     world.wire.on("dynamodb.TransactWriteItems", wire.lose_response)
 
@@ -146,7 +146,7 @@ def test_a_cancellation_whose_answer_is_lost_gives_the_stock_back_once(world, wa
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 CRASHES = [(fault, nth) for nth in range(1, 6) for fault in (wire.crash_before, wire.crash_after)]
-NAMES = ["reserve", "authorise", "commit", "publish", "clear"]
+NAMES = ["reserve", "authorize", "commit", "publish", "clear"]
 crashing = pytest.mark.parametrize(
     ("fault", "nth"), CRASHES, ids=[f"{fault.__name__}-{NAMES[nth - 1]}" for fault, nth in CRASHES]
 )
@@ -164,7 +164,7 @@ def test_after_a_crash_the_same_key_places_the_order_once(world, warm, fault, nt
     # GIVEN a process that died between two calls
     _crash(world, warm, fault, nth)
 
-    # WHEN the same request comes again after the lease
+    # WHEN the request is retried after the lease
     world.clock.forward(25)
     answer = warm.place(body((MUG, 2)))
 
@@ -176,14 +176,14 @@ def test_after_a_crash_the_same_key_places_the_order_once(world, warm, fault, nt
 
 
 @crashing
-def test_after_a_crash_and_without_the_client_everything_is_finished_or_given_back(world, warm, fault, nth):
-    # GIVEN a process that died between two calls, and a client that never comes back
+def test_after_a_crash_without_a_retry_everything_is_settled(world, warm, fault, nth):
+    # GIVEN a process that died between two calls, and a client that never retries
     _crash(world, warm, fault, nth)
 
-    # WHEN the sweeper has had its time
+    # WHEN the sweeper has run
     world.settle_down(13)
 
-    # THEN nothing is held or reserved without an owner, and what was committed goes its way
+    # THEN no hold or reservation is orphaned, and committed orders are prepared
     invariants.check(world, {MUG: 10})
     reached = nth if fault is wire.crash_after else nth - 1
     expected = [] if reached < RESERVE else ["REJECTED"] if reached < COMMIT else ["PREPARED"]
@@ -191,14 +191,14 @@ def test_after_a_crash_and_without_the_client_everything_is_finished_or_given_ba
 
 
 @pytest.mark.parametrize("token", ["tok_timeout", "tok_timeout_held", "tok_fail_once"])
-def test_an_order_that_the_client_gives_up_is_voided(world, api, token):
-    # GIVEN a request that the provider did not answer, and a client that does not come back
+def test_an_order_that_the_client_abandons_is_voided(world, api, token):
+    # GIVEN a request that the provider did not answer, and a client that does not retry
     api.place(body(token=token))
 
-    # WHEN the order's time is over
+    # WHEN the order has expired
     world.settle_down(15)
 
-    # THEN nothing is held, and the stock is back
+    # THEN nothing is held, and the stock is returned
     invariants.check(world, {MUG: 10})
     assert world.available() == 10
     assert list(world.ledger().values()) == ["void"]
