@@ -1,60 +1,65 @@
-"""functions/orders/openapi.json: the API's description, generated from the code that answers."""
+"""functions/orders/openapi.json: the API's description, generated from the operations and models of the function."""
 
+import inspect
 import tomllib
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic.alias_generators import to_camel
 
 from dev import samples
 from dev.contracts import openapi_problems
-from dev.contracts.openapi_operations import OPERATIONS, Operation, Parameter
 from dev.contracts.openapi_problems import BY_NAME, MEMBERS
 from dev.contracts.schema import Json, untitled
 from dev.local.stack import ROOT
 from handoff.events import CorrelationId
-from order_requests import MAX_BODY_BYTES, OrderIn
+from order_requests import MAX_BODY_BYTES, OrderIn, Parameter
 from problems import Problem
+from routes import OPERATIONS, Operation
 
 FILE = ROOT / "functions/orders/openapi.json"
 _DESCRIPTION = f"""\
-Errors are problem documents (RFC 9457): go by `type`, and by the status for a type that you do not know. Ignore members
-that you do not know: there will be more. A body has at most {MAX_BODY_BYTES // 1024} KB.
+Errors are problem documents (RFC 9457). Decide by `type`; for an unknown `type`, decide by the status. Ignore unknown
+members in responses: new ones will be added. The maximum size of a request body is {MAX_BODY_BYTES // 1024} KB.
 
-What the gateway answers by itself is no problem document but `{{"message": ...}}`: it lets nobody in without a valid
-token (401) or the scope that a route asks for (403), takes no body of more than 10 MB (413), limits the rate (429), and
-says so when the function fails or does not answer in time (500, 503).
+API Gateway answers some requests itself, with `{{"message": ...}}` instead of a problem document: requests without a
+valid token (401) or without the required scope (403), bodies over 10 MB (413), requests over the rate limit (429), and
+requests that the API fails to answer in time (500, 503).
 """
 _SCHEME = "token"
 _PROBLEM, _JSON = "application/problem+json", "application/json"
-_ANY_ROUTES = ("internal", "unavailable")
-_OF_GATEWAY = {429, 500, 503}  # what it can answer by itself, whatever the route
+_ANY_OPERATION = ("internal", "unavailable")
+_BY_GATEWAY = {429, 500, 503}  # statuses that API Gateway can answer any operation with
 _TRACE = "x-correlation-id"
 _HEADERS: dict[str, Json] = {
     _TRACE: {
-        "description": "What finds this request, and all that comes of it, in the logs.",
+        "description": "The correlation id of this request and of everything that results from it.",
         "schema": TypeAdapter(CorrelationId).json_schema(),
     },
-    "location": {"description": "Where the order is.", "schema": {"type": "string"}},
-    "retry-after": {"description": "In seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
-    "allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}},
-    "www-authenticate": {"description": "What the token lacks.", "schema": {"type": "string"}},
+    "location": {"description": "The path of the order.", "schema": {"type": "string"}},
+    "retry-after": {
+        "description": "The number of seconds to wait before a retry.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "allow": {"description": "The methods that the path supports.", "schema": {"type": "string"}},
+    "www-authenticate": {"description": "The scope that the token lacks.", "schema": {"type": "string"}},
 }
 _CORRELATION = Parameter(
     "X-Correlation-Id",
     "header",
     {"type": "string"},
-    "Taken over if it is 1 to 64 letters, digits or any of `._:=-`; otherwise there will be a new one.",
+    "The correlation id of the request: 1-64 letters, digits or any of `._:=-`. Any other value is replaced.",
 )
 
 
 def document() -> Json:
-    """The whole document (OpenAPI 3.1)."""
+    """Return the whole document (OpenAPI 3.1)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     schemas, components = _schemas()
     paths: dict[str, Json] = {}
-    for operation in OPERATIONS:
+    for operation in OPERATIONS.values():
         method, path = operation.route.split()
         paths.setdefault(path, {})[method.lower()] = _operation(operation, schemas)
     return {
@@ -75,10 +80,11 @@ def document() -> Json:
 
 
 def _schemas() -> tuple[dict[Any, Json], dict[str, Json]]:
-    """A schema for each answer, body and member of a problem, by what it is of; and the components they refer to."""
-    bodies = {operation.name: operation.body for operation in OPERATIONS if operation.body}
+    """Return a schema for each response, body and member of a problem, and the components that they refer to."""
+    operations = OPERATIONS.values()
+    bodies = {_name(operation): operation.body for operation in operations if operation.body}
     wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = [
-        *((operation.name, "serialization", TypeAdapter(operation.answer)) for operation in OPERATIONS),
+        *((_name(operation), "serialization", TypeAdapter(operation.response)) for operation in operations),
         *((name, "validation", TypeAdapter(body)) for name, body in bodies.items()),
         *((name, "serialization", TypeAdapter(member)) for name, member in MEMBERS.items()),
     ]
@@ -88,7 +94,7 @@ def _schemas() -> tuple[dict[Any, Json], dict[str, Json]]:
     for problem in BY_NAME.values():
         components[openapi_problems.component(problem)] = openapi_problems.schema(problem, members)
     components["GatewayMessage"] = {
-        "description": "An answer of the gateway's own.",
+        "description": "A response from API Gateway itself.",
         "type": "object",
         "properties": {"message": {"type": "string"}},
         "required": ["message"],
@@ -96,20 +102,31 @@ def _schemas() -> tuple[dict[Any, Json], dict[str, Json]]:
     return untitled(dict(by_key)), dict(sorted(components.items()))
 
 
+def _name(operation: Operation) -> str:
+    return to_camel(operation.handler.__name__)
+
+
+def _summary_and_description(operation: Operation) -> tuple[str, str]:
+    summary, _, description = (inspect.getdoc(operation.handler) or "").partition("\n\n")
+    return summary.removesuffix("."), description.replace("\n", " ")
+
+
 def _operation(operation: Operation, schemas: dict[Any, Json]) -> Json:
+    name = _name(operation)
+    summary, description = _summary_and_description(operation)
     described: Json = {
-        "operationId": operation.name,
-        "summary": operation.summary,
-        "description": operation.description,
+        "operationId": name,
+        "summary": summary,
+        "description": description,
         "parameters": [_parameter(parameter) for parameter in (*operation.parameters, _CORRELATION)],
     }
     if operation.body:
-        content: Json = {"schema": schemas[operation.name, "validation"]}
+        content: Json = {"schema": schemas[name, "validation"]}
         if operation.body is OrderIn:
             content["examples"] = {name: {"value": order.request()} for name, order in samples.orders().items()}
         described["requestBody"] = {"required": True, "content": {_JSON: content}}
-    described["responses"] = _responses(operation, schemas[operation.name, "serialization"])
-    if not operation.is_open:
+    described["responses"] = _responses(operation, schemas[name, "serialization"])
+    if not operation.is_public:
         described["security"] = [{_SCHEME: [operation.scope] if operation.scope else []}]
     return described
 
@@ -117,52 +134,52 @@ def _operation(operation: Operation, schemas: dict[Any, Json]) -> Json:
 def _parameter(parameter: Parameter) -> Json:
     return {
         "name": parameter.name,
-        "in": parameter.place,
+        "in": parameter.location,
         "required": parameter.required,
         "description": parameter.description,
         "schema": parameter.schema,
     }
 
 
-def _responses(operation: Operation, answer: Json) -> Json:
+def _responses(operation: Operation, schema: Json) -> Json:
     headers = {_TRACE, "location"} if operation.status == HTTPStatus.CREATED else {_TRACE}
     success: Json = {
-        "description": operation.summary,
-        "headers": _headers([headers], of_gateway=False),
-        "content": {_JSON: {"schema": answer}},
+        "description": f"{HTTPStatus(operation.status).phrase}.",
+        "headers": _headers([headers], by_gateway=False),
+        "content": {_JSON: {"schema": schema}},
     }
     if operation.links:
         success["links"] = operation.links
     responses = {operation.status: success}
-    found = [BY_NAME[name] for name in (*operation.problems, *_ANY_ROUTES)]
-    of_gateway = _gateway_statuses(operation)
-    for status in {problem.status for problem in found} | of_gateway:
+    found = [BY_NAME[name] for name in (*operation.problems, *_ANY_OPERATION)]
+    by_gateway = _gateway_statuses(operation)
+    for status in {problem.status for problem in found} | by_gateway:
         here = [problem for problem in found if problem.status == status]
-        responses[status] = _refusal(status, here, of_gateway=status in of_gateway)
+        responses[status] = _error_response(status, here, by_gateway=status in by_gateway)
     return {str(status): responses[status] for status in sorted(responses)}
 
 
 def _gateway_statuses(operation: Operation) -> set[int]:
-    secured = set() if operation.is_open else {401}
-    return _OF_GATEWAY | secured | ({403} if operation.scope else set()) | ({413} if operation.body else set())
+    secured = set() if operation.is_public else {401}
+    return _BY_GATEWAY | secured | ({403} if operation.scope else set()) | ({413} if operation.body else set())
 
 
-def _refusal(status: int, found: Sequence[Problem], *, of_gateway: bool) -> Json:
-    """The answer for a status: one of the function's problems, or the gateway's message."""
+def _error_response(status: int, found: Sequence[Problem], *, by_gateway: bool) -> Json:
+    """Return the response for a status: one of the function's problems, or API Gateway's message."""
     content: Json = {}
     if found:
         references = [{"$ref": f"#/components/schemas/{openapi_problems.component(problem)}"} for problem in found]
         content[_PROBLEM] = {"schema": references[0] if len(references) == 1 else {"oneOf": references}}
-    if of_gateway:
+    if by_gateway:
         content[_JSON] = {"schema": {"$ref": "#/components/schemas/GatewayMessage"}}
-    titles = [f"{problem.document['title'].rstrip('?')}." for problem in found]
-    described: Json = {"description": " ".join([f"{HTTPStatus(status).phrase}.", *titles])}
+    phrases = dict.fromkeys([HTTPStatus(status).phrase, *(problem.document["title"] for problem in found)])
+    described: Json = {"description": " ".join(f"{phrase}." for phrase in phrases)}
     if found:
-        described["headers"] = _headers([{_TRACE, *problem.headers} for problem in found], of_gateway=of_gateway)
+        described["headers"] = _headers([{_TRACE, *problem.headers} for problem in found], by_gateway=by_gateway)
     return {**described, "content": content}
 
 
-def _headers(sets: Sequence[set[str]], *, of_gateway: bool) -> Json:
-    """The headers of answers that have one of these sets; required are those of all sets."""
-    always = set() if of_gateway else set.intersection(*sets)
+def _headers(sets: Sequence[set[str]], *, by_gateway: bool) -> Json:
+    """Return the headers of responses that each have one of these sets; those in every set are required."""
+    always = set() if by_gateway else set.intersection(*sets)
     return {name: {**_HEADERS[name], "required": name in always} for name in sorted(set.union(*sets))}

@@ -1,4 +1,4 @@
-"""Every problem document that the API can answer with, made by the code that makes it there."""
+"""An example of every problem document that the API can answer with, made by the function's own code."""
 
 from typing import Annotated, Any
 
@@ -15,14 +15,14 @@ _ORDER = "ord_bcbyeu2ocgm26n4btjdflmpeie"
 
 
 class FieldError(TypedDict):
-    """What is wrong with a field. It is named by its path in the body, or as the parameter or header that it is."""
+    """An invalid field: its path in the body, or the name of the parameter or header."""
 
     field: str
     message: str
 
 
 class Shortage(TypedDict):
-    """A product of which too little is left."""
+    """A product of which too few items are available."""
 
     sku: Sku
     available: Annotated[int, Field(ge=0)]
@@ -33,10 +33,10 @@ MEMBERS: dict[str, Any] = {"errors": list[FieldError], "products": list[Shortage
 
 EXAMPLES = [
     problems.invalid({"lines.0.quantity": "Input should be greater than or equal to 1"}),
-    problems.unauthenticated("The token's claim sub must name the user: 1 to 128 visible ASCII characters."),
+    problems.unauthenticated("The token's claim sub must identify the user: 1-128 visible ASCII characters."),
     problems.of(errors.PaymentDeclined(_ORDER, "card_declined")),
     problems.forbidden("reports:read"),
-    problems.no_order(),
+    problems.of(errors.NoSuchOrder()),
     problems.no_profile(),
     problems.no_route("/nowhere"),
     problems.wrong_method(["GET"]),
@@ -50,7 +50,7 @@ EXAMPLES = [
     problems.of(errors.KeyReused()),
     problems.internal(),
     problems.unavailable(),
-    problems.of(errors.TryLater(_ORDER, "The payment provider does not answer.")),
+    problems.of(errors.TryLater(_ORDER, "The payment provider did not respond.")),
     problems.of(errors.TooManyAddresses(3600)),
     problems.of(errors.ProfileBusy()),
 ]
@@ -58,12 +58,12 @@ BY_NAME: dict[str, Problem] = {problem.name: problem for problem in EXAMPLES}
 
 
 def component(problem: Problem) -> str:
-    """The name of a problem's schema: OutOfStockProblem for out-of-stock."""
+    """Return the name of a problem's schema: OutOfStockProblem for out-of-stock."""
     return "".join(map(str.capitalize, problem.name.split("-"))) + "Problem"
 
 
 def schema(problem: Problem, members: dict[str, Any]) -> dict[str, Any]:
-    """A problem's JSON Schema; ``members`` are the schemas of `MEMBERS`."""
+    """Return a problem's JSON Schema; ``members`` are the schemas of `MEMBERS`."""
     properties = {
         "type": {"const": problem.document["type"]},
         "title": {"type": "string"},

@@ -1,4 +1,4 @@
-"""What clients get to see."""
+"""Build the successful responses of the API."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from shop.sales_report import SalesPage, SalesRow
 
 
 class Response(TypedDict):
-    """An answer in HTTP API's payload format 2.0."""
+    """A response in HTTP API's payload format 2.0."""
 
     statusCode: int
     headers: dict[str, str]
@@ -22,14 +22,14 @@ class Response(TypedDict):
 
 
 def placed(order: Order) -> Response:
-    """201: the order as it was placed. A repeat gives the same answer, whatever has become of it since."""
-    placed_at = cast("str", order.placed_at)  # placing has set it
+    """201: the order as it was placed. A repeated request gets the same response, even if the order has changed."""
+    placed_at = cast("str", order.placed_at)  # set by placing the order
     shown: response_schemas.Placed = {**_bought(order), "placedAt": placed_at, "status": Status.PLACED}
     return _json(201, shown, location=f"/orders/{order.order_id}")
 
 
 def order(order: Order) -> Response:
-    """200: an order as it stands now, with its history."""
+    """200: the current state of an order and its history."""
     shown: response_schemas.Order = {
         **_bought(order),
         "placedAt": order.placed_at,
@@ -42,7 +42,7 @@ def order(order: Order) -> Response:
 
 
 def orders(summaries: Sequence[OrderSummary], next_position: Mapping[str, str] | None) -> Response:
-    """200: one page of orders; ``next`` is the cursor of the page after it."""
+    """200: a page of orders; ``next`` is the cursor of the next page."""
     page: response_schemas.OrdersPage = {"orders": [_summary(summary) for summary in summaries]}
     if next_position:
         page["next"] = _cursor({name: next_position[name] for name in ("orderId", "placedAt")})
@@ -50,7 +50,7 @@ def orders(summaries: Sequence[OrderSummary], next_position: Mapping[str, str] |
 
 
 def profile(customer: Customer) -> Response:
-    """200: a customer's profile; ``emailProblem`` says that mails to the address came back or were not wanted."""
+    """200: a customer's profile."""
     shown: response_schemas.Profile = {"userId": customer.user_id, "name": customer.name}
     if customer.email is not None:
         shown["email"] = customer.email
@@ -60,7 +60,7 @@ def profile(customer: Customer) -> Response:
 
 
 def sales(page: SalesPage, currency: str) -> Response:
-    """200: one page of sales, revenue in minor units; ``next`` is the cursor of the page after it."""
+    """200: a page of sales, with revenue in minor units; ``next`` is the cursor of the next page."""
     report: response_schemas.SalesPage = {"currency": currency, "sales": [_sold(row) for row in page.rows]}
     if page.next_position:
         report["next"] = _cursor({"day": page.next_position.day, "sku": page.next_position.sku})
@@ -68,35 +68,35 @@ def sales(page: SalesPage, currency: str) -> Response:
 
 
 def catalog(products: Sequence[Product], currency: str) -> Response:
-    """200: what is on sale; prices in minor units, stock at most a minute old."""
+    """200: the products on sale, with prices in minor units; stock is at most a minute old."""
     shown: response_schemas.Catalog = {"currency": currency, "products": [_product(product) for product in products]}
     return _json(200, shown)
 
 
 def health(payment_provider: str) -> Response:
-    """200: alive."""
+    """200: the function runs."""
     shown: response_schemas.Health = {"status": "ok", "paymentProvider": payment_provider}
     return _json(200, shown)
 
 
 def description() -> Response:
-    """200: the API's own description (OpenAPI)."""
+    """200: the description of the API (OpenAPI)."""
     return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": _openapi()}
 
 
 @cache
 def _openapi() -> str:
-    """As ``make contracts`` has generated it."""
+    """Return the document that ``make contracts`` generates."""
     return Path(__file__).with_name("openapi.json").read_text(encoding="utf-8")
 
 
 def _cursor(position: Mapping[str, str]) -> str:
-    """A position in a list, as `order_requests.decode_cursor` reads it back."""
+    """Encode a position in a list; `order_requests.decode_cursor` is the inverse."""
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
 class _Bought(TypedDict):
-    """What both views of an order show."""
+    """The fields that both representations of an order have."""
 
     orderId: str
     lines: list[response_schemas.Line]

@@ -1,4 +1,4 @@
-"""Who may read reports, and what of them is asked for."""
+"""Parse and validate requests for reports."""
 
 import re
 from dataclasses import dataclass
@@ -7,22 +7,25 @@ from typing import Any
 
 import order_requests
 import problems
+from order_requests import Parameter
 from response_schemas import DAY
 from shop.sales_report import PagePosition
 
-SCOPE = "reports:read"
-# Cognito puts the resource server's name before a scope's. The route in template.yaml names the same two.
-_SCOPES = {SCOPE, f"handoff/{SCOPE}"}
 MAX_DAYS = 92  # a quarter
-DEFAULT_ROWS, MAX_ROWS = 100, 500
 
-_DAY = re.compile(DAY)
-_LIMIT = re.compile(r"[1-9][0-9]{0,2}")
+_DAY_SCHEMA = {"type": "string", "pattern": DAY, "format": "date"}
+_LIMIT = order_requests.limit_parameter(500, default=100)
+SALES_PARAMETERS = (
+    Parameter("from", "query", _DAY_SCHEMA, "The first day, in UTC.", required=True),
+    Parameter("to", "query", _DAY_SCHEMA, f"The last day, inclusive. At most {MAX_DAYS} days in all.", required=True),
+    _LIMIT,
+    order_requests.CURSOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SalesQuery:
-    """Which part of the sales is wanted: the UTC days from first to last, both included, as YYYY-MM-DD."""
+    """The requested part of the sales: the UTC days from first to last, both inclusive, as YYYY-MM-DD."""
 
     first: str
     last: str
@@ -30,35 +33,18 @@ class SalesQuery:
     after: PagePosition | None
 
 
-def check_scope(event: dict[str, Any]) -> None:
-    """Let only tokens with the scope ``reports:read`` pass. The gateway checks it as well; not every local one does.
-
-    Raises
-    ------
-    problems.Problem
-        If the token has it neither in its claim ``scope`` nor in ``scp``.
-    """
-    claims = order_requests.claims(event)
-    # The gateway hands a list on as text in brackets: "[one two]".
-    given = " ".join(str(claims.get(name, "")) for name in ("scope", "scp"))
-    if _SCOPES.isdisjoint(re.split(r"[\s,\[\]]+", given)):
-        raise problems.forbidden(SCOPE)
-
-
 def sales(event: dict[str, Any]) -> SalesQuery:
-    """The sales that are asked for.
+    """Return the requested part of the sales.
 
     Raises
     ------
     problems.Problem
-        Naming the parameters that are wrong.
+        With the invalid parameters.
     """
-    query = order_requests.parameters(event, {"from", "to", "limit", "cursor"})
-    days = {name: _day(query.get(name, "")) for name in ("from", "to")}
+    given = order_requests.query(event, SALES_PARAMETERS)
+    days = {name: _day(given.get(name, "")) for name in ("from", "to")}
     wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if day is None}
-    limit = query.get("limit", str(DEFAULT_ROWS))
-    if not _LIMIT.fullmatch(limit) or int(limit) > MAX_ROWS:
-        wrong["limit"] = f"must be a whole number from 1 to {MAX_ROWS}"
+    limit = order_requests.limit_of(given, _LIMIT, wrong)
     first, last = days["from"], days["to"]
     if first and last and first > last:
         wrong["to"] = "must not be before from"
@@ -66,11 +52,11 @@ def sales(event: dict[str, Any]) -> SalesQuery:
         wrong["to"] = f"must be at most {MAX_DAYS} days from the first day to the last"
     if wrong or first is None or last is None:
         raise problems.invalid(wrong)
-    return SalesQuery(str(first), str(last), int(limit), _position(query.get("cursor"), first, last))
+    return SalesQuery(str(first), str(last), limit, _position(given.get("cursor"), first, last))
 
 
 def _day(text: str) -> date | None:
-    if not _DAY.fullmatch(text):
+    if not re.fullmatch(DAY, text):
         return None
     try:
         return date.fromisoformat(text)
@@ -79,7 +65,7 @@ def _day(text: str) -> date | None:
 
 
 def _position(cursor: str | None, first: date, last: date) -> PagePosition | None:
-    wrong = problems.invalid({"cursor": "not one that this API gave out for these days"})
+    wrong = problems.invalid({"cursor": "not a cursor that this API has returned for these days"})
     position = order_requests.decode_cursor(cursor, {"day", "sku"}, wrong)
     if position is None:
         return None

@@ -1,9 +1,9 @@
-"""The shapes of the answers: what http_responses.py fills in, and what openapi.json is generated from."""
+"""The bodies of successful responses: http_responses.py fills them in, and openapi.json describes them."""
 
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, StringConstraints
-from typing_extensions import TypedDict  # pydantic can't read typing's own before Python 3.12
+from typing_extensions import TypedDict  # pydantic does not support typing.TypedDict before Python 3.12
 
 from handoff.events import Timestamp
 from shop.model import PaymentState, Status
@@ -12,14 +12,14 @@ ORDER_ID = r"^ord_[a-z2-7]{26}$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID)]
-Amount = Annotated[int, Field(ge=0, description="In minor units of the currency.")]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217.")]
-Cursor = Annotated[str, Field(description="The parameter `cursor` of the page after this one; absent on the last.")]
+Amount = Annotated[int, Field(ge=0, description="In minor units of the currency, such as cents.")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217, such as EUR.")]
+Cursor = Annotated[str, Field(description="The `cursor` parameter for the next page. Absent on the last page.")]
 Day = Annotated[str, StringConstraints(pattern=DAY), Field(description="A day in UTC.")]
 
 
 class Line(TypedDict):
-    """A product of an order, at the price that was agreed to."""
+    """A product in an order, at the price at which it was ordered."""
 
     sku: str
     name: str
@@ -28,7 +28,7 @@ class Line(TypedDict):
 
 
 class Address(TypedDict):
-    """Where an order goes."""
+    """The address that an order is shipped to."""
 
     name: str
     street: str
@@ -50,7 +50,7 @@ class Placed(TypedDict):
 
 
 class Step(TypedDict):
-    """A step that an order took."""
+    """A change of an order's status."""
 
     sequence: Annotated[int, Field(ge=0)]
     status: Status
@@ -59,7 +59,7 @@ class Step(TypedDict):
 
 
 class Order(TypedDict):
-    """An order as it stands now. One that was never placed has no `placedAt`."""
+    """The current state of an order. `placedAt` is null if the order was never placed."""
 
     orderId: OrderId
     placedAt: Timestamp | None
@@ -68,7 +68,7 @@ class Order(TypedDict):
     currency: Currency
     shippingAddress: Address
     status: Status
-    sequence: Annotated[int, Field(ge=0, description="It grows by one with every step.")]
+    sequence: Annotated[int, Field(ge=0, description="Increases by one with every change of the order.")]
     payment: PaymentState
     history: list[Step]
 
@@ -91,7 +91,7 @@ class OrdersPage(TypedDict):
 
 
 class Profile(TypedDict):
-    """A customer's profile. `emailProblem`: mails to the address came back, or were not wanted."""
+    """A customer's profile. `emailProblem`: e-mail to the address bounced, or its owner complained about it."""
 
     userId: str
     name: str
@@ -100,17 +100,17 @@ class Profile(TypedDict):
 
 
 class SalesRow(TypedDict):
-    """What was sold of a product on a day, net of cancellations."""
+    """The sales of a product on a day, net of cancellations."""
 
     day: Day
     sku: str
     orders: int
     units: int
-    revenue: Annotated[int, Field(description="In minor units of the currency.")]
+    revenue: Annotated[int, Field(description="In minor units of the currency, such as cents.")]
 
 
 class SalesPage(TypedDict):
-    """A page of a report. It may be empty and still not be the last."""
+    """A page of a report. An empty page is not necessarily the last one."""
 
     currency: Currency
     sales: list[SalesRow]
@@ -127,14 +127,14 @@ class Product(TypedDict):
 
 
 class Catalog(TypedDict):
-    """What is on sale; stock is at most a minute old."""
+    """The products on sale. `inStock` is at most a minute old."""
 
     currency: Currency
     products: list[Product]
 
 
 class Health(TypedDict):
-    """The function runs."""
+    """The API responds."""
 
     status: Literal["ok"]
     paymentProvider: str

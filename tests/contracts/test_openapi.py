@@ -9,15 +9,15 @@ from openapi_spec_validator import validate
 
 import order_requests
 import problems
-import report_requests
 from dev.contracts import files as contracts
 from dev.contracts import openapi, openapi_problems
 from dev.template import template_with
+from routes import OPERATIONS
 from shop import errors
 
 ROUTES = {route["RouteKey"]: route for route in template_with().of_type("AWS::ApiGatewayV2::Route").values()}
 DOCUMENT = json.loads(openapi.FILE.read_text(encoding="utf-8"))
-OPERATIONS = {
+DESCRIBED = {
     f"{method.upper()} {path}": operation
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
@@ -39,17 +39,23 @@ def test_it_is_valid_openapi():
 
 
 def test_it_has_the_routes_of_the_template_and_no_others():
-    assert OPERATIONS.keys() | {"$default"} == ROUTES.keys()
+    assert DESCRIBED.keys() | {"$default"} == ROUTES.keys()
 
 
-@pytest.mark.parametrize("route", OPERATIONS)
+def test_every_operation_has_a_summary_and_a_description():
+    for operation in DESCRIBED.values():
+        assert operation["summary"]
+        assert operation["description"].endswith(".")
+
+
+@pytest.mark.parametrize("route", DESCRIBED)
 def test_a_route_takes_the_token_that_the_template_asks_for(route):
     asked = ROUTES[route]
-    scopes = [report_requests.SCOPE] if "AuthorizationScopes" in asked else []
+    scopes = [OPERATIONS[route].scope] if "AuthorizationScopes" in asked else []
     expected = [{"token": scopes}] if asked["AuthorizationType"] == "JWT" else []
 
-    assert OPERATIONS[route].get("security", []) == expected
-    assert ("401" in OPERATIONS[route]["responses"]) == bool(expected)
+    assert DESCRIBED[route].get("security", []) == expected
+    assert ("401" in DESCRIBED[route]["responses"]) == bool(expected)
 
 
 def test_every_problem_that_the_code_can_make_is_described():
@@ -88,7 +94,7 @@ def test_every_outcome_has_its_problem():
 
 
 def test_what_the_gateway_says_by_itself_is_described():
-    for route, operation in OPERATIONS.items():
+    for route, operation in DESCRIBED.items():
         by_gateway = {
             status for status, answer in operation["responses"].items() if "application/json" in answer["content"]
         }
@@ -99,7 +105,7 @@ def test_what_the_gateway_says_by_itself_is_described():
 
 
 def test_the_examples_are_requests_that_the_api_takes():
-    examples = OPERATIONS["POST /orders"]["requestBody"]["content"]["application/json"]["examples"]
+    examples = DESCRIBED["POST /orders"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) == 4
     for example in examples.values():
         assert order_requests.OrderIn.model_validate_json(json.dumps(example["value"]))

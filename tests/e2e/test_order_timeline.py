@@ -19,7 +19,7 @@ from tests.support.messages import message
 PLACED = ("order", "PLACED", "payment authorised")
 PREPARED = ("order", "PREPARED", "shipment packed")
 PACKED = ("shipment", "Packed", "now released for dispatch")
-ANSWERED = ("api", "Answered", "POST /orders")
+ANSWERED = ("api", "request answered", "POST /orders")
 COUNTED = ("analytics", "event handled", "order_placed")
 ALL_CONSUMERS = {
     ANSWERED,

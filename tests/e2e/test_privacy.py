@@ -245,7 +245,7 @@ def test_the_search_was_where_everything_is(deployment: Deployment, run: Run) ->
         assert f'"{detail_type}"' in events
     # AND so are its failures
     for said in (
-        "A call to AWS failed",
+        "aws request failed",
         "dead_lettered",
         "address flagged",
         "sweep finished",

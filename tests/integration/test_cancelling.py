@@ -170,7 +170,7 @@ def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
     answer = api.cancel(order["orderId"])
 
     assert (answer.status, answer.problem, answer.headers["retry-after"]) == (409, "in-progress", "25")
-    assert answer.json["detail"] == "The order is still being placed. Send the same request again in 25 s."
+    assert answer.json["detail"] == "The order is still being placed. Retry the same request in 25 s."
 
 
 def test_an_order_that_nobody_is_placing_now_says_when_it_is_given_up(world, api):
@@ -184,8 +184,8 @@ def test_an_order_that_nobody_is_placing_now_says_when_it_is_given_up(world, api
     # THEN the answer says that nobody is at it, and what becomes of it
     assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "in-progress", order_id)
     assert answer.json["detail"] == (
-        "Nobody is placing the order now. It is given up within 630 s, "
-        "unless POST /orders with its Idempotency-Key goes on with it."
+        "The order was not completed and expires within 630 s. "
+        "To complete it, repeat POST /orders with its Idempotency-Key."
     )
     # AND so it comes, by the time that it said
     assert answer.headers["retry-after"] == "630"
@@ -234,7 +234,9 @@ def test_a_cancellation_under_contention_is_503_and_changes_nothing(world, api, 
     answer = api.cancel(order_id)
 
     assert (answer.status, answer.problem) == (503, "try-later")
-    assert answer.json["detail"] == "There is much to do just now. Send the same request again."
+    assert answer.json["detail"] == (
+        "Too many concurrent updates. Retry the same request, with the same Idempotency-Key if it has one."
+    )
     assert world.order(order_id)["status"] == "PLACED"
 
 

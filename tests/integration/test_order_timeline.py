@@ -128,7 +128,7 @@ def test_a_good_order_is_shown_from_its_request_to_the_last_consumer(world, cloc
     assert steps(timeline) == [
         ("order", "PENDING", "requested, stock reserved"),
         ("order", "PLACED", "payment authorised, order_placed published"),
-        ("api", "Answered", "POST /orders, status 201"),
+        ("api", "request answered", "POST /orders, status 201"),
         ("emails", "event handled", "order_placed, done"),
         ("analytics", "event handled", "order_placed, done"),
         ("order", "PREPARED", "shipment packed, shipment_prepared published"),
@@ -165,15 +165,15 @@ def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, 
         "correlation id  trace-me",
     ]
     assert lines[7:10] == [
-        "  2026-11-23T10:00:00.000Z  +0.000 s  order        PENDING        requested, stock reserved",
+        "  2026-11-23T10:00:00.000Z  +0.000 s  order        PENDING           requested, stock reserved",
         (
-            "  2026-11-23T10:00:00.000Z  +0.000 s  order        PLACED         "
+            "  2026-11-23T10:00:00.000Z  +0.000 s  order        PLACED            "
             "payment authorised, order_placed published"
         ),
-        "  2026-11-23T10:00:00.000Z  +0.000 s  api          Answered       POST /orders, status 201",
+        "  2026-11-23T10:00:00.000Z  +0.000 s  api          request answered  POST /orders, status 201",
     ]
     assert (
-        "! 2026-11-23T10:01:12.000Z    +1m12s  emails       event failed   "
+        "! 2026-11-23T10:01:12.000Z    +1m12s  emails       event failed      "
         "order_placed, retried, SendEmail: TooManyRequestsException, receives 1"
     ) in lines
     assert lines[-5:] == [
@@ -228,8 +228,8 @@ def test_a_cancellation_names_its_request_and_read_requests_are_left_out(world, 
     timeline = timeline_of(order_id)
 
     assert steps(timeline, "api") == [
-        ("api", "Answered", "POST /orders, status 201"),
-        ("api", "Answered", "POST /orders/{orderId}/cancel, status 200, correlation id changed-my-mind"),
+        ("api", "request answered", "POST /orders, status 201"),
+        ("api", "request answered", "POST /orders/{orderId}/cancel, status 200, correlation id changed-my-mind"),
     ]
     assert ("order", "CANCELLED", "stock given back, order_cancelled published") in steps(timeline)
     assert ("emails", "event handled", "order_placed, skipped, the order is cancelled") in steps(timeline)
@@ -264,7 +264,7 @@ def test_a_pending_order_says_when_it_expires(world, clock, api, timeline_of):
             ),
         )
     ]
-    assert ("api", "Answered", "POST /orders, status 503") in troubles(timeline)
+    assert ("api", "request answered", "POST /orders, status 503") in troubles(timeline)
     # AND then it is finished
     clock.forward(601)
     world.sweep()

@@ -363,7 +363,7 @@ def test_no_payment_hold_is_requested_without_time_to_commit(world, warm, logged
 
     # THEN the provider is not called, no log blames it, and the same key can be retried at once
     assert (answer.status, answer.problem) == (503, "try-later")
-    assert answer.json["detail"].startswith("This request ran out of time. ")
+    assert answer.json["detail"].startswith("The request ran out of time. ")
     assert "No time was left to ask the payment provider" in logged()
     assert "The payment provider gave no answer" not in logged()
     assert world.items("SandboxTable") == []
@@ -397,6 +397,6 @@ def test_an_order_is_not_priced_again_without_time_for_it(world, warm):
 
     # THEN no call starts that might not end in time, and the next request reports the delisted product
     assert (answer.status, answer.problem) == (503, "try-later")
-    assert answer.json["detail"].startswith("This request ran out of time. ")
+    assert answer.json["detail"].startswith("The request ran out of time. ")
     assert "GetItem" not in [call.operation for call in calls]
     assert warm.place(body()).fields == ["lines.0.sku"]

@@ -88,7 +88,7 @@ def test_a_request_about_an_order_is_found_by_the_order(world, lines, order_id):
     world.api().get(f"/orders/{order_id}")
     world.api().call("POST", f"/orders/{order_id}/cancel", **{"X-Correlation-Id": "another-request"})
 
-    placed, shown, cancelled = [line for line in lines() if line["message"] == "Answered"]
+    placed, shown, cancelled = [line for line in lines() if line["message"] == "request answered"]
     assert {line["order_id"] for line in (placed, shown, cancelled)} == {order_id}
     assert cancelled["correlation_id"] == "another-request"
 

@@ -36,18 +36,6 @@ def settings_of(function: str) -> dict[str, bool]:
     return read
 
 
-def routes() -> set[str]:
-    """The keys of ROUTES in the orders function."""
-    for node in ast.parse((ROOT / "functions/orders/orders.py").read_text()).body:
-        if (
-            isinstance(node, ast.AnnAssign)
-            and ast.unparse(node.target) == "ROUTES"
-            and isinstance(node.value, ast.Dict)
-        ):
-            return {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
-    raise AssertionError("orders.py has no ROUTES")
-
-
 def constant(function: str, name: str) -> int:
     """A number that a function's own module names."""
     for node in ast.parse((ROOT / f"functions/{function}/{function}.py").read_text()).body:

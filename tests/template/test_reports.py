@@ -1,19 +1,15 @@
 """Reports: the scope that the gateway asks for, and the one client that gets it."""
 
-import report_requests
+import order_requests
 from dev.template import Template, template_with
+from routes import OPERATIONS
 
 
-def test_the_gateway_and_the_function_take_the_same_scopes(template: Template) -> None:
-    # GIVEN the route of the report
-    (route,) = (
-        route
-        for route in template.of_type("AWS::ApiGatewayV2::Route").values()
-        if route["RouteKey"] == "GET /reports/sales"
-    )
-    # THEN it takes one of the scopes that the function knows, and no other
-    assert set(route["AuthorizationScopes"]) == report_requests._SCOPES
-    assert route["AuthorizationType"] == "JWT"
+def test_a_route_requires_the_scope_of_its_operation(template: Template) -> None:
+    routes = {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
+    for key, operation in OPERATIONS.items():
+        expected = order_requests.accepted_scopes(operation.scope) if operation.scope else set()
+        assert set(routes[key].get("AuthorizationScopes", [])) == expected, key
 
 
 def test_no_other_route_asks_for_a_scope(template: Template) -> None:
@@ -29,7 +25,7 @@ def test_the_scope_is_written_as_cognito_writes_it(template: Template) -> None:
     # THEN that is what the client may have, and what is asked for
     client = template.of_type("AWS::Cognito::UserPoolClient")["ReportsClient"]
     assert set(client["AllowedOAuthScopes"]) == written
-    assert written <= report_requests._SCOPES
+    assert written <= order_requests.accepted_scopes("reports:read")
 
 
 def test_only_a_program_with_a_secret_gets_the_scope(template: Template) -> None:

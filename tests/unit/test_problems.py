@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import pytest
 
@@ -9,22 +10,84 @@ import problems
 from shop import errors
 
 OUTCOMES = [
-    (errors.NoSuchOrder(), 404, {}),
-    (errors.OutOfStock({"MUG-01": 1}), 409, {"products": [{"sku": "MUG-01", "available": 1}]}),
-    (errors.TotalChanged(1250, "EUR"), 409, {"total": 1250}),
-    (errors.KeyReused(), 422, {}),
-    (errors.InProgress("ord_x", 7), 409, {"orderId": "ord_x"}),
-    (errors.PaymentDeclined("ord_x", "card_declined"), 402, {"orderId": "ord_x"}),
-    (errors.OrderExpired("ord_x"), 409, {"orderId": "ord_x"}),
-    (errors.NotCancellable("ord_x", "PREPARED"), 409, {"orderId": "ord_x"}),
-    (errors.ProfileBusy(), 503, {}),
-    (errors.TooManyAddresses(3600), 429, {}),
-    (errors.TryLater("ord_x", "Reason."), 503, {"orderId": "ord_x"}),
+    (errors.NoSuchOrder(), 404, {}, "You have no order with this id."),
+    (
+        errors.OutOfStock({"MUG-01": 1}),
+        409,
+        {"products": [{"sku": "MUG-01", "available": 1}]},
+        "Not enough in stock: MUG-01 (1 left). Order fewer, or retry later.",
+    ),
+    (
+        errors.TotalChanged(1250, "EUR"),
+        409,
+        {"total": 1250},
+        "The total is 1250 (EUR, minor units). To accept it, send it as expectedTotal.",
+    ),
+    (
+        errors.KeyReused(),
+        422,
+        {},
+        "This Idempotency-Key was used with a different body. Use a new key for a new order.",
+    ),
+    (
+        errors.InProgress("ord_x", 7),
+        409,
+        {"orderId": "ord_x"},
+        "The order is still being placed. Retry the same request in 7 s.",
+    ),
+    (
+        errors.InProgress("ord_x", 90, abandoned=True),
+        409,
+        {"orderId": "ord_x"},
+        (
+            "The order was not completed and expires within 90 s. "
+            "To complete it, repeat POST /orders with its Idempotency-Key."
+        ),
+    ),
+    (
+        errors.PaymentDeclined("ord_x", "card_declined"),
+        402,
+        {"orderId": "ord_x"},
+        "The payment was declined. Use another payment method and a new Idempotency-Key.",
+    ),
+    (
+        errors.OrderExpired("ord_x"),
+        409,
+        {"orderId": "ord_x"},
+        "The order was not completed in time. Order again with a new Idempotency-Key.",
+    ),
+    (
+        errors.NotCancellable("ord_x", "PREPARED"),
+        409,
+        {"orderId": "ord_x"},
+        "The order is PREPARED and can no longer be cancelled.",
+    ),
+    (
+        errors.ProfileBusy(),
+        503,
+        {},
+        "Earlier changes of your profile are still being processed. Retry in 30 s.",
+    ),
+    (
+        errors.TooManyAddresses(3600),
+        429,
+        {},
+        "Your profile has changed too often today to change its e-mail address again. Retry in 3600 s.",
+    ),
+    (
+        errors.TryLater("ord_x", "Reason."),
+        503,
+        {"orderId": "ord_x"},
+        "Reason. Retry the same request, with the same Idempotency-Key if it has one.",
+    ),
 ]
+_HTTP = re.compile(r"\b(GET|PUT|POST)\b|header|Idempotency-Key|Retry-After|expectedTotal|\bbody\b|status code")
 
 
-@pytest.mark.parametrize(("error", "status", "members"), OUTCOMES, ids=[type(case[0]).__name__ for case in OUTCOMES])
-def test_every_outcome_is_a_problem_document(error, status, members):
+@pytest.mark.parametrize(
+    ("error", "status", "members", "detail"), OUTCOMES, ids=[type(case[0]).__name__ for case in OUTCOMES]
+)
+def test_every_outcome_is_a_problem_document(error, status, members, detail):
     answer = problems.answer(problems.of(error))
 
     assert answer["statusCode"] == status
@@ -32,17 +95,24 @@ def test_every_outcome_is_a_problem_document(error, status, members):
     document = json.loads(answer["body"])
     assert document["type"].startswith("urn:handoff:problem:")
     assert document["title"]
-    assert document.items() >= {"status": status, "detail": str(error), **members}.items()
+    assert document.items() >= {"status": status, "detail": detail, **members}.items()
+
+
+def test_the_errors_of_the_domain_know_nothing_of_http():
+    texts = [str(error) for error, *_ in OUTCOMES] + [str(errors.UnknownProducts(["NO-SUCH"]))]
+
+    assert not _HTTP.findall(inspect.getsource(errors))
+    assert not [text for text in texts if _HTTP.search(text)]
 
 
 @pytest.mark.parametrize(
     ("reason", "advice"),
     [
-        ("card_declined", "Use another payment method,"),
-        ("", "Use another payment method,"),
+        ("card_declined", "Use another payment method and"),
+        ("", "Use another payment method and"),
         ("amount_too_small", "Order more,"),
         ("amount_too_large", "Order less,"),
-        ("amount_invalid", "Order more or less,"),
+        ("amount_invalid", "Change the order,"),
     ],
 )
 def test_a_decline_says_what_to_do_about_its_reason(reason, advice):
@@ -58,9 +128,9 @@ def test_every_outcome_that_there_is_has_its_document():
 
 
 def test_no_two_outcomes_share_a_type():
-    types = [problems.of(error).document["type"] for error, _, _ in OUTCOMES]
+    types = {type(error): problems.of(error).document["type"] for error, *_ in OUTCOMES}
 
-    assert len(set(types)) == len(types)
+    assert len(set(types.values())) == len(types)
 
 
 @pytest.mark.parametrize(

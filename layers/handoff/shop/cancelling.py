@@ -8,7 +8,7 @@ from handoff.telemetry import MetricUnit, metrics
 from shop import errors, transitions
 from shop.model import Order, Status
 from shop.order_store import ConcurrentUpdate
-from shop.placing import Dependencies, in_progress, publish
+from shop.placing import BUSY, Dependencies, in_progress, publish
 
 _SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
 
@@ -33,7 +33,7 @@ def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Dead
             return overtaken.order
         raise _refusal(overtaken.order or order) from overtaken
     except TransactionConflict as error:
-        raise errors.TryLater(order_id, "There is much to do just now.", "Send the same request again.") from error
+        raise errors.TryLater(order_id, BUSY) from error
     metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
     publish(shop, order, deadline)
     return order

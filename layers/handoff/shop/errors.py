@@ -1,124 +1,153 @@
-"""How a request about an order can end other than well. Each says what was wrong and what to do."""
+"""Errors that a request about an order or a profile can end with, and a map of all other exceptions.
+
+The exceptions that a caller of the core or of the shop can meet, and the module that defines each:
+
+    Exception
+    ├── RequestError             here                     the request cannot be met
+    │   ├── NoSuchOrder
+    │   ├── UnknownProducts
+    │   ├── OutOfStock
+    │   ├── TotalChanged
+    │   ├── KeyReused
+    │   ├── InProgress
+    │   ├── PaymentDeclined
+    │   ├── OrderExpired
+    │   ├── NotCancellable
+    │   ├── ProfileBusy
+    │   ├── TooManyAddresses
+    │   └── TryLater
+    ├── DuplicateRequest         shop.placing             the idempotency key has an outcome already
+    ├── NotPossible              shop.transitions         the order's status does not allow the transition
+    ├── OrderExists              shop.order_store         reserving: the order is stored already
+    ├── ReservationFailed        shop.order_store         reserving: the stock, price or listing does not hold
+    ├── ConcurrentUpdate         shop.order_store         another process has changed the order
+    ├── Busy                     shop.sales_generations   another rebuild of the sales is running
+    ├── TakenOver                shop.sales_generations   another rebuild has continued or finished this one
+    ├── ProviderError            shop.payments            the payment provider gave no definite answer
+    │   ├── Unavailable          shop.payments            nothing was done
+    │   │   └── NothingHeld      shop.payments            the provider rejects the request itself; nothing is held
+    │   └── Unknown              shop.payments            it may have been done: ask again with the same key
+    ├── ConditionFailed          handoff.aws              a conditional write did not happen
+    ├── TransactionConflict      handoff.aws              a transaction kept conflicting, or its time ran out
+    ├── NotYet                   handoff.errors           consumers: the message is retried later
+    ├── PermanentError           handoff.errors           consumers: the message goes to the dead-letter queue
+    └── MissingSetting           handoff.settings         an environment variable is missing or not usable
+
+Calls to AWS also raise botocore's ClientError and BotoCoreError (`handoff.aws.ERRORS`).
+"""
 
 
 class RequestError(Exception):
-    """A request that can't be met; the text is for the client."""
+    """A request that cannot be met; its subclasses say why."""
 
 
 class NoSuchOrder(RequestError):
-    """There is no such order, or it is somebody else's: the two are not told apart."""
+    """The order does not exist or belongs to another user. Callers must not be able to tell which."""
 
     def __init__(self) -> None:
-        super().__init__("You have no order with this id.")
+        super().__init__("no such order")
 
 
 class UnknownProducts(RequestError):
-    """Some products are not on sale."""
+    """Some of the products are not on sale."""
 
     def __init__(self, skus: list[str]) -> None:
-        super().__init__(f"Not on sale: {', '.join(skus)}. GET /catalog lists what is.")
+        super().__init__(f"not on sale: {', '.join(skus)}")
         self.skus = skus
 
 
 class OutOfStock(RequestError):
-    """Some products are not available in the quantity wanted. Nothing was reserved, and the key stays free."""
+    """Too few items are available. Nothing was reserved, and the idempotency key can be used again.
+
+    ``available`` is the number of items left, by sku.
+    """
 
     def __init__(self, available: dict[str, int]) -> None:
-        left = ", ".join(f"{sku} ({count} left)" for sku, count in available.items())
-        super().__init__(f"Not enough in stock: {left}. Order less, or try again later.")
+        super().__init__(f"out of stock: {', '.join(available)}")
         self.available = available
 
 
 class TotalChanged(RequestError):
-    """The total is not the one that the client expected."""
+    """The total is not the expected one. ``total`` in minor units."""
 
     def __init__(self, total: int, currency: str) -> None:
-        super().__init__(f"The total is now {total} (minor units of {currency}). Order again with this expectedTotal.")
+        super().__init__(f"the total is {total} {currency}")
         self.total = total
+        self.currency = currency
 
 
 class KeyReused(RequestError):
-    """The key belongs to another request."""
+    """The idempotency key belongs to a different request."""
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used with another body. Use a new key for a new order.")
+        super().__init__("idempotency key reused")
 
 
 class InProgress(RequestError):
-    """An earlier request has begun to place the order; ``retry_after`` in seconds.
+    """An earlier request has started to place the order and may still be running.
 
-    It is still at it, or it has ``abandoned`` the order, which is given up within that time.
+    If it was ``abandoned``, no request is running, and the order expires within ``retry_after`` seconds unless it is
+    resumed. Otherwise the running request ends within ``retry_after`` seconds.
     """
 
     def __init__(self, order_id: str, retry_after: int, *, abandoned: bool = False) -> None:
-        super().__init__(
-            f"Nobody is placing the order now. It is given up within {retry_after} s, "
-            "unless POST /orders with its Idempotency-Key goes on with it."
-            if abandoned
-            else f"The order is still being placed. Send the same request again in {retry_after} s."
-        )
+        super().__init__(f"order {order_id} is in progress")
         self.order_id = order_id
         self.retry_after = retry_after
+        self.abandoned = abandoned
 
 
 class PaymentDeclined(RequestError):
-    """The provider said no, for good. The stock was given back.
+    """The payment provider has declined for good, and the stock was returned.
 
-    ``reason`` is the provider's; it begins with ``amount_`` if it is the total that is not taken.
+    ``reason`` is the provider's. It starts with ``amount_`` if the provider does not accept the total.
     """
 
     def __init__(self, order_id: str, reason: str) -> None:
-        instead = {"amount_too_small": "more", "amount_too_large": "less"}.get(reason, "more or less")
-        super().__init__(
-            f"The payment provider does not take this total. Order {instead}, with a new Idempotency-Key."
-            if reason.startswith("amount_")
-            else "The payment was declined. Use another payment method, and a new Idempotency-Key."
-        )
+        super().__init__(f"payment of order {order_id} declined: {reason}")
         self.order_id = order_id
+        self.reason = reason
 
 
 class OrderExpired(RequestError):
-    """The order was not finished in time. The stock was given back, and a hold is voided."""
+    """The order was not completed in time. Its stock was returned, and its payment hold is voided."""
 
     def __init__(self, order_id: str) -> None:
-        super().__init__("This order was not finished in time and has expired. Order again with a new Idempotency-Key.")
+        super().__init__(f"order {order_id} has expired")
         self.order_id = order_id
 
 
-class TryLater(RequestError):
-    """It could not be finished now. The same request (and key, if it has one) goes on where this one stopped."""
+class NotCancellable(RequestError):
+    """The order's status no longer allows cancelling it."""
 
-    retry_after = 2
-
-    def __init__(
-        self, order_id: str, reason: str, advice: str = "Send the same request with the same Idempotency-Key again."
-    ) -> None:
-        super().__init__(f"{reason} {advice}")
+    def __init__(self, order_id: str, status: str) -> None:
+        super().__init__(f"order {order_id} is {status}")
         self.order_id = order_id
+        self.status = status
 
 
 class ProfileBusy(RequestError):
-    """The profile is being changed elsewhere, or earlier changes of it have not been announced yet."""
+    """The profile is being changed by another request, or too many of its events wait to be published."""
 
-    retry_after = 30
+    retry_after = 30  # seconds
 
     def __init__(self) -> None:
-        super().__init__("Earlier changes of your profile are still being announced. Try again in half a minute.")
+        super().__init__("the profile has unfinished changes")
 
 
 class TooManyAddresses(RequestError):
     """The profile has changed too often within a day to get another address; ``retry_after`` in seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            f"Your profile has changed too often today for another e-mail address. Try again in {retry_after} s."
-        )
+        super().__init__("too many changes of the e-mail address")
         self.retry_after = retry_after
 
 
-class NotCancellable(RequestError):
-    """The order is past the point where it can be cancelled."""
+class TryLater(RequestError):
+    """The request could not be completed now. The same request with the same key resumes where this one stopped."""
 
-    def __init__(self, order_id: str, status: str) -> None:
-        super().__init__(f"The order is {status} and can't be cancelled any more.")
+    retry_after = 2  # seconds
+
+    def __init__(self, order_id: str, reason: str) -> None:
+        super().__init__(reason)
         self.order_id = order_id

@@ -24,8 +24,8 @@ DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, 
 LEASE = 25_000  # ms: no attempt outlives its function's timeout
 EXPIRES_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
 _PRICING_TRIES = 3
-_BUSY = "There is much to do just now."
-_SLOW = "This request ran out of time."
+BUSY = "Too many concurrent updates."
+_SLOW = "The request ran out of time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Or
             _name_shortages(order, refused.products)
             shop.catalog.refresh()  # the price or the listing has changed since our copy was made
         except TransactionConflict as error:
-            raise errors.TryLater(placement.order_id, _BUSY) from error
-    raise errors.TryLater(placement.order_id, _BUSY)
+            raise errors.TryLater(placement.order_id, BUSY) from error
+    raise errors.TryLater(placement.order_id, BUSY)
 
 
 def price(shop: Dependencies, placement: PlaceOrder) -> Order:
@@ -148,7 +148,7 @@ def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: 
     except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, earlier) from overtaken
     except TransactionConflict as error:
-        raise errors.TryLater(earlier.order_id, _BUSY) from error
+        raise errors.TryLater(earlier.order_id, BUSY) from error
 
 
 def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorized:
@@ -162,7 +162,7 @@ def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorize
     except ProviderError as error:
         logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
         _release_lease(shop, order, deadline)
-        raise errors.TryLater(order.order_id, "The payment provider does not answer.") from error
+        raise errors.TryLater(order.order_id, "The payment provider did not respond.") from error
     if isinstance(answer, Declined):
         reject(shop, order, answer, deadline)
     return answer
@@ -176,7 +176,7 @@ def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadlin
         raise _ended_by(overtaken, order) from overtaken
     except TransactionConflict as error:
         _release_lease(shop, order, deadline)
-        raise errors.TryLater(order.order_id, _BUSY) from error
+        raise errors.TryLater(order.order_id, BUSY) from error
     raise errors.PaymentDeclined(order.order_id, answer.reason)
 
 
@@ -188,7 +188,7 @@ def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadlin
         raise _ended_by(overtaken, order) from overtaken
     except TransactionConflict as error:
         _release_lease(shop, order, deadline)
-        raise errors.TryLater(order.order_id, _BUSY) from error
+        raise errors.TryLater(order.order_id, BUSY) from error
 
 
 def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
@@ -220,7 +220,7 @@ def _ended(order: Order) -> Exception:
 
 def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
     if overtaken.order is None:
-        return errors.TryLater(order.order_id, "The order has gone.")
+        return errors.TryLater(order.order_id, "The order no longer exists.")
     return _ended(overtaken.order)
 
 
