@@ -1,4 +1,4 @@
-"""How a command says what went wrong: in one line."""
+"""One-line error messages for commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ from ops.stack.deployment import NoSuchResource
 
 @contextmanager
 def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
-    """Errors of AWS end the command with a line, and so do a command's own, with their own words."""
+    """End the command with a one-line message on an AWS error, or on one of its own exceptions."""
     ours: tuple[type[Exception], ...] = (NoSuchResource, *own)
     try:
         yield
     except ours as error:
         raise click.ClickException(str(error)) from error
     except (*aws.ERRORS, aws.TransactionConflict) as error:
-        raise click.ClickException(f"AWS refused, or did not answer: {error}") from error
+        raise click.ClickException(f"AWS request failed: {error}") from error
 
 
 class Commands(click.Group):
-    """Commands none of which answers an error of AWS with a stack trace."""
+    """A command group that reports AWS errors without a stack trace."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the chosen command."""
         with errors_as_messages():
             return super().invoke(ctx)

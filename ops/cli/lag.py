@@ -1,4 +1,4 @@
-"""`handoff lag`: how far behind the consumers are."""
+"""The command `handoff lag`."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from ops import ages
 from ops.cli import options as target
 from ops.cli.dlq import Age
 from ops.lag import report as lag_report
-from ops.lag.measure import elsewhere, measure
+from ops.lag.measure import measure, other_dead_letters
 from ops.lag.report import Report
 from ops.stack.cloudwatch import MetricsError
 from ops.stack.deployment import Deployment
@@ -26,36 +26,45 @@ _ERRORS = (MetricsError, *aws.ERRORS)
 
 
 @click.command()
-@click.option("--minutes", type=click.IntRange(1, 180), default=5, show_default=True, help="Lag and rates of how long.")
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, 180),
+    default=5,
+    show_default=True,
+    help="Minutes that lag and rates are measured over.",
+)
 @click.option(
     "--every",
     type=click.IntRange(1),
-    show_default="30, and 5 on the local stack, where a look costs nothing",
-    help="Look again after so many seconds.",
+    show_default="30; 5 on the local stack, where requests are free",
+    help="Seconds between two measurements.",
 )
-@click.option("--once", is_flag=True, help="Look once; the default without a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Look once, and print it as JSON.")
-@click.option("--fail-over", type=Age(), help="Look once; end with status 1 if anybody is further behind, such as 60s.")
+@click.option("--once", is_flag=True, help="Measure once; the default without a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Measure once and print JSON, for scripts.")
+@click.option(
+    "--fail-over", type=Age(), help="Measure once; exit with status 1 if a consumer is further behind, such as 60s."
+)
 @target.stack_option
 @target.local_option
 def lag(
     *, minutes: int, every: int | None, once: bool, as_json: bool, fail_over: int | None, stack: str, local: bool
 ) -> None:
-    """Show how far behind each consumer is: what waits and since when, how late effects come, and when it is drained.
+    """Show how far each consumer is behind: waiting events and their age, lag, rates, and the time until it is drained.
 
-    With --fail-over it ends with status 1 if a consumer's oldest message or its p99 lag is over that age, and names it;
-    what keeps failing counts by its age, dead letters do not. What goes wrong ends it with status 2.
+    With --fail-over, the exit status is 1 if a consumer's oldest message or its p99 lag exceeds that age; the command
+    names the consumer. Events that keep failing count by their age, dead letters do not count. The exit status is 2 if
+    the lag cannot be measured.
     """
-    with _failing():
+    with _errors_with_status_2():
         deployment = target.deployment(stack, local=local)
         if sys.stdout.isatty() and not (once or as_json or fail_over is not None):
             _watch(deployment, minutes, every or (5 if local else 30))
         else:
-            _look(deployment, minutes, as_json=as_json, fail_over=fail_over)
+            _measure_once(deployment, minutes, as_json=as_json, fail_over=fail_over)
 
 
-def _look(deployment: Deployment, minutes: int, *, as_json: bool, fail_over: int | None) -> None:
-    lags, others = measure(deployment, minutes=minutes), elsewhere(deployment)
+def _measure_once(deployment: Deployment, minutes: int, *, as_json: bool, fail_over: int | None) -> None:
+    lags, others = measure(deployment, minutes=minutes), other_dead_letters(deployment)
     if as_json:
         click.echo(json.dumps(lag_report.document(lags, others, minutes), indent=2))
     else:
@@ -70,7 +79,7 @@ def _look(deployment: Deployment, minutes: int, *, as_json: bool, fail_over: int
 
 
 def _watch(deployment: Deployment, minutes: int, every: int) -> None:
-    """Look again and again, until Ctrl-C. The first look must succeed; what a later one can't get is said."""
+    """Measure until Ctrl-C. The first measurement must succeed; the error of a later one is shown."""
     report, at = _report(deployment, minutes)
     with Live(Group(report, _footer(at)), console=_console(), auto_refresh=False) as live:
         try:
@@ -88,12 +97,12 @@ def _watch(deployment: Deployment, minutes: int, every: int) -> None:
 
 def _report(deployment: Deployment, minutes: int) -> tuple[Report, int]:
     at = now_ms()
-    return Report(measure(deployment, minutes=minutes), elsewhere(deployment), minutes), at
+    return Report(measure(deployment, minutes=minutes), other_dead_letters(deployment), minutes), at
 
 
 def _footer(at: int, trouble: str = "") -> Text:
-    text = Text(f"As of {to_iso(at)[:19]}Z. Ctrl-C ends it.")
-    return text.append(f"\nNo news for {ages.show(now_ms() - at)}: {trouble}", "red") if trouble else text
+    text = Text(f"As of {to_iso(at)[:19]}Z. Press Ctrl-C to quit.")
+    return text.append(f"\nNot updated for {ages.show(now_ms() - at)}: {trouble}", "red") if trouble else text
 
 
 def _console() -> Console:
@@ -101,17 +110,17 @@ def _console() -> Console:
 
 
 class _Failed(click.ClickException):
-    """Something went wrong, which is not to be mistaken for a lag."""
+    """An error, with a status of its own: 1 means a lag."""
 
     exit_code = 2
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
-    """What goes wrong is told in a line."""
+def _errors_with_status_2() -> Iterator[None]:
+    """End the command with a one-line message and status 2 on an error."""
     try:
         yield
     except _ERRORS as error:
-        raise _Failed(f"AWS refused, or did not answer: {error}") from error
+        raise _Failed(f"AWS request failed: {error}") from error
     except click.ClickException as error:
         raise _Failed(error.message) from error

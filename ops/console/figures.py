@@ -136,7 +136,7 @@ def look(deployment: Deployment, pace: Pace, active_faults: Callable[[], frozens
         begin=begin,
         period=pace.period,
         lags=lags,
-        letters_elsewhere=sum(lag.elsewhere(deployment).values()),
+        letters_elsewhere=sum(lag.other_dead_letters(deployment).values()),
         points={key: points.get(key, []) for key in wanted},
         faults=active_faults(),
     )

@@ -1,1 +1,1 @@
-"""."""
+"""The lag of consumers: how far each is behind."""

@@ -1,4 +1,4 @@
-"""How far behind the consumers of a stack are."""
+"""Measure how far the consumers of a stack are behind."""
 
 import math
 from collections import Counter
@@ -11,10 +11,10 @@ from ops.stack import cloudwatch, observe
 from ops.stack.cloudwatch import MINUTE, Metric
 from ops.stack.deployment import Deployment
 
-# How many minutes AWS may take to tell of a queue. A figure that is older is not taken for the present.
+# Minutes that AWS may take to publish a queue's metrics. An older value is not used as the current one.
 _LATE = 3
-_ON_ITS_WAY = 60.0  # seconds
-# Over how many minutes a failing event is looked for: it waits for its next try for an hour at most.
+_IN_PROGRESS = 60.0  # seconds; younger events are not a backlog
+# Minutes over which failing events are searched for: an event waits for its next try for an hour at most.
 BETWEEN_TRIES = 65
 
 Points = Sequence[tuple[int, float]]
@@ -22,49 +22,49 @@ Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Lag:
-    """One consumer, now and over the last minutes. None is what CloudWatch does not know."""
+    """One consumer, now and over the last minutes. None: CloudWatch has no data."""
 
     consumer: str
     waiting: int
-    in_flight: int  # being worked on, or waiting for their next try
-    oldest: float | None  # seconds; of what waits, is being worked on, or keeps failing
+    in_flight: int  # in progress, or waiting for their next try
+    oldest: float | None  # age in seconds of the oldest event that waits, is in progress, or keeps failing
     p50: float | None  # ms from an event to its effect
     p99: float | None
     rate_in: float | None  # events a second
-    rate_out: float | None  # done, or given up
-    drain: float | None  # seconds until nothing waits; infinite if it does not shrink
+    rate_out: float | None  # events a second that were done or became dead letters
+    drain: float | None  # seconds until the backlog is drained; infinite if it does not shrink
     dead_letters: int
 
     @property
     def backlog(self) -> int:
-        """Events that are not done yet."""
+        """Events that are not handled yet."""
         return self.waiting + self.in_flight
 
 
 def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
-    """The lag of every consumer that has a queue in the stack: counts as they are now, rates and lag over some minutes.
+    """Return the lag of every consumer with a queue: counts as they are now, rates and lag over the last minutes.
 
     Raises
     ------
-    ops.cloudwatch.MetricsError
-        If CloudWatch had no whole answer.
+    ops.stack.cloudwatch.MetricsError
+        If CloudWatch returned incomplete data.
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If AWS refused, or did not answer.
+        If a request failed.
     """
     known, now = directory(deployment), now_ms()
     lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
-    asked = _queue_metrics(known) | _try_metrics(deployment.stack, known)
+    wanted = _queue_metrics(known) | _try_metrics(deployment.stack, known)
     start = _minutes_before(now, max(minutes + _LATE, BETWEEN_TRIES))
-    series = cloudwatch.series(deployment.cloudwatch, asked, start=start, end=now, period=60)
+    series = cloudwatch.series(deployment.cloudwatch, wanted, start=start, end=now, period=60)
     flows = _since(_minutes_before(now, minutes + _LATE), series)
     tries = _since(_minutes_before(now, BETWEEN_TRIES), series)
-    letters = {owner: url for url, owner in known.dead.items()}
+    dead_letter_queues = {owner: url for url, owner in known.dead.items()}
     found = []
     for consumer, url in sorted(known.queues.items()):
         depth = observe.depth(deployment, url)
         sent = flows[f"in {consumer}"]
         rate_in = rate(sent, minutes, now)
-        rate_out = rate(left(sent, flows[f"finished {consumer}"], flows[f"failed {consumer}"]), minutes, now)
+        rate_out = rate(departures(sent, flows[f"finished {consumer}"], flows[f"failed {consumer}"]), minutes, now)
         ages = (_latest(flows[f"oldest {consumer}"], now), keeps_failing(Tries.of(tries, consumer), now))
         oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
         found.append(
@@ -78,39 +78,39 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
                 rate_in=rate_in,
                 rate_out=rate_out,
                 drain=drain(depth.total, oldest, rate_in, rate_out),
-                dead_letters=_letters(deployment, letters.get(consumer)),
+                dead_letters=_count(deployment, dead_letter_queues.get(consumer)),
             )
         )
     return found
 
 
-def elsewhere(deployment: Deployment) -> dict[str, int]:
-    """Dead letters by owner, of those that have no queue and are not measured; ``nobody``'s were not delivered."""
+def other_dead_letters(deployment: Deployment) -> dict[str, int]:
+    """Return the number of dead letters by owner, of owners without a queue; ``unowned`` were not delivered."""
     known = directory(deployment)
     others = {owner: url for url, owner in known.dead.items() if owner not in known.queues}
-    return {owner: _letters(deployment, url) for owner, url in others.items()}
+    return {owner: _count(deployment, url) for owner, url in others.items()}
 
 
 @dataclass(frozen=True)
 class Tries:
-    """What a consumer says of its tries, by the minute: the age (ms) of the oldest event it received, and has done."""
+    """A consumer's metrics of its tries, by minute: the age (ms) of the oldest event that it received, and has done."""
 
     received: Points
     done: Points
-    retried: Points  # how many failed
-    failed: Points  # how many failed for good
+    retried: Points  # number of failures that are retried
+    failed: Points  # number of permanent failures
 
     @classmethod
     def of(cls, series: Mapping[str, Points], consumer: str) -> "Tries":
-        """A consumer's."""
+        """Return the tries of one consumer."""
         return cls(**{name: series[f"{name} {consumer}"] for name in ("received", "done", "retried", "failed")})
 
 
 def keeps_failing(tries: Tries, now: int) -> float | None:
-    """The age in seconds, at least, of the oldest event whose last try failed; None if there is none.
+    """Return the age in seconds, at least, of the oldest event whose last try failed; None if there is none.
 
-    SQS leaves out of a queue's age what was received three times, so this goes by what the consumer says. An event that
-    was done or given up at the same time or later, and is as old, is taken for the one that failed.
+    SQS excludes messages that were received three times from a queue's age, so this uses the consumer's metrics. An
+    event as old that was done or became a dead letter in the same minute or later is assumed to be the failed one.
     """
     ages, born = dict(tries.received), []
     ended = [*tries.done, *((minute, ages[minute]) for minute, count in tries.failed if count and minute in ages)]
@@ -121,10 +121,11 @@ def keeps_failing(tries: Tries, now: int) -> float | None:
     return max(0.0, now - min(born)) / 1000 if born else None
 
 
-def left(sent: Points, finished: Points, failed: Points) -> Points:
-    """What left a queue in each minute of which SQS tells what came, by what its consumer says.
+def departures(sent: Points, finished: Points, failed: Points) -> Points:
+    """Return how many events left a queue in each minute for which SQS has published arrivals.
 
-    SQS's own NumberOfMessagesDeleted counts what came back and was done twice: its consumer deletes it as well.
+    They are counted by the consumer's metrics. SQS's NumberOfMessagesDeleted counts an event that was received more
+    than once twice, because the consumer deletes it too.
     """
     counts = Counter(dict(finished))
     counts.update(dict(failed))
@@ -132,7 +133,7 @@ def left(sent: Points, finished: Points, failed: Points) -> Points:
 
 
 def rate(points: Points, minutes: int, now: int) -> float | None:
-    """Events a second over the last minutes that CloudWatch knows of: what is late does not count as nothing."""
+    """Return events a second over the last minutes with data: minutes that are not published yet are not zeros."""
     if not points:
         return None
     last = points[-1][0]
@@ -142,20 +143,20 @@ def rate(points: Points, minutes: int, now: int) -> float | None:
 
 
 def drain(backlog: int, oldest: float | None, rate_in: float | None, rate_out: float | None) -> float | None:
-    """Seconds until nothing waits, if all goes on as it is; infinite if the backlog does not shrink.
+    """Return the seconds until the backlog is drained at the current rates; infinite if it does not shrink.
 
-    What is done within a minute is no backlog: it is on its way, and comes and goes as fast as the rates tell. None if
-    the rates are not known, or if nothing was done and ``oldest`` (seconds) does not tell that it should have been.
+    Events that are handled within a minute are not a backlog but in progress. None if the rates are unknown, or if
+    nothing was handled and ``oldest`` (seconds) does not show that something should have been.
     """
     if not backlog:
         return 0.0
     if rate_in is None or rate_out is None:
         return None
-    if backlog <= rate_out * _ON_ITS_WAY:
+    if backlog <= rate_out * _IN_PROGRESS:
         return backlog / rate_out
     if rate_out > rate_in:
         return backlog / (rate_out - rate_in)
-    return math.inf if rate_out or (oldest or 0) > _ON_ITS_WAY else None
+    return math.inf if rate_out or (oldest or 0) > _IN_PROGRESS else None
 
 
 def _minutes_before(now: int, minutes: int) -> int:
@@ -167,7 +168,7 @@ def _since(start: int, series: Mapping[str, Points]) -> dict[str, Points]:
 
 
 def _latest(points: Points, now: int) -> float | None:
-    """The last value, if it is of the present."""
+    """Return the last value if it is recent enough."""
     return points[-1][1] if points and points[-1][0] >= now - (_LATE + 1) * MINUTE else None
 
 
@@ -206,6 +207,6 @@ def _queue_metrics(known: Directory) -> dict[str, Metric]:
     }
 
 
-def _letters(deployment: Deployment, queue_url: str | None) -> int:
-    """Dead letters in a queue, those that somebody looks at as well."""
+def _count(deployment: Deployment, queue_url: str | None) -> int:
+    """Return the number of messages in a queue, including those that a receiver holds."""
     return observe.depth(deployment, queue_url).total if queue_url else 0

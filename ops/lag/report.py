@@ -1,4 +1,4 @@
-"""The consumers' lag as people and scripts read it."""
+"""The consumers' lag for people, and for scripts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ _TITLES = ("WAITING", "IN FLIGHT", "OLDEST", "P50", "P99", "IN/S", "OUT/S", "DRA
 
 
 class Report:
-    """The table of one look; where it is too wide, a line for each figure."""
+    """A table; where that is too wide, a line for each value."""
 
-    def __init__(self, lags: Sequence[Lag], elsewhere: Mapping[str, int], minutes: int) -> None:
+    def __init__(self, lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> None:
         self._lags = lags
-        self._notes = notes(lags, elsewhere, minutes)
+        self._notes = notes(lags, others, minutes)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = _wide(self._lags)
@@ -31,21 +31,21 @@ class Report:
         yield Text("\n".join(self._notes))
 
 
-def notes(lags: Sequence[Lag], elsewhere: Mapping[str, int], minutes: int) -> list[str]:
-    """What the figures are of, and what they can't tell."""
-    lines = [f"P50, P99: from an event to its effect. They and the rates: the last {minutes} min that are known."]
+def notes(lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> list[str]:
+    """Return what the values mean, and which are missing."""
+    lines = [f"P50 and P99: time from the event to its effect. They and the rates: the last {minutes} min with data."]
     if any(UNKNOWN in cells(lag) for lag in lags):
-        lines.append(f"{UNKNOWN}: no data; nothing happened, or CloudWatch does not know of it yet (a few minutes).")
+        lines.append(f"{UNKNOWN}: no data. Nothing happened, or CloudWatch has not published it yet (a few minutes).")
     lines += [
-        f"{count} dead letters of {'events that were not delivered' if owner == UNOWNED else owner}: handoff dlq list"
-        for owner, count in sorted(elsewhere.items())
+        f"{count} dead letters of {'undelivered events' if owner == UNOWNED else owner}; see handoff dlq list"
+        for owner, count in sorted(others.items())
         if count
     ]
     return lines
 
 
 def cells(lag: Lag) -> tuple[str, ...]:
-    """For people, in the order of the titles."""
+    """Return a consumer's row, in the order of the titles."""
     return (
         str(lag.waiting),
         str(lag.in_flight),
@@ -60,12 +60,12 @@ def cells(lag: Lag) -> tuple[str, ...]:
 
 
 def seconds(value: float | None) -> str:
-    """An age."""
+    """Return an age for people."""
     return UNKNOWN if value is None else ages.show(round(value * 1000))
 
 
 def milliseconds(value: float | None) -> str:
-    """A lag: below ten seconds, a person wants to see more of it."""
+    """Return a lag for people, with a decimal below ten seconds."""
     if value is None:
         return UNKNOWN
     if value < 1000:
@@ -73,8 +73,8 @@ def milliseconds(value: float | None) -> str:
     return f"{value / 1000:.1f}s" if value < 9950 else ages.show(round(value))
 
 
-def document(lags: Sequence[Lag], elsewhere: Mapping[str, int], minutes: int) -> dict[str, Any]:
-    """For scripts. Null is what CloudWatch does not know."""
+def document(lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> dict[str, Any]:
+    """Return the lag for scripts, to be written as JSON. Null: CloudWatch has no data."""
     return {
         "minutes": minutes,
         "consumers": [
@@ -92,12 +92,12 @@ def document(lags: Sequence[Lag], elsewhere: Mapping[str, int], minutes: int) ->
             }
             for lag in lags
         ],
-        "deadLettersElsewhere": dict(elsewhere),
+        "otherDeadLetters": dict(others),
     }
 
 
 def over(lags: Sequence[Lag], limit: int) -> list[str]:
-    """Who is further behind than so many milliseconds, and by which figure."""
+    """Return a line for each consumer whose oldest message or p99 lag exceeds a limit in milliseconds."""
     return [
         f"{lag.consumer}: {what} is {shown}, over {ages.show(limit)}"
         for lag in lags
@@ -110,9 +110,9 @@ def over(lags: Sequence[Lag], limit: int) -> list[str]:
 
 
 def unknown(lags: Sequence[Lag]) -> list[str]:
-    """Whose events wait, and nobody can tell since when."""
+    """Return a line for each consumer whose events wait for an unknown time."""
     return [
-        f"{lag.consumer}: {lag.backlog} events wait, and CloudWatch does not know yet since when"
+        f"{lag.consumer}: {lag.backlog} events wait; CloudWatch has not published their age yet"
         for lag in lags
         if lag.oldest is None
     ]
@@ -136,7 +136,7 @@ def _narrow(lags: Sequence[Lag]) -> Table:
 
 
 def _style(lag: Lag) -> str:
-    """What asks for somebody is red: dead letters, and a backlog that grows."""
+    """Dead letters and a backlog that does not shrink are red."""
     return "red" if lag.dead_letters or lag.drain == math.inf else ""
 
 

@@ -624,7 +624,7 @@ def test_a_missing_right_is_told_in_a_line(world, dlq, operation):
     done = dlq("list")
 
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: AWS refused, or did not answer: An error occurred (AccessDenied)")
+    assert done.stderr.startswith("Error: AWS request failed: An error occurred (AccessDenied)")
     assert operation in done.stderr
 
 

@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from dev.local.metrics import MetricsBridge
-from ops.lag.measure import elsewhere, measure
+from ops.lag.measure import measure, other_dead_letters
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
 from tests.support.account import REGION
@@ -40,7 +40,7 @@ def emf_line(*values, name="EventLagDone", at, **more):
 
 @pytest.fixture
 def deployment(clock):
-    """A stack of one consumer, as `ops.stack.deployment` shows it."""
+    """A stack with one consumer, like `ops.stack.deployment.Deployment`."""
     with mock_aws():
         session = boto3.Session(region_name=REGION)
         client = partial(session.client, region_name=REGION)
@@ -63,7 +63,7 @@ def deployment(clock):
 
 @pytest.fixture
 def log(deployment, clock):
-    """Writes lines that a function has logged, now or some seconds ago."""
+    """Write lines that a function logged now or some seconds ago."""
 
     def write(*lines, ago=0):
         events = [{"timestamp": clock.ms - ago * 1000, "message": line} for line in lines]
@@ -74,7 +74,7 @@ def log(deployment, clock):
 
 @pytest.fixture
 def put(deployment, clock):
-    """Puts a metric's values of consecutive minutes, the last of them so many minutes ago."""
+    """Put a metric's values of consecutive minutes, the last of them ``ago`` minutes old."""
 
     def values(metric, *given, ago=1):
         for n, value in enumerate(reversed(given)):
@@ -91,7 +91,7 @@ def put(deployment, clock):
 
 @pytest.fixture
 def total(deployment, clock):
-    """A metric's count or sum over the last hour."""
+    """Return a metric's count or sum over the last hour."""
 
     def look(metric):
         span = {"start": clock.ms - 60 * MINUTE, "end": clock.ms + MINUTE}
@@ -220,34 +220,34 @@ def test_every_queue_has_its_figures(deployment, clock, total):
 # THE LAG
 
 
-def test_waiting_in_flight_and_dead_letters_are_told_apart(deployment):
-    # GIVEN three messages, one of them being worked on; two dead letters, one being looked at; one not delivered
+def test_waiting_in_flight_and_dead_letters_are_counted_separately(deployment):
+    # GIVEN three messages, one in progress; two dead letters, one held by a receiver; one undelivered event
     urls = {name: deployment.resource(name) for name in QUEUES}
     for name, count in zip(QUEUES, (3, 2, 1), strict=True):
         for n in range(count):
             deployment.sqs.send_message(QueueUrl=urls[name], MessageBody=str(n))
     for name in QUEUES[:2]:
         deployment.sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=1)
-    # THEN each is counted as what it is
+    # THEN each counts as its kind
     (lag,) = measure(deployment)
     assert (lag.consumer, lag.waiting, lag.in_flight, lag.dead_letters) == ("emails", 2, 1, 2)
-    assert elsewhere(deployment) == {"unowned": 1}
-    # AND what CloudWatch does not know is not taken for nothing
+    assert other_dead_letters(deployment) == {"unowned": 1}
+    # AND values that CloudWatch does not have are unknown, not zero
     assert (lag.oldest, lag.p50, lag.p99, lag.rate_in, lag.rate_out, lag.drain) == (None,) * 6
 
 
-def test_rates_are_of_the_minutes_that_cloudwatch_knows_of(deployment, put):
-    # GIVEN figures that come two minutes late, and some from before the five minutes that are asked for
+def test_rates_cover_the_minutes_with_data(deployment, put):
+    # GIVEN metrics that are two minutes late, and some from before the five minutes
     deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
     put(sqs_metric("NumberOfMessagesSent"), 6000, 6000, 60, 60, 60, 60, 60, ago=2)
     put(FAILED, 6000, 6000, 90, 90, 90, 90, 90, ago=2)
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, 75, ago=2)
-    # THEN the rates are those of the last five minutes there are, and the age is the newest
+    # THEN the rates are those of the last five minutes with data, and the age is the newest
     (lag,) = measure(deployment, minutes=5)
     assert (lag.rate_in, lag.rate_out, lag.oldest) == (1.0, 1.5, 75)
 
 
-def test_what_sqs_counts_as_deleted_twice_has_left_once(deployment, put):
+def test_an_event_that_sqs_counts_as_deleted_twice_departs_once(deployment, put):
     put(sqs_metric("NumberOfMessagesSent"), *[30] * 5)
     put(sqs_metric("NumberOfMessagesDeleted"), *[66] * 5)
     put(FAILED, *[33] * 5)
@@ -255,27 +255,27 @@ def test_what_sqs_counts_as_deleted_twice_has_left_once(deployment, put):
     assert (lag.rate_in, lag.rate_out) == (0.5, 0.55)
 
 
-def test_rates_are_of_as_long_as_was_asked_for(deployment, put):
+def test_rates_cover_the_requested_minutes(deployment, put):
     put(sqs_metric("NumberOfMessagesSent"), *[60] * 90)
     put(FAILED, *[30] * 90)
     (lag,) = measure(deployment, minutes=90)
     assert (lag.rate_in, lag.rate_out) == (1.0, 0.5)
 
 
-def test_an_old_age_is_not_taken_for_the_present(deployment, put):
+def test_an_outdated_age_is_unknown(deployment, put):
     deployment.sqs.send_message(QueueUrl=deployment.resource("EmailsQueue"), MessageBody="it")
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100, ago=6)
     assert measure(deployment)[0].oldest is None
 
 
-def test_an_empty_queue_has_no_age_and_is_drained(deployment, put):
+def test_an_empty_queue_has_age_zero_and_is_drained(deployment, put):
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100)
     (lag,) = measure(deployment)
     assert (lag.oldest, lag.drain) == (0, 0)
 
 
-def test_more_metrics_than_a_call_takes_are_asked_for_in_several(deployment, clock, put):
-    # GIVEN more metrics than a call takes
+def test_more_metrics_than_a_call_allows_take_several_calls(deployment, clock, put):
+    # GIVEN more metrics than a call allows
     metrics = {f"key {n}": Metric("Test", f"M{n}", (), "Sum") for n in range(501)}
     put(metrics["key 0"], 1, 2)
     put(metrics["key 500"], 3)
@@ -283,9 +283,9 @@ def test_more_metrics_than_a_call_takes_are_asked_for_in_several(deployment, clo
     deployment.cloudwatch.meta.events.register(
         "provide-client-params.cloudwatch.GetMetricData", lambda params, **_: calls.append(params)
     )
-    # WHEN they are asked for
+    # WHEN they are requested
     found = cloudwatch.series(deployment.cloudwatch, metrics, start=clock.ms - 5 * MINUTE, end=clock.ms, period=60)
-    # THEN each has its own values, oldest first, and none has another's
+    # THEN each has its own values, oldest first
     assert found.keys() == metrics.keys()
     assert found["key 0"] == [(clock.ms - 2 * MINUTE, 1), (clock.ms - MINUTE, 2)]
     assert found["key 500"] == [(clock.ms - MINUTE, 3)]

@@ -556,5 +556,5 @@ def test_a_missing_right_is_told_in_a_line(world, order_id, run, operation):
     done = run(order_id)
 
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: AWS refused, or did not answer: An error occurred (AccessDenied)")
+    assert done.stderr.startswith("Error: AWS request failed: An error occurred (AccessDenied)")
     assert operation.partition(".")[2] in done.stderr

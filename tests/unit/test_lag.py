@@ -15,7 +15,7 @@ from ops.cli import lag as cli_lag
 from ops.cli import main as cli
 from ops.cli import options as target
 from ops.lag import report as lag_report
-from ops.lag.measure import MINUTE, Lag, drain, left, rate
+from ops.lag.measure import MINUTE, Lag, departures, drain, rate
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import Metric, MetricsError
 from ops.stack.emf import read
@@ -40,34 +40,34 @@ def a_lag(**values):
         (300, 1.0, None, None),
     ],
 )
-def test_a_backlog_is_drained_by_what_goes_out_beyond_what_comes_in(backlog, rate_in, rate_out, expected):
+def test_a_backlog_drains_at_the_rate_out_minus_the_rate_in(backlog, rate_in, rate_out, expected):
     assert drain(backlog, 90, rate_in, rate_out) == expected
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(2.0, 2.0), (2.1, 2.0), (1.9, 2.0)])
-def test_what_is_done_within_a_minute_is_no_backlog(rate_in, rate_out):
+def test_events_handled_within_a_minute_are_not_a_backlog(rate_in, rate_out):
     assert drain(6, 3, rate_in, rate_out) == 3
     assert drain(1, None, 1 / 60, 1 / 60) == 60
 
 
 @pytest.mark.parametrize("oldest", [None, 0.0, 59.0])
-def test_the_first_event_after_a_quiet_time_has_no_time_to_drain_yet(oldest):
+def test_the_first_event_after_a_quiet_time_has_an_unknown_drain_time(oldest):
     assert drain(1, oldest, 0.0, 0.0) is None
 
 
-def test_a_rate_is_of_the_last_minutes_there_are():
+def test_a_rate_covers_the_last_minutes_with_data():
     points = [(minute * MINUTE, 60.0 * minute) for minute in range(10)]
     assert rate(points, 2, now=10 * MINUTE) == 8.5
     assert rate(points, 2, now=13 * MINUTE) == 8.5
     assert rate([], 2, now=0) is None
 
 
-def test_what_is_done_and_what_is_given_up_has_left_in_the_minutes_that_sqs_has_told_of():
+def test_departures_are_done_and_failed_events_in_minutes_with_arrivals():
     sent, finished, failed = [(0, 9.0), (1, 9.0), (2, 9.0)], [(0, 30.0), (2, 5.0), (3, 7.0)], [(0, 3.0)]
-    assert left(sent, finished, failed) == [(0, 33), (1, 0), (2, 5)]
+    assert departures(sent, finished, failed) == [(0, 33), (1, 0), (2, 5)]
 
 
-def test_of_the_running_minute_only_what_has_passed_counts():
+def test_only_the_elapsed_part_of_the_current_minute_counts():
     assert rate([(0, 60.0), (MINUTE, 30.0)], 5, now=MINUTE + 30_000) == 1.0
     assert rate([(MINUTE, 30.0)], 5, now=MINUTE) is None
 
@@ -104,7 +104,7 @@ LINE = (
 )
 
 
-def test_a_line_has_each_metric_under_each_set_of_its_dimensions():
+def test_a_line_has_each_metric_for_each_set_of_its_dimensions():
     seen = [(d.namespace, d.name, d.dimensions, d.unit, d.at, d.values) for d in read(f"2026 INFO {LINE}")]
     one, two = (("a", "1"),), (("a", "1"), ("b", "2"))
     assert seen == [
@@ -116,12 +116,12 @@ def test_a_line_has_each_metric_under_each_set_of_its_dimensions():
 
 
 @pytest.mark.parametrize("line", ["", "START", '{"message": "done"}', LINE[:-1], LINE.replace('"Y": 5', '"Z": 5')])
-def test_other_lines_have_none(line):
+def test_other_lines_have_no_metrics(line):
     assert read(line) == []
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "lines"),
     [
         ({"p99": 60_001.0}, ["emails: the p99 lag is 1m, over 1m"]),
         ({"oldest": 61.0}, ["emails: the oldest message is 1m1s, over 1m"]),
@@ -130,8 +130,8 @@ def test_other_lines_have_none(line):
         ({"p99": None, "oldest": None}, []),
     ],
 )
-def test_only_a_lag_is_over_a_limit(values, said):
-    assert lag_report.over([a_lag(**values)], 60_000) == said
+def test_only_age_and_p99_lag_are_compared_with_the_limit(values, lines):
+    assert lag_report.over([a_lag(**values)], 60_000) == lines
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def result(id_, status, *points, **more):
 
 
 def asked(*pages):
-    """What comes of some pages of CloudWatch's answer about two metrics."""
+    """Return the series of two metrics from pages of a response."""
     client = boto3.client("cloudwatch", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
     with Stubber(client) as stub:
         for n, page in enumerate(pages):
@@ -158,7 +158,7 @@ def asked(*pages):
         return cloudwatch.series(client, metrics, start=0, end=600_000, period=60)
 
 
-def test_an_answer_may_come_in_pages():
+def test_a_response_may_have_several_pages():
     found = asked(
         [result("m0", "PartialData", (60, 1.0)), result("m1", "Complete", (60, 7.0))],
         [result("m0", "Complete", (120, 2.0), (180, 3.0))],
@@ -167,7 +167,7 @@ def test_an_answer_may_come_in_pages():
 
 
 @pytest.mark.parametrize("status", ["PartialData", "InternalError", "Forbidden"])
-def test_half_an_answer_is_none(status):
+def test_an_incomplete_response_is_an_error(status):
     why = [{"Code": "ArithmeticError", "Value": "one of them"}]
     with pytest.raises(MetricsError, match=rf"N B \({status}\): ArithmeticError: one of them"):
         asked([result("m0", "Complete", (60, 1.0)), result("m1", status, (60, 7.0), Messages=why)])
@@ -175,15 +175,15 @@ def test_half_an_answer_is_none(status):
         asked([result("m0", "Complete", (60, 1.0))])
 
 
-def shown(width, *lags, elsewhere=None):
+def shown(width, *lags, others=None):
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
-        console.print(lag_report.Report(lags, elsewhere or {}, 5))
+        console.print(lag_report.Report(lags, others or {}, 5))
     return captured.get()
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_every_figure_can_be_read_at_any_width(width):
+def test_every_value_is_readable_at_any_width(width):
     text = shown(width, a_lag(waiting=123_456, in_flight=789, oldest=3725.0, drain=math.inf, rate_in=1234.0, p50=None))
     for cell in ("emails", "123456", "789", "1h2m", "1.5s", "1234", "never", "-"):
         assert cell in text
@@ -191,46 +191,46 @@ def test_every_figure_can_be_read_at_any_width(width):
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_the_table_fits_into_a_usual_terminal():
+def test_the_table_fits_an_80_column_terminal():
     text = shown(80, a_lag(consumer="fulfillment", waiting=12_345, in_flight=100, oldest=3725.0, drain=math.inf))
     assert text.split()[:3] == ["CONSUMER", "WAITING", "IN"]
 
 
-def test_dead_letters_that_are_nobodys_are_told():
-    text = shown(120, a_lag(), elsewhere={"unowned": 2, "partner": 0})
-    assert "2 dead letters of events that were not delivered: handoff dlq list" in text
+def test_dead_letters_without_a_consumer_are_noted():
+    text = shown(120, a_lag(), others={"unowned": 2, "partner": 0})
+    assert "2 dead letters of undelivered events; see handoff dlq list" in text
     assert "partner" not in text
 
 
 @pytest.fixture
 def lag(monkeypatch):
-    """Runs `handoff lag` over some lags."""
+    """Run `handoff lag` with given lags."""
 
     def run(found, *options):
         monkeypatch.setattr(target, "deployment", lambda stack, local: None)
         monkeypatch.setattr(cli_lag, "measure", lambda deployment, minutes: found)
-        monkeypatch.setattr(cli_lag, "elsewhere", lambda deployment: {})
+        monkeypatch.setattr(cli_lag, "other_dead_letters", lambda deployment: {})
         return CliRunner().invoke(cli.main, ["lag", *options])
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("values", "status", "said"),
+    ("values", "status", "message"),
     [
         ({}, 0, ""),
         ({"waiting": 5, "oldest": 59.0, "drain": math.inf, "dead_letters": 3}, 0, ""),
         ({"waiting": 5, "oldest": 61.0}, 1, "emails: the oldest message is 1m1s, over 1m"),
-        ({"waiting": 5, "oldest": None}, 2, "emails: 5 events wait, and CloudWatch does not know yet since when"),
+        ({"waiting": 5, "oldest": None}, 2, "emails: 5 events wait; CloudWatch has not published their age yet"),
         ({"waiting": 5, "oldest": None, "p99": 90_000.0}, 1, "emails: the p99 lag is 1m30s, over 1m"),
     ],
 )
-def test_a_script_learns_by_the_status_who_is_late(lag, values, status, said):
+def test_fail_over_sets_the_exit_status_and_names_late_consumers(lag, values, status, message):
     result = lag([a_lag(**values)], "--fail-over", "60s")
-    assert (result.exit_code, said in result.stderr) == (status, True)
+    assert (result.exit_code, message in result.stderr) == (status, True)
 
 
-def test_json_is_json_even_when_it_never_ends(lag):
+def test_json_output_is_valid_for_an_infinite_drain_time(lag):
     def refuse(constant):
         raise AssertionError(constant)
 
