@@ -1,4 +1,4 @@
-"""Cancelling an order, and who may."""
+"""Canceling an order: outcomes and permissions."""
 
 import pytest
 
@@ -14,14 +14,14 @@ def order_id(world, api):
     return api.place(body((MUG, 2), (TEE, 1))).json["orderId"]
 
 
-def test_a_cancelled_order_is_shown_as_it_is_now(api, order_id):
+def test_a_canceled_order_is_returned_in_its_new_state(api, order_id):
     answer = api.cancel(order_id)
 
     assert (answer.status, answer.json["status"], answer.json["sequence"]) == (200, "CANCELLED", 2)
     assert [entry["status"] for entry in answer.json["history"]] == ["PENDING", "PLACED", "CANCELLED"]
 
 
-def test_the_stock_goes_back_in_the_write_that_cancels(world, api, order_id):
+def test_canceling_returns_the_stock_in_the_same_write(world, api, order_id):
     with world.wire.watched() as calls:
         api.cancel(order_id)
 
@@ -30,14 +30,14 @@ def test_the_stock_goes_back_in_the_write_that_cancels(world, api, order_id):
     assert (world.available(MUG), world.available(TEE)) == (10, 10)
 
 
-def test_a_cancellation_is_announced(world, api, order_id):
+def test_a_cancellation_is_published(world, api, order_id):
     api.cancel(order_id)
 
     assert world.event_types() == ["order_placed", "order_cancelled"]
     assert world.events()[-1]["Detail"]["metadata"]["sequence"] == 2
 
 
-def test_a_cancelled_order_is_voided_and_not_shipped(world, api, order_id):
+def test_a_canceled_order_is_voided_and_not_shipped(world, api, order_id):
     api.cancel(order_id)
     world.queues.until_quiet()
 
@@ -47,7 +47,7 @@ def test_a_cancelled_order_is_voided_and_not_shipped(world, api, order_id):
     invariants.check(world, {MUG: 10, TEE: 10})
 
 
-def test_cancelling_twice_is_cancelling(world, api, order_id):
+def test_canceling_is_idempotent(world, api, order_id):
     first, second = api.cancel(order_id), api.cancel(order_id)
 
     assert (second.status, second.json) == (200, first.json)
@@ -55,7 +55,7 @@ def test_cancelling_twice_is_cancelling(world, api, order_id):
     assert world.available(MUG) == 10
 
 
-def test_a_prepared_order_cannot_be_cancelled_any_more(world, api, order_id):
+def test_a_prepared_order_cannot_be_canceled(world, api, order_id):
     world.queues.until_quiet()
 
     answer = api.cancel(order_id)
@@ -64,13 +64,13 @@ def test_a_prepared_order_cannot_be_cancelled_any_more(world, api, order_id):
     assert world.available(MUG) == 8
 
 
-def test_preparing_wins_over_a_cancellation_that_comes_at_the_same_time(world, api, order_id):
-    # GIVEN a cancellation that has read the order when fulfillment prepares it
+def test_preparing_wins_over_a_concurrent_cancellation(world, api, order_id):
+    # GIVEN a cancellation that has read the order before fulfillment prepares it
     world.wire.on(
         "dynamodb.TransactWriteItems", wire.meanwhile(lambda: world.queues.until_quiet("FulfillmentFunction"))
     )
 
-    # WHEN it goes on
+    # WHEN it continues
     answer = api.cancel(order_id)
 
     # THEN it is too late
@@ -79,12 +79,12 @@ def test_preparing_wins_over_a_cancellation_that_comes_at_the_same_time(world, a
     invariants.check(world, {MUG: 10, TEE: 10})
 
 
-def test_a_cancellation_wins_over_preparing_that_comes_at_the_same_time(world, api, order_id):
-    # GIVEN a fulfillment that has read the order when it is cancelled
+def test_a_cancellation_wins_over_concurrent_preparing(world, api, order_id):
+    # GIVEN a fulfillment that has read the order before it is canceled
     cancel = wire.meanwhile(lambda: api.cancel(order_id))
     world.wire.on("dynamodb.TransactWriteItems", cancel, where=world.touching("ShipmentsTable"))
 
-    # WHEN it goes on
+    # WHEN it continues
     world.settle_down(2)
 
     # THEN nothing is shipped or charged
@@ -92,7 +92,7 @@ def test_a_cancellation_wins_over_preparing_that_comes_at_the_same_time(world, a
     invariants.check(world, {MUG: 10, TEE: 10})
 
 
-def test_two_cancellations_at_the_same_time_give_the_stock_back_once(world, api, order_id):
+def test_two_concurrent_cancellations_return_the_stock_once(world, api, order_id):
     answers = []
     world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: answers.append(api.cancel(order_id))))
 
@@ -102,8 +102,8 @@ def test_two_cancellations_at_the_same_time_give_the_stock_back_once(world, api,
     assert (world.available(MUG), world.available(TEE)) == (10, 10)
 
 
-def test_a_cancellation_just_before_the_placed_event_is_taken_out_keeps_its_place_in_the_index(world, api):
-    # GIVEN a cancellation, of which the bus does not hear, between publishing the order and taking its event out
+def test_a_cancellation_during_publishing_keeps_the_index_entry(world, api):
+    # GIVEN an unpublished cancellation between publishing the order's event and removing it
     def cancel():
         world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
         (order,) = world.items("OrdersTable")
@@ -117,43 +117,43 @@ def test_a_cancellation_just_before_the_placed_event_is_taken_out_keeps_its_plac
     # WHEN the order is placed
     order = world.order(api.place(body()).json["orderId"])
 
-    # THEN the sweeper will find the cancellation's event and the payment
+    # THEN the sweeper finds the cancellation's event and the payment later
     assert order["outbox"].keys() == {"2"}
     assert {"unfinished", "dueAt", "unfinishedSince", "paymentDue"} <= order.keys()
 
 
 @pytest.fixture
-def unheard(world, api):
-    """A placed order whose event the bus has not taken; it works again."""
+def unpublished(world, api):
+    """A placed order with an unpublished event; the bus works again."""
     world.wire.on("eventbridge.PutEvents", wire.cannot_connect)
     order_id = api.place(body()).json["orderId"]
     world.functions.stop("OrdersFunction")
     return order_id
 
 
-def test_only_what_the_bus_took_is_taken_out(world, api, unheard):
+def test_canceling_removes_only_published_events(world, api, unpublished):
     world.wire.on("eventbridge.PutEvents", wire.fail_first_entry)
 
-    api.cancel(unheard)
+    api.cancel(unpublished)
 
-    assert world.order(unheard)["outbox"].keys() == {"1"}
+    assert world.order(unpublished)["outbox"].keys() == {"1"}
 
 
-def test_events_that_cannot_be_taken_out_cost_no_customer_the_answer(world, api, unheard):
+def test_events_that_cannot_be_removed_do_not_change_the_response(world, api, unpublished):
     world.wire.on("dynamodb.UpdateItem", wire.refuse("AccessDeniedException"))
 
-    assert api.cancel(unheard).status == 200
+    assert api.cancel(unpublished).status == 200
 
-    assert world.order(unheard)["outbox"].keys() == {"1", "2"}
+    assert world.order(unpublished)["outbox"].keys() == {"1", "2"}
 
 
-def test_a_cancellation_leaves_the_age_of_what_is_unfinished(world, api):
-    # GIVEN an order of which the bus has not heard
+def test_a_cancellation_keeps_the_age_of_unfinished_work(world, api):
+    # GIVEN an order with an unpublished event
     world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
     order_id = api.place(body()).json["orderId"]
     since = world.order(order_id)["unfinishedSince"]
 
-    # WHEN it is cancelled later
+    # WHEN it is canceled later
     world.clock.forward(30)
     api.cancel(order_id)
 
@@ -161,7 +161,7 @@ def test_a_cancellation_leaves_the_age_of_what_is_unfinished(world, api):
     assert world.order(order_id)["unfinishedSince"] == since
 
 
-def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
+def test_an_order_in_progress_cannot_be_canceled_yet(world, api):
     world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
     with pytest.raises(Crash):
         api.place(body())
@@ -173,27 +173,27 @@ def test_an_order_that_is_being_placed_cannot_be_cancelled_yet(world, api):
     assert answer.json["detail"] == "The order is still being placed. Retry the same request in 25 s."
 
 
-def test_an_order_that_nobody_is_placing_now_says_when_it_is_given_up(world, api):
-    # GIVEN an order whose request was answered with 503 and has let go of it
+def test_canceling_an_abandoned_order_returns_when_it_expires(world, api):
+    # GIVEN an order whose request returned 503 and released the lease
     order_id = api.place(body(token="tok_timeout")).json["orderId"]
     world.clock.forward(30)
 
-    # WHEN it is to be cancelled
+    # WHEN the customer cancels it
     answer = api.cancel(order_id)
 
-    # THEN the answer says that nobody is at it, and what becomes of it
+    # THEN the response says that no request is working on it, and when it expires
     assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "in-progress", order_id)
     assert answer.json["detail"] == (
         "The order was not completed and expires within 630 s. "
         "To complete it, repeat POST /orders with its Idempotency-Key."
     )
-    # AND so it comes, by the time that it said
+    # AND it expires by then
     assert answer.headers["retry-after"] == "630"
     world.settle_down(630 // 60)
     assert api.cancel(order_id).problem == "not-cancellable"
 
 
-def test_an_order_whose_request_died_is_placed_by_nobody_once_its_lease_is_over(world, api):
+def test_an_order_whose_request_died_is_abandoned_after_its_lease(world, api):
     world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
     with pytest.raises(Crash):
         api.place(body())
@@ -204,7 +204,7 @@ def test_an_order_whose_request_died_is_placed_by_nobody_once_its_lease_is_over(
     assert api.cancel(order["orderId"]).headers["retry-after"] == "635"
 
 
-def test_an_order_that_should_have_been_given_up_by_now_is_so_in_a_minute(world, api):
+def test_an_overdue_order_expires_within_a_minute(world, api):
     order_id = api.place(body(token="tok_timeout")).json["orderId"]
 
     world.clock.forward(3600)
@@ -212,13 +212,13 @@ def test_an_order_that_should_have_been_given_up_by_now_is_so_in_a_minute(world,
     assert api.cancel(order_id).headers["retry-after"] == "60"
 
 
-def test_a_rejected_order_cannot_be_cancelled(api):
+def test_a_rejected_order_cannot_be_canceled(api):
     declined = api.place(body(token="tok_decline"))
 
     assert api.cancel(declined.json["orderId"]).problem == "not-cancellable"
 
 
-def test_somebody_elses_order_is_as_good_as_none(world, order_id):
+def test_the_order_of_another_user_is_not_found_for_canceling(world, order_id):
     answer = world.api("bob").cancel(order_id)
 
     assert (answer.status, answer.problem) == (404, "no-such-order")
@@ -240,7 +240,7 @@ def test_a_cancellation_under_contention_is_503_and_changes_nothing(world, api, 
     assert world.order(order_id)["status"] == "PLACED"
 
 
-def test_a_cancellation_that_the_bus_does_not_take_is_announced_by_the_sweeper(world, api, order_id):
+def test_the_sweeper_publishes_an_unpublished_cancellation(world, api, order_id):
     world.wire.on("eventbridge.PutEvents", wire.lose_request)
 
     assert api.cancel(order_id).status == 200

@@ -33,7 +33,7 @@ CHECKS = {
     ),
     "POST /orders/{orderId}/cancel": Check(
         "`own_order`, before anything is written",
-        "tests/integration/test_cancelling.py::test_somebody_elses_order_is_as_good_as_none",
+        "tests/integration/test_cancelling.py::test_the_order_of_another_user_is_not_found_for_canceling",
     ),
     "GET /me": Check(
         "the key is the token's `sub`", "tests/integration/test_profile.py::test_everybody_sees_their_own_profile_only"
