@@ -1,1 +1,1 @@
-"""The console: a web page that shows the road of orders live, and lets one steer it."""
+"""The console: a web page that shows the order pipeline live, dead letters to redrive, and order timelines."""

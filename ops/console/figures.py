@@ -1,4 +1,4 @@
-"""The figures of a deployment that the console shows: how things are now, and how they came to be."""
+"""Figures of a deployment that the console shows: the present, and its history."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,141 +13,141 @@ from ops.stack import cloudwatch
 from ops.stack.cloudwatch import Metric
 from ops.stack.deployment import Deployment
 
-Points = list[tuple[int, float]]  # epoch milliseconds of a period's start, and its value
+Points = list[tuple[int, float]]  # start of a period in epoch milliseconds, and its value
 
-# How orders are answered: what a plot calls it, and the metrics of which it is the sum.
-ANSWERS = {
+# Outcomes of order requests as the plots name them, and the metrics that they are the sums of.
+OUTCOMES = {
     "placed": ("OrdersPlaced",),
     "repeated": ("OrdersRepeated",),
-    "refused": ("OrdersDeclined", "OrdersOutOfStock", "OrdersRefused"),
+    "rejected": ("OrdersDeclined", "OrdersOutOfStock", "OrdersRefused"),
     "failed": ("OrdersUnavailable", "OrdersFailed"),
 }
-TIMES = ("p50", "p99")
-_RECENT = 300_000  # ms: what is older is not shown as now. CloudWatch takes a minute or two.
-_QUEUE = {"visible": "ApproximateNumberOfMessagesVisible", "hidden": "ApproximateNumberOfMessagesNotVisible"}
+PERCENTILES = ("p50", "p99")  # of response times
+_RECENT = 300_000  # ms; older points are not shown as current. CloudWatch is a minute or two late.
+_QUEUE = {"visible": "ApproximateNumberOfMessagesVisible", "in flight": "ApproximateNumberOfMessagesNotVisible"}
 _OLDEST = "ApproximateAgeOfOldestMessage"
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How often to look, how far back, and in periods of what length; all in seconds."""
+class Polling:
+    """The interval between two reads, the time span that a read covers, and the length of its periods, in seconds."""
 
-    every: float
+    interval: float
     span: int
     period: int
 
 
-LOCAL = Pace(every=2, span=600, period=10)
-# Metrics have a resolution of a minute. A look asks for some 66, those of `ops.lag.measure` included: 8 cents an hour.
+LOCAL = Polling(interval=2, span=600, period=10)
+# Metrics have a resolution of a minute. A read requests about 66, with those of `ops.lag.measure`: 8 cents an hour.
 # https://aws.amazon.com/cloudwatch/pricing/
-AWS = Pace(every=30, span=10_800, period=60)
+AWS = Polling(interval=30, span=10_800, period=60)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one look has found. Times in epoch milliseconds, lags in milliseconds, ages in seconds."""
+    """The result of one read. Times in epoch milliseconds, lags in milliseconds, ages in seconds."""
 
     at: int
     begin: int
     period: int
     lags: list[Lag]
-    letters_elsewhere: int  # dead letters of those that have no queue: of partners, of nobody
+    other_dead_letters: int  # of targets without a queue, and of rules that no longer exist
     points: Mapping[str, Points]
-    faults: frozenset[str]  # the switches that are on
+    faults: frozenset[str]  # names of the fault switches that are on
 
     @property
     def consumers(self) -> list[str]:
-        """Who has a queue."""
+        """The consumers that have a queue."""
         return [each.consumer for each in self.lags]
 
     @property
     def dead_letters(self) -> int:
-        """How many there are."""
-        return sum(each.dead_letters for each in self.lags) + self.letters_elsewhere
+        """The number of all dead letters."""
+        return sum(each.dead_letters for each in self.lags) + self.other_dead_letters
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was no order in all this time."""
-        return not any(value for answer in ANSWERS for _, value in self.answers(answer))
+        """Whether no order was requested in the whole time span."""
+        return not any(value for outcome in OUTCOMES for _, value in self.requests(outcome))
 
-    def answers(self, answer: str) -> Points:
-        """How many orders got this answer, by period."""
-        return added(self.points[name] for name in ANSWERS[answer])
+    def requests(self, outcome: str) -> Points:
+        """Return the number of order requests with this outcome, by period."""
+        return sum_series(self.points[name] for name in OUTCOMES[outcome])
 
-    def answer_time(self, percentile: str) -> Points:
-        """How long answers took, by period."""
+    def response_time(self, percentile: str) -> Points:
+        """Return a percentile of the response times in milliseconds, by period."""
         return self.points[percentile]
 
     def queued(self, consumer: str) -> Points:
-        """Messages waiting for a consumer, or being worked on, by period."""
-        return added(self.points[f"{consumer} {kind}"] for kind in _QUEUE)
+        """Return the number of a consumer's waiting and in-flight messages, by period."""
+        return sum_series(self.points[f"{consumer} {kind}"] for kind in _QUEUE)
 
     def oldest(self, consumer: str) -> Points:
-        """The age of a consumer's oldest message, by period."""
+        """Return the age of a consumer's oldest message in seconds, by period."""
         return self.points[f"{consumer} oldest"]
 
     def lag(self, consumer: str) -> Points:
-        """The lag that 99 of 100 events of a consumer had at most, by period."""
+        """Return a consumer's p99 lag in milliseconds, by period."""
         return self.points[f"{consumer} lag"]
 
     def failures(self, consumer: str) -> Points:
-        """Tries of a consumer that failed, for now or for good, by period."""
-        return added(self.points[f"{consumer} {kind}"] for kind in ("retried", "failed"))
+        """Return the number of a consumer's failed attempts, to be retried or not, by period."""
+        return sum_series(self.points[f"{consumer} {kind}"] for kind in ("retried", "failed"))
 
-    def minute_answered(self) -> tuple[int, float]:
-        """The end of the last minute whose periods are over and known, and how many orders were answered in it.
+    def last_minute(self) -> tuple[int, float]:
+        """Return the end of the last minute with complete figures, and the number of responses in it.
 
-        The period that has just ended is left out: its figures are on their way.
+        The period that has just ended is left out: its metrics arrive late.
         """
         period = self.period * 1000
         end = (self.at // period - 1) * period
-        known = (point for answer in ANSWERS for point in self.answers(answer))
+        known = (point for outcome in OUTCOMES for point in self.requests(outcome))
         return end, sum(value for at, value in known if end - 60_000 <= at < end)
 
     def newest(self, points: Points) -> tuple[int, float] | None:
-        """The last of some points, if it is recent."""
+        """Return the last point if it is recent."""
         return points[-1] if points and points[-1][0] >= self.at - _RECENT else None
 
     @property
     def unfinished(self) -> float | None:
-        """How long the oldest unfinished work has waited, as the sweeper saw it; None if it did not look lately."""
-        found = self.newest(self.points["unfinished"])
-        return None if found is None else found[1]
+        """Age of the oldest unfinished work as the sweeper reported it; None if it has not reported lately."""
+        point = self.newest(self.points["unfinished"])
+        return point[1] if point else None
 
 
-def look(deployment: Deployment, pace: Pace, active_faults: Callable[[], frozenset[str]]) -> Figures:
-    """Look at a deployment, and at the fault switches that are on.
+def read(deployment: Deployment, polling: Polling, active_faults: Callable[[], frozenset[str]]) -> Figures:
+    """Read a deployment's figures, and the fault switches that are on.
 
     Raises
     ------
-    ops.cloudwatch.MetricsError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If AWS refuses, or does not answer.
+    ops.stack.cloudwatch.MetricsError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        If AWS rejects a request or does not respond.
     httpx.HTTPError
-        If the fault proxy does not answer.
+        If ``active_faults`` gets no response.
     """
     at = now_ms()
-    end = (at // 1000 // pace.period + 1) * pace.period * 1000
-    begin = end - pace.span * 1000
+    end = (at // 1000 // polling.period + 1) * polling.period * 1000
+    begin = end - polling.span * 1000
     lags = lag.measure(deployment)
     wanted = metrics(deployment.stack, directory(deployment).queues)
-    points = cloudwatch.series(deployment.cloudwatch, wanted, start=begin, end=end, period=pace.period)
+    points = cloudwatch.series(deployment.cloudwatch, wanted, start=begin, end=end, period=polling.period)
     return Figures(
         at=at,
         begin=begin,
-        period=pace.period,
+        period=polling.period,
         lags=lags,
-        letters_elsewhere=sum(lag.other_dead_letters(deployment).values()),
+        other_dead_letters=sum(lag.other_dead_letters(deployment).values()),
         points={key: points.get(key, []) for key in wanted},
         faults=active_faults(),
     )
 
 
 def metrics(stack: str, queues: Mapping[str, str]) -> dict[str, Metric]:
-    """All metrics of a stack's plots, by what `Figures` calls them. ``queues``: each consumer's queue's address."""
+    """Return all metrics of a stack's plots by their names in `Figures`. ``queues``: queue URLs by consumer."""
     ours = partial(Metric, "Handoff")
     service = (("service", stack),)
-    found = {name: ours(name, service, "Sum") for names in ANSWERS.values() for name in names}
-    found |= {percentile: ours("OrderTime", service, percentile) for percentile in TIMES}
+    found = {name: ours(name, service, "Sum") for names in OUTCOMES.values() for name in names}
+    found |= {percentile: ours("OrderTime", service, percentile) for percentile in PERCENTILES}
     found["unfinished"] = ours("UnfinishedAge", service, "Maximum")
     for consumer, url in queues.items():
         its = (*service, ("consumer", consumer))
@@ -160,8 +160,8 @@ def metrics(stack: str, queues: Mapping[str, str]) -> dict[str, Metric]:
     return found
 
 
-def added(series: Iterable[Points]) -> Points:
-    """The sum of several series, period by period."""
+def sum_series(series: Iterable[Points]) -> Points:
+    """Return the sum of several series, period by period."""
     total: Counter[int] = Counter()
     for points in series:
         for at, value in points:

@@ -9,10 +9,11 @@ from typing import Protocol
 
 from nicegui import run
 
-from ops.console.watch import ERRORS, anybody, said
+from ops.console.errors import ERRORS, describe
+from ops.console.poller import any_page_open
 
-_PAUSE = 1.0  # seconds between two orders
 KEPT = 5  # responses to show
+_INTERVAL = 1.0  # seconds between two repeated orders
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SampleOrders:
     """Places sample orders for all pages. ``place`` places one and blocks until the API responds."""
 
     def __init__(self, place: Callable[[], SampleOrder]) -> None:
-        self.repeats = False  # an order every second
+        self.repeats = False  # place an order every second
         self.error = ""
         self.placed: deque[tuple[int, SampleOrder]] = deque(maxlen=KEPT)  # numbered, newest first
         self._place = place
@@ -39,31 +40,31 @@ class SampleOrders:
         try:
             order = await run.io_bound(self._place)
         except ERRORS as error:
-            self.error = said(error)
+            self.error = describe(error)
         else:
             self.error = ""
-            if order:  # None when the console shuts down meanwhile
+            if order:  # None if the console shuts down meanwhile
                 self.placed.appendleft((next(self._numbers), order))
 
     async def run(self) -> None:
         """Place an order every second while ``repeats`` is set and a page is open, until cancelled."""
         while True:
-            if self.repeats and anybody():
+            if self.repeats and any_page_open():
                 await self.place()
-            self.repeats = self.repeats and anybody()
-            await asyncio.sleep(_PAUSE)
+            self.repeats = self.repeats and any_page_open()
+            await asyncio.sleep(_INTERVAL)
 
 
 @dataclass(frozen=True)
 class FaultSwitch:
-    """The text beside a switch: the fault, and its effect."""
+    """The text beside a switch: the fault and its effect."""
 
     label: str
     hint: str
 
 
 class FaultSwitches(Protocol):
-    """Faults that can be switched on, by name. All methods block; httpx.HTTPError means that they failed."""
+    """Faults that can be switched on, by name. Methods block, and raise httpx.HTTPError on failure."""
 
     @property
     def known(self) -> Mapping[str, FaultSwitch]:

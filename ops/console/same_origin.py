@@ -1,4 +1,4 @@
-"""Only the console's own page may talk to it: not another site in the same browser, by whatever name it calls us."""
+"""Protection against other sites in the same browser: only the console's own page may send requests to it."""
 
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,8 +14,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-# What a page of ours may do in a browser: load from here, and be in nobody's frame. NiceGUI's start is inline code,
-# and Vue compiles its templates in the browser.
+# The page loads from this server only, and no site may frame it. NiceGUI starts with inline code, and Vue compiles its
+# templates in the browser.
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -24,7 +24,7 @@ _HEADERS = [(b"content-security-policy", _POLICY.encode()), (b"referrer-policy",
 
 
 def own_names(host: str) -> frozenset[str]:
-    """The names by which browsers may call a console that listens on ``host``."""
+    """Return the host names that a console listening on ``host`` may be requested under."""
     if not _is_wildcard(host):
         return _LOOPBACK | {host.lower()}
     addresses = {address.address for found in psutil.net_if_addrs().values() for address in found}
@@ -32,10 +32,10 @@ def own_names(host: str) -> frozenset[str]:
 
 
 class SameOrigin:
-    """Refuses, with 403, requests that call us by a name that is not ours, and those of another site's pages.
+    """Rejects requests with a foreign Host header or a foreign Origin header, with 403.
 
-    The first keeps out a site that has its own name point here (DNS rebinding). The second matters because browsers
-    let any page open a websocket to anywhere, and NiceGUI takes it from any origin.
+    The first stops a site that makes its own name resolve to this machine (DNS rebinding). The second is needed
+    because browsers let any page open a websocket to any address, and NiceGUI accepts websockets from any origin.
     """
 
     def __init__(self, app: App, names: frozenset[str]) -> None:
@@ -43,17 +43,17 @@ class SameOrigin:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is ours."""
-        if scope["type"] == "lifespan" or self._is_ours(scope):
-            await self._app(scope, receive, _guarded(send))
+        """Pass on requests of the console's own page."""
+        if scope["type"] == "lifespan" or self._is_same_origin(scope):
+            await self._app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: answered with 403
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted, this is a 403
         else:
             headers = [(b"content-type", b"text/plain")]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": b"This is for the console's own page only.\n"})
+            await send({"type": "http.response.body", "body": b"Only the console's own page may send requests.\n"})
 
-    def _is_ours(self, scope: Scope) -> bool:
+    def _is_same_origin(self, scope: Scope) -> bool:
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, []).append(value)
@@ -66,15 +66,15 @@ class SameOrigin:
         )
 
 
-def _guarded(send: Send) -> Send:
-    """What browsers are told to beware of goes with every answer."""
+def _with_headers(send: Send) -> Send:
+    """Add the security headers to every response."""
 
-    async def guarded(message: MutableMapping[str, Any]) -> None:
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", []), *_HEADERS]
         await send(message)
 
-    return guarded
+    return send_with_headers
 
 
 def _name(url: str) -> str | None:

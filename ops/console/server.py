@@ -1,4 +1,4 @@
-"""Serving the console: by itself until it is ended, or beside something else."""
+"""Serving the console: until Ctrl-C, or in a thread beside another program."""
 
 import contextlib
 import socket
@@ -12,62 +12,62 @@ from nicegui import app as pages
 from nicegui import ui
 
 from ops.console import figures
+from ops.console.coordinator import coordinator
 from ops.console.page import Console, Page
 from ops.console.playground import Playground
-from ops.console.redrive import desk
+from ops.console.poller import Poller
 from ops.console.same_origin import SameOrigin, own_names
-from ops.console.watch import Watch
 from ops.stack.deployment import Deployment
 
 
 class PortTaken(Exception):
-    """Another program listens there."""
+    """Another program listens on the port."""
 
 
 def console_of(deployment: Deployment, playground: Playground | None = None) -> Console:
     """Return the console of a deployment, with ``playground`` on its page if there is one.
 
-    Its clients are made here: a boto3 session makes them in one thread at a time only.
+    This creates its clients: a boto3 session must not create them in several threads at a time.
     """
     _ = deployment.dynamodb, deployment.sqs, deployment.logs, deployment.cloudwatch, deployment.outputs
     _ = deployment.events
     if deployment.endpoint is None:
-        where, pace = f"{deployment.stack} on AWS, {deployment.session.region_name}", figures.AWS
+        where, polling = f"{deployment.stack} on AWS, {deployment.session.region_name}", figures.AWS
     else:
-        where, pace = f"local stack, {deployment.endpoint}", figures.LOCAL
-    look = partial(figures.look, deployment, pace, playground.faults.active if playground else frozenset)
-    return Console(deployment, where, Watch(look, pace.every), playground)
+        where, polling = f"local stack, {deployment.endpoint}", figures.LOCAL
+    read = partial(figures.read, deployment, polling, playground.faults.active if playground else frozenset)
+    return Console(deployment, where, Poller(read, polling.interval), playground)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket to serve on; port 0 is any that is free.
+    """Return a socket to serve on; port 0 picks a free one.
 
     Raises
     ------
     PortTaken
-        If another program listens there.
+        If another program listens on the port.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise PortTaken(f"The console can't listen on {host}, port {port}: {error.strerror}") from error
+        raise PortTaken(f"The console cannot listen on {host}, port {port}: {error.strerror}") from error
 
 
 def address(listener: socket.socket) -> str:
-    """The address of a console that is served on a socket."""
+    """Return the address of a console that is served on a socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(console: Console, listener: socket.socket, host: str) -> None:
-    """Serve until Ctrl-C, under the name ``host`` as well."""
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when it has ended
+    """Serve until Ctrl-C. ``host`` is one more name that requests may use."""
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
         _server(console, listener, host).run([listener])
 
 
 @contextlib.contextmanager
 def serving(console: Console, listener: socket.socket) -> Iterator[None]:
-    """Serve in a thread, for as long as the context lasts. Only once in a process: NiceGUI has one app there."""
+    """Serve in a thread while the context lasts. Only once in a process: NiceGUI has one app per process."""
     server = _server(console, listener, "localhost")
     thread = threading.Thread(target=server.run, args=([listener],), name="console", daemon=True)
     thread.start()
@@ -80,15 +80,15 @@ def serving(console: Console, listener: socket.socket) -> Iterator[None]:
 
 def _server(console: Console, listener: socket.socket, host: str) -> uvicorn.Server:
     ui.page("/")(partial(Page, console))
-    pages.on_startup(console.watch.run)
+    pages.on_startup(console.poller.run)
     if console.playground:
         pages.on_startup(console.playground.orders.run)
         pages.on_shutdown(console.playground.faults.close)
-    pages.on_shutdown(desk.close)
+    pages.on_shutdown(coordinator.close)
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(outer, title="Handoff", dark=None, language="en-US", show_welcome_message=False)
     guarded = SameOrigin(outer, own_names(listener.getsockname()[0]) | {host.lower()})
-    # wsproto is what NiceGUI itself uses. Open pages hold connections: they are not waited for.
+    # wsproto is NiceGUI's own choice. Open pages keep connections: shutting down does not wait for them.
     config = uvicorn.Config(
         guarded, ws="wsproto", log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
     )

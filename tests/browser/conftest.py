@@ -1,4 +1,4 @@
-"""The console in a real browser, beside the whole system as `make run` deploys it."""
+"""The console in a real browser, beside a local stack like that of `make run`."""
 
 import contextlib
 import os
@@ -24,17 +24,17 @@ from ops.stack.deployment import Deployment
 
 _OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 _OPTIONS += ["--disable-background-networking", "--disable-component-update"]
-_PATIENCE = 60_000  # ms; queues and metrics take their time, and nothing here measures it
+_TIMEOUT = 60_000  # ms; queues and metrics take a while, and no test measures it
 
-expect.set_options(timeout=_PATIENCE)
+expect.set_options(timeout=_TIMEOUT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="write docs/how-to/console/*.png anew")
+    parser.addoption("--screenshots", action="store_true", help="write docs/how-to/console/*.png")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A stack without orders can only be seen before there are any."""
+    """Run the test of a stack without orders before those that place orders."""
     items.sort(key=lambda item: "no_orders_yet" not in item.name)
 
 
@@ -48,7 +48,7 @@ class Stack:
     client: ShopClient
 
     def order(self) -> str:
-        """Place an order; returns its id."""
+        """Place an order; return its id."""
         answer = self.client.place(demo._sample("good"), os.urandom(8).hex())
         assert answer.status == 201, answer.body
         return str(answer.body["orderId"])
@@ -56,26 +56,26 @@ class Stack:
 
 @dataclass
 class Visit:
-    """What a browser did besides showing the page."""
+    """A page's errors, and its requests to other origins."""
 
     origin: str
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._asked)
-        page.on("websocket", lambda websocket: self._went(websocket.url))
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._on_request)
+        page.on("websocket", lambda websocket: self._check_origin(websocket.url))
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
-    def _asked(self, request: Request) -> None:
-        self._went(request.url)
+    def _on_request(self, request: Request) -> None:
+        self._check_origin(request.url)
 
-    def _went(self, url: str) -> None:
+    def _check_origin(self, url: str) -> None:
         if not url.replace("ws://", "http://").startswith((self.origin + "/", "data:", "blob:")):
             self.foreign.append(url)
 
@@ -98,8 +98,8 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(autouse=True)
-def healed(stack: Stack) -> Iterator[None]:
-    """No test leaves a fault or a letter behind, also not one that failed: the next finds quiet queues."""
+def clean_up(stack: Stack) -> Iterator[None]:
+    """Remove faults and messages after each test, also after one that failed."""
     yield
     stack.proxy.faults.heal()
     queues = directory(stack.deployment)
@@ -109,21 +109,21 @@ def healed(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def console(stack: Stack) -> Iterator[str]:
-    """The address of the console of the stack."""
+    """The address of the stack's console, with sample orders and fault switches."""
     with _console(stack.port, sys.executable, "-m", "dev", "console") as url:
         yield url
 
 
 @pytest.fixture
 def between(stack: Stack) -> Iterator[FaultProxy]:
-    """A proxy between a console and AWS, as if it were the local stack."""
+    """A fault proxy between an operator's console and the stack."""
     with running_proxy(stack.deployment.endpoint) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def console_behind(between: FaultProxy) -> Iterator[str]:
-    """The address of an operator's console that sees AWS through that proxy only."""
+def operator_console(between: FaultProxy) -> Iterator[str]:
+    """The address of an operator's console that reaches the stack through this proxy only."""
     handoff = Path(sys.executable).with_name("handoff")
     with _console(int(between.url.rpartition(":")[2]), handoff, "console", "--local") as url:
         yield url
@@ -132,7 +132,7 @@ def console_behind(between: FaultProxy) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert found, "make test-browser finds the browser, or says what to install"
+    assert found, "Chromium is missing. `make test-browser` says how to install it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=_OPTIONS)
         yield browser
@@ -141,7 +141,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page at an address; whatever it asks of another origin, and every error in it, fails the test."""
+    """Open a page at an address. Its errors, and requests to another origin, fail the test."""
     visits = []
     with contextlib.ExitStack() as contexts:
 
@@ -149,7 +149,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             contexts.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(_PATIENCE)
+            page.set_default_timeout(_TIMEOUT)
             visits.append(Visit(url))
             visits[-1].watch(page)
             page.goto(url)
@@ -158,7 +158,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         yield open_page
     for seen in visits:
         assert not seen.foreign
-        assert not seen.complaints
+        assert not seen.errors
 
 
 @contextlib.contextmanager
@@ -170,9 +170,9 @@ def _console(stack_port: int, *command: str | Path) -> Iterator[str]:
         [*command, "--port", "0"], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            said = process.stdout.readline()
-            assert said.startswith("Console: http://127.0.0.1:"), said
-            yield said.removeprefix("Console: ").strip()
+            line = process.stdout.readline()
+            assert line.startswith("Console: http://127.0.0.1:"), line
+            yield line.removeprefix("Console: ").strip()
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0

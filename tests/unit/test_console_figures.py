@@ -1,14 +1,14 @@
-"""What the console makes of what it has seen."""
+"""Figures, plots and formats of the console."""
 
 import math
 from dataclasses import replace
 
 import pytest
 
-from ops.console.figures import Figures, added
-from ops.console.parts import milliseconds, rate, seconds
-from ops.console.plots import drawn
-from ops.console.road import state_of
+from ops.console.figures import Figures, sum_series
+from ops.console.formats import milliseconds, rate, seconds
+from ops.console.pipeline import state_of
+from ops.console.plots import series
 from ops.lag.measure import Lag
 
 AT = 1_764_000_123_456
@@ -23,7 +23,7 @@ def figures(**points: list[tuple[int, float]]) -> Figures:
         begin=AT - 600_000,
         period=10,
         lags=lags,
-        letters_elsewhere=3,
+        other_dead_letters=3,
         points={name: points.get(name, []) for name in names},
         faults=frozenset(),
     )
@@ -34,56 +34,56 @@ def lag(consumer: str, **known: float) -> Lag:
     return Lag(consumer, **(nothing | {"rate_out": None, "drain": 0.0, "dead_letters": 0} | known))
 
 
-def test_series_are_added_period_by_period() -> None:
-    assert added([[(1, 2.0), (3, 1.0)], [], [(0, 1.0), (3, 4.0)]]) == [(0, 1.0), (1, 2.0), (3, 5.0)]
+def test_series_are_summed_by_period() -> None:
+    assert sum_series([[(1, 2.0), (3, 1.0)], [], [(0, 1.0), (3, 4.0)]]) == [(0, 1.0), (1, 2.0), (3, 5.0)]
 
 
-def test_answers() -> None:
-    # GIVEN some orders of the last minute, and one from before
+def test_order_requests_are_counted_by_outcome() -> None:
+    # GIVEN some orders in the last minute, and an older one
     seen = figures(
         OrdersPlaced=[(AT - 300_000, 1.0), (AT - 20_000, 4.0)],
         OrdersDeclined=[(AT - 20_000, 2.0)],
         OrdersOutOfStock=[(AT - 10_000, 1.0)],
     )
-    # THEN they are told apart by answer, and counted together
-    assert seen.answers("placed") == [(AT - 300_000, 1.0), (AT - 20_000, 4.0)]
-    assert seen.answers("refused") == [(AT - 20_000, 2.0), (AT - 10_000, 1.0)]
-    assert seen.answers("failed") == []
-    assert seen.minute_answered() == (AT - AT % 10_000 - 10_000, 6)
+    # THEN they are counted by outcome, and those of the last minute together
+    assert seen.requests("placed") == [(AT - 300_000, 1.0), (AT - 20_000, 4.0)]
+    assert seen.requests("rejected") == [(AT - 20_000, 2.0), (AT - 10_000, 1.0)]
+    assert seen.requests("failed") == []
+    assert seen.last_minute() == (AT - AT % 10_000 - 10_000, 6)
     assert not seen.is_empty
     assert figures().is_empty
 
 
 @pytest.mark.parametrize("second", [0, 1, 15, 59])
-def test_the_answers_of_a_minute_are_those_of_a_whole_one(second: int) -> None:
-    # GIVEN an order a second, as AWS tells of them: by the minute, a minute late, and of the running minute in part
+def test_the_last_minute_is_a_complete_one(second: int) -> None:
+    # GIVEN an order a second, as CloudWatch returns them: by minute, a minute late, the current minute in part
     minute = AT - AT % 60_000
     known = [(minute - 60_000 * ago, 60.0) for ago in (1, 2, 3)] + ([(minute, float(second))] if second else [])
     seen = replace(figures(OrdersPlaced=known), at=minute + second * 1000, period=60)
-    # THEN the whole minute before the last is what is told, whenever somebody looks
-    assert seen.minute_answered() == (minute - 60_000, 60.0)
+    # THEN the result is the last complete minute at any time
+    assert seen.last_minute() == (minute - 60_000, 60.0)
 
 
-def test_any_number_of_consumers_can_be_told_apart() -> None:
-    series = drawn({f"consumer {n}": [(AT, 1.0)] for n in range(20)}, "line")
-    assert len({str((one["color"], one["symbol"], one["lineStyle"])) for one in series}) == 20
+def test_lines_of_many_consumers_all_look_different() -> None:
+    lines = series({f"consumer {n}": [(AT, 1.0)] for n in range(20)}, "line")
+    assert len({str((one["color"], one["symbol"], one["lineStyle"])) for one in lines}) == 20
 
 
-def test_old_figures_are_not_those_of_now() -> None:
+def test_old_points_are_not_current() -> None:
     seen = figures(p50=[(AT - 400_000, 50.0)], unfinished=[(AT - 60_000, 12.0)])
-    assert seen.newest(seen.answer_time("p50")) is None
+    assert seen.newest(seen.response_time("p50")) is None
     assert seen.unfinished == 12.0
     assert figures().unfinished is None
 
 
-def test_all_dead_letters_count() -> None:
+def test_dead_letters_without_a_queue_count_too() -> None:
     assert figures().dead_letters == 5
 
 
 @pytest.mark.parametrize(
     ("known", "word"),
     [
-        ({}, "quiet"),
+        ({}, "idle"),
         ({"waiting": 1, "oldest": 2.0}, "working"),
         ({"in_flight": 1, "oldest": None}, "working"),
         ({"waiting": 1, "oldest": 61.0}, "behind"),
@@ -94,7 +94,7 @@ def test_state_of_a_queue(known: dict[str, float], word: str) -> None:
     assert state_of(lag("emails", **known)).word == word
 
 
-def test_times_are_in_the_unit_that_fits() -> None:
+def test_durations_are_in_the_unit_that_fits() -> None:
     shown = [seconds(value) for value in (None, 0.0, 0.24, 9.9, 59.0, 150.0, 10_000.0, math.inf)]
     assert shown == ["-", "0 s", "0.2 s", "9.9 s", "59 s", "2 min", "3 h", "never"]
     assert [milliseconds(value) for value in (None, 12.3, 999.0, 1500.0)] == ["-", "12 ms", "999 ms", "1.5 s"]

@@ -1,0 +1,159 @@
+"""The overview, while orders are placed and while a fault is active."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from dev.faults.proxy import FaultProxy
+from dev.faults.rules import Rule
+from tests.browser.conftest import Stack
+
+POSITIVE = re.compile(r"[1-9]")
+
+
+def place(page: Page) -> None:
+    """Place a sample order, and wait for the response."""
+    responses = page.get_by_text("status 201")
+    before = responses.first.inner_text() if responses.count() else ""
+    page.get_by_role("button", name="Place a sample order").click()
+    expect(responses.first).not_to_have_text(before) if before else expect(responses.first).to_be_visible()
+
+
+def table(page: Page, title: str) -> Locator:
+    """Open a plot's table."""
+    plot = page.locator("section").filter(has=page.get_by_role("heading", name=title)).last
+    if not plot.locator("table").is_visible():
+        plot.get_by_text("Show as table").click()
+    return plot.locator("tbody")
+
+
+def test_no_orders_yet(console: str, visit: Callable[..., Page]) -> None:
+    # GIVEN a stack that has no orders yet
+    # WHEN a user opens the console
+    page = visit(console)
+    # THEN it says so, and what to do
+    expect(page.get_by_test_id("empty")).to_contain_text("No orders in the last 10 minutes. Place one below.")
+    expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("idle")
+    expect(page.get_by_test_id("state").first).to_contain_text("live")
+
+
+def test_an_order_is_shown(console: str, visit: Callable[..., Page]) -> None:
+    page = visit(console)
+    # WHEN a sample order is placed
+    place(page)
+    # THEN the response and its time are in the pipeline, in the plot, in its description and in its table
+    expect(page.get_by_test_id("rate")).to_contain_text(re.compile("[1-9][0-9]* responses"))
+    expect(page.get_by_test_id("p99")).to_contain_text("ms")
+    expect(page.get_by_test_id("empty")).to_be_hidden()
+    plot = page.get_by_role("img", name=re.compile("^Responses, orders"))
+    expect(plot).to_have_attribute("aria-label", re.compile("placed: [1-9]"))
+    expect(table(page, "Responses, orders")).to_contain_text(POSITIVE)
+    # AND every consumer has processed it
+    for consumer in ("analytics", "emails", "fulfillment"):
+        expect(page.get_by_test_id(consumer).get_by_test_id("lag p99")).to_contain_text("s")
+        expect(page.get_by_test_id(consumer).get_by_test_id("state")).to_have_text("idle")
+
+
+def test_slow_mail_fills_only_its_own_queue(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    page = visit(console)
+    # WHEN e-mail is slow while orders are placed
+    page.get_by_role("switch", name="Slow e-mail").click()
+    page.get_by_role("switch", name="One every second").click()
+    # THEN its queue fills
+    expect(page.get_by_test_id("emails").get_by_test_id("waiting")).to_have_text(POSITIVE)
+    expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("working")
+    expect(page.get_by_role("img", name=re.compile("^Queue depth"))).to_have_attribute(
+        "aria-label", re.compile("emails: [1-9]")
+    )
+    # AND orders are still accepted
+    expect(page.get_by_text(re.compile(r"^Request \d+: status 201"))).to_have_count(5)
+    # AND another page shows that both switches are on
+    other = visit(console)
+    expect(other.get_by_role("switch", name="Slow e-mail")).to_be_checked()
+    expect(other.get_by_role("switch", name="One every second")).to_be_checked()
+    # WHEN both are turned off
+    other.get_by_role("switch", name="One every second").click()
+    other.get_by_role("switch", name="Slow e-mail").click()
+    # THEN the first page shows it, and the queue drains
+    expect(page.get_by_role("switch", name="Slow e-mail")).not_to_be_checked()
+    expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("idle", timeout=120_000)
+    assert not stack.proxy.faults.planned()
+
+
+def test_failing_analytics_retries_its_events(console: str, visit: Callable[..., Page]) -> None:
+    page = visit(console)
+    # WHEN analytics fails
+    page.get_by_role("switch", name="Failing analytics").click()
+    expect(page.get_by_role("switch", name="Failing analytics")).to_be_checked()
+    place(page)
+    # THEN its event waits for a retry, and the page counts the failed attempt
+    expect(page.get_by_test_id("analytics").get_by_test_id("in flight")).to_have_text(POSITIVE)
+    expect(page.get_by_role("img", name=re.compile("^Failed attempts"))).to_have_attribute(
+        "aria-label", re.compile("analytics: [1-9]")
+    )
+    # AND other consumers are not affected
+    expect(page.get_by_test_id("fulfillment").get_by_test_id("state")).to_have_text("idle")
+    # WHEN the fault is over, THEN a retry processes the event
+    page.get_by_role("switch", name="Failing analytics").click()
+    expect(page.get_by_test_id("analytics").get_by_test_id("state")).to_have_text("idle")
+
+
+def test_orders_are_accepted_while_the_bus_is_down(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    page = visit(console)
+    page.get_by_role("switch", name="Event bus down").click()
+    expect(page.get_by_role("switch", name="Event bus down")).to_be_checked()
+    # WHEN an order is placed while the bus rejects events, THEN it is accepted
+    place(page)
+    assert any(planned.struck for planned in stack.proxy.faults.planned())
+    page.get_by_role("switch", name="Event bus down").click()
+    expect(page.get_by_role("switch", name="Event bus down")).not_to_be_checked()
+
+
+def test_the_first_read_takes_a_while(operator_console: str, between: FaultProxy, visit: Callable[..., Page]) -> None:
+    # GIVEN queues that respond slowly
+    with between.faults.in_force(Rule(call="sqs.GetQueueAttributes", delay=2_000)):
+        page = visit(operator_console)
+        # THEN the page says that it is loading
+        expect(page.get_by_test_id("loading")).to_be_visible()
+        expect(page.get_by_test_id("emails")).to_be_hidden()
+    # WHEN they have responded, THEN it shows the pipeline, but an operator gets no sample orders and no fault switches
+    expect(page.get_by_test_id("emails")).to_be_visible()
+    expect(page.get_by_test_id("loading")).to_be_hidden()
+    expect(page.get_by_role("button", name="Place a sample order")).to_have_count(0)
+    expect(page.get_by_role("switch", name="Slow e-mail")).to_have_count(0)
+
+
+@pytest.mark.parametrize("call", ["sqs.GetQueueAttributes", "POST /*"], ids=["SQS", "CloudWatch"])
+def test_errors_are_shown(call: str, operator_console: str, between: FaultProxy, visit: Callable[..., Page]) -> None:
+    page = visit(operator_console)
+    expect(page.get_by_test_id("emails")).to_be_visible()
+    # WHEN AWS rejects requests
+    with between.faults.in_force(Rule(call=call, refuse="AccessDeniedException", status=403)):
+        # THEN the page shows the error, when it retries, and the age of its data
+        error = page.get_by_role("alert").filter(has_text="Cannot read the stack")
+        expect(error).to_contain_text("AccessDenied")
+        expect(error).to_contain_text("Retrying every 2 s. The page shows data from")
+        expect(page.get_by_test_id("state").first).to_contain_text("stale")
+        expect(page.get_by_test_id("emails")).to_be_visible()
+    # WHEN AWS accepts them again, THEN the page is live again
+    expect(page.get_by_test_id("error")).to_be_hidden()
+    expect(page.get_by_test_id("state").first).to_contain_text("live")
+
+
+def test_polling_stops_when_no_page_is_open(
+    operator_console: str, between: FaultProxy, visit: Callable[..., Page]
+) -> None:
+    page = visit(operator_console)
+    expect(page.get_by_test_id("emails")).to_be_visible()
+    # WHEN the only page is closed
+    page.close()
+    # THEN the console soon sends no requests
+    other = visit("about:blank")
+    for _ in range(10):
+        before = between.faults.calls()
+        other.wait_for_timeout(6_000)  # three times the polling interval
+        if between.faults.calls() == before:
+            return
+    pytest.fail("the console keeps polling")
