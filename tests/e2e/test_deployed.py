@@ -179,7 +179,7 @@ def newcomer(deployment: Deployment) -> Iterator[tuple[str, ShopClient]]:
         yield address, client
 
 
-def test_a_changed_address_is_told_at_the_old_and_at_the_new_one(
+def test_an_address_change_notifies_the_old_and_the_new_address(
     deployment: Deployment, newcomer: tuple[str, ShopClient]
 ) -> None:
     # GIVEN a customer

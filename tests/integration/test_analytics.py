@@ -1,4 +1,4 @@
-"""Analytics: every order counted exactly once, on the day on which it was placed."""
+"""Analytics: every order is counted exactly once, on the day on which it was placed."""
 
 import json
 from decimal import Decimal
@@ -14,11 +14,11 @@ from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"
-VISIBILITY = 366  # just longer than the queue's visibility time-out, in seconds
+VISIBILITY = 366  # just longer than the queue's visibility timeout, in seconds
 
 
 def sums(world):
-    """What was counted, all shards together, without what adds up to nothing."""
+    """Return the counters of all shards added up, without zeros."""
     found = {}
     for day, entry, name, number in invariants.sales(world):
         row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
@@ -27,12 +27,12 @@ def sums(world):
 
 
 def place(world, count, *lines):
-    """Place orders one after the other, with the ids of all."""
+    """Place orders one after the other; return their ids."""
     return [world.api().place(body(*lines), key=f"key-{n}").json["orderId"] for n in range(count)]
 
 
 def writes(world):
-    """The transactions with which the sales table was written."""
+    """Return the transactions on the sales table."""
     found = [call for call in world.wire.calls if world.table("SalesTable") in call.tables]
     assert {call.operation for call in found} <= {"Query", "TransactWriteItems"}
     return [call for call in found if call.operation == "TransactWriteItems"]
@@ -70,7 +70,7 @@ def test_a_batch_reads_its_orders_in_one_call(world):
     assert [call.operation for call in calls] == ["Query", "BatchGetItem", "TransactWriteItems"]
 
 
-def test_no_counter_is_changed_outside_a_transaction_with_its_marker(world):
+def test_counters_change_only_in_a_transaction_with_the_marker(world):
     place(world, 3)
     world.queues.deliver(ANALYTICS)
 
@@ -100,7 +100,7 @@ def test_the_same_event_in_a_later_batch_is_counted_once(world, order_id):
     assert world.queues.waiting(ANALYTICS) == 0
 
 
-def test_a_repeat_among_new_events_does_not_keep_them_from_being_counted(world):
+def test_a_repeat_does_not_stop_new_events_of_its_batch(world):
     old, *_ = place(world, 1)
     world.queues.deliver(ANALYTICS)
     place(world, 4)
@@ -146,7 +146,7 @@ def test_the_same_events_counted_by_two_instances_at_once_are_counted_once(world
     assert sums(world)[DAY_ONE, "all"] == (1, 1, 1250)
 
 
-def test_a_conflict_with_another_instance_is_tried_again(world, order_id):
+def test_a_conflict_with_another_instance_is_retried(world, order_id):
     reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}, {"Code": "None"}]
     world.wire.on(
         "dynamodb.TransactWriteItems", wire.refuse("TransactionCanceledException", CancellationReasons=reasons), times=2
@@ -173,7 +173,7 @@ def test_a_replay_changes_nothing(world):
 # --- cancellations ----------------------------------------------------------------------------------------------------
 
 
-def test_a_cancellation_takes_away_what_was_counted(world, api, order_id):
+def test_a_cancellation_subtracts_the_sale(world, api, order_id):
     world.queues.deliver(ANALYTICS)
     api.cancel(order_id)
     world.queues.deliver(ANALYTICS)
@@ -181,13 +181,13 @@ def test_a_cancellation_takes_away_what_was_counted(world, api, order_id):
     assert sums(world) == {}
 
 
-def test_a_cancellation_takes_away_on_the_day_of_the_order(world, api, order_id):
+def test_a_cancellation_is_subtracted_on_the_day_of_the_order(world, api, order_id):
     # GIVEN an order that was counted yesterday, and one of today
     world.queues.deliver(ANALYTICS)
     world.clock.forward(86_400)
     api.place(body(), key="key-2")
 
-    # WHEN yesterday's is cancelled
+    # WHEN yesterday's is canceled
     api.cancel(order_id)
     world.queues.deliver(ANALYTICS)
 
@@ -195,22 +195,22 @@ def test_a_cancellation_takes_away_on_the_day_of_the_order(world, api, order_id)
     assert sums(world) == {(DAY_TWO, "all"): (1, 1, 1250), (DAY_TWO, f"sku#{MUG}"): (1, 1, 1250)}
 
 
-def test_a_sale_counts_on_the_day_of_the_order_however_late_its_event_comes(world, order_id):
+def test_a_late_event_is_counted_on_the_day_of_the_order(world, order_id):
     world.clock.forward(3 * 86_400)
     world.queues.deliver(ANALYTICS)
 
     assert {day for day, _ in sums(world)} == {DAY_ONE}
 
 
-def test_a_cancellation_that_comes_before_its_order_is_no_less_counted(world, api, order_id):
-    # GIVEN a cancellation that overtakes its order
+def test_a_cancellation_before_its_order_is_counted(world, api, order_id):
+    # GIVEN a cancellation that arrives before its order's event
     api.cancel(order_id)
     world.client("sqs").purge_queue(QueueUrl=world.stack.resource("AnalyticsQueue").ref)
     world.queues.send(ANALYTICS, message("order_cancelled", order_id, 2))
     world.queues.deliver(ANALYTICS)
     assert sums(world)[DAY_ONE, "all"] == (-1, -1, -1250)
 
-    # WHEN the order's event comes
+    # WHEN the order's event arrives
     world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
     world.queues.deliver(ANALYTICS)
 
@@ -218,7 +218,7 @@ def test_a_cancellation_that_comes_before_its_order_is_no_less_counted(world, ap
     assert sums(world) == {}
 
 
-def test_placed_and_cancelled_in_one_batch_add_up_to_nothing(world, api, order_id):
+def test_placed_and_canceled_in_one_batch_add_up_to_zero(world, api, order_id):
     api.cancel(order_id)
 
     assert world.queues.deliver(ANALYTICS) == 2
@@ -230,7 +230,7 @@ def test_placed_and_cancelled_in_one_batch_add_up_to_nothing(world, api, order_i
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_that_is_not_there_yet_does_not_hold_up_its_neighbours(world):
+def test_a_missing_order_does_not_delay_others_of_its_batch(world):
     place(world, 2)
     world.queues.send(ANALYTICS, message("order_placed", "ord_unseen", 1))
 
@@ -240,19 +240,19 @@ def test_an_order_that_is_not_there_yet_does_not_hold_up_its_neighbours(world):
     assert world.queues.waiting(ANALYTICS) == 1
 
 
-def test_an_order_that_is_not_readable_is_told_from_one_that_is_not_there_and_takes_no_neighbour_along(world):
-    # GIVEN three orders, one of which is none any more, and the event of an order that there is not
+def test_unreadable_and_missing_orders_have_different_reasons(world):
+    # GIVEN three orders, one of them unreadable, and the event of an order that does not exist
     broken, *_ = place(world, 3)
     world.change("OrdersTable", {"orderId": broken}, total=Decimal("1.5"))
     world.queues.send(ANALYTICS, message("order_placed", "ord_unseen", 1))
 
-    # WHEN their batch is delivered, and what is left of it as often as it comes back
+    # WHEN their batch is delivered, and redelivered until nothing is left
     assert world.queues.deliver(ANALYTICS) == 4
     while world.queues.waiting(ANALYTICS):
         world.clock.forward(3600)
         world.queues.deliver(ANALYTICS)
 
-    # THEN the good ones are counted, and each dead letter says what is the matter with its order
+    # THEN the readable orders are counted, and each dead letter has its reason
     assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
     assert {letter.attributes["reason"] for letter in world.queues.dead_letters(ANALYTICS)} == {
         f"order {broken} is not readable",
@@ -268,7 +268,7 @@ def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, ord
         world.put("OrdersTable", order | {"orderId": f"ord_{n}"})
         world.queues.send(ANALYTICS, message("order_placed", f"ord_{n}", 1))
 
-    # WHEN they come in one batch
+    # WHEN they arrive in one batch
     assert world.queues.deliver(ANALYTICS) == 100
 
     # THEN all are counted, and no transaction is too large
@@ -276,8 +276,8 @@ def test_a_full_batch_is_counted_in_transactions_of_at_most_100_items(world, ord
     assert [len(write.request["TransactItems"]) for write in writes(world)[1:]] == [100, 4]
 
 
-def test_a_batch_gives_up_in_time_and_what_was_not_counted_comes_back_later(world):
-    # GIVEN orders of fifty products each, one to a transaction, and a table that takes its time and then takes nothing
+def test_a_batch_stops_in_time_and_the_rest_is_redelivered(world):
+    # GIVEN orders of fifty products each, one per transaction, and a table that is slow and then fails
     for n in range(50):
         world.stock(f"SKU-{n:03d}", unit_price=1, available=100)
     for n in range(12):
@@ -292,13 +292,13 @@ def test_a_batch_gives_up_in_time_and_what_was_not_counted_comes_back_later(worl
 
     world.wire.always("dynamodb.TransactWriteItems", late, where=world.touching("SalesTable"))
 
-    # WHEN they come in one batch
+    # WHEN they arrive in one batch
     started = world.clock.ms
     world.queues.deliver(ANALYTICS)
 
-    # THEN it ends after the transactions that it had time for, long before Lambda would end it
+    # THEN it stops after the transactions that it had time for, long before the Lambda timeout
     assert (world.clock.ms - started) / 1000 <= 28
-    # AND each event has its own pause, after which it is counted
+    # AND each event is counted after its own backoff
     assert len(world.wire.named("sqs.ChangeMessageVisibility")) == 12
     world.wire.heal()
     world.clock.forward(11)
@@ -312,10 +312,10 @@ def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, caps
         world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
     capsys.readouterr()
 
-    # WHEN they come in one batch
+    # WHEN they arrive in one batch
     assert world.queues.deliver(ANALYTICS) == 100
 
-    # THEN each is in the metrics: in as many lines as it takes, each within CloudWatch's limits, and all of analytics'
+    # THEN each is in analytics' metrics, in as many lines as CloudWatch's limits require
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert {(line["service"], line["consumer"]) for line in lines} == {(STACK_NAME, "analytics")}
     for name in ("EventLagReceived", "EventLagDone"):
@@ -323,8 +323,8 @@ def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, caps
         assert (sum(counts), max(counts) <= 100) == (100, True)
 
 
-def test_during_a_rebuild_a_repeat_is_what_the_generation_that_counts_knows(world, order_id, printed):
-    # GIVEN an event that was counted, and a rebuild that has begun since
+def test_during_a_rebuild_repeats_are_those_of_the_current_generation(world, order_id, printed):
+    # GIVEN an event that was counted, and a rebuild that started afterwards
     world.queues.deliver(ANALYTICS)
     lease = {"currentGeneration": 1, "nextGeneration": 2, "builder": "somebody", "leaseUntil": world.clock.ms + 60_000}
     world.put("SalesTable", {"bucketId": POINTER, "entry": POINTER, **lease})
@@ -332,14 +332,14 @@ def test_during_a_rebuild_a_repeat_is_what_the_generation_that_counts_knows(worl
     world.queues.send(ANALYTICS, message("order_placed", order_id, 1))
     printed()
 
-    # WHEN it comes again, with one that is new
+    # WHEN it is delivered again, with a new one
     assert world.queues.deliver(ANALYTICS) == 2
 
-    # THEN it alone is a repeat
+    # THEN only it is a repeat
     assert printed()["EventsRepeated"].values == [1.0]
 
 
-def test_a_transaction_that_fails_does_not_hold_up_the_others(world):
+def test_a_failing_transaction_does_not_delay_the_others(world):
     # GIVEN two orders of fifty products each: too many for one transaction
     for n in range(100):
         world.stock(f"SKU-{n:03d}", unit_price=1)
@@ -350,7 +350,7 @@ def test_a_transaction_that_fails_does_not_hold_up_the_others(world):
     # WHEN the first transaction fails
     world.queues.deliver(ANALYTICS)
 
-    # THEN the second order is counted, and the first comes back
+    # THEN the second order is counted, and the first is redelivered
     assert sums(world)[DAY_ONE, "all"] == (1, 50, 50)
     assert world.queues.waiting(ANALYTICS) == 1
     world.clock.forward(11)
@@ -358,7 +358,7 @@ def test_a_transaction_that_fails_does_not_hold_up_the_others(world):
     assert sums(world)[DAY_ONE, "all"] == (2, 100, 100)
 
 
-def test_orders_that_cannot_be_read_come_back(world):
+def test_events_of_orders_that_cannot_be_read_are_redelivered(world):
     place(world, 2)
     world.wire.on("dynamodb.BatchGetItem", wire.refuse("AccessDeniedException"))
 
@@ -370,7 +370,7 @@ def test_orders_that_cannot_be_read_come_back(world):
     assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
 
 
-def test_keys_that_dynamodb_left_unread_are_asked_for_again(world):
+def test_unprocessed_keys_are_read_again(world):
     first, second = place(world, 2)
     answered = {
         "Responses": {world.table("OrdersTable"): []},
@@ -385,7 +385,7 @@ def test_keys_that_dynamodb_left_unread_are_asked_for_again(world):
     assert sums(world)[DAY_ONE, "all"] == (2, 2, 2500)
 
 
-def test_an_event_that_is_nothing_to_count_takes_no_neighbour_along_and_counts_nothing(world):
+def test_events_that_are_not_sales_become_dead_letters(world):
     # GIVEN an order, and in the same batch events that are not for analytics
     (order_id,) = place(world, 1)
     world.queues.send(ANALYTICS, message("shipment_prepared", order_id, 1))

@@ -1,4 +1,4 @@
-"""E-mail: what is sent, to whom, and how often."""
+"""E-mail: content, recipients and duplicates."""
 
 from itertools import pairwise
 
@@ -12,12 +12,12 @@ from tests.support.world import MUG, TEE, body
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"
-# Powertools lets somebody else have a go once the time of the invocation that crashed is over.
+# Powertools lets another invocation retry after the timeout of the crashed one.
 CRASHED_IS_BACK = 721
 
 
 def deliver(world, *messages):
-    """Deliver these messages, and whatever waits before them, in one batch."""
+    """Deliver all waiting messages and these in one batch."""
     for text in messages:
         world.queues.send(EMAILS, text)
     return world.queues.deliver(EMAILS)
@@ -38,7 +38,7 @@ def test_a_placed_order_is_confirmed(world, order_id):
     assert mail["subject"] == "Your order is confirmed"
 
 
-def test_a_cancelled_order_is_confirmed_as_cancelled(world, api, order_id):
+def test_a_canceled_order_is_confirmed_as_canceled(world, api, order_id):
     world.queues.deliver(EMAILS)
     api.cancel(order_id)
     world.queues.deliver(EMAILS)
@@ -47,13 +47,13 @@ def test_a_cancelled_order_is_confirmed_as_cancelled(world, api, order_id):
 
 
 @pytest.mark.usefixtures("order_id")
-def test_a_prepared_order_is_on_its_way(world):
+def test_a_prepared_order_sends_the_shipping_mail(world):
     world.queues.until_quiet()
 
     assert subjects(world) == ["Your order is confirmed", "Your order is on its way"]
 
 
-def test_a_mail_shows_the_lines_and_the_total_in_text_and_in_html(world, api):
+def test_a_mail_has_lines_and_total_in_text_and_html(world, api):
     world.stock(TEE, unit_price=2000, name="Tee <script>")
     order_id = api.place(body((MUG, 2), (TEE, 1))).json["orderId"]
     world.queues.deliver(EMAILS)
@@ -65,7 +65,7 @@ def test_a_mail_shows_the_lines_and_the_total_in_text_and_in_html(world, api):
     assert "Tee &lt;script&gt;" in mail["html"]
 
 
-def test_ses_itself_has_the_mail(world, order_id):
+def test_ses_has_sent_the_mail(world, order_id):
     world.queues.deliver(EMAILS)
 
     (sent,) = ses_backends[ACCOUNT][REGION].sent_messages
@@ -84,7 +84,7 @@ def test_the_same_event_later_sends_no_second_mail(world, order_id):
     assert world.queues.waiting(EMAILS) == 0
 
 
-def test_the_same_event_sends_no_second_mail_though_it_would_read_otherwise_by_now(world, order_id):
+def test_a_repeat_whose_mail_would_differ_sends_no_second_mail(world, order_id):
     world.queues.deliver(EMAILS)
     world.customer(name="Ada King")
 
@@ -118,20 +118,20 @@ def test_two_events_of_one_order_are_two_mails(world, api, order_id):
     assert len(world.mails()) == 2
 
 
-def test_a_mail_that_is_being_sent_is_not_sent_by_somebody_else(world, order_id):
+def test_a_mail_in_progress_is_not_sent_by_another_instance(world, order_id):
     # GIVEN the same event, delivered to two instances at the same time
     world.queues.send(EMAILS, message("order_placed", order_id, 1))
     world.wire.on("sesv2.SendEmail", wire.meanwhile(lambda: world.queues.deliver(EMAILS)))
 
-    # WHEN the second comes while the first is sending
+    # WHEN the second arrives while the first is sending
     world.functions.invoke(EMAILS, {"Records": world.queues.receive(EMAILS, 1)})
 
-    # THEN there is one mail, and the second will look again
+    # THEN there is one mail, and the second delivery is retried
     assert len(world.mails()) == 1
     assert len(world.wire.named("sqs.ChangeMessageVisibility")) == 1
 
 
-def test_a_crash_before_the_mail_went_out_sends_it_later(world, order_id):
+def test_a_crash_before_sending_sends_the_mail_later(world, order_id):
     world.wire.on("sesv2.SendEmail", wire.crash_before)
     world.queues.deliver(EMAILS)
     assert world.mails() == []
@@ -142,7 +142,7 @@ def test_a_crash_before_the_mail_went_out_sends_it_later(world, order_id):
     assert len(world.mails()) == 1
 
 
-def test_a_crash_between_the_mail_and_its_record_is_the_one_way_to_a_second_mail(world, order_id):
+def test_a_crash_between_mail_and_record_sends_a_second_mail(world, order_id):
     world.wire.on("sesv2.SendEmail", wire.crash_after)
     world.queues.deliver(EMAILS)
 
@@ -153,11 +153,11 @@ def test_a_crash_between_the_mail_and_its_record_is_the_one_way_to_a_second_mail
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
-def test_a_lost_answer_about_the_record_sends_no_second_mail(world, order_id, operation):
-    # GIVEN a record that is written, and DynamoDB's answer about it that is lost
+def test_a_lost_answer_of_the_record_sends_no_second_mail(world, order_id, operation):
+    # GIVEN a record that is written, but whose answer is lost
     world.wire.on(f"dynamodb.{operation}", wire.lose_response, where=world.touching("IdempotencyTable"))
 
-    # WHEN the event is delivered, and all retries have had their time
+    # WHEN the event is delivered, and all retries are over
     for _ in range(4):
         world.queues.deliver(EMAILS)
         world.clock.forward(CRASHED_IS_BACK)
@@ -167,7 +167,7 @@ def test_a_lost_answer_about_the_record_sends_no_second_mail(world, order_id, op
     assert world.queues.waiting(EMAILS) == 0
 
 
-def test_a_mail_service_that_does_not_answer_is_not_asked_twice_at_once(world, order_id):
+def test_an_unresponsive_mail_service_is_called_once_per_delivery(world, order_id):
     world.wire.on("sesv2.SendEmail", wire.lose_request)
 
     world.queues.deliver(EMAILS)
@@ -176,7 +176,7 @@ def test_a_mail_service_that_does_not_answer_is_not_asked_twice_at_once(world, o
     assert world.queues.waiting(EMAILS) == 1
 
 
-def test_the_record_outlives_the_queues_by_30_days(world, order_id):
+def test_the_record_is_kept_30_days_longer_than_messages(world, order_id):
     world.queues.deliver(EMAILS)
 
     (record,) = world.items("IdempotencyTable")
@@ -184,7 +184,7 @@ def test_the_record_outlives_the_queues_by_30_days(world, order_id):
     assert record["expiration"] == world.clock.ms // 1000 + 30 * 86_400
 
 
-def test_the_record_shows_nothing_of_the_mail(world, order_id):
+def test_the_record_contains_nothing_of_the_mail(world, order_id):
     world.queues.deliver(EMAILS)
 
     assert "ada" not in str(world.items("IdempotencyTable"))
@@ -195,7 +195,7 @@ def test_the_record_shows_nothing_of_the_mail(world, order_id):
 
 @pytest.fixture
 def skipped(world, printed):
-    """Delivers what waits, and says how many events were skipped."""
+    """Deliver all waiting messages, and return the number of skipped events."""
 
     def deliver_and_count():
         printed()
@@ -207,14 +207,14 @@ def skipped(world, printed):
     return deliver_and_count
 
 
-def test_an_order_that_is_cancelled_by_then_is_not_confirmed_first(world, api, order_id, skipped):
+def test_an_order_canceled_meanwhile_is_not_confirmed(world, api, order_id, skipped):
     api.cancel(order_id)
 
     assert skipped() == 1
     assert subjects(world) == ["Your order is cancelled"]
 
 
-def test_an_order_that_is_prepared_by_then_is_still_confirmed(world, order_id):
+def test_an_order_prepared_meanwhile_is_still_confirmed(world, order_id):
     world.queues.until_quiet("FulfillmentFunction")
     world.queues.deliver(EMAILS)
 
@@ -236,7 +236,7 @@ def test_a_customer_without_an_address_is_skipped(world, skipped, email):
     assert (skipped(), world.mails()) == (1, [])
 
 
-def test_an_event_older_than_its_record_could_be_is_skipped(world, order_id, skipped):
+def test_an_event_older_than_any_record_is_skipped(world, order_id, skipped):
     world.queues.until_quiet()
     sent = len(world.mails())
     world.queues.send(EMAILS, message("order_placed", order_id, 1, at=world.clock.ms - 30 * DAY - 1))
@@ -251,7 +251,7 @@ def test_an_event_of_30_days_is_not_too_old(world, order_id, skipped):
     assert (skipped(), len(world.mails())) == (0, 1)
 
 
-# --- trouble with the mail service ------------------------------------------------------------------------------------
+# --- failures of the mail service -------------------------------------------------------------------------------------
 
 TROUBLE = [
     wire.refuse("TooManyRequestsException", 429),
@@ -263,14 +263,14 @@ TROUBLE = [
 
 
 @pytest.mark.parametrize("fault", TROUBLE, ids=["throttled", "over quota", "paused", "broken", "unreachable"])
-def test_a_mail_that_the_service_does_not_take_now_is_sent_later(world, order_id, fault):
-    # GIVEN a mail service that is in trouble
+def test_a_mail_rejected_temporarily_is_sent_later(world, order_id, fault):
+    # GIVEN a mail service with a temporary failure
     world.wire.on("sesv2.SendEmail", fault)
     world.queues.deliver(EMAILS)
     (pause,) = world.wire.named("sqs.ChangeMessageVisibility")
     assert 8 <= pause.request["VisibilityTimeout"] <= 10
 
-    # WHEN that time is over
+    # WHEN the failure is over
     world.clock.forward(11)
     world.queues.deliver(EMAILS)
 
@@ -279,7 +279,7 @@ def test_a_mail_that_the_service_does_not_take_now_is_sent_later(world, order_id
     assert world.queues.waiting(EMAILS) == 0
 
 
-def test_a_mail_that_the_service_will_never_take_is_a_dead_letter_at_once(world, order_id):
+def test_a_mail_rejected_permanently_is_a_dead_letter_at_once(world, order_id):
     world.wire.on("sesv2.SendEmail", wire.refuse("BadRequestException"))
 
     world.queues.deliver(EMAILS)
@@ -291,7 +291,7 @@ def test_a_mail_that_the_service_will_never_take_is_a_dead_letter_at_once(world,
     assert world.queues.waiting(EMAILS) == 0
 
 
-def test_a_mail_that_fails_does_not_hold_up_its_neighbours(world, api):
+def test_a_failing_mail_does_not_delay_others_of_its_batch(world, api):
     for n in range(3):
         api.place(body(), key=f"key-{n}")
     world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), nth=2)
@@ -301,7 +301,7 @@ def test_a_mail_that_fails_does_not_hold_up_its_neighbours(world, api):
     assert (len(world.mails()), world.queues.waiting(EMAILS)) == (2, 1)
 
 
-def test_mails_keep_to_this_instances_share_of_the_quota(world, api):
+def test_mails_keep_to_the_instances_share_of_the_quota(world, api):
     # GIVEN six orders, and a quota of 14 mails a second for two instances
     for n in range(6):
         api.place(body(), key=f"key-{n}")
@@ -311,7 +311,7 @@ def test_mails_keep_to_this_instances_share_of_the_quota(world, api):
     # WHEN all are mailed at once
     world.queues.deliver(EMAILS)
 
-    # THEN they are a seventh of a second apart
+    # THEN they are sent a seventh of a second apart
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert len(gaps) == 5
     assert all(142 <= gap <= 144 for gap in gaps)

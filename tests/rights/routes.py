@@ -36,10 +36,10 @@ CHECKS = {
         "tests/integration/test_cancelling.py::test_the_order_of_another_user_is_not_found_for_canceling",
     ),
     "GET /me": Check(
-        "the key is the token's `sub`", "tests/integration/test_profile.py::test_everybody_sees_their_own_profile_only"
+        "the key is the token's `sub`", "tests/integration/test_profile.py::test_customers_see_their_own_profile_only"
     ),
     "PUT /me": Check(
-        "the key is the token's `sub`", "tests/integration/test_profile.py::test_everybody_sees_their_own_profile_only"
+        "the key is the token's `sub`", "tests/integration/test_profile.py::test_customers_see_their_own_profile_only"
     ),
     "GET /reports/sales": Check(
         "the scope, checked by the gateway and again by the function; sums, nobody's order",

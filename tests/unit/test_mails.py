@@ -13,7 +13,7 @@ every_mail = pytest.mark.parametrize("mail", KINDS)
 
 
 @every_mail
-def test_a_mail_shows_the_lines_and_the_total_in_text_and_in_html(mail):
+def test_a_mail_has_lines_and_total_in_text_and_html(mail):
     made = mail(order(Status.PLACED), ADA)
 
     for part in (made["text"], made["html"]):
