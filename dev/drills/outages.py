@@ -116,7 +116,7 @@ DRILLS = {
         "Analytics receives 100 poison messages among 1,000 duplicates",
         20,
         _poison,
-        permanent=("not an event", "shipment_prepared is nothing to count"),
+        permanent=("not an event", "shipment_prepared is not counted"),
     ),
     "kills": Drill("Functions are killed in the middle of a call", 40, _kills),
     "restart": Drill("The whole stack is stopped and started again", 10, _restart),

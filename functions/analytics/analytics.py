@@ -1,4 +1,4 @@
-"""Analytics: orders, units and revenue per day and product, each event counted exactly once."""
+"""Analytics consumer: count orders, units and revenue per day and product, each event exactly once."""
 
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -32,22 +32,22 @@ _COUNTED = {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED}
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Consume a batch of the analytics queue: counted together, answered for one by one."""
+    """Consume a batch of the analytics queue. Events are counted together and fail one by one."""
     batch = Batch()
     return _consumer.run(event, context, batch.check, batch.count)
 
 
 class Batch:
-    """The events of one batch, and what became of each."""
+    """The events of one batch, and the result of each."""
 
     def __init__(self) -> None:
         self._errors: dict[str, Exception] = {}
         self._new: set[str] = set()
 
     def count(self, envelopes: list[Envelope]) -> None:
-        """Count all events whose orders are there, in as few transactions as possible.
+        """Count all events whose orders can be read, in as few transactions as possible.
 
-        Which generations count is read after the events were received: see `handoff.sales_generations`.
+        The generations to count in are read after the events were received: see `shop.sales_generations`.
         """
         countable = [envelope for envelope in envelopes if envelope.detail_type in _COUNTED]
         try:
@@ -62,12 +62,12 @@ class Batch:
             found = sale(envelope, orders.get(order_id))
             if found:
                 sales[envelope.event_id] = found
-            elif order_id in unreadable:  # tried again all the same: it may be mended, or the code that reads it
+            elif order_id in unreadable:  # retried: the row or the code that reads it may be fixed
                 self._errors[envelope.event_id] = NotYet(f"order {order_id} is not readable")
             else:
-                self._errors[envelope.event_id] = NotYet(f"order {order_id} is not as far as its event")
+                self._errors[envelope.event_id] = NotYet(f"order {order_id} is missing or outdated")
         groups = _sales.groups(list(sales.values()))
-        deadline = Deadline(WRITING)  # what is left out by then comes back
+        deadline = Deadline(WRITING)  # events that are not written by then are retried
         for generation, group in product(generations.counted, groups):
             try:
                 new = _sales.record(group, generation, deadline)
@@ -80,17 +80,17 @@ class Batch:
     def check(self, envelope: Envelope) -> Handled:
         """Raise the error that kept this event from being counted, if any; tell a new event from a repeated one."""
         if envelope.detail_type not in _COUNTED:
-            raise PermanentError(f"{envelope.detail_type} is nothing to count")
+            raise PermanentError(f"{envelope.detail_type} is not counted")
         error = self._errors.get(envelope.event_id)
         if error:
             raise error
         if envelope.event_id not in self._new:
             return REPEATED
-        self._new.remove(envelope.event_id)  # its double in the same batch is a repeat
+        self._new.remove(envelope.event_id)  # a duplicate in the same batch is a repeat
         return DONE
 
 
 def sale(envelope: Envelope, order: Order | None) -> Sale | None:
-    """What an event adds to the sales, as its order's history has it; None if the order is not as far yet."""
+    """Return what an event adds to the sales, by its order's history; None if the order is older than the event."""
     sales = sales_of(order) if order else []
     return next((found for found in sales if found.event_id == envelope.event_id), None)

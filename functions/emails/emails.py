@@ -1,4 +1,4 @@
-"""E-mail: tells customers what has become of their orders."""
+"""E-mail consumer: mails customers about their orders and about changes of their address."""
 
 import re
 import time
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# The record of a mail outlives both queues (4 and 14 days); what is older than the record is not mailed at all.
+# The record of a mail outlives both queues (4 and 14 days). Events older than the record are not mailed.
 _REMEMBERED_DAYS = 30
 
 _dynamodb = boto3.client("dynamodb", config=aws.config())
 _settings = settings.load()
 _orders = order_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
-# One try, and a long wait for its answer: asking again after a time-out is how a mail is sent twice.
+# One try and a long timeout: a retry after a timeout can send the mail twice.
 _ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))
 _sender = settings.text("MAIL_FROM")
-# With it, SES reports bounces and complaints; functions/feedback marks the addresses.
+# With a configuration set, SES reports bounces and complaints; functions/feedback flags the addresses.
 _configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
 _consumer = consumer.connect("emails", events.parse)
 _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,
     expires_after_seconds=_REMEMBERED_DAYS * 24 * 3600,
-    response_hook=lambda _message_id, _record: None,  # what was sent before is told by it; see `send`
+    response_hook=lambda _message_id, _record: None,  # None means that the mail was sent before; see `send`
 )
 _persistence = DynamoDBPersistenceLayer(table_name=settings.text("IDEMPOTENCY_TABLE"), boto3_client=_dynamodb)
 
@@ -57,7 +57,7 @@ _ORDER_MAILS = {
 
 
 class Pace:
-    """Keeps this instance to its share of the account's sending rate."""
+    """Limits this instance to its share of the account's sending rate."""
 
     def __init__(self, mails_per_second: float) -> None:
         self._interval = 1 / mails_per_second
@@ -81,21 +81,21 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 
 def notify(envelope: Envelope) -> Handled:
-    """One mail per event and recipient."""
+    """Send one mail per event and recipient."""
     if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
         if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
             _customers.clear_address_change(envelope.profile.user_id, envelope.detail.metadata.sequence)
         return consumer.skipped("too old to know whether it was mailed")
     if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
-        return tell_of_address(envelope)
-    return tell_of_order(envelope)
+        return mail_address_change(envelope)
+    return mail_order(envelope)
 
 
-def tell_of_order(envelope: Envelope) -> Handled:
-    """Tell the customer what has become of an order."""
+def mail_order(envelope: Envelope) -> Handled:
+    """Mail the customer about an order."""
     order = _orders.get(envelope.order.order_id)
     if order is None or order.sequence < envelope.detail.metadata.sequence:
-        raise NotYet(f"order {envelope.order.order_id} is not as far as its event")
+        raise NotYet(f"order {envelope.order.order_id} is missing or outdated")
     if envelope.detail_type is DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
         return consumer.skipped("the order is cancelled")
     customer = _customers.get(order.user_id)
@@ -108,16 +108,19 @@ def tell_of_order(envelope: Envelope) -> Handled:
     return DONE if send(mail={"eventId": envelope.event_id, **who, **mail}) else REPEATED
 
 
-def tell_of_address(envelope: Envelope) -> Handled:
-    """Tell a changed address at the old and at the new one; the pair is kept until both are told, or a dead letter."""
+def mail_address_change(envelope: Envelope) -> Handled:
+    """Mail the old and the new address about the change.
+
+    The customer keeps both addresses until both mails are sent or the event is in the dead-letter queue.
+    """
     sequence = envelope.detail.metadata.sequence
     customer = _customers.get(envelope.profile.user_id)
     if customer is None or customer.sequence < sequence:
-        raise NotYet("the customer is not as far as the event")
+        raise NotYet("the customer is missing or outdated")
     change = customer.address_changes.get(str(sequence))
     if change is None:
         return consumer.skipped("the address has not changed, or its change was handled before")
-    forget = partial(_customers.clear_address_change, customer.user_id, sequence)
+    clear = partial(_customers.clear_address_change, customer.user_id, sequence)
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
@@ -125,12 +128,12 @@ def tell_of_address(envelope: Envelope) -> Handled:
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
             try:
                 sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))
-            except PermanentError as error:  # the other address is to be told all the same
+            except PermanentError as error:  # the mail to the other address is sent anyway
                 refused = error
     if refused:
-        # Forgotten before, its message would be skipped if it came back, and never be a dead letter.
-        raise PermanentError(str(refused), after_dead_letter=forget)
-    forget()
+        # Cleared earlier, a redelivered message would be skipped and never reach the dead-letter queue.
+        raise PermanentError(str(refused), after_dead_letter=clear)
+    clear()
     return DONE if any(sent) else REPEATED
 
 
@@ -138,7 +141,7 @@ def tell_of_address(envelope: Envelope) -> Handled:
     data_keyword_argument="mail", persistence_store=_persistence, config=_idempotency, key_prefix="emails"
 )
 def send(*, mail: dict[str, str]) -> str | None:
-    """Send a mail, once per event and recipient; returns SES's message id, or None if it had been sent before."""
+    """Send a mail once per event and recipient. Return SES's message id, or None if it was sent before."""
     _pace.wait()
     try:
         sent = _ses.send_email(
@@ -157,7 +160,7 @@ def send(*, mail: dict[str, str]) -> str | None:
             },
         )
     except _ses.exceptions.BadRequestException:
-        raise PermanentError("the mail service can't send this mail; is the address well-formed?") from None
+        raise PermanentError("SES rejected this mail; is the address well-formed?") from None
     except ClientError as error:
         raise _without_addresses(error) from None
     metrics.add_metric("MailsSent", MetricUnit.Count, 1)
@@ -165,7 +168,7 @@ def send(*, mail: dict[str, str]) -> str | None:
 
 
 def _without_addresses(error: ClientError) -> ClientError:
-    """The same error for the log: SES's words can name the recipient, who is nobody's business there."""
+    """Return the same error without addresses: SES's message can contain the recipient, and the error is logged."""
     said = error.response["Error"]
     hidden = re.sub(r"\S*@\S*", "(an address)", said["Message"])
     return ClientError({**error.response, "Error": {**said, "Message": hidden}}, error.operation_name)

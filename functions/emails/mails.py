@@ -1,4 +1,4 @@
-"""The texts of the mails, as plain text and as HTML. Whatever a customer has typed is escaped."""
+"""The contents of the mails, as plain text and as HTML. Text that customers have typed is escaped."""
 
 from html import escape
 from typing import TYPE_CHECKING, TypedDict
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Mail(TypedDict):
-    """One mail's content."""
+    """The content of one mail."""
 
     subject: str
     text: str
@@ -18,31 +18,31 @@ class Mail(TypedDict):
 
 
 def confirmation(order: "Order", customer: "Customer") -> Mail:
-    """The order stands."""
-    return _mail(order, customer, "Your order is confirmed", "Thank you for your order. We are packing it.")
+    """Return the mail for an order that was placed."""
+    return _mail(order, customer, "Your order is confirmed", "Thank you for your order. We will pack it soon.")
 
 
 def cancellation(order: "Order", customer: "Customer") -> Mail:
-    """The order is cancelled."""
-    news = "Your order is cancelled, as you asked. Nothing was charged; the amount held is released."
+    """Return the mail for an order that was cancelled."""
+    news = "Your order was cancelled at your request. You were not charged, and the amount held is released."
     return _mail(order, customer, "Your order is cancelled", news)
 
 
 def on_its_way(order: "Order", customer: "Customer") -> Mail:
-    """The shipment is packed."""
+    """Return the mail for a shipment that was packed."""
     return _mail(order, customer, "Your order is on its way", "Your order is packed and on its way to you.")
 
 
 def address_changed(*, is_new: bool) -> Mail:
-    """The customer's address has changed; said at both, so that a stranger's change does not go unnoticed.
+    """Return the mail for a changed e-mail address, for the new or the old one.
 
-    Nobody has checked whose the addresses are, so there is nothing in it that the customer has typed.
+    It contains no text from the customer, as the addresses are not verified and may belong to another person.
     """
     title = "Your e-mail address was changed"
     if is_new:
-        news = "From now on, we write to you at this address. If you are no customer of ours, please tell us."
+        news = "We will use this address from now on. If you are not our customer, please contact us."
     else:
-        news = "From now on, we write to another address. If it was not you who changed it, please tell us at once."
+        news = "We will use another address from now on. If you did not change it, please contact us at once."
     return Mail(subject=title, text=f"Hello,\n\n{news}\n", html=_page(title, f"<p>Hello,</p><p>{escape(news)}</p>"))
 
 
@@ -60,7 +60,7 @@ def _mail(order: "Order", customer: "Customer", title: str, news: str) -> Mail:
             "",
             news,
             "",
-            *(f"  {what}: {price}" for what, price in rows),
+            *(f"  {item}: {price}" for item, price in rows),
             f"  Total: {total}",
             "",
             "Ship to:",
@@ -71,8 +71,8 @@ def _mail(order: "Order", customer: "Customer", title: str, news: str) -> Mail:
         ]
     )
     cells = "".join(
-        f"<tr><td>{escape(what)}</td><td align='right'>{escape(price)}</td></tr>"
-        for what, price in [*rows, ("Total", total)]
+        f"<tr><td>{escape(item)}</td><td align='right'>{escape(price)}</td></tr>"
+        for item, price in [*rows, ("Total", total)]
     )
     body = (
         f"<p>Hello {escape(customer.name)},</p><p>{escape(news)}</p><table>{cells}</table>"

@@ -1,4 +1,4 @@
-"""Feedback: marks the addresses from which mails came back, or whose owners did not want them."""
+"""Feedback consumer: flag addresses that mails bounced from, or whose owners complained."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,10 @@ _consumer = consumer.connect("feedback", read)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
     """Consume a batch of the feedback queue."""
-    return _consumer.run(event, context, mark)
+    return _consumer.run(event, context, flag)
 
 
-def mark(event: MailEvent) -> Handled:
+def flag(event: MailEvent) -> Handled:
     """Flag each address that is still its customer's. Idempotent."""
     if event.problem is None:
         return consumer.skipped("a transient bounce")

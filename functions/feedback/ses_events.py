@@ -1,4 +1,4 @@
-"""What SES tells EventBridge about mails that came back or were complained about.
+"""Events that SES publishes about bounces and complaints.
 
 Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 """
@@ -23,26 +23,26 @@ class Recipient(Model):
 
 
 class Bounce(Model):
-    """A mail that came back. Only a permanent bounce says anything of the address."""
+    """A mail that bounced. Only a permanent bounce is a problem of the address."""
 
     bounce_type: str
     bounced_recipients: tuple[Recipient, ...]
 
 
 class Complaint(Model):
-    """A mail that its recipient did not want."""
+    """A mail that its recipient complained about."""
 
     complained_recipients: tuple[Recipient, ...]
 
 
 class Tags(Model):
-    """The tags with which the mail was sent; the customer is among them."""
+    """The tags of the mail; one of them identifies the customer."""
 
     user: tuple[str, ...] = Field(min_length=1)
 
 
 class SentMail(Model):
-    """The mail that it is about."""
+    """The mail that the event is about."""
 
     tags: Tags
 
@@ -56,7 +56,7 @@ class Detail(Model):
 
 
 class MailEvent(Model):
-    """An event of SES as EventBridge delivers it, as far as it is looked at."""
+    """An event from SES as EventBridge delivers it; only the fields that are used."""
 
     id: Id
     time: str
@@ -64,17 +64,17 @@ class MailEvent(Model):
 
     @property
     def event_id(self) -> str:
-        """The id that EventBridge gave it."""
+        """The id from EventBridge."""
         return self.id
 
     @property
     def happened_at(self) -> int:
-        """When SES published it, in epoch milliseconds."""
+        """The time of the event, in epoch milliseconds."""
         return from_iso(self.time)
 
     @property
     def log_keys(self) -> dict[str, str]:
-        """What finds it in the logs."""
+        """Keys added to every log line about this event."""
         return {"event_id": self.id}
 
     @property
@@ -84,7 +84,7 @@ class MailEvent(Model):
 
     @property
     def problem(self) -> Literal["bounced", "complained"] | None:
-        """What is wrong with the address; None if it may pass."""
+        """The problem with the address; None for a transient bounce."""
         if self.detail.complaint:
             return "complained"
         bounce = self.detail.bounce
@@ -92,25 +92,25 @@ class MailEvent(Model):
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses that it is about."""
+        """The addresses that the event is about."""
         bounced = self.detail.bounce.bounced_recipients if self.detail.bounce else ()
         complained = self.detail.complaint.complained_recipients if self.detail.complaint else ()
         return [recipient.email_address for recipient in (*bounced, *complained)]
 
 
 def read(body: str) -> MailEvent:
-    """The event in a message.
+    """Parse the event in a message.
 
     Raises
     ------
     PermanentError
-        If it is none; the text names the fields, not their values.
+        If the message is not such an event. The text has the names of the invalid fields, but no values.
     """
     try:
         event = MailEvent.model_validate_json(body)
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) or "body" for problem in error.errors()})
-        raise PermanentError(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error shows values
+        raise PermanentError(f"not an event of SES: {', '.join(fields)[:200]}") from None  # the error has values
     try:
         _ = event.happened_at, _ID.validate_python(event.user_id)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Fulfillment: ships what was placed, has it paid once it is packed, and gives back the money of what was cancelled."""
+"""Fulfillment consumer: pack placed orders, capture the payments of packed orders, void those of cancelled ones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -35,18 +35,18 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 
 def fulfill(envelope: Envelope) -> Handled:
-    """One side effect per event. The order's state decides whether it is still to be done."""
+    """Do the side effect of an event, unless the order's state shows that it was done before."""
     order_id = envelope.order.order_id
     order = _orders.get(order_id)
     if order is None or order.sequence < envelope.detail.metadata.sequence:
-        raise NotYet(f"order {order_id} is not as far as its event")
+        raise NotYet(f"order {order_id} is missing or outdated")
     if envelope.detail_type is DetailType.ORDER_PLACED:
         return prepare(order)
     return settle_payment(order)
 
 
 def prepare(order: Order) -> Handled:
-    """Write the shipment and announce it; an order that is prepared or cancelled by now is left as it is."""
+    """Write the shipment and publish its event. An order that is already prepared or cancelled is not changed."""
     try:
         step = transitions.prepared(order, now_ms())
     except transitions.NotPossible:
@@ -59,7 +59,7 @@ def prepare(order: Order) -> Handled:
 
 
 def settle_payment(order: Order) -> Handled:
-    """Capture the payment of what is prepared, void that of what is cancelled."""
+    """Capture the payment of a prepared order, or void the payment of a cancelled one."""
     if order.payment_due is None:
         return REPEATED
     settled = settle(_orders, _payments, order, Deadline(_SECONDS_FOR_ONE))

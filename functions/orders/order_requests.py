@@ -90,7 +90,7 @@ def _line(longest: int) -> Any:
 
 
 Sku = Annotated[str, _text(SKU)]
-_STRIPPED = AfterValidator(str.strip)  # after the checks, so that the schema describes exactly what is accepted
+_STRIPPED = AfterValidator(str.strip)  # after the checks, so that the schema describes exactly the accepted values
 
 
 def _deliverable(email: str) -> str:

@@ -43,7 +43,7 @@ def sales(event: dict[str, Any]) -> SalesQuery:
     """
     given = order_requests.query(event, SALES_PARAMETERS)
     days = {name: _day(given.get(name, "")) for name in ("from", "to")}
-    wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if day is None}
+    wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if not day}
     limit = order_requests.limit_of(given, _LIMIT, wrong)
     first, last = days["from"], days["to"]
     if first and last and first > last:

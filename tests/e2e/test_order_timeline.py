@@ -44,7 +44,7 @@ def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
     # THEN its timeline shows the failure and when it is retried
     failed = ("emails", "event failed", "order_placed")
     timeline = eventually(lambda: timeline_of(local_stack, order_id), lambda seen: failed in steps(seen))
-    why = f"order_placed failed at receive 1: order {order_id} is not as far as its event; retry by "
+    why = f"order_placed failed at receive 1: order {order_id} is missing or outdated; retry by "
     assert any(item["who"] == "emails" and item["what"].startswith(why) for item in timeline["pendingWork"])
 
     # WHEN it is visible, and all consumers are done
@@ -82,7 +82,7 @@ def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
     # THEN the timeline shows the dead letter with its reason and the redrive command
     (item,) = timeline["pendingWork"]
     assert item["what"].startswith("shipment_prepared is a dead letter since ")
-    assert item["what"].endswith(": shipment_prepared is nothing to count")
+    assert item["what"].endswith(": shipment_prepared is not counted")
     assert item["remedy"] == f"handoff dlq redrive analytics --event {order_id}-2 --local"
     # AND the text shows the same, and of the customer only an id
     shown = run(local_stack, order_id) + run(local_stack, order_id, "--json")

@@ -312,7 +312,7 @@ def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world,
     # THEN the timeline names the dead letter
     timeline = timeline_of(order_id)
     event_id = f"{order_id}-1"
-    reason = "the mail service can't send this mail; is the address well-formed?"
+    reason = "SES rejected this mail; is the address well-formed?"
     assert troubles(timeline) == [("emails", "event failed", f"order_placed, dead_lettered, {reason}, receives 1")]
     (item,) = timeline["pendingWork"]
     assert item == {
