@@ -326,7 +326,7 @@ def test_the_lag_of_each_event_of_a_full_batch_is_reported(world, order_id, caps
 def test_during_a_rebuild_repeats_are_those_of_the_current_generation(world, order_id, printed):
     # GIVEN an event that was counted, and a rebuild that started afterwards
     world.queues.deliver(ANALYTICS)
-    lease = {"currentGeneration": 1, "nextGeneration": 2, "builder": "somebody", "leaseUntil": world.clock.ms + 60_000}
+    lease = {"currentGeneration": 1, "nextGeneration": 2, "builder": "another", "leaseUntil": world.clock.ms + 60_000}
     world.put("SalesTable", {"bucketId": POINTER, "entry": POINTER, **lease})
     world.api().place(body(), key="another")
     world.queues.send(ANALYTICS, message("order_placed", order_id, 1))

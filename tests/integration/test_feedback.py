@@ -1,4 +1,4 @@
-"""Mails that come back: the address is marked, and not written to again until it changes."""
+"""Bounces and complaints: the address is flagged and gets no mail until it changes."""
 
 import json
 
@@ -12,7 +12,7 @@ COMPLAINT = {"complainedRecipients": [{"emailAddress": "ada@example.com"}]}
 
 
 def report(user="ada", **detail):
-    """What SES says, as EventBridge delivers it."""
+    """Return a report from SES as EventBridge delivers it."""
     return json.dumps(
         {
             "version": "0",
@@ -34,7 +34,7 @@ def problem(world):
     return world.item("CustomersTable", userId="ada").get("emailProblem")
 
 
-def test_a_mail_names_its_customer_in_characters_that_ses_takes(world, order_id):
+def test_a_mail_is_tagged_with_its_customer_in_ses_characters(world, order_id):
     world.queues.deliver(EMAILS)
 
     (call,) = world.wire.named("sesv2.SendEmail")
@@ -46,13 +46,13 @@ def test_a_mail_names_its_customer_in_characters_that_ses_takes(world, order_id)
 @pytest.mark.parametrize(
     ("detail", "marked"), [({"bounce": BOUNCE}, "bounced"), ({"complaint": COMPLAINT}, "complained")]
 )
-def test_an_address_that_does_not_work_is_marked(world, detail, marked):
+def test_a_bouncing_address_is_flagged(world, detail, marked):
     deliver(world, report(**detail))
 
     assert problem(world) == marked
 
 
-def test_a_marked_address_gets_no_mail(world, order_id):
+def test_a_flagged_address_gets_no_mail(world, order_id):
     deliver(world, report(bounce=BOUNCE))
 
     world.queues.until_quiet(EMAILS)
@@ -61,25 +61,25 @@ def test_a_marked_address_gets_no_mail(world, order_id):
     assert world.queues.dead_letters(EMAILS) == []
 
 
-def test_a_bounce_that_may_pass_marks_nothing(world):
+def test_a_transient_bounce_flags_nothing(world):
     deliver(world, report(bounce=BOUNCE | {"bounceType": "Transient"}))
 
     assert problem(world) is None
 
 
-def test_an_address_that_is_not_the_customers_any_more_is_not_marked(world):
+def test_a_former_address_is_not_flagged(world):
     deliver(world, report(bounce=BOUNCE | {"bouncedRecipients": [{"emailAddress": "old@example.com"}]}))
 
     assert problem(world) is None
 
 
-def test_a_customer_who_is_gone_is_not_made_again(world):
-    deliver(world, report(user="nobody", bounce=BOUNCE))
+def test_a_deleted_customer_is_not_recreated(world):
+    deliver(world, report(user="unknown", bounce=BOUNCE))
 
-    assert world.item("CustomersTable", userId="nobody") == {}
+    assert world.item("CustomersTable", userId="unknown") == {}
 
 
-def test_a_new_address_starts_unmarked(world):
+def test_a_new_address_is_not_flagged(world):
     api = world.api("ada")
     api.call("PUT", "/me", json.dumps({"name": "Ada", "email": "ada@example.com"}))
     deliver(world, report(bounce=BOUNCE))
@@ -91,7 +91,7 @@ def test_a_new_address_starts_unmarked(world):
 
 
 @pytest.mark.parametrize("text", ["no json", "{}", report(bounce=BOUNCE).replace('"user"', '"other"')])
-def test_what_is_no_report_is_a_dead_letter_with_its_reason(world, text):
+def test_an_invalid_report_is_a_dead_letter_with_its_reason(world, text):
     deliver(world, text)
 
     (letter,) = world.queues.dead_letters(FEEDBACK)

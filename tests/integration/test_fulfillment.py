@@ -12,7 +12,7 @@ VISIBILITY = 721
 
 @pytest.fixture
 def deliver(world):
-    """Delivers one of the order's events, by itself."""
+    """Deliver one event of the order in a batch of one."""
 
     def send(detail_type, order_id, sequence):
         world.queues.send(FULFILLMENT, message(detail_type, order_id, sequence))
@@ -23,7 +23,7 @@ def deliver(world):
 
 @pytest.fixture
 def prepared(world, order_id):
-    """An order whose shipment is prepared, and whose payment is not captured yet."""
+    """An order with a prepared shipment and an uncaptured payment."""
     world.queues.deliver(FULFILLMENT)
     assert world.order(order_id)["status"] == "PREPARED"
     return order_id
@@ -31,7 +31,7 @@ def prepared(world, order_id):
 
 @pytest.fixture
 def cancelled(world, api, order_id):
-    """A cancelled order, whose payment is not voided yet."""
+    """A canceled order whose payment is not voided yet."""
     api.cancel(order_id)
     return order_id
 
@@ -56,7 +56,7 @@ def test_a_placed_order_is_prepared_with_its_shipment_in_one_write(world, order_
     ]
 
 
-def test_a_prepared_shipment_is_announced(world, prepared):
+def test_a_prepared_shipment_is_published(world, prepared):
     event = world.events()[-1]
 
     assert (event["DetailType"], event["Source"]) == ("shipment_prepared", "handoff.fulfillment")
@@ -70,7 +70,7 @@ def test_a_prepared_shipment_is_not_released_before_it_is_paid(world, prepared):
     assert world.order(prepared)["paymentDue"]["action"] == "capture"
 
 
-def test_a_placed_event_of_a_cancelled_order_is_skipped(world, cancelled, printed):
+def test_a_placed_event_of_a_canceled_order_is_skipped(world, cancelled, printed):
     printed()
     world.queues.deliver(FULFILLMENT)
 
@@ -80,7 +80,7 @@ def test_a_placed_event_of_a_cancelled_order_is_skipped(world, cancelled, printe
     assert "EventsRepeated" not in metrics
 
 
-def test_preparing_whose_answer_is_lost_is_preparing(world, order_id):
+def test_a_lost_answer_of_preparing_still_prepares(world, order_id):
     world.wire.on("dynamodb.TransactWriteItems", wire.lose_response)
 
     world.queues.until_quiet()
@@ -89,8 +89,8 @@ def test_preparing_whose_answer_is_lost_is_preparing(world, order_id):
     invariants.check(world, {MUG: 10})
 
 
-def test_preparing_that_succeeded_before_is_known_by_its_id_and_announced_at_once(world, order_id):
-    # GIVEN a write whose answer is lost, and whose retry DynamoDB does not know by its token any more
+def test_an_earlier_successful_preparing_is_published_at_once(world, order_id):
+    # GIVEN a write whose answer is lost, and whose request token DynamoDB has forgotten at the retry
     world.wire.on("dynamodb.TransactWriteItems", wire.lose_response_and_token)
 
     # WHEN the order is prepared
@@ -100,7 +100,7 @@ def test_preparing_that_succeeded_before_is_known_by_its_id_and_announced_at_onc
     assert world.event_types() == ["order_placed", "shipment_prepared"]
 
 
-def test_a_shipment_that_the_bus_does_not_hear_of_is_announced_by_the_sweeper(world, order_id):
+def test_the_sweeper_publishes_an_unpublished_shipment(world, order_id):
     world.wire.on("eventbridge.PutEvents", wire.lose_request)
     world.queues.deliver(FULFILLMENT)
     assert world.order(order_id)["outbox"].keys() == {"2"}
@@ -137,27 +137,27 @@ def test_a_paid_order_keeps_no_payment_token(world, prepared):
     assert "paymentToken" not in world.order(prepared)
 
 
-def test_a_shipment_that_is_gone_is_not_made_again_and_its_payment_stays_due(world, prepared):
-    # GIVEN a shipment that somebody has deleted
+def test_a_deleted_shipment_is_not_recreated_by_its_payment(world, prepared):
+    # GIVEN a shipment that was deleted
     world.client("dynamodb").delete_item(TableName=world.table("ShipmentsTable"), Key={"orderId": {"S": prepared}})
 
     # WHEN its payment is captured
     world.queues.deliver(FULFILLMENT)
 
-    # THEN there is no shipment of which nothing is known, and the order stays in sight
+    # THEN no shipment is created, and the order stays unfinished
     assert world.items("ShipmentsTable") == []
     assert world.order(prepared)["paymentDue"]["action"] == "capture"
 
 
-def test_a_capture_that_the_provider_refuses_releases_nothing(world, prepared, printed):
-    # GIVEN a hold that is gone
+def test_a_refused_capture_releases_nothing(world, prepared, printed):
+    # GIVEN a voided hold
     world.change("SandboxTable", {"key": f"{prepared}:authorise"}, state="void")
 
-    # WHEN it is to be captured
+    # WHEN it is captured
     printed()
     world.queues.deliver(FULFILLMENT)
 
-    # THEN the payment has failed, the shipment stays, and somebody is told
+    # THEN the payment has failed and is counted, and the shipment is not released
     assert world.order(prepared)["payment"]["state"] == "failed"
     assert world.order(prepared)["payment"]["reason"] == "nothing is held under this reference"
     assert "paymentDue" not in world.order(prepared)
@@ -167,7 +167,7 @@ def test_a_capture_that_the_provider_refuses_releases_nothing(world, prepared, p
 
 
 @pytest.mark.parametrize("detail_type", ["shipment_prepared", "order_cancelled"])
-def test_a_payment_that_was_settled_before_is_a_repeat(world, api, order_id, deliver, printed, detail_type):
+def test_a_payment_settled_before_is_a_repeat(world, api, order_id, deliver, printed, detail_type):
     # GIVEN an order whose payment is settled
     if detail_type == "order_cancelled":
         api.cancel(order_id)
@@ -175,10 +175,10 @@ def test_a_payment_that_was_settled_before_is_a_repeat(world, api, order_id, del
     settled = world.order(order_id)["payment"]
     printed()
 
-    # WHEN the event comes again
+    # WHEN the event is delivered again
     deliver(detail_type, order_id, 2)
 
-    # THEN it is counted, and nothing changes
+    # THEN it is counted as a repeat, and nothing changes
     assert printed()["EventsRepeated"].values == [1.0]
     assert world.order(order_id)["payment"] == settled
 
@@ -196,30 +196,30 @@ broken = pytest.mark.parametrize(
 
 
 @broken
-def test_a_capture_without_a_definite_answer_is_tried_again(world, prepared, fault):
+def test_a_capture_without_a_definite_answer_is_retried(world, prepared, fault):
     # GIVEN a provider that does not answer
     world.wire.on("dynamodb.TransactWriteItems", fault, where=world.to_provider)
     world.queues.deliver(FULFILLMENT)
     assert world.order(prepared)["paymentDue"]["action"] == "capture"
     assert world.item("ShipmentsTable", orderId=prepared)["state"] == "prepared"
 
-    # WHEN it is asked again
+    # WHEN it is called again
     world.clock.forward(11)
     world.queues.until_quiet()
 
-    # THEN the money is taken once
+    # THEN the payment is captured once
     assert len(world.ledger("capture")) == 1
     invariants.check(world, {MUG: 10})
 
 
 @pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after])
 @pytest.mark.parametrize("nth", range(1, 7))
-def test_a_crash_anywhere_ships_once_and_paid(world, order_id, fault, nth):
-    # GIVEN a fulfillment that dies at one of its calls
+def test_a_crash_at_any_call_ships_once_and_paid(world, order_id, fault, nth):
+    # GIVEN a fulfillment that crashes at one of its calls
     world.wire.on("*", fault, nth=nth, where=lambda _: FULFILLMENT in world.functions.running)
     world.queues.until_quiet()
 
-    # WHEN everything has had its time
+    # WHEN all retries are over
     world.clock.forward(VISIBILITY)
     world.settle_down(2)
 
@@ -232,7 +232,7 @@ def test_a_crash_anywhere_ships_once_and_paid(world, order_id, fault, nth):
 # --- voiding ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_cancelled_order_is_voided(world, cancelled):
+def test_a_canceled_order_is_voided(world, cancelled):
     world.queues.until_quiet()
 
     assert world.ledger() == {cancelled: "void"}
@@ -241,7 +241,7 @@ def test_a_cancelled_order_is_voided(world, cancelled):
 
 
 @broken
-def test_a_void_without_a_definite_answer_is_tried_again(world, cancelled, fault):
+def test_a_void_without_a_definite_answer_is_retried(world, cancelled, fault):
     world.wire.on("dynamodb.TransactWriteItems", fault, where=world.to_provider)
     world.queues.deliver(FULFILLMENT)
     assert world.order(cancelled)["paymentDue"]["action"] == "void"
@@ -253,12 +253,12 @@ def test_a_void_without_a_definite_answer_is_tried_again(world, cancelled, fault
     invariants.check(world, {MUG: 10})
 
 
-# --- late, doubled, shuffled ------------------------------------------------------------------------------------------
+# --- late, duplicated and shuffled events -----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def unchanged(world):
-    """Checks that something changes none of the tables that fulfillment writes."""
+    """Check that a function changes none of the tables that fulfillment writes."""
 
     def during(do):
         tables = ("OrdersTable", "ShipmentsTable", "SandboxTable", "ProductsTable")
@@ -280,7 +280,7 @@ def test_late_duplicates_of_a_shipped_order_change_nothing(world, order_id, deli
     unchanged(lambda: deliver("shipment_prepared", order_id, 2))
 
 
-def test_late_duplicates_of_a_cancelled_order_change_nothing(world, cancelled, deliver, unchanged):
+def test_late_duplicates_of_a_canceled_order_change_nothing(world, cancelled, deliver, unchanged):
     world.queues.until_quiet()
     world.clock.forward(86_400)
 
@@ -297,7 +297,7 @@ def test_the_same_event_twice_in_a_batch_prepares_once(world, order_id):
     invariants.check(world, {MUG: 10})
 
 
-def test_two_instances_at_the_same_time_prepare_once(world, order_id):
+def test_two_concurrent_instances_prepare_once(world, order_id):
     world.queues.send(FULFILLMENT, message("order_placed", order_id, 1))
     another = wire.meanwhile(lambda: world.queues.deliver(FULFILLMENT))
     world.wire.on("dynamodb.TransactWriteItems", another, where=world.touching("ShipmentsTable"))
@@ -312,14 +312,14 @@ def test_two_instances_at_the_same_time_prepare_once(world, order_id):
 
 
 def _unrelated(world):
-    """One more record, that is done at once: a batch that failed as a whole would raise."""
+    """A record that succeeds: a batch in which all records fail would raise."""
     declined = world.api("bob").place(body(token="tok_decline")).json["orderId"]
     world.queues.send(FULFILLMENT, message("order_placed", declined, 1, user="bob"))
     return world.queues.receive(FULFILLMENT, 10)[-1:]
 
 
-def test_events_in_the_wrong_order_end_as_in_the_right_one(world, api, order_id):
-    # GIVEN the cancellation first, and what was cancelled later
+def test_events_in_the_wrong_order_have_the_same_result(world, api, order_id):
+    # GIVEN the cancellation first, and the canceled order's event later
     api.cancel(order_id)
     world.client("sqs").purge_queue(QueueUrl=world.stack.resource("FulfillmentQueue").ref)
     world.queues.send(FULFILLMENT, message("order_cancelled", order_id, 2))
@@ -327,7 +327,7 @@ def test_events_in_the_wrong_order_end_as_in_the_right_one(world, api, order_id)
     world.queues.send(FULFILLMENT, message("order_placed", order_id, 1))
     world.queues.deliver(FULFILLMENT)
 
-    # THEN it is cancelled, voided, and not shipped
+    # THEN it is canceled, voided, and not shipped
     world.queues.until_quiet()
     assert world.ledger() == {order_id: "void"}
     invariants.check(world, {MUG: 10})

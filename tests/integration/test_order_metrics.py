@@ -1,4 +1,4 @@
-"""What is counted of the requests to place an order: what came of each, and how long its steps took."""
+"""Metrics of requests to place an order: the outcome of each, and the duration of its steps."""
 
 import pytest
 
@@ -23,7 +23,7 @@ DIMENSIONS = {"service": STACK_NAME}
 
 @pytest.fixture
 def counted(printed):
-    """What is counted, and the answer, of a request that is made here."""
+    """Return the metrics and the response of a request."""
 
     def during(request):
         printed()
@@ -43,7 +43,7 @@ def outcomes(found):
 
 
 def again(request):
-    """A request that was made before."""
+    """A repeated request."""
 
     def prepared(world, api):
         request(world, api)
@@ -53,7 +53,7 @@ def again(request):
 
 
 def expired(world, api):
-    """A request with the key of an order that nobody has finished."""
+    """A request with the key of an expired order."""
     api.get("/catalog")
     world.wire.on("*", wire.crash_before, nth=2)
     with pytest.raises(Crash):
@@ -63,7 +63,7 @@ def expired(world, api):
 
 
 def in_progress(world, api):
-    """A request with the key of an order that somebody is working on."""
+    """A request with the key of an order in progress."""
     api.get("/catalog")
     world.wire.on("*", wire.crash_before, nth=2)
     with pytest.raises(Crash):
@@ -72,26 +72,26 @@ def in_progress(world, api):
 
 
 def key_reused(_world, api):
-    """Another request under a known key."""
+    """A different request with a used key."""
     api.place(body())
     return lambda: api.place(body((MUG, 2)))
 
 
 def broken_order(world, api):
-    """An order of the same key that we can't read."""
+    """A request with the key of an unreadable order."""
     order_id = api.place(body()).json["orderId"]
     world.change("OrdersTable", {"orderId": order_id}, status="?")
     return lambda: api.place(body())
 
 
 def dead_dynamodb(world, api):
-    """Nothing works."""
+    """A request while DynamoDB is unreachable."""
     world.wire.always("dynamodb.*", wire.refuse("InternalServerError", 500))
     return lambda: api.place(body())
 
 
 def simply(*lines, **values):
-    """The first request with its key."""
+    """A request with a new key."""
     return lambda _world, api: lambda: api.place(body(*lines, **values))
 
 
@@ -106,7 +106,7 @@ CASES = {
     "another total": (simply(expectedTotal=1), 409, "OrdersRefused"),
     "not valid": (lambda _world, api: lambda: api.place({}), 400, "OrdersRefused"),
     "not JSON": (lambda _world, api: lambda: api.call("POST", "/orders", "{"), 400, "OrdersRefused"),
-    "nobody": (lambda world, _api: lambda: world.api(user="").place(body()), 401, "OrdersRefused"),
+    "no user": (lambda world, _api: lambda: world.api(user="").place(body()), 401, "OrdersRefused"),
     "key reused": (key_reused, 422, "OrdersRefused"),
     "in progress": (in_progress, 409, "OrdersRefused"),
     "silent provider": (simply(token="tok_timeout"), 503, "OrdersUnavailable"),
@@ -116,7 +116,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("prepare", "status", "outcome"), CASES.values(), ids=CASES)
-def test_each_request_is_counted_once_by_what_came_of_it(world, api, counted, prepare, status, outcome):
+def test_each_request_is_counted_once_by_its_outcome(world, api, counted, prepare, status, outcome):
     found, answer = counted(prepare(world, api))
 
     assert answer.status == status
@@ -132,7 +132,7 @@ def test_the_revenue_is_that_of_new_orders(api, counted):
     assert "Revenue" not in found
 
 
-def test_what_fills_another_request_is_not_counted_as_an_order(api, order_id, counted):
+def test_another_route_is_not_counted_as_an_order(api, order_id, counted):
     for path in ("/orders", f"/orders/{order_id}", "/catalog"):
         found, _ = counted(lambda path=path: api.get(path))
         assert not found
@@ -146,7 +146,7 @@ def test_a_cancellation_is_counted_once(api, order_id, counted):
     assert (answer.status, found) == (200, {})
 
 
-def test_a_cancellation_that_comes_too_late_is_not_counted(world, api, order_id, counted):
+def test_a_rejected_cancellation_is_not_counted(world, api, order_id, counted):
     world.queues.until_quiet()
 
     found, answer = counted(lambda: api.cancel(order_id))
@@ -158,12 +158,12 @@ def test_a_cancellation_that_comes_too_late_is_not_counted(world, api, order_id,
 
 
 def slow(world, nth, seconds):
-    """Have the nth call from now on take so long."""
+    """Delay the nth call from now on."""
     world.wire.on("*", wire.meanwhile(lambda: world.clock.forward(seconds)), nth=nth)
 
 
 def test_the_steps_of_a_new_order_are_measured(world, api, counted):
-    # GIVEN calls to reserve, authorise, commit, publish and clear that take their time
+    # GIVEN delayed calls to reserve, authorize, commit, publish and clear
     api.get("/catalog")
     for nth, seconds in enumerate((0.1, 0.3, 0.2, 0.05, 0.01), start=1):
         slow(world, nth, seconds)
@@ -171,7 +171,7 @@ def test_the_steps_of_a_new_order_are_measured(world, api, counted):
     # WHEN an order is placed
     found, _ = counted(lambda: api.place(body()))
 
-    # THEN each step has its time, and the whole has that of all
+    # THEN each step has its duration, and the request has their sum
     assert {name: found[name].values for name in (*STEPS, "OrderTime")} == {
         "ReserveTime": [100.0],
         "AuthoriseTime": [300.0],
@@ -182,7 +182,7 @@ def test_the_steps_of_a_new_order_are_measured(world, api, counted):
     assert {found[name].unit for name in (*STEPS, "OrderTime")} == {"Milliseconds"}
 
 
-def test_a_step_that_fails_is_measured_too(world, api, counted):
+def test_a_failing_step_is_measured(world, api, counted):
     api.get("/catalog")
     slow(world, 2, 0.3)
 
@@ -193,7 +193,7 @@ def test_a_step_that_fails_is_measured_too(world, api, counted):
     assert not found.keys() & {"CommitTime", "PublishTime"}
 
 
-def test_a_repeat_is_looked_up_and_no_more(api, order_id, counted):
+def test_a_repeat_measures_the_lookup_only(api, order_id, counted):
     found, _ = counted(lambda: api.place(body()))
 
     assert found.keys() == {"OrdersRepeated", "ReserveTime", "OrderTime"}

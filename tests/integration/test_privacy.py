@@ -1,4 +1,4 @@
-"""What is written into logs and onto dead letters when something is broken: nothing of what it was about."""
+"""Logs and dead letters of failures contain no personal data."""
 
 import json
 
@@ -9,40 +9,40 @@ from tests.support.messages import envelope
 from tests.support.world import MUG, body
 
 CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
-MARK = "Quistgaard"  # stands in everything that is about the customer
+MARK = "Quistgaard"  # part of all personal data of the customer
 ADDRESS = {"name": f"Zeb {MARK}", "street": f"7 {MARK} Row", "city": f"{MARK}by", "postalCode": MARK, "country": "DK"}
 MAILBOX = f"zeb@{MARK}.example"
 
 
 @pytest.fixture
 def order_id(world):
-    """An order of a customer whom one would know again; its event waits in every queue."""
+    """An order with the mark in all personal data; its event waits in every queue."""
     world.customer("zeb", name=f"Zeb {MARK}", email=MAILBOX)
     wanted = body() | {"shippingAddress": ADDRESS}
     return world.api("zeb").place(wanted).json["orderId"]
 
 
 def secretive(world, logged):
-    """Look for the customer in logs and on dead letters; returns both for a closer look."""
+    """Check that logs and dead letters do not contain the mark; return both."""
     letters = [letter for name in world.queues.names for letter in world.queues.dead_letters(name)]
     assert MARK.lower() not in logged().lower()
     assert MARK.lower() not in json.dumps([letter.attributes for letter in letters]).lower()
     return logged(), letters
 
 
-# --- what is stored ---------------------------------------------------------------------------------------------------
+# --- stored items -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("broken", [{"total": MARK}, {"lines": MARK}, {"shippingAddress": ADDRESS | {"city": None}}])
-def test_an_order_that_is_not_readable_shows_nothing(world, order_id, logged, broken):
-    # GIVEN an order that a hand, or an older version, has left unreadable
+def test_an_unreadable_order_is_not_shown(world, order_id, logged, broken):
+    # GIVEN an order that fails validation
     world.change("OrdersTable", {"orderId": order_id}, **broken, dueAt=1, unfinished=0, unfinishedSince=1)
-    # WHEN everybody has to do with it
+    # WHEN the API, the consumers and the sweeper read it
     answer = world.api("zeb").get(f"/orders/{order_id}")
     for consumer in CONSUMERS:
         world.queues.deliver(consumer)
     world.sweep()
-    # THEN nobody tells of it but its id and the names of its fields
+    # THEN they log its id and the names of its fields only
     assert MARK not in json.dumps(answer.json)
     lines, _ = secretive(world, logged)
     assert "validation error" in lines
@@ -50,7 +50,7 @@ def test_an_order_that_is_not_readable_shows_nothing(world, order_id, logged, br
 
 
 @pytest.mark.parametrize("broken", [{"sequence": MARK}, {"email": {"is": MAILBOX}}])
-def test_a_customer_who_is_not_readable_is_not_shown(world, order_id, logged, broken):
+def test_an_unreadable_customer_is_not_shown(world, order_id, logged, broken):
     world.change("CustomersTable", {"userId": "zeb"}, **broken, dueAt=1, unfinished=0, unfinishedSince=1)
 
     api = world.api("zeb")
@@ -64,13 +64,13 @@ def test_a_customer_who_is_not_readable_is_not_shown(world, order_id, logged, br
     assert "validation error" in lines
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- messages and requests --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
 @pytest.mark.parametrize("field", ["source", "detail-type", "timestamp", "sequence", "data", "all"])
-def test_a_message_that_is_none_of_ours_shows_nothing(world, logged, consumer, field):
-    # GIVEN a message with something in the wrong place
+def test_an_invalid_message_is_not_shown(world, logged, consumer, field):
+    # GIVEN a message with a value in the wrong field
     event = envelope("order_placed", "ord_" + "a" * 26, 1)
     metadata = event["detail"]["metadata"]
     wrong = {"source": event, "detail-type": event, "timestamp": metadata, "sequence": metadata}.get(field)
@@ -81,13 +81,13 @@ def test_a_message_that_is_none_of_ours_shows_nothing(world, logged, consumer, f
     # WHEN a consumer gets it
     world.queues.send(consumer, MAILBOX if field == "all" else json.dumps(event))
     world.queues.deliver(consumer)
-    # THEN it is a dead letter, and neither its reason nor the log says what was in it
+    # THEN it is a dead letter, and neither its reason nor the log shows its content
     _, letters = secretive(world, logged)
     assert [MARK in letter.body for letter in letters] == [True]
 
 
 @pytest.mark.parametrize("field", ["time", "tag", "recipients", "all"])
-def test_a_report_that_is_none_of_sess_shows_nothing(world, logged, field):
+def test_an_invalid_report_is_not_shown(world, logged, field):
     report = {
         "id": "report-1",
         "time": MAILBOX if field == "time" else "2026-11-23T10:00:00Z",
@@ -108,7 +108,7 @@ def test_a_report_that_is_none_of_sess_shows_nothing(world, logged, field):
 
 @pytest.mark.usefixtures("order_id")
 @pytest.mark.parametrize("how", ["a wrong body", "no JSON", "another type", "a wrong key", "an unknown product"])
-def test_a_request_that_will_not_do_is_not_logged(world, logged, how):
+def test_an_invalid_request_is_not_logged(world, logged, how):
     wanted = body() | {"shippingAddress": ADDRESS, "paymentToken": f"tok_{MARK}"}
     api = world.api("zeb")
     match how:
@@ -126,27 +126,27 @@ def test_a_request_that_will_not_do_is_not_logged(world, logged, how):
     secretive(world, logged)
 
 
-# --- what others say --------------------------------------------------------------------------------------------------
+# --- errors of other services -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("order_id")
 @pytest.mark.parametrize("code", ["MessageRejected", "BadRequestException", "MailFromDomainNotVerifiedException"])
 @pytest.mark.parametrize("receives", [1, 6])
-def test_what_the_mail_service_says_of_an_address_is_not_told_on(world, logged, code, receives):
-    # GIVEN a mail service that names the recipient when it refuses
+def test_error_messages_of_the_mail_service_are_not_shown(world, logged, code, receives):
+    # GIVEN a mail service whose error message has the recipient
     said = f"Email address is not verified. The following identities failed the check: {MAILBOX}, <{MAILBOX}>"
     world.wire.always("sesv2.SendEmail", wire.refuse(code, message=said))
-    # WHEN it is to send a mail, also for the last time
+    # WHEN a mail is sent, up to the last retry
     for _ in range(receives):
         world.queues.deliver("EmailsFunction")
         world.clock.forward(4000)
-    # THEN its code is told, and not its words
+    # THEN the error code is shown, but not the message
     lines, letters = secretive(world, logged)
     assert code in lines or code == "BadRequestException"
     assert len(letters) == (1 if receives == 6 or code == "BadRequestException" else 0)
 
 
-def test_a_table_that_refuses_an_item_is_told_by_its_code(world, api, logged):
+def test_a_dynamodb_error_is_shown_by_its_code(world, api, logged):
     world.stock(MUG)
     world.wire.on("dynamodb.TransactWriteItems", wire.refuse("ValidationException", message="refused by the test"))
 
@@ -157,7 +157,7 @@ def test_a_table_that_refuses_an_item_is_told_by_its_code(world, api, logged):
     assert "ValidationException" in lines
 
 
-def test_a_provider_that_does_not_answer_is_told_with_the_cause(world, api, logged):
+def test_a_provider_failure_is_shown_with_its_cause(world, api, logged):
     world.wire.on("dynamodb.PutItem", wire.refuse("AccessDeniedException"), where=world.to_provider)
 
     assert api.place(body() | {"shippingAddress": ADDRESS}).status == 503

@@ -1,4 +1,4 @@
-"""Rebuilding the sales: all orders folded into a new generation of the counters, while the shop goes on."""
+"""Rebuild the sales: count all orders into a new generation of counters while orders keep coming."""
 
 import pytest
 
@@ -16,7 +16,7 @@ DAY = "2026-11-23"
 
 
 def sums(world, generation=None):
-    """What a generation has counted, all shards together."""
+    """Return the counters of a generation, all shards added up."""
     found = {}
     for day, entry, name, number in invariants.sales(world, generation):
         row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
@@ -25,7 +25,7 @@ def sums(world, generation=None):
 
 
 def rebuilding(world):
-    """A run of the rebuild, over the wire."""
+    """Return a rebuild that runs over the wire."""
     return Rebuild(
         world.wire.session.client("dynamodb", config=aws.config()),
         orders_table=world.table("OrdersTable"),
@@ -47,19 +47,19 @@ def generations(world):
 
 
 def place(world, count, *lines, start=0):
-    """Place orders one after the other, with the ids of all."""
+    """Place orders one after the other; return their ids."""
     return [world.api().place(body(*lines), key=f"key-{n}").json["orderId"] for n in range(start, start + count)]
 
 
 def lose_events(world):
-    """Lose what waits for analytics."""
+    """Lose the waiting messages of analytics."""
     world.clock.forward(61)  # SQS purges a queue once a minute
     world.client("sqs").purge_queue(QueueUrl=world.stack.resource("AnalyticsQueue").ref)
 
 
 @pytest.fixture
 def counted(world):
-    """Three orders, one of them cancelled, all counted."""
+    """Three orders, one of them canceled, all counted."""
     world.stock(TEE, unit_price=2000)
     placed = place(world, 3, (MUG, 2), (TEE, 1))
     world.api().cancel(placed[0])
@@ -69,11 +69,11 @@ def counted(world):
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    """One order a page."""
+    """Pages of one order."""
     monkeypatch.setattr(rebuild, "_PAGE", 1)
 
 
-# --- what comes out of it ---------------------------------------------------------------------------------------------
+# --- result -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_rebuilt_generation_equals_the_old_one(world, counted):
@@ -86,7 +86,7 @@ def test_the_rebuilt_generation_equals_the_old_one(world, counted):
     assert before[DAY, "all"] == (2, 6, 9000)
 
 
-def test_the_new_generation_counts_from_then_on_and_the_old_one_does_not(world, counted):
+def test_events_are_counted_in_the_new_generation_afterwards(world, counted):
     run(world)
     old = sums(world, 1)
 
@@ -98,7 +98,7 @@ def test_the_new_generation_counts_from_then_on_and_the_old_one_does_not(world, 
     assert generations(world).counted == (2,)
 
 
-def test_lost_events_are_made_up_for(world):
+def test_a_rebuild_counts_orders_whose_events_were_lost(world):
     # GIVEN an order whose event never arrived, and another whose cancellation did not
     (lost,) = place(world, 1, (MUG, 2))
     lose_events(world)
@@ -111,17 +111,17 @@ def test_lost_events_are_made_up_for(world):
     # WHEN the sales are rebuilt
     run(world)
 
-    # THEN what counts is the order that stands
+    # THEN only the order that is not canceled is counted
     assert world.order(lost)["status"] == "PLACED"
     assert sums(world)[DAY, "all"] == (1, 2, 2500)
 
 
-def test_a_lost_event_that_comes_after_all_is_not_counted_again(world, order_id):
-    # GIVEN an order that was rebuilt before its event came
+def test_a_late_event_is_not_counted_again(world, order_id):
+    # GIVEN an order that was rebuilt before its event arrived
     run(world)
     assert sums(world)[DAY, "all"] == (1, 1, 1250)
 
-    # WHEN it comes
+    # WHEN the event arrives
     world.queues.deliver(ANALYTICS)
 
     # THEN it is a repeat
@@ -129,7 +129,7 @@ def test_a_lost_event_that_comes_after_all_is_not_counted_again(world, order_id)
     assert world.queues.waiting(ANALYTICS) == 0
 
 
-def test_what_was_never_placed_and_what_is_no_sale_is_not_counted(world, order_id):
+def test_orders_that_were_never_placed_are_not_counted(world, order_id):
     # GIVEN a declined order, and one that is prepared
     world.api().place(body(token="tok_decline"), key="key-2")
     world.settle_down()
@@ -148,13 +148,13 @@ def test_sales_stay_on_the_day_of_the_order(world, order_id):
     assert {day for day, _ in sums(world)} == {DAY}
 
 
-def test_without_any_orders_nothing_is_counted(world):
+def test_a_rebuild_without_orders_counts_nothing(world):
     assert run(world).events == 0
     assert sums(world) == {}
 
 
-def test_what_is_read_is_how_things_stand(world, counted):
-    # An order or a pointer as it was a moment ago would leave a gap that nothing shows.
+def test_a_rebuild_reads_consistently(world, counted):
+    # A stale order or pointer would leave a gap that nothing reports.
     with world.wire.watched() as calls:
         run(world)
         world.queues.send(ANALYTICS, message("order_placed", counted[1], 1))
@@ -165,11 +165,11 @@ def test_what_is_read_is_how_things_stand(world, counted):
     assert all(call.request["ConsistentRead"] for call in reads)
 
 
-# --- while the shop goes on -------------------------------------------------------------------------------------------
+# --- concurrent orders ------------------------------------------------------------------------------------------------
 
 
-def test_events_during_the_rebuild_are_counted_once_in_both_generations(world, counted, small_pages):
-    # GIVEN a shop that goes on between any two pages of orders: one more order, one cancelled, one event twice
+def test_events_during_a_rebuild_are_counted_once_per_generation(world, counted, small_pages):
+    # GIVEN changes between any two pages of orders: a new order, a cancellation, a duplicate event
     standing = iter(counted[1:])
     keys = iter(range(100, 200))
 
@@ -181,17 +181,17 @@ def test_events_during_the_rebuild_are_counted_once_in_both_generations(world, c
         world.queues.send(ANALYTICS, message("order_placed", fresh, 1))
         world.queues.until_quiet(ANALYTICS)
 
-    # WHEN the sales are rebuilt meanwhile; without an end to new orders, so for the first pages only
+    # WHEN the sales are rebuilt meanwhile (changes stop after the first pages, so that the scan ends)
     pages = iter(range(4))
     run(world, lambda said: goes_on(said) if next(pages, None) is not None else None)
 
-    # THEN both generations say the same, and what the orders say
+    # THEN both generations are equal, and agree with the orders
     assert generations(world).counted == (2,)
     assert sums(world, 1) == sums(world, 2)
     invariants.sales_are_exact(world)
 
 
-def test_an_event_between_the_last_order_and_the_switch_counts(world, counted):
+def test_an_event_between_the_scan_and_the_switch_is_counted(world, counted):
     # GIVEN an order that is placed after the scan, and delivered before the switch
     def late():
         place(world, 1, start=50)
@@ -206,8 +206,8 @@ def test_an_event_between_the_last_order_and_the_switch_counts(world, counted):
     invariants.sales_are_exact(world)
 
 
-def test_a_batch_that_began_before_the_rebuild_and_ends_after_its_scan_is_not_lost(world, order_id):
-    # GIVEN a batch whose consumer has read which generation counts, and no more
+def test_a_batch_that_spans_a_whole_rebuild_is_not_lost(world, order_id):
+    # GIVEN a batch whose consumer has read the current generation only
     world.wire.on("dynamodb.BatchGetItem", wire.meanwhile(lambda: run(world)))
 
     # WHEN the whole rebuild happens before it writes
@@ -218,25 +218,25 @@ def test_a_batch_that_began_before_the_rebuild_and_ends_after_its_scan_is_not_lo
     assert sums(world, 2)[DAY, "all"] == (1, 1, 1250)
 
 
-def test_a_generation_that_can_not_be_counted_into_does_not_keep_the_event_from_the_other(world, order_id):
+def test_a_failing_generation_does_not_stop_the_other(world, order_id):
     # GIVEN a generation that is being built, and whose write fails
     store = GenerationStore(world.client("dynamodb"), world.table("SalesTable"))
-    store.announce("somebody", now=now_ms(), lease_until=now_ms() + LEASE)
+    store.announce("another", now=now_ms(), lease_until=now_ms() + LEASE)
     world.wire.on("dynamodb.TransactWriteItems", wire.refuse("AccessDeniedException"), nth=2)
 
-    # WHEN the event is delivered, and again
+    # WHEN the event is delivered twice
     world.queues.deliver(ANALYTICS)
     assert (sums(world, 1)[DAY, "all"], sums(world, 2)) == ((1, 1, 1250), {})
     world.clock.forward(11)
     world.queues.deliver(ANALYTICS)
 
-    # THEN both have it once
+    # THEN both generations have counted it once
     assert sums(world, 1)[DAY, "all"] == sums(world, 2)[DAY, "all"] == (1, 1, 1250)
 
 
-def test_no_transaction_is_larger_for_a_rebuild(world, counted):
+def test_a_rebuild_makes_no_transaction_larger(world, counted):
     GenerationStore(world.client("dynamodb"), world.table("SalesTable")).announce(
-        "somebody", now=now_ms(), lease_until=now_ms() + LEASE
+        "another", now=now_ms(), lease_until=now_ms() + LEASE
     )
     place(world, 5, start=20)
     with world.wire.watched() as calls:
@@ -246,30 +246,30 @@ def test_no_transaction_is_larger_for_a_rebuild(world, counted):
     assert [len(write.request["TransactItems"]) for write in writes] == [7, 7]
 
 
-# --- when it is interrupted, or not alone -----------------------------------------------------------------------------
+# --- interrupted and concurrent rebuilds ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nth", range(1, 8))
 @pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after])
-def test_a_rebuild_that_dies_anywhere_is_gone_on_with(world, counted, small_pages, nth, fault):
-    # GIVEN a rebuild that dies in one of its calls, and whose lease is over
+def test_a_rebuild_that_crashes_at_any_call_is_resumed(world, counted, small_pages, nth, fault):
+    # GIVEN a rebuild that crashed at one of its calls, and whose lease has expired
     world.wire.on("dynamodb.*", fault, nth=nth)
     with pytest.raises(wire.Crash):
         run(world)
     world.wire.heal()
     world.clock.forward(LEASE / 1000 + 1)
 
-    # WHEN another order comes, and the rebuild is run again
+    # WHEN another order is placed, and the rebuild runs again
     place(world, 1, start=30)
     world.queues.until_quiet(ANALYTICS)
     run(world)
 
-    # THEN what counts is right
+    # THEN the current generation is right
     invariants.sales_are_exact(world)
     assert generations(world).building is None
 
 
-def test_an_interrupted_rebuild_is_gone_on_with_at_once_and_where_it_stopped(world, counted, small_pages):
+def test_an_interrupted_rebuild_resumes_at_its_last_page(world, counted, small_pages):
     # GIVEN a rebuild that is interrupted after its first page
     def interrupt(_said):
         raise KeyboardInterrupt
@@ -278,7 +278,7 @@ def test_an_interrupted_rebuild_is_gone_on_with_at_once_and_where_it_stopped(wor
         run(world, interrupt)
     assert generations(world).building == 2
 
-    # WHEN it is run again
+    # WHEN it runs again
     said = []
     done = run(world, said.append)
 
@@ -288,7 +288,7 @@ def test_an_interrupted_rebuild_is_gone_on_with_at_once_and_where_it_stopped(wor
     invariants.sales_are_exact(world)
 
 
-def test_a_second_rebuild_at_the_same_time_is_told_so(world, counted):
+def test_a_concurrent_rebuild_is_rejected(world, counted):
     told = []
 
     def second(_said):
@@ -304,32 +304,32 @@ def test_a_second_rebuild_at_the_same_time_is_told_so(world, counted):
     invariants.sales_are_exact(world)
 
 
-def test_a_rebuild_that_was_taken_for_dead_does_not_switch(world, counted):
-    # GIVEN a rebuild that stands still for longer than its lease, while another goes on with it and ends
+def test_a_rebuild_whose_lease_was_taken_over_does_not_switch(world, counted):
+    # GIVEN a rebuild that pauses for longer than its lease, while another one resumes it and ends
     def overtaken(_said):
         world.clock.forward(LEASE / 1000 + 1)
         run(world)
 
-    # THEN the first is told, and nothing is switched twice
+    # THEN the first one fails, and nothing is switched twice
     with pytest.raises(RebuildError, match="taken this one over"):
         run(world, overtaken)
     assert generations(world).current == 2
     invariants.sales_are_exact(world)
 
 
-def test_a_rebuild_that_begins_while_another_ends_builds_the_next_generation(world, counted):
-    # GIVEN a whole rebuild between the first one's look at the pointer and its write
+def test_a_rebuild_that_starts_as_another_ends_builds_the_next(world, counted):
+    # GIVEN a whole rebuild between the first one's read of the pointer and its write
     whole = wire.meanwhile(lambda: run(world))
     world.wire.on("dynamodb.UpdateItem", whole, where=world.touching("SalesTable"))
 
-    # THEN it does not go back to the generation that it had seen
+    # THEN it does not reuse the generation that it has read
     assert run(world).generation == 3
     assert generations(world).current == 3
     invariants.sales_are_exact(world)
 
 
 @pytest.mark.parametrize("where", ["announce", "switch"])
-def test_a_write_of_the_pointer_whose_answer_is_lost_has_happened(world, counted, where):
+def test_a_pointer_write_whose_answer_is_lost_is_recognized(world, counted, where):
     nth = 1 if where == "announce" else 3
     world.wire.on("dynamodb.UpdateItem", wire.lose_response, nth=nth, where=world.touching("SalesTable"))
 
@@ -339,7 +339,7 @@ def test_a_write_of_the_pointer_whose_answer_is_lost_has_happened(world, counted
     invariants.sales_are_exact(world)
 
 
-def test_a_refused_call_leaves_the_old_generation_counting(world, counted):
+def test_a_failed_call_keeps_the_old_generation(world, counted):
     before = sums(world)
     world.wire.on("dynamodb.Scan", wire.refuse("AccessDeniedException"))
 
@@ -348,12 +348,12 @@ def test_a_refused_call_leaves_the_old_generation_counting(world, counted):
 
     assert sums(world) == before
     assert generations(world).current == 1
-    run(world)  # the lease was given back
+    run(world)  # the lease was released
     assert sums(world) == before
 
 
-def test_an_order_that_can_not_be_read_stops_the_switch_and_is_named(world, counted, small_pages):
-    # GIVEN an order that was never counted, in a state that there is not
+def test_an_unreadable_order_is_reported_and_stops_the_switch(world, counted, small_pages):
+    # GIVEN an order that was never counted, with an unknown status
     broken = world.order(counted[1]) | {"orderId": "ord_broken"}
     world.put("OrdersTable", broken | {"status": "NONSENSE"})
     place(world, 1, start=40)
@@ -362,14 +362,14 @@ def test_an_order_that_can_not_be_read_stops_the_switch_and_is_named(world, coun
     with pytest.raises(RebuildError, match="1 orders can't be read: ord_broken"):
         run(world)
 
-    # THEN nothing is switched over, until it is mended: then it counts
+    # THEN nothing is switched until the order is fixed; then it is counted
     assert generations(world).current == 1
     world.put("OrdersTable", broken)
     assert run(world).generation == 2
     invariants.sales_are_exact(world)
 
 
-def test_the_lease_of_another_can_not_be_renewed(world):
+def test_the_lease_of_another_rebuild_cannot_be_renewed(world):
     store = GenerationStore(world.client("dynamodb"), world.table("SalesTable"))
     store.announce("one", now=now_ms(), lease_until=now_ms() + LEASE)
 
@@ -377,10 +377,10 @@ def test_the_lease_of_another_can_not_be_renewed(world):
         store.keep("two", built_up_to=None, lease_until=now_ms())
 
 
-# --- what is left of it -----------------------------------------------------------------------------------------------
+# --- pruning ----------------------------------------------------------------------------------------------------------
 
 
-def test_pruning_removes_what_was_replaced_and_nothing_else(world, counted):
+def test_pruning_removes_replaced_generations_only(world, counted):
     run(world)
     run(world)
     counts = sums(world, 3)
@@ -393,7 +393,7 @@ def test_pruning_removes_what_was_replaced_and_nothing_else(world, counted):
     assert prune(world) == 0
 
 
-def test_pruning_waits_until_no_report_can_be_reading_the_old_generation(world, counted):
+def test_pruning_waits_until_no_report_reads_the_old_generation(world, counted):
     run(world)
 
     with pytest.raises(RebuildError, match="Try again in 60 s"):
@@ -401,7 +401,7 @@ def test_pruning_waits_until_no_report_can_be_reading_the_old_generation(world, 
     assert sums(world, 1)
 
 
-def test_pruning_leaves_a_generation_that_is_being_built(world, counted):
+def test_pruning_keeps_a_generation_that_is_being_built(world, counted):
     run(world)
     world.clock.forward(SETTLED / 1000 + 1)
     building = []
@@ -417,7 +417,7 @@ def test_pruning_leaves_a_generation_that_is_being_built(world, counted):
     assert building[0] == sums(world, 2)
 
 
-def test_pruning_removes_more_than_fits_into_one_call(world):
+def test_pruning_removes_more_items_than_fit_into_one_call(world):
     for n in range(60):
         world.put("SalesTable", {"bucketId": f"1#event#{n}", "entry": "counted"})
     world.put("SalesTable", {"bucketId": POINTER, "entry": POINTER, "currentGeneration": 2})

@@ -1,4 +1,4 @@
-"""GET /reports/sales: per day and product, net of cancellations, for tokens that may read reports."""
+"""GET /reports/sales: per day and product, net of cancellations, for tokens with the scope."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ NAMES = ("orders", "units", "revenue")
 
 @pytest.fixture
 def reader(world):
-    """The API with the token of a program that may read reports, as Cognito makes it."""
+    """The API with the token of a program with the scope, as Cognito issues it."""
     return Api(world.functions, {"sub": "client-1", "token_use": "access", "scope": "handoff/reports:read"})
 
 
@@ -36,7 +36,7 @@ def report(reader, query=f"from={DAY_ONE}&to={DAY_TWO}"):
 
 
 def rows(reader, query=f"from={DAY_ONE}&to={DAY_TWO}"):
-    """All rows of all pages, as (day, sku, orders, units, revenue)."""
+    """Return the rows of all pages as (day, sku, orders, units, revenue)."""
     found, cursor = [], ""
     while True:
         page = report(reader, query + cursor)
@@ -46,7 +46,7 @@ def rows(reader, query=f"from={DAY_ONE}&to={DAY_TWO}"):
         cursor = f"&cursor={page['next']}"
 
 
-# --- what it says -----------------------------------------------------------------------------------------------------
+# --- content ----------------------------------------------------------------------------------------------------------
 
 
 def test_orders_units_and_revenue_by_day_and_product(world, reader):
@@ -69,7 +69,7 @@ def test_orders_units_and_revenue_by_day_and_product(world, reader):
     }
 
 
-def test_what_was_cancelled_is_taken_off_the_day_of_its_order(world, reader, order_id):
+def test_cancellations_are_subtracted_on_the_day_of_the_order(world, reader, order_id):
     world.api().place(body((MUG, 2)), key="key-2")
     world.queues.until_quiet(ANALYTICS)
     world.clock.forward(86_400)
@@ -79,14 +79,14 @@ def test_what_was_cancelled_is_taken_off_the_day_of_its_order(world, reader, ord
     assert rows(reader) == [(DAY_ONE, MUG, 1, 2, 2500)]
 
 
-def test_what_adds_up_to_nothing_is_left_out(world, reader, order_id):
+def test_rows_of_zeros_are_left_out(world, reader, order_id):
     world.api().cancel(order_id)
     world.queues.until_quiet(ANALYTICS)
 
     assert report(reader) == {"currency": "EUR", "sales": []}
 
 
-def test_only_the_days_asked_for_are_reported(world, reader, order_id):
+def test_only_the_requested_days_are_reported(world, reader, order_id):
     world.queues.until_quiet(ANALYTICS)
 
     assert rows(reader, "from=2026-11-22&to=2026-11-22") == []
@@ -96,7 +96,7 @@ def test_only_the_days_asked_for_are_reported(world, reader, order_id):
 
 
 def stored(world, number, day, lines, *, is_cancelled):
-    """An order as the shop would have left it, with its events in analytics' queue."""
+    """Store an order, with its events in analytics' queue."""
     order_id = ids.order_id("ada", str(number))
     placed_at = to_iso(world.clock.ms + day * 86_400_000)
     steps = ["PENDING", "PLACED", *(["CANCELLED"] if is_cancelled else [])]
@@ -117,26 +117,26 @@ def stored(world, number, day, lines, *, is_cancelled):
 
 
 LINES = st.dictionaries(st.sampled_from(SKUS), st.tuples(st.integers(1, 9), st.integers(0, 5000)), min_size=1)
-# Day, lines, whether it is cancelled, and whether its events are delivered in a batch of their own.
+# Day, lines, whether it is canceled, and whether its events are delivered in a separate batch.
 ORDERS = st.lists(st.tuples(st.integers(0, 2), LINES, st.booleans(), st.booleans()), max_size=12)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(orders=ORDERS, limit=st.integers(1, 7), repeated=st.booleans())
-def test_the_report_equals_a_fold_over_all_orders(world, reader, orders, limit, repeated):
-    # GIVEN any orders, some of them cancelled, counted in any batches and perhaps more than once
+def test_the_report_equals_the_sum_of_all_orders(world, reader, orders, limit, repeated):
+    # GIVEN any orders, some of them canceled, counted in any batches and possibly repeatedly
     world.stack.empty()
     for _ in range(1 + repeated):
         for number, (day, lines, is_cancelled, is_alone) in enumerate(orders):
             stored(world, number, day, lines, is_cancelled=is_cancelled)
-            if is_alone:  # another batch is another shard
+            if is_alone:  # a separate batch uses another shard
                 world.queues.until_quiet(ANALYTICS)
         world.queues.until_quiet(ANALYTICS)
 
     # WHEN the report is read page by page
     found = rows(reader, f"from={DAY_ONE}&to=2026-11-25&limit={limit}")
 
-    # THEN it is the sum of the orders that stand, in order
+    # THEN it is the sum of the orders that are not canceled, sorted
     fold = Counter()
     for item in world.items("OrdersTable"):
         if item["status"] != "CANCELLED":
@@ -151,7 +151,7 @@ def test_the_report_equals_a_fold_over_all_orders(world, reader, orders, limit, 
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def test_pages_of_any_size_hold_the_same(world, reader):
+def test_pages_of_any_size_have_the_same_rows(world, reader):
     for n in range(7):
         world.stock(f"SKU-{n}", unit_price=100 + n)
     for n in range(7):
@@ -163,7 +163,7 @@ def test_pages_of_any_size_hold_the_same(world, reader):
     assert [rows(reader, f"from={DAY_ONE}&to={DAY_TWO}&limit={limit}") for limit in (1, 2, 3, 500)] == [whole] * 4
 
 
-def test_a_page_holds_no_more_than_asked_for_and_reads_no_more_either(world, reader):
+def test_a_page_returns_and_reads_at_most_its_limit(world, reader):
     for n in range(7):
         world.stock(f"SKU-{n}")
     for n in range(7):
@@ -178,7 +178,7 @@ def test_a_page_holds_no_more_than_asked_for_and_reads_no_more_either(world, rea
     assert {call.request.get("Limit") for call in calls if "Limit" in call.request} <= {1, 2}
 
 
-def test_a_report_goes_on_across_a_rebuild(world, reader):
+def test_a_report_continues_across_a_rebuild(world, reader):
     world.stock(TEE, unit_price=2000)
     world.api().place(body((MUG, 2), (TEE, 1)), key="one")
     world.queues.until_quiet(ANALYTICS)
@@ -195,7 +195,7 @@ def test_a_report_goes_on_across_a_rebuild(world, reader):
     assert [row["sku"] for row in first["sales"] + second["sales"]] == [MUG, TEE]
 
 
-def test_a_report_that_takes_too_long_ends_early_and_can_be_gone_on_with(world, reader):
+def test_a_slow_report_returns_early_with_a_cursor(world, reader):
     # GIVEN sales on the last of ten days, and reads of two seconds each
     world.api().place(body(), key="one")
     world.queues.until_quiet(ANALYTICS)
@@ -204,13 +204,13 @@ def test_a_report_that_takes_too_long_ends_early_and_can_be_gone_on_with(world, 
     # WHEN the report is read
     first = report(reader, "from=2026-11-14&to=2026-11-23")
 
-    # THEN its first page is empty and says how to go on; the others bring the rest
+    # THEN its first page is empty with a cursor, and the next pages have the rows
     assert first["sales"] == []
     assert "next" in first
     assert rows(reader, "from=2026-11-14&to=2026-11-23") == [(DAY_ONE, MUG, 1, 1, 1250)]
 
 
-def test_sales_that_can_not_be_read_are_said_to_be_unavailable(reader, world):
+def test_sales_that_cannot_be_read_return_unavailable(reader, world):
     world.wire.always("dynamodb.Query", wire.refuse("AccessDeniedException"))
     answer = reader.get(f"/reports/sales?from={DAY_ONE}&to={DAY_TWO}")
 
@@ -224,7 +224,7 @@ def test_without_time_for_the_first_read_the_report_is_unavailable(reader, world
     assert (answer.status, answer.problem) == (503, "unavailable")
 
 
-# --- who may read it --------------------------------------------------------------------------------------------------
+# --- authorization ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_without_time_for_the_first_read_the_report_is_unavailable(reader, world
         {"scp": "reports:read"},
     ],
 )
-def test_a_token_with_the_scope_may_read(world, claims):
+def test_a_token_with_the_scope_can_read(world, claims):
     reader = Api(world.functions, {"sub": "client-1", **claims})
 
     assert reader.get(f"/reports/sales?from={DAY_ONE}&to={DAY_ONE}").status == 200
@@ -255,7 +255,7 @@ def test_a_token_with_the_scope_may_read(world, claims):
         {"sub": "reports:read"},
     ],
 )
-def test_a_token_without_it_may_not(world, order_id, claims):
+def test_a_token_without_the_scope_cannot_read(world, order_id, claims):
     world.queues.until_quiet(ANALYTICS)
     answer = Api(world.functions, {"sub": "ada", **claims}).get(f"/reports/sales?from={DAY_ONE}&to={DAY_ONE}")
 
@@ -264,7 +264,7 @@ def test_a_token_without_it_may_not(world, order_id, claims):
     assert "sales" not in answer.json
 
 
-def test_who_may_not_read_is_not_told_what_is_wrong_with_the_query(api):
+def test_without_the_scope_the_query_is_not_validated(api):
     assert api.get("/reports/sales?from=nonsense").status == 403
 
 
@@ -300,12 +300,12 @@ def cursor(place):
         (f"from=2026-11-23&to=2026-11-24&cursor={cursor({'day': '2026-11-23', 'sku': 'A' * 65})}", ["cursor"]),
     ],
 )
-def test_what_is_wrong_is_named(reader, query, fields):
+def test_the_error_lists_the_invalid_parameters(reader, query, fields):
     answer = reader.get(f"/reports/sales?{query}")
 
     assert (answer.status, answer.problem) == (400, "invalid-request")
     assert answer.fields == fields
 
 
-def test_a_quarter_is_the_most(reader):
+def test_the_longest_period_is_a_quarter(reader):
     assert reader.get("/reports/sales?from=2026-01-01&to=2026-04-02").status == 200

@@ -1,4 +1,4 @@
-"""One correlation id finds all that was logged about an order, whichever function has logged it."""
+"""One correlation id finds all log lines of an order, in all functions."""
 
 import io
 import json
@@ -23,7 +23,7 @@ ADA, BOB = "adas-request", "bobs-request"
 
 @pytest.fixture
 def lines(world):
-    """The lines that the functions log from here on, warm as they are, as they write them."""
+    """Collect the lines that the warm functions log from now on."""
     for function in ("OrdersFunction", "SweeperFunction", *CONSUMERS):
         world.functions.module(function)
     world.api().get("/catalog")
@@ -43,8 +43,8 @@ def outcomes(lines):
     return {line["outcome"] for line in lines if "outcome" in line}
 
 
-def test_every_line_about_an_order_carries_the_id_of_its_request(world, lines):
-    # GIVEN an order whose request dies after the commit, and one of somebody else's
+def test_every_log_line_of_an_order_has_its_correlation_id(world, lines):
+    # GIVEN an order whose request crashes after the commit, and one of another customer
     world.customer("bob")
     world.wire.on("eventbridge.PutEvents", wire.crash_before)
     with pytest.raises(Crash):
@@ -54,7 +54,7 @@ def test_every_line_about_an_order_carries_the_id_of_its_request(world, lines):
     world.wire.on("eventbridge.PutEvents", wire.cannot_connect, times=2)
     bobs = world.api("bob").place(body(), **{"X-Correlation-Id": BOB}).json["orderId"]
 
-    # WHEN they are swept, at first in vain, and each consumer fails once, and hears of all once more in the end
+    # WHEN the first sweep fails, each consumer fails once, and all events are delivered once more
     for _ in range(2):
         world.clock.forward(61)
         world.sweep()
@@ -66,16 +66,16 @@ def test_every_line_about_an_order_carries_the_id_of_its_request(world, lines):
             world.queues.send(function, replayed(event))
     world.queues.until_quiet()
 
-    # THEN whatever was logged about either carries the id of its own request
+    # THEN each line about an order has the id of the order's request
     owner = {adas: ADA, bobs: BOB}
     about = [line for line in lines() if "order_id" in line]
     assert {(line["order_id"], line.get("correlation_id")) for line in about} == set(owner.items())
     swept = of(about, "SweeperFunction")
     assert outcomes(swept) >= {"published", "rescheduled"}
-    # lines about a whole sweep, or a batch of events, name no order
+    # lines about a sweep or a batch of events have no order
     assert not {line["message"] for line in swept} & {"sweep finished", "events not published"}
 
-    # AND no line of a consumer lacks the ids that find it
+    # AND each line of a consumer has the ids
     for function in CONSUMERS:
         said = of(lines(), function)
         assert outcomes(said) >= {"done", "retried"}
@@ -84,7 +84,7 @@ def test_every_line_about_an_order_carries_the_id_of_its_request(world, lines):
             assert line["event_id"].startswith(line["order_id"])
 
 
-def test_a_request_about_an_order_is_found_by_the_order(world, lines, order_id):
+def test_a_later_request_is_found_by_the_order_id(world, lines, order_id):
     world.api().get(f"/orders/{order_id}")
     world.api().call("POST", f"/orders/{order_id}/cancel", **{"X-Correlation-Id": "another-request"})
 
@@ -93,14 +93,14 @@ def test_a_request_about_an_order_is_found_by_the_order(world, lines, order_id):
     assert cancelled["correlation_id"] == "another-request"
 
 
-def test_an_event_of_a_later_request_keeps_the_id_that_the_order_began_with(world, api):
+def test_a_later_event_keeps_the_orders_correlation_id(world, api):
     order_id = api.place(body(), **{"X-Correlation-Id": ADA}).json["orderId"]
     api.call("POST", f"/orders/{order_id}/cancel", **{"X-Correlation-Id": "another-request"})
 
     assert {event["Detail"]["metadata"]["correlationId"] for event in world.events()} == {ADA}
 
 
-def test_the_event_of_a_prepared_shipment_keeps_the_id_that_the_order_began_with(world, api):
+def test_a_shipments_event_keeps_the_orders_correlation_id(world, api):
     api.place(body(), **{"X-Correlation-Id": ADA})
     world.queues.until_quiet("FulfillmentFunction")
 
@@ -108,27 +108,27 @@ def test_the_event_of_a_prepared_shipment_keeps_the_id_that_the_order_began_with
     assert {event["Detail"]["metadata"]["correlationId"] for event in world.events()} == {ADA}
 
 
-def test_what_the_sweeper_expires_and_settles_carries_the_id_of_its_request(world, lines):
-    # GIVEN a request that dies while it waits for the provider, and a provider that refuses to void at first
+def test_the_sweeper_logs_the_correlation_id_of_the_order(world, lines):
+    # GIVEN a request that crashes while it waits for the provider, and a provider that does not void at first
     world.wire.on("dynamodb.*", wire.crash_after, where=world.to_provider)
     with pytest.raises(Crash):
         world.api().place(body(), **{"X-Correlation-Id": ADA})
     (order,) = world.items("OrdersTable")
     world.functions.module("OrdersFunction")
 
-    # WHEN the sweeper gives the order up, in spite of a provider that does not answer at first
+    # WHEN the sweeper expires the order and retries the void
     world.clock.forward(600)
     world.wire.on("dynamodb.*", REFUSED, where=world.to_provider)
     world.settle_down(5)
 
-    # THEN it says so, each time under the id of that request
+    # THEN each of its log lines has the id of that request
     said = [line for line in of(lines(), "SweeperFunction") if line["message"] != "sweep finished"]
     assert outcomes(said) == {"expired", "rescheduled", "settled"}
     assert "order not finished" in {line["message"] for line in said}
     assert {(line["order_id"], line["correlation_id"]) for line in said} == {(order["orderId"], ADA)}
 
 
-def test_an_order_that_cannot_be_read_is_named_with_the_id_of_its_request(world, api, lines):
+def test_an_unreadable_order_is_logged_with_its_correlation_id(world, api, lines):
     order_id = api.place(body(), **{"X-Correlation-Id": ADA}).json["orderId"]
     world.change("OrdersTable", {"orderId": order_id}, status="LOST")
 

@@ -43,7 +43,7 @@ CHECKS = {
     ),
     "GET /reports/sales": Check(
         "the scope, checked by the gateway and again by the function; sums, nobody's order",
-        "tests/integration/test_sales_report.py::test_a_token_without_it_may_not",
+        "tests/integration/test_sales_report.py::test_a_token_without_the_scope_cannot_read",
     ),
     "GET /openapi.json": Check(_NOBODYS),
     "GET /catalog": Check(_NOBODYS),
