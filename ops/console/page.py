@@ -14,14 +14,12 @@ from ops.console.playground import Playground
 from ops.console.playground_panel import PlaygroundPanel
 from ops.console.plots import Plot, plots
 from ops.console.poller import Poller
-from ops.console.style import ERROR, MUTED, heading
+from ops.console.style import CSS, ERROR, MUTED, heading
 from ops.stack.deployment import Deployment
 
 _logger = logging.getLogger(__name__)
 # White text has a contrast of 4.5:1 with both; both have 3:1 with a white page and with a dark one.
 _PRIMARY, _NEGATIVE = "#2a70c8", "#d32f2f"
-# Quasar hides the focus outline in a cascade layer with !important: only an earlier layer overrides it.
-_FOCUS = "@layer base { :focus-visible { outline: 3px solid currentColor !important; outline-offset: 2px } }"
 OVERVIEW, DEAD_LETTERS, ORDER = "Overview", "Dead letters", "Order"
 
 
@@ -43,7 +41,7 @@ class Page:
         self._pipeline: Pipeline | None = None
         self._plots: list[Plot] = []
         self._playground: PlaygroundPanel | None = None
-        ui.add_css(_FOCUS)
+        ui.add_css(CSS)
         ui.colors(primary=_PRIMARY, negative=_NEGATIVE)
         self._draw_header()
         with ui.element("main").classes("w-full max-w-screen-xl mx-auto") as main:
@@ -64,7 +62,7 @@ class Page:
             dead_letters_tab = ui.tab(DEAD_LETTERS, icon="mail_lock")
             ui.tab(ORDER, icon="search")
         with dead_letters_tab:
-            self._badge = ui.badge(color="negative").props("floating aria-hidden=true")
+            self._badge = ui.badge(color="negative").classes("ml-2").props("aria-hidden=true")
         self._error = ui.label().classes(f"w-full p-3 break-words {ERROR}").props('role=alert data-testid="error"')
         with ui.tab_panels(self._tabs, value=OVERVIEW, animated=False).classes("w-full bg-transparent"):
             with ui.tab_panel(OVERVIEW).classes("p-2 gap-3"):

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from ops.console.figures import PERCENTILES, Figures
 from ops.console.formats import clock, milliseconds, rate, seconds
-from ops.console.style import ERROR, INFO, MUTED, SMALL_BUTTON, SUCCESS, WARNING, heading
+from ops.console.style import ERROR, INFO, MUTED, SUCCESS, WARNING, heading
 from ops.lag.measure import Lag
 
 _DOES = {
@@ -18,7 +18,7 @@ _DOES = {
     "feedback": "records bounced mail",
 }
 _BEHIND = 60.0  # seconds; a queue whose oldest message is older is behind
-_CARD = "gap-1 p-3 lg:w-52 w-full shrink-0"
+_CARD = "gap-1 p-3 lg:w-44 w-full shrink-0"
 _FACTS = ("waiting", "in flight", "oldest", "lag p50", "lag p99", "drains in")
 
 
@@ -86,7 +86,7 @@ class Pipeline:
                 self._dead_letters = ui.label("0").classes("text-xl").props("data-testid=dead-letters")
                 ui.label("failed permanently, each with its reason").classes(MUTED)
                 button = ui.button("View", on_click=to_dead_letters, color=None)
-                button.props(f'{SMALL_BUTTON} aria-label="View dead letters"')
+                button.props('outline no-caps padding="xs sm" aria-label="View dead letters"')
 
 
 class _Queue:
@@ -94,14 +94,14 @@ class _Queue:
 
     def __init__(self, consumer: str) -> None:
         with ui.card().classes("gap-0 p-3 w-full").props(f'flat bordered tag="section" data-testid="{consumer}"'):
-            with ui.row().classes("w-full items-center justify-between gap-x-3 gap-y-0"):
-                with ui.row().classes("items-baseline gap-x-2 gap-y-0"):
+            with ui.row().classes("w-full items-start justify-between gap-x-3 no-wrap"):
+                with ui.row().classes("items-baseline gap-x-2 gap-y-0 min-w-0"):
                     heading(consumer, 3)
                     ui.label(_DOES.get(consumer, "")).classes(MUTED)
                 with ui.row().classes("items-center gap-1") as self._badge:
                     self._icon = ui.icon(_IDLE.icon).props("aria-hidden=true")
                     self._word = ui.label().props("data-testid=state")
-            with ui.element("dl").classes("grid grid-cols-3 gap-x-3 w-full"):
+            with ui.element("dl").classes("grid grid-cols-3 lg:grid-cols-6 gap-x-3 w-full"):
                 self._facts = {name: _fact(name) for name in _FACTS}
             self._rates = ui.label().classes(MUTED)
 
@@ -111,14 +111,14 @@ class _Queue:
         plural = "" if lag.dead_letters == 1 else "s"
         self._word.text = f"{lag.dead_letters} dead letter{plural}" if state is _FAILED else state.word
         self._icon.name = state.icon
-        self._badge.classes(replace=f"row items-center gap-1 {state.style}")
+        self._badge.classes(replace=f"row items-center gap-1 no-wrap whitespace-nowrap {state.style}")
         shown = (
             f"{lag.waiting}",
             f"{lag.in_flight}",
             seconds(lag.oldest),
             milliseconds(lag.p50),
             milliseconds(lag.p99),
-            seconds(lag.drain) if lag.backlog else "empty",
+            seconds(lag.drain),
         )
         for name, text in zip(_FACTS, shown, strict=True):
             self._facts[name].text = text

@@ -14,7 +14,7 @@ from ops.console.figures import Figures
 from ops.console.formats import milliseconds
 from ops.console.playground import KEPT, FaultSwitches, Playground, SampleOrder
 from ops.console.poller import Poller
-from ops.console.style import ERROR, MUTED, SMALL_BUTTON, heading
+from ops.console.style import ERROR, MUTED, heading
 
 Toggled = ValueChangeEventArguments[bool | None]
 
@@ -91,12 +91,12 @@ class _Line:
         with ui.row().classes("items-center gap-x-3 gap-y-0") as self._row:
             self._response = ui.label()
             self._button = ui.button("View timeline", on_click=lambda: to_order(self._order_id), color=None)
-            self._button.props(SMALL_BUTTON)
+            self._button.classes("underline").props("flat dense no-caps")
 
     def show(self, placed: tuple[int, SampleOrder] | None) -> None:
         self._row.visible = placed is not None
         if placed:
             number, order = placed
-            self._response.text = f"Request {number}: status {order.status} in {milliseconds(order.milliseconds)}"
+            self._response.text = f"Request {number}: {order.status} in {milliseconds(order.milliseconds)}"
             self._order_id = order.order_id
             self._button.visible = bool(order.order_id)

@@ -51,6 +51,7 @@ class Plot:
         self._drawn = lines
         self._chart.options["xAxis"] |= {"min": figures.begin, "max": end}
         self._chart.options["series"] = series(lines, self.kind)
+        self._chart.options["title"]["show"] = not any(lines.values())
         self._chart.props["aria-label"] = _description(self.title, self.unit, lines)
         self._chart.update()
         self._fill()
@@ -118,7 +119,16 @@ def _options(kind: str) -> dict[str, Any]:
     return {
         "animation": False,
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "left": 0, "textStyle": ink, "icon": None},
+        "legend": {
+            "type": "scroll",  # one line, also where it is wider than a phone
+            "top": 0,
+            "left": 0,
+            "itemWidth": 18,
+            "textStyle": ink,
+            "pageTextStyle": ink,
+            "pageIconColor": _INK,
+        },
+        "title": {"text": "No data", "left": "center", "top": "middle", "textStyle": {**ink, "fontSize": 14}},
         "tooltip": {"trigger": "axis", "confine": True},
         "xAxis": {"type": "time", "max": 0, "axisLabel": {**ink, "hideOverlap": True}, "axisLine": {"lineStyle": ink}},
         "yAxis": {

@@ -12,17 +12,19 @@ MAX_SIZE = 250_000  # bytes
 
 def test_screenshots(request: pytest.FixtureRequest, console: str, visit: Callable[..., Page], tmp_path: Path) -> None:
     folder = DOCS if request.config.getoption("screenshots") else tmp_path
-    # GIVEN slow mail while orders are placed
+    for_docs = folder == DOCS
+    # GIVEN orders every second, and slow mail after a while
     page = visit(console, width=1100)
-    page.get_by_role("switch", name="Slow e-mail").click()
     page.get_by_role("switch", name="One every second").click()
+    page.wait_for_timeout(240_000 if for_docs else 0)
+    page.get_by_role("switch", name="Slow e-mail").click()
     expect(page.get_by_test_id("emails").get_by_test_id("waiting")).not_to_have_text("0")
-    page.wait_for_timeout(20_000 if folder == DOCS else 0)  # the docs show a queue that grows
+    page.wait_for_timeout(40_000 if for_docs else 0)  # the docs show a queue that grows
     # WHEN the overview is shown, light and dark, and a timeline on a phone
     page.screenshot(path=folder / "light.png", full_page=True, animations="disabled")
     dark = visit(console, scheme="dark")
     expect(dark.get_by_test_id("emails")).to_be_visible()
-    dark.wait_for_timeout(3_000 if folder == DOCS else 0)
+    dark.wait_for_timeout(3_000 if for_docs else 0)
     dark.screenshot(path=folder / "dark.png", animations="disabled")
     phone = visit(console, width=360)
     phone.get_by_role("button", name="View timeline").last.click()  # the oldest order has the longest timeline
