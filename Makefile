@@ -16,7 +16,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 # The first target is the default.
-.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock licenses events invoke clean
+.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -57,10 +57,10 @@ lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(SCANNERS)/bandit --quiet --configfile pyproject.toml --recursive functions layers/handoff/handoff ops
 	$(SAM) validate --lint --region us-east-1
-	.tools/sam/bin/cfn-lint template.yaml examples/*/template.yaml .github/deploy-role.yaml
+	.tools/sam/bin/cfn-lint examples/*/template.yaml .github/deploy-role.yaml
 	$(SCANNERS)/checkov
+	$(SCANNERS)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/python -m dev vulnerabilities $(if $(filter required,$(AUDIT)),--required)
 
 deploy: .venv/.ready .tools/sam/.ready ## build and deploy to AWS; TO=prod (default: dev), CHANGES=1 to only show the changes, ROLE=arn for CloudFormation
@@ -93,9 +93,6 @@ lock: .venv/.ready ## resolve all requirements to their newest versions
 	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
 	for layer in dependencies stripe; do \
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
-
-licenses: .venv/.ready $(addprefix .tools/,$(addsuffix /.ready,$(ENVIRONMENTS))) ## generate docs/reference/licenses.md from the installed packages
-	$(BIN)/python -m dev licenses
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header

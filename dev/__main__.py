@@ -8,7 +8,6 @@ from dev.drills.command import drill
 from dev.faults.proxy import fault_proxy
 from dev.fuzz import fuzz
 from dev.invoke import invoke
-from dev.licenses import licenses
 from dev.run import run
 from dev.samples import samples
 from dev.vulnerabilities import vulnerabilities
@@ -20,7 +19,7 @@ def main() -> None:
     """Run, drill and check Handoff on this machine."""
 
 
-for command in (console, contracts, drill, fault_proxy, fuzz, invoke, licenses, run, samples, vulnerabilities):
+for command in (console, contracts, drill, fault_proxy, fuzz, invoke, run, samples, vulnerabilities):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pipeline, held to what can be known of it without running it: pins, rights, and that its commands exist."""
+"""The pipeline: permissions of its jobs, order of deployments, and that its commands exist. zizmor checks the rest."""
 
 import os
 import re
@@ -9,101 +9,74 @@ import click
 import pytest
 import yaml
 
-from dev.local.stack import ROOT
+from dev.template import ROOT, source
 from ops.cli.main import main
 
-FOLDER = ROOT / ".github/workflows"
-FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
+FILES = {path.stem: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 WORKFLOWS = {name: yaml.safe_load(path.read_text()) for name, path in FILES.items()}
 JOBS = {f"{name}.{job}": found for name, flow in WORKFLOWS.items() for job, found in flow["jobs"].items()}
 STEPS = [(job, step) for job, found in JOBS.items() for step in found.get("steps", [])]
 RUNS = [(job, step["run"]) for job, step in STEPS if "run" in step]
 DEPLOYING = {"deploy.dev", "deploy.changes", "deploy.prod"}
-# The only rights beyond reading the code.
-MAY = {
+# The only permissions beyond reading the code.
+WRITES = {
     "ci.deploy": {"id-token"},
     **{job: {"id-token"} for job in DEPLOYING},
     "update.propose": {"contents", "pull-requests"},
 }
-USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>\S+)(?P<comment>.*)")
 DEPLOYING_MD = (ROOT / "docs/how-to/deploy-from-github.md").read_text()
-ROLES = yaml.load((ROOT / ".github/deploy-role.yaml").read_text(), yaml.BaseLoader)  # without its functions' names
-TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), yaml.BaseLoader)
-
-
-def test_each_action_is_pinned_by_its_commit_with_the_version_beside_it():
-    pins = [found for path in FILES.values() for found in USES.finditer(path.read_text())]
-    assert len(pins) == sum("uses" in step for _, step in STEPS)
-    for pin in pins:
-        assert re.fullmatch(r"[0-9a-f]{40}", pin["commit"]), pin[0]
-        assert re.fullmatch(r" # v\d+\.\d+\.\d+", pin["comment"]), pin[0]
-    # AND one action is at one commit, everywhere
-    assert len({pin["action"] for pin in pins}) == len({(pin["action"], pin["commit"]) for pin in pins})
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_workflow_may_no_more_than_read_the_code(name):
-    assert WORKFLOWS[name]["permissions"] in ({}, {"contents": "read"})
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_job_may_write_only_what_it_is_there_for(job):
+def test_a_job_may_write_only_what_it_needs(job):
     granted = JOBS[job].get("permissions", {})
-    assert {right for right, level in granted.items() if level != "read"} == MAY.get(job, set())
-    assert "timeout-minutes" in JOBS[job] or "uses" in JOBS[job]
+    assert {permission for permission, level in granted.items() if level != "read"} == WRITES.get(job, set())
 
 
-def test_aws_is_entered_by_openid_connect_only():
-    entering = {job for job, step in STEPS if "configure-aws-credentials" in step.get("uses", "")}
-    assert entering == DEPLOYING
-    assert entering == {job for job, rights in MAY.items() if "id-token" in rights} - {"ci.deploy"}
+def test_every_job_has_a_timeout():
+    assert [job for job, found in JOBS.items() if "timeout-minutes" not in found and "uses" not in found] == []
+
+
+def test_only_deployments_sign_in_to_aws_and_without_a_stored_key():
+    assert {job for job, step in STEPS if "configure-aws-credentials" in step.get("uses", "")} == DEPLOYING
     for path in FILES.values():
-        assert "secrets." not in path.read_text()
-        assert not re.search(r"aws-(access|secret|session)", path.read_text(), re.IGNORECASE)
+        assert not re.search(r"secrets\.|aws-(access|secret|session)", path.read_text(), re.IGNORECASE)
 
 
-def test_the_token_of_a_run_stays_with_no_step_that_runs_the_code():
-    for job, step in STEPS:
-        if "actions/checkout" in step.get("uses", ""):
-            assert (step.get("with", {}).get("persist-credentials") is False) == (job != "update.propose"), job
+def test_the_job_that_may_push_runs_no_code_of_the_repository():
     assert not [run for job, run in RUNS if job == "update.propose" and re.search(r"\b(make|python|uv|handoff)\b", run)]
 
 
-def test_an_update_whose_pull_request_is_refused_fails_and_says_what_to_do(tmp_path):
-    *_, opening, telling = JOBS["update.propose"]["steps"]
-    summary, refusing = tmp_path / "summary.md", tmp_path / "gh"
+def test_an_update_that_can_open_no_pull_request_fails_and_says_what_to_do(tmp_path):
+    *_, open_step, explain_step = JOBS["update.propose"]["steps"]
+    summary, gh = tmp_path / "summary.md", tmp_path / "gh"
     repository = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "octocat/shop"}
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary), **repository}
 
-    def ends_well(step):
+    def succeeds(step):
         bash = ("bash", "-eo", "pipefail", "-c")
         return subprocess.run([*bash, step["run"]], env=environment, check=False).returncode == 0
 
-    # GIVEN a repository that lets no run open a pull request, as new ones do
-    refusing.write_text("#!/bin/sh\nexit 1\n")
-    refusing.chmod(0o755)
+    # GIVEN a repository that does not allow workflows to open pull requests, as new ones do not
+    gh.write_text("#!/bin/sh\nexit 1\n")
+    gh.chmod(0o755)
     # THEN the job fails
-    assert not ends_well(opening)
-    assert "continue-on-error" not in opening
-    # AND its summary says what allows it, and where a human opens one
-    assert telling["if"] == f"failure() && steps.{opening['id']}.outcome == 'failure'"
-    assert ends_well(telling)
-    said = summary.read_text()
-    assert "https://github.com/octocat/shop/compare/main...update/requirements?expand=1\n" in said
+    assert not succeeds(open_step)
+    assert "continue-on-error" not in open_step
+    # AND its summary names the setting, and links to a form to open the pull request by hand
+    assert explain_step["if"] == f"failure() && steps.{open_step['id']}.outcome == 'failure'"
+    assert succeeds(explain_step)
+    text = summary.read_text()
+    assert "https://github.com/octocat/shop/compare/main...update/requirements?expand=1\n" in text
     setting = "Allow GitHub Actions to create and approve pull requests"
-    assert setting in said
-    # AND so does the page, beforehand
+    assert setting in text
+    # AND the page on deploying names it, too
     assert setting in DEPLOYING_MD
 
 
-def test_nothing_from_outside_is_pasted_into_a_script():
-    for _, run in RUNS:
-        assert set(re.findall(r"\$\{\{\s*(.+?)\s*\}\}", run)) <= {"matrix.target"}
-
-
-def test_what_main_has_passed_goes_to_dev_and_then_to_prod():
+def test_a_push_to_main_is_deployed_to_dev_and_then_to_prod():
     # A deployment follows all checks, of a push, and a push is to main
-    assert WORKFLOWS["ci"][True]["push"] == {"branches": ["main"]}  # YAML takes `on` for true
+    assert WORKFLOWS["ci"][True]["push"] == {"branches": ["main"]}  # YAML reads `on` as true
     deploy = JOBS["ci.deploy"]
     assert (deploy["needs"], deploy["if"]) == ("check", "github.event_name == 'push'")
     assert set(WORKFLOWS["deploy"][True]) == {"workflow_call"}
@@ -126,7 +99,7 @@ def stack_of(stage):
 
 
 def commands():
-    """Each command of each script, its matrix written out; quotes are left as they are."""
+    """Each command of each script, for each value of its matrix; quotes stay."""
     for job, run in RUNS:
         matrix = JOBS[job].get("strategy", {}).get("matrix", {})
         for line in run.splitlines():
@@ -155,13 +128,12 @@ def test_a_command_of_handoff_exists_with_its_options(command):
         found.parse_args(click.Context(found), arguments)
 
 
-def test_the_scripts_run_nothing_that_is_not_looked_at_here():
-    # GIVEN what is left when the commands above are taken away
+def test_scripts_run_no_other_commands():
     known = ("make ", ".venv/bin/handoff ", "git ", "gh ", "echo ", "tee ", "grep ", "if test ")
     assert [command for command in commands() if not command.strip().startswith(known)] == []
 
 
-def test_all_that_is_to_be_held_is_run_by_the_pipeline():
+def test_the_pipeline_runs_every_check():
     run = {word for command in MAKE for word in shlex.split(command)[1:]}
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"lint", "chaos", "fuzz", *(target for target in targets if target.startswith("test"))} <= run
@@ -169,115 +141,8 @@ def test_all_that_is_to_be_held_is_run_by_the_pipeline():
     assert JOBS["ci.check"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
 
 
-def test_a_deployment_is_built_with_the_functions_own_python():
-    runtime = TEMPLATE["Parameters"]["Runtime"]["Default"]
+def test_a_deployment_is_built_with_the_functions_python():
+    runtime = source()["Parameters"]["Runtime"]["Default"]
     for job in DEPLOYING:
         versions = [step["with"]["python-version"] for step in JOBS[job]["steps"] if "setup-python" in str(step)]
         assert [f"python{version}" for version in versions] == [runtime]
-
-
-def test_a_role_is_for_the_jobs_of_one_environment():
-    template = (ROOT / ".github/deploy-role.yaml").read_text()
-    environments = ", ".join(JOBS[job]["environment"] for job in JOBS if job in DEPLOYING)
-    assert f"AllowedValues: [{environments}]" in template
-    assert template.count("sts:AssumeRoleWithWebIdentity") == 1
-    assert "token.actions.githubusercontent.com:sub: !Sub repo:${Repository}:environment:${Environment}\n" in template
-
-
-@pytest.mark.parametrize(
-    ("name", "is_one"),
-    [
-        ("octocat/my-repo", True),
-        ("octocat@123456/my-repo@456789", True),
-        ("octocat@123456/my-repo", False),
-        ("octocat/my-repo@456789", False),
-        ("octocat@123456/my-repo@456789:environment", False),
-        ("octocat@*/my-repo@*", False),
-        ("octocat", False),
-    ],
-)
-def test_a_repository_is_called_as_its_tokens_call_it(name, is_one):
-    # https://docs.github.com/en/actions/reference/security/oidc#immutable-subject-claims
-    declared = ROLES["Parameters"]["Repository"]
-    assert bool(re.fullmatch(declared["AllowedPattern"], name)) is is_one
-    assert all("owner@id/name@id" in declared[text] for text in ("Description", "ConstraintDescription"))
-    assert "--jq .sub_claim_prefix" in DEPLOYING_MD
-
-
-def statements(node, *conditions):
-    """What a role may do, each with the conditions of the template that it depends on."""
-    if isinstance(node, dict) and "Effect" in node:
-        yield conditions, node
-    elif isinstance(node, dict):
-        for part in node.values():
-            yield from statements(part, *conditions)
-    elif isinstance(node, list) and str(node[0]) in ROLES["Conditions"]:
-        yield from statements(node[1:], *conditions, node[0])
-    elif isinstance(node, list):
-        for part in node:
-            yield from statements(part, *conditions)
-
-
-def allowed(role, action):
-    """The one statement that allows an action, and its conditions."""
-    (found,) = (
-        (conditions, statement)
-        for conditions, statement in statements(ROLES["Resources"][role]["Properties"]["Policies"])
-        if action in statement["Action"]
-    )
-    return found
-
-
-@pytest.mark.parametrize("action", ["cognito-idp:AdminCreateUser", "cognito-idp:AdminSetUserPassword"])
-def test_users_are_made_in_the_pool_that_is_named_and_for_dev_only(action):
-    conditions, statement = allowed("DeployRole", action)
-    assert statement["Resource"].endswith(":userpool/${UserPool}")
-    # AND without a pool there is no such right
-    assert conditions == ("MayOrder", "MaySignIn")
-    assert ROLES["Conditions"]["MaySignIn"] == ["MayOrder", [["UserPool", ""]]]
-    assert ROLES["Parameters"]["UserPool"]["Default"] == ""
-    # AND whoever sets it up is told to name it
-    assert " UserPool=" in DEPLOYING_MD
-
-
-def test_the_smoke_test_writes_its_product_under_the_stacks_own_key_too():
-    # GIVEN a table that the template puts under a key, which it gives this alias
-    assert TEMPLATE["Resources"]["DataKeyAlias"]["Properties"]["AliasName"] == "alias/${AWS::StackName}"
-    # THEN who writes there may use the keys of that alias, by the table alone
-    conditions, writing = allowed("DeployRole", "dynamodb:PutItem")
-    assert "/${Stack}-ProductsTable-" in writing["Resource"]
-    key_conditions, using = allowed("DeployRole", "kms:Decrypt")
-    assert key_conditions == conditions
-    assert using["Action"] == "kms:Decrypt"
-    assert using["Condition"] == {
-        "StringEquals": {"kms:ViaService": "dynamodb.${AWS::Region}.amazonaws.com"},
-        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/${Stack}"},
-    }
-
-
-def test_cloudformation_may_do_all_that_it_does_with_roles():
-    # GIVEN the rights that the schema of AWS::IAM::Role names (handlers), but for those that no role here takes
-    named = {
-        *("CreateRole", "GetRole", "DeleteRole", "UpdateAssumeRolePolicy", "TagRole", "UntagRole"),
-        *("AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
-        *("PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "ListRolePolicies"),
-    }
-    roles = [found["Properties"] for found in TEMPLATE["Resources"].values() if found["Type"] == "AWS::IAM::Role"]
-    assert not [role for role in roles if {"Description", "MaxSessionDuration", "PermissionsBoundary"} & role.keys()]
-    # THEN it has them on roles of the stack, and may hand these on
-    _, statement = allowed("CloudFormationRole", "iam:CreateRole")
-    assert set(statement["Action"]) == {f"iam:{call}" for call in named | {"PassRole"}}
-    assert statement["Resource"].endswith(":role/${Stack}-*")
-
-
-def test_checkov_looks_at_every_workflow_and_template():
-    config = yaml.safe_load((ROOT / ".checkov.yaml").read_text())
-    templates = [ROOT / "template.yaml", ROOT / ".github/deploy-role.yaml", *ROOT.glob("examples/*/template.yaml")]
-    found = [*FOLDER.glob("*.yml"), *templates]
-    assert sorted(config["file"]) == sorted(str(path.relative_to(ROOT)) for path in found)
-
-
-def test_each_check_that_checkov_leaves_out_has_its_reason_beside_it():
-    skipped = [line for line in (ROOT / ".checkov.yaml").read_text().splitlines() if line.startswith("  - CKV")]
-    assert len(skipped) == len(yaml.safe_load((ROOT / ".checkov.yaml").read_text())["skip-check"])
-    assert all(re.fullmatch(r"  - CKV\d?_\w+ # .{20,}", line) for line in skipped)
