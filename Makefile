@@ -16,7 +16,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 # The first target is the default.
-.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts release-contracts fuzz lock events invoke clean
+.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ events: .venv/.ready ## generate the sample payloads in events/ from the contrac
 contracts: .venv/.ready ## generate openapi.json, contracts/events and docs/reference/events.md from the code
 	PYTHONPATH=$(subst $(SPACE),:,$(wildcard functions/*)) $(BIN)/python -m tests.contracts >/dev/null
 	$(BIN)/python -m dev contracts write
+
+reference: .venv/.ready ## generate docs/reference/{api,parameters,alarms,cli}.md from the code and the template
+	$(BIN)/python -m dev reference
 
 release-contracts: .venv/.ready ## record the contracts as released, unless that would break clients or consumers
 	$(BIN)/python -m dev contracts release

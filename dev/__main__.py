@@ -8,6 +8,7 @@ from dev.drills.command import drill
 from dev.faults.proxy import fault_proxy
 from dev.fuzz import fuzz
 from dev.invoke import invoke
+from dev.reference import reference
 from dev.run import run
 from dev.samples import samples
 from dev.vulnerabilities import vulnerabilities
@@ -19,7 +20,8 @@ def main() -> None:
     """Run, drill and check Handoff on this machine."""
 
 
-for command in (console, contracts, drill, fault_proxy, fuzz, invoke, run, samples, vulnerabilities):
+_COMMANDS = (console, contracts, drill, fault_proxy, fuzz, invoke, reference, run, samples, vulnerabilities)
+for command in _COMMANDS:
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +35,37 @@ def anchors(text: str) -> set[str]:
         slug = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
         found[slug] = found.get(slug, -1) + 1
     return {f"{slug}-{n}" if n else slug for slug, count in found.items() for n in range(count + 1)}
+
+
+def commands(text: str) -> list[tuple[list[str], bool]]:
+    """The simple shell commands of a page, each as its words, and whether it is complete.
+
+    Those in ``sh`` blocks are complete; those in inline code may leave out arguments.
+    """
+    found = []
+    blocks = "\n".join(match[0] for match in _FENCE.finditer(text) if match[0].lstrip().startswith("```sh"))
+    for line in re.sub(r"\\\n", " ", blocks).splitlines():
+        if not line.lstrip().startswith("```"):
+            found += [(words, True) for words in _simple(line)]
+    for code in _CODE.findall(_FENCE.sub("", text)):
+        found += [(words, False) for words in _simple(code.strip("`"))]
+    return found
+
+
+def _simple(line: str) -> Iterator[list[str]]:
+    """The simple commands of a line, without their variables; also those in ``$(...)``."""
+    for inner in re.findall(r"\$\(([^()]*)\)", line):
+        yield from _simple(inner)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    try:
+        for word in [*lexer, ";"]:
+            if set(word) <= set("();<>|&"):
+                if words:
+                    yield words
+                words = []
+            elif words or not re.match(r"[A-Z_]+=", word):
+                words.append(word)
+    except ValueError:  # not a command: an unmatched quote
+        return

@@ -57,7 +57,7 @@ def test_the_query_finds_the_trail_of_one_order(template: Template) -> None:
     assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
     assert "`detail-type`" in query["QueryString"]
     # AND it is the one that the documents show
-    documented = (ROOT / "docs/how-to/operate.md").read_text()
+    documented = (ROOT / "docs/how-to/monitor.md").read_text()
     assert all(line in documented for line in query["QueryString"].splitlines())
 
 

@@ -109,7 +109,7 @@ def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
     query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
     assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
     # AND it is the one that the documents show
-    documented = (ROOT / "docs/how-to/operate.md").read_text()
+    documented = (ROOT / "docs/how-to/monitor.md").read_text()
     assert all(line in documented for line in query.splitlines())
 
 
