@@ -1,9 +1,9 @@
-"""The port to the payment provider. Each adapter alone knows its provider.
+"""The port to the payment provider. Only an adapter knows its provider.
 
-Every call is idempotent by its key: the same call again, however late, moves no money twice. A provider may forget its
-keys after a day; its adapter then goes by what it finds there.
-Three ways of not getting the money are told apart: declined is a definite no, `Unavailable` means that nothing was
-done, and after `Unknown` it may have been done; only asking again with the same key tells.
+Every call is idempotent by its key: repeating a call, however late, never moves money twice. A provider may forget its
+keys after a day; its adapter then looks up the state at the provider.
+There are three ways of not getting the money. `Declined` is final. After `Unavailable`, nothing was done. After
+`Unknown`, it may have been done; repeat the call with the same key to find out.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LONGEST_CALL = 4.0  # seconds, connecting included
 class Authorized:
     """The amount is held; ``reference`` is the provider's name for the hold.
 
-    ``expires_at`` is when the hold lapses by itself, in epoch milliseconds; None if the provider does not say.
+    ``expires_at`` is when the hold expires, in epoch milliseconds; None if the provider does not say.
     """
 
     reference: str
@@ -25,24 +25,24 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A definite no: nothing is held, and nothing will be under this key."""
+    """The provider has declined for good: nothing is held, and nothing will be held under this key."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The held amount was taken."""
+    """The held amount was captured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """The hold is gone, and nothing was taken."""
+    """The hold was released, and nothing was captured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A definite no to a capture or a void."""
+    """The provider has refused a capture or a void for good."""
 
     reason: str
 
@@ -52,21 +52,21 @@ class ProviderError(Exception):
 
 
 class Unavailable(ProviderError):
-    """The provider did not take the request: nothing was done."""
+    """The provider did not accept the request: nothing was done."""
 
 
 class NothingHeld(Unavailable):
-    """The provider refuses the request itself, and nothing is held for its order: a mistake of ours, and no decline."""
+    """The provider rejects the request as invalid, and nothing is held: a fault on our side, not a decline."""
 
 
 class Unknown(ProviderError):
-    """The provider may or may not have done it: ask again with the same key."""
+    """The provider may or may not have done it: repeat the call with the same key."""
 
 
 class Payments(Protocol):
-    """What Handoff wants of a payment provider. Amounts are in minor units.
+    """The interface of a payment provider. Amounts are in minor units.
 
-    Every method raises `Unavailable` or `Unknown` when there is no definite answer within `LONGEST_CALL`.
+    Every method raises `Unavailable` or `Unknown` if there is no definite answer within `LONGEST_CALL`.
     """
 
     def authorize(
@@ -74,35 +74,35 @@ class Payments(Protocol):
     ) -> Authorized | Declined:
         """Hold an amount.
 
-        ``since`` is the earliest time at which this can have been asked before (epoch milliseconds). Once the provider
-        may have forgotten the key, nothing new is held: what was held is found, or it is declined.
+        ``since`` is the earliest time of an earlier call with this key (epoch milliseconds). Once the provider may have
+        forgotten the key, no new hold is made: an existing hold is found, or the call is declined.
 
         Raises
         ------
         NothingHeld
-            If this request can't be met, and no earlier one was.
+            If the provider rejects the request as invalid and no earlier one succeeded.
         """
         ...
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
-        """Take a held amount."""
+        """Capture a held amount."""
         ...
 
     def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:
-        """Let go of a held amount."""
+        """Release a held amount."""
         ...
 
 
 def connect(provider: str, sandbox_table: str) -> Payments:
-    """The provider that the deployment chose; it is imported only then.
+    """Return the adapter of the provider that the deployment has chosen.
 
     Raises
     ------
     ValueError
-        If there is no such provider.
+        If the provider is unknown.
     """
     if provider == "sandbox":
-        from shop.payments import sandbox  # noqa: PLC0415  # only the chosen provider is paid for
+        from shop.payments import sandbox  # noqa: PLC0415  # only the chosen provider costs import time
 
         return sandbox.connect(sandbox_table)
     if provider == "stripe":

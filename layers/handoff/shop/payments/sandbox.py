@@ -1,13 +1,13 @@
-"""A payment provider for trying things out: a real ledger in a table, and no money.
+"""A payment provider for tests and demos: a real ledger in a table, but no money.
 
-The payment token says how the provider behaves:
+The payment token determines how the provider behaves:
 
 =================  =====================================================================================
 tok_approve        holds the amount
 tok_decline        declines
-tok_timeout_held   takes the hold, but its first answer is lost
+tok_timeout_held   holds the amount, but the first answer is lost
 tok_timeout        loses the first request: no hold, no answer
-tok_fail_once      refuses the first request as overloaded
+tok_fail_once      rejects the first request as overloaded
 =================  =====================================================================================
 
 Any other token is declined. Each key has one item in the ledger, so that holds, captures and voids can be counted.
@@ -53,7 +53,7 @@ _FIRST_ANSWER_LOST = {"tok_timeout_held"}
 
 
 class Sandbox:
-    """The ledger. One item per idempotency key: an authorisation with its state, a capture, a void."""
+    """The ledger. One item per idempotency key: an authorization with its state, a capture or a void."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -67,9 +67,9 @@ class Sandbox:
         amount: int,
         currency: str,
         token: str,
-        since: int,  # noqa: ARG002  # no key is ever forgotten
+        since: int,  # noqa: ARG002  # the sandbox never forgets a key
     ) -> Authorized | Declined:
-        """Hold an amount, as the token says; see `shop.payments.Payments`."""
+        """Hold an amount if the token says so; see `shop.payments.Payments`."""
         first = _FIRST.get(token, DECLINED)
         entry = {"key": key, "kind": "authorise", "orderId": order_id, "amount": amount, "currency": currency}
         try:
@@ -83,12 +83,12 @@ class Sandbox:
             raise _provider_error(error) from error
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:
-        """Take a held amount; see `shop.payments.Payments`."""
+        """Capture a held amount; see `shop.payments.Payments`."""
         reason = self._settle(key, "capture", order_id, reference)
         return Failed(reason) if reason else Captured()
 
     def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:
-        """Let go of a held amount; see `shop.payments.Payments`."""
+        """Release a held amount; see `shop.payments.Payments`."""
         reason = self._settle(key, "void", order_id, reference)
         return Failed(reason) if reason else Voided()
 
@@ -102,7 +102,7 @@ class Sandbox:
         return Authorized(key)
 
     def _insert(self, entry: dict[str, Any]) -> dict[str, Any] | None:
-        """Write an entry if its key is new; otherwise the entry that is there."""
+        """Write an entry if its key is new; otherwise return the existing entry."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -116,7 +116,7 @@ class Sandbox:
         return None
 
     def _hold(self, key: str, seen: str) -> None:
-        """Hold what was asked for in vain before, unless another request was faster: its hold may be void by now."""
+        """Hold an amount after a failed first request, unless another request was faster and its hold may be void."""
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -127,10 +127,10 @@ class Sandbox:
                 ExpressionAttributeValues=aws.to_item({":held": HELD, ":seen": seen}),
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            logger.debug("Another request was faster", key=key)
+            logger.debug("another request was faster", key=key)
 
     def _settle(self, key: str, kind: str, order_id: str, reference: str) -> str | None:
-        """Capture or void a hold, once per key; the reason if it can't be done."""
+        """Capture or void a hold, once per key. Return the reason if that is not possible."""
         entry = {"key": key, "kind": kind, "orderId": order_id, "hold": reference, "at": to_iso(now_ms())}
         try:
             self._client.transact_write_items(
@@ -168,7 +168,7 @@ class Sandbox:
 
 
 def _provider_error(error: BotoCoreError | ClientError) -> ProviderError:
-    """Whether the request can have reached the ledger: only then the outcome is unknown."""
+    """Return `Unknown` if the request can have reached the ledger, else `Unavailable`."""
     refused = isinstance(error, (ConnectTimeoutError, EndpointConnectionError))
     if refused or (isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500):
         return Unavailable(f"the sandbox refused the request: {error}")
@@ -176,7 +176,7 @@ def _provider_error(error: BotoCoreError | ClientError) -> ProviderError:
 
 
 def connect(table: str) -> Sandbox:
-    """The sandbox over its ledger."""
-    logger.warning("Payments go to the sandbox: nobody is charged")
+    """Return the sandbox for the ledger in this table."""
+    logger.warning("payments go to the sandbox; no money is charged")
     once = aws.config(connect_timeout=1, read_timeout=LONGEST_CALL - 1, tries=1)
     return Sandbox(boto3.client("dynamodb", config=once), table)

@@ -1,14 +1,14 @@
-"""Stripe: one PaymentIntent per order, confirmed when it is made, captured when the order is packed.
+"""Stripe: one PaymentIntent per order, confirmed when it is created, captured when the order is packed.
 
-What each answer of Stripe's means here is a table in docs/decisions.md. Sources:
+A table in docs/decisions.md lists what each of Stripe's answers means. Sources:
 
-- keys, and which answers they keep: https://docs.stripe.com/api/idempotent_requests
-- errors, and what is certain after them: https://docs.stripe.com/error-low-level
+- idempotency keys and the answers that they replay: https://docs.stripe.com/api/idempotent_requests
+- errors and their certainty: https://docs.stripe.com/error-low-level
 - the states of a PaymentIntent: https://docs.stripe.com/payments/paymentintents/lifecycle
-- holds, and how long they last: https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
-- search, and how late it may be: https://docs.stripe.com/search#data-freshness
+- holds and their duration: https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
+- search and its delay: https://docs.stripe.com/search#data-freshness
 
-No text in here holds what Stripe says in words: it can name a card, a token or part of an API key.
+Stripe's error messages are never logged or stored: they can contain a card, a token or a part of an API key.
 """
 
 from collections.abc import Callable
@@ -41,36 +41,36 @@ if TYPE_CHECKING:
     from stripe import PaymentIntent, RequestOptions
 
 _HOUR = 3_600_000  # ms
-KEY_TRUSTED_FOR = 23 * _HOUR  # Stripe keeps an idempotency key for 24 hours at least
-NOTHING_AFTER = 25 * _HOUR  # search may be an hour late: what it does not find from then on is not there
+KEY_TRUSTED_FOR = 23 * _HOUR  # Stripe keeps an idempotency key for at least 24 hours
+NOTHING_AFTER = 25 * _HOUR  # search may be an hour late: an intent that it does not find by then does not exist
 _CONNECT_SECONDS = 1.0
 
-# What a request to hold money is refused for because of the total: https://docs.stripe.com/error-codes
+# Codes of a refused authorization that are about the total: https://docs.stripe.com/error-codes
 _AMOUNTS = {"amount_too_small", "amount_too_large"}
-# What sounds like the customer's PaymentMethod, and is a mistake of ours or of our account.
+# Codes that sound like the customer's PaymentMethod, but mean that our request or account is wrong.
 _OUR_MISTAKES = {
     "parameter_unknown",
     "payment_method_configuration_failures",
     "payment_method_types_no_longer_supported",
     "payment_method_unactivated",
 }
-# What a capture is refused for because the hold has lapsed: https://docs.stripe.com/error-codes
+# Codes of a refused capture whose hold has expired: https://docs.stripe.com/error-codes
 _LAPSED = {"capture_charge_authorization_expired", "charge_expired_for_capture", "capture_unauthorized_payment"}
 _NOTHING_HELD = {"requires_payment_method", "requires_confirmation", "requires_action"}
 
-stripe.enable_telemetry = False  # it keeps an id in a file at home, and sends it
+stripe.enable_telemetry = False  # it stores an id in the home directory and sends it
 
 _T = TypeVar("_T")
 
 
 class Stripe:
-    """The adapter. Whatever one of its methods asks of Stripe and of Secrets Manager shares ``seconds``."""
+    """The adapter. All requests of one call, to Stripe and to Secrets Manager, share ``seconds``."""
 
     def __init__(self, key: StripeKey, base: str, seconds: float = LONGEST_CALL) -> None:
         self._key = key
         self._seconds = seconds
-        # Time-outs bound each wait on a socket, not their sum: an answer can come byte by byte, and a name can have
-        # many addresses. So requests are waited for from outside, and these only end what nobody waits for any more.
+        # These timeouts limit each wait on a socket, not the whole request: an answer can arrive byte by byte, and a
+        # name can have many addresses. `_within` limits the request; these only end abandoned ones.
         http = stripe.RequestsClient(timeout=(_CONNECT_SECONDS, seconds))
         client = stripe.StripeClient(
             "given with each request", base_addresses={"api": base}, http_client=http, max_network_retries=0
@@ -94,10 +94,10 @@ class Stripe:
                         "amount": amount,
                         "currency": currency.lower(),
                         "payment_method": token,
-                        "allowed_payment_method_types": ["card"],  # none that redirects the customer
+                        "allowed_payment_method_types": ["card"],  # other types can redirect the customer
                         "capture_method": "manual",
                         "confirm": True,
-                        "error_on_requires_action": True,  # nobody could act: the answer is final
+                        "error_on_requires_action": True,  # the customer cannot act, so the answer is final
                         "metadata": {"order_id": order_id},
                         "expand": ["latest_charge"],
                     },
@@ -122,25 +122,25 @@ class Stripe:
             return self._held(intent, deadline)
         if refusal:
             return self._held_before(order_id, deadline, refusal)
-        # The key will say nothing else until it is forgotten.
+        # The key replays this answer until Stripe forgets it.
         return self._find(order_id, deadline, gone=False)
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:  # noqa: ARG002
-        """Take a held amount; see `shop.payments.Payments`."""
+        """Capture a held amount; see `shop.payments.Payments`."""
         reason = self._end(
             key, reference, "succeeded", lambda options: self._intents.capture(reference, options=options)
         )
         return Failed(reason) if reason else Captured()
 
     def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:  # noqa: ARG002
-        """Let go of a held amount; see `shop.payments.Payments`."""
+        """Release a held amount; see `shop.payments.Payments`."""
         reason = self._end(key, reference, "canceled", lambda options: self._intents.cancel(reference, options=options))
         return Failed(reason) if reason else Voided()
 
-    # --- what an intent says ------------------------------------------------------------------------------------------
+    # --- the state of an intent ---------------------------------------------------------------------------------------
 
     def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorized | Declined:
-        """The outcome of an authorisation that can't be asked for by its key. Not found means no only if ``gone``."""
+        """Return the outcome of an authorization without its key. Not found is a decline only if ``gone``."""
         found = self._search(order_id, deadline)
         if found:
             return found
@@ -149,10 +149,10 @@ class Stripe:
         raise Unknown("Stripe does not find the order yet")
 
     def _held_before(self, order_id: str, deadline: Deadline, refusal: ProviderError) -> Authorized | Declined:
-        """The outcome of earlier requests for an authorisation, after one that was refused as such.
+        """Return the outcome of earlier requests for an authorization after an invalid one.
 
-        The same request was refused the same way. But Stripe refuses most of these before it looks at the key, so one
-        without our mistake may have come first: another version of ours made it, or the account was changed since.
+        The same request would have been rejected earlier too. But Stripe rejects most of these before it reads the key,
+        so an earlier valid one may exist: another version of this code sent it, or the account has changed since.
         """
         found = self._search(order_id, deadline)
         if found:
@@ -160,24 +160,24 @@ class Stripe:
         raise NothingHeld(str(refusal))
 
     def _search(self, order_id: str, deadline: Deadline) -> Authorized | Declined | None:
-        """The outcome of an order's authorisation by the order's id; None if search does not know it, or not yet."""
+        """Find the outcome of an order's authorization by the order's id; None if search does not find it (yet)."""
         try:
             query = f"metadata['order_id']:'{order_id}'"
             found = self._read(lambda options: self._intents.search({"query": query}, options), deadline).data
-            # At most one holds anything; what search says of its state may be out of date.
+            # At most one holds money. The state in search results may be outdated.
             found.sort(key=lambda intent: intent.status in _NOTHING_HELD)
             return self._held(self._retrieve(found[0].id, deadline), deadline) if found else None
         except Unavailable as error:
             raise Unknown(str(error)) from None
 
     def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorized | Declined:
-        if intent.status == "processing":  # the answer that is kept with the key goes on saying so
+        if intent.status == "processing":  # the key keeps replaying this state
             try:
                 intent = self._retrieve(intent.id, deadline)
             except Unavailable as error:
                 raise Unknown(str(error)) from None
         if intent.status == "processing":
-            raise Unknown("Stripe is still at it")
+            raise Unknown("Stripe is still processing it")
         if intent.status in ("requires_capture", "succeeded"):
             return Authorized(intent.id, _expires_at(intent))
         return Declined(_last_error(intent) or f"the payment is {intent.status}")
@@ -189,10 +189,10 @@ class Stripe:
         wanted: Literal["succeeded", "canceled"],
         move: "Callable[[RequestOptions], PaymentIntent]",
     ) -> str | None:
-        """Bring a hold to its end; the reason if that can't be done.
+        """Capture or cancel a hold. Return the reason if that is not possible.
 
-        Its state decides, not the key, which Stripe may have forgotten. For the same reason another key can do no harm:
-        an intent is captured or cancelled only once.
+        The state of the intent decides, not the key, which Stripe may have forgotten. So another key can do no harm: an
+        intent is captured or cancelled only once.
         """
         deadline = Deadline(self._seconds)
         intent, refusal = self._retrieve(reference, deadline), None
@@ -203,7 +203,7 @@ class Stripe:
                 refusal = error
             except stripe.StripeError as error:
                 raise _no_answer(error) from None
-        if refusal:  # somebody else may have been faster
+        if refusal:  # another process may have been faster
             intent = self._retrieve(reference, deadline)
             if intent.status == "requires_capture":
                 if isinstance(refusal, stripe.CardError) or refusal.code in _LAPSED:
@@ -221,7 +221,7 @@ class Stripe:
         except stripe.StripeError as error:
             if not _is_replayed(error):
                 raise
-        # An earlier try ended in a 5xx, which the key will repeat for a day; the intent shows that nothing came of it.
+        # An earlier try ended in a 5xx, which the key replays for a day; the intent shows that it had no effect.
         return self._write(move, f"{key}:{now_ms() // _HOUR}", deadline)
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class Stripe:
         return self._read(lambda options: self._intents.retrieve(reference, expand, options), deadline)
 
     def _read(self, request: "Callable[[RequestOptions], _T]", deadline: Deadline) -> _T:
-        """Ask for something that changes nothing, so that no error can leave a doubt."""
+        """Send a request that changes nothing, so that every error means `Unavailable`."""
         try:
             return self._ask(request, {}, deadline, at_least=0.0)
         except stripe.StripeError as error:
@@ -240,13 +240,13 @@ class Stripe:
             raise Unavailable(str(error)) from None
 
     def _write(self, request: "Callable[[RequestOptions], _T]", key: str, deadline: Deadline) -> _T:
-        """Ask for a change; not any more if there is hardly time to hear what comes of it."""
+        """Send a request that changes something, unless there is too little time left for its answer."""
         return self._ask(request, {"idempotency_key": key}, deadline, at_least=self._seconds / 4)
 
     def _ask(
         self, request: "Callable[[RequestOptions], _T]", options: "RequestOptions", deadline: Deadline, at_least: float
     ) -> _T:
-        """One request, if ``at_least`` so many seconds are left; if the key is refused, again with the one of now."""
+        """Send a request if ``at_least`` seconds are left. If the API key is rejected, retry with the current one."""
         api_key = self._api_key(self._key.text, deadline)
         try:
             return self._send(request, {**options, "api_key": api_key}, deadline, at_least)
@@ -254,7 +254,7 @@ class Stripe:
             renewed = self._api_key(self._key.read, deadline)
             if renewed == api_key:
                 raise
-            logger.info("Stripe's key was rotated")
+            logger.info("stripe key rotated")
             return self._send(request, {**options, "api_key": renewed}, deadline, at_least)
 
     def _send(
@@ -268,29 +268,29 @@ class Stripe:
         try:
             return self._within(deadline, read)
         except aws.ERRORS as error:
-            logger.error("Stripe's key can't be read", exc_info=error)
+            logger.error("stripe key not readable", exc_info=error)
             raise Unavailable("Stripe's key can't be read") from None
         except Unknown:
             raise Unavailable("Stripe's key was not read in time") from None
 
     def _within(self, deadline: Deadline, work: Callable[[], _T]) -> _T:
-        """Do it on the side, and wait no longer than the deadline."""
+        """Run the work in another thread, and wait for it until the deadline."""
         done = self._workers.submit(work)
         try:
             return done.result(timeout=max(0.0, deadline.remaining()))
         except TimeoutError:
-            if done.cancel():  # it was never begun
+            if done.cancel():  # it never started
                 raise Unavailable("no time left to ask Stripe") from None
             raise Unknown("Stripe gave no answer in time") from None
 
 
 def connect() -> Stripe:
-    """Stripe, with the key in the secret that template.yaml names.
+    """Return the adapter with the key in the secret that template.yaml names.
 
     Raises
     ------
     settings.MissingSetting
-        If it names none.
+        If it names no secret.
     """
     secret = settings.text("STRIPE_SECRET_ID")
     if not secret:
@@ -299,7 +299,7 @@ def connect() -> Stripe:
 
 
 def _customers_mistake(error: stripe.InvalidRequestError, amount: int) -> str | None:
-    """Why what the customer sent can never be charged; None if the mistake is ours."""
+    """Return why the customer's payment method or total can never be charged; None if our request is wrong."""
     code = error.code or ""
     if code in _OUR_MISTAKES:
         return None
@@ -311,30 +311,30 @@ def _customers_mistake(error: stripe.InvalidRequestError, amount: int) -> str | 
         return code or "invalid_payment_method"
     if code.startswith("payment_method_"):
         return code
-    # That a PaymentMethod was used before is said in words only. They are read here, and kept nowhere.
+    # A PaymentMethod that was used before has no code, only a message. It is read here and stored nowhere.
     in_words_only = not code and not error.param
     return "invalid_payment_method" if in_words_only and "PaymentMethod" in (error.user_message or "") else None
 
 
 def _no_answer(error: stripe.StripeError) -> ProviderError:
-    """What an error means that is no definite answer: whether anything can have been done."""
+    """Return the error for an indefinite answer: `Unknown` if something can have been done, else `Unavailable`."""
     text = f"Stripe: {_described(error)}"
     match error:
-        case stripe.RateLimitError():  # before anything is begun, or while another request holds the intent
+        case stripe.RateLimitError():  # before anything is done, or while another request locks the intent
             kind: type[ProviderError] = Unavailable
         case stripe.AuthenticationError() | stripe.PermissionError() | stripe.InvalidRequestError():
-            logger.error("Stripe refuses our key or our request", error=text)
+            logger.error("stripe rejected our key or request", error=text)
             kind = Unavailable
         case stripe.APIConnectionError() if _never_connected(error):
             kind = Unavailable
         case _:
             kind = Unknown
-    logger.warning("No answer of Stripe's", error=text, doubtful=kind is Unknown)
+    logger.warning("no answer from stripe", error=text, doubtful=kind is Unknown)
     return kind(text)
 
 
 def _described(error: stripe.StripeError) -> str:
-    """Its type, status, code and Stripe's id of the request; never its text."""
+    """Return the error's type, status, code and request id; never its message."""
     cause = error.__cause__
     parts = [type(error).__name__, error.http_status, _code(error), error.request_id, cause and type(cause).__name__]
     return " ".join(str(part) for part in parts if part)
@@ -347,7 +347,7 @@ def _code(error: stripe.StripeError) -> str | None:
 
 
 def _is_replayed(error: stripe.StripeError) -> bool:
-    """Whether this is the answer to an earlier request with the same key. Stripe keeps errors of its own as well."""
+    """Return whether this answers an earlier request with the same key. Stripe replays its own errors too."""
     return isinstance(error, stripe.APIError) and (error.headers or {}).get("idempotent-replayed") == "true"
 
 
@@ -355,13 +355,13 @@ def _never_connected(error: BaseException) -> bool:
     cause = error.__cause__
     if isinstance(cause, requests.exceptions.ConnectTimeout):
         return True
-    # Refused, or no such name: urllib3 says so by a class that requests does not pass on.
+    # Connection refused or unknown host: urllib3 has classes for these that requests does not expose.
     reason = getattr(cause.args[0], "reason", None) if isinstance(cause, requests.ConnectionError) and cause.args else 0
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
 
 
 def _expires_at(intent: "PaymentIntent") -> int | None:
-    """When the hold lapses; a card's hold says so on its charge."""
+    """Return when the hold expires; for cards, the charge has the time."""
     details: Any = getattr(intent.latest_charge, "payment_method_details", None)
     before = getattr(getattr(details, "card", None), "capture_before", None)
     return before * 1000 if before else None

@@ -1,4 +1,4 @@
-"""Stripe's API key: kept in Secrets Manager, and nowhere else but in memory."""
+"""Stripe's API key, stored in Secrets Manager and otherwise kept only in memory."""
 
 import time
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ KEPT_FOR = 300.0  # seconds
 
 
 class StripeKey:
-    """The secret's text, cached for a while."""
+    """The text of the secret, cached for `KEPT_FOR` seconds."""
 
     def __init__(self, client: "SecretsManagerClient", secret_id: str) -> None:
         self._client = client
@@ -24,7 +24,7 @@ class StripeKey:
         self._read_at = 0.0
 
     def text(self) -> str:
-        """The key. One that is due for another look goes on being used if the look fails."""
+        """Return the key. If it cannot be refreshed, the cached one is used for another `KEPT_FOR` seconds."""
         if self._text is not None and time.monotonic() - self._read_at < KEPT_FOR:
             return self._text
         try:
@@ -32,19 +32,19 @@ class StripeKey:
         except aws.ERRORS as error:
             if self._text is None:
                 raise
-            logger.warning("The secret can't be read; its last text is used for another while", exc_info=error)
+            logger.warning("stripe key not refreshed; using the cached one", exc_info=error)
             self._read_at = time.monotonic()
             return self._text
 
     def read(self) -> str:
-        """The key as it is now: it may have been rotated."""
-        # A secret without text is as good as a wrong key: Stripe's refusal says so in the log.
+        """Read the current key, which may have been rotated."""
+        # A secret without text is treated like a wrong key: Stripe rejects it, and the log says so.
         self._text = self._client.get_secret_value(SecretId=self._secret_id).get("SecretString", "").strip()
         self._read_at = time.monotonic()
         return self._text
 
 
 def connect(secret_id: str) -> StripeKey:
-    """The key in this secret. It is read within a payment's deadline: one short try."""
+    """Return the key in this secret. It is read within the deadline of a payment, so there is one short try."""
     once = aws.config(connect_timeout=0.5, read_timeout=1.0, tries=1)
     return StripeKey(boto3.client("secretsmanager", config=once), secret_id)
