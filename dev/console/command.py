@@ -2,25 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import click
 
 from dev.local.stack import variables_of
-from ops.cli import options as target
 from ops.cli.console import PORT, serve
-from ops.stack.deployment import Deployment
+from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
+from ops.stack.deployment import DEFAULT_STACK, Deployment
+from ops.text import sentences
 
 
-@click.command()
+@click.command(cls=StackCommand)
 @click.option("--port", default=PORT, show_default=True, help="Port of the console; 0 picks a free one.")
-def console(*, port: int) -> None:
-    """Serve the console with sample orders and fault switches, for the local stack on $PORT or 4566."""
-    deployment = target.deployment("handoff", local=True)
-    stack_port = target.local_port()
-    proxy = variables_of(stack_port).get("AWS_ENDPOINT_URL_SESV2")
+@local_option("The local stack on PORT.", default=LOCAL_DEFAULT)
+def console(*, port: int, local: int) -> None:
+    """Serve the console with sample orders and fault switches, for a local stack."""
+    deployment = Target(DEFAULT_STACK, local).deployment()
+    proxy = variables_of(local).get("AWS_ENDPOINT_URL_SESV2")
     if proxy is None:
-        raise click.ClickException(f"The local stack on port {stack_port} has no fault proxy. Start one with: make run")
+        raise click.ClickException(f"The local stack on port {local} has no fault proxy. Start one with: make run")
     from dev.console.playground import playground  # noqa: PLC0415  # NiceGUI costs other commands a second
 
     serve(deployment, playground(deployment, proxy), host="127.0.0.1", port=port)
@@ -35,8 +35,8 @@ def beside(deployment: Deployment, proxy: str) -> Iterator[str]:
     try:
         listener = server.listen("127.0.0.1", PORT)
     except server.PortTaken as error:
-        stack_port = urlsplit(deployment.endpoint).port
-        yield f"{error}. Start it on another port: PORT={stack_port} .venv/bin/python -m dev console --port {PORT + 1}"
+        command = f".venv/bin/python -m dev console{deployment.options} --port 0"
+        yield sentences(error, f"Start the console on a free port: {command}")
         return
     with server.serving(server.console_of(deployment, playground(deployment, proxy)), listener):
         yield f"Console: {server.address(listener)}"

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops.cli import options as target
+from ops.cli.options import StackCommand, Target, target_options
 from ops.stack.deployment import Deployment
+from ops.text import sentences
 
 if TYPE_CHECKING:
     from ops.console.playground import Playground
@@ -15,15 +16,17 @@ PORT = 8080
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-@click.command()
+@click.command(cls=StackCommand)
 @click.option("--port", default=PORT, show_default=True, help="Port to listen on; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on. There are no passwords.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
-@target.stack_option
-@target.local_option
-def console(*, port: int, host: str, opens: bool, stack: str, local: bool) -> None:
-    """Serve a web page with the live order pipeline, dead letters and order timelines, until Ctrl-C."""
-    serve(target.deployment(stack, local=local), None, host=host, port=port, opens=opens)
+@target_options
+def console(*, port: int, host: str, opens: bool, target: Target) -> None:
+    """Serve the console, a web page.
+
+    It shows the live order pipeline, dead letters and order timelines, until Ctrl-C.
+    """
+    serve(target.deployment(), None, host=host, port=port, opens=opens)
 
 
 def serve(
@@ -41,7 +44,7 @@ def serve(
     try:
         listener = server.listen(host, port)
     except server.PortTaken as error:
-        raise click.ClickException(f"{error}. Choose another port: --port {port + 1}") from error
+        raise click.ClickException(sentences(error, "Choose another one with --port; 0 picks a free one.")) from error
     if host not in _LOOPBACK:
         click.echo(f"Warning: anyone who can reach {host} can redrive dead letters with your permissions.", err=True)
     click.echo(f"Console: {server.address(listener)}")

@@ -11,8 +11,8 @@ import click
 from handoff import aws
 from handoff.clock import now_ms
 from ops import ages
-from ops.cli import options as target
-from ops.cli.errors import errors_as_messages
+from ops.cli.errors import Commands, errors_as_messages
+from ops.cli.options import Target, target_options
 from ops.dlq import redrive as redriving
 from ops.dlq import report
 from ops.dlq.directory import Directory, Filter, NoSuchConsumer, directory, find
@@ -37,8 +37,7 @@ class Age(click.ParamType[int]):
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
     """Add the arguments and options that choose dead letters."""
     for option in (
-        target.local_option,
-        target.stack_option,
+        target_options,
         click.option("--newer-than", type=Age(), help="Only events that happened less than this ago, such as 30m."),
         click.option("--older-than", type=Age(), help="Only events that happened longer ago than this, such as 1h."),
         click.option("--event", default="", help="Only the event with this id."),
@@ -50,18 +49,24 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
+@click.group(cls=Commands)
 def dlq() -> None:
-    """Dead letters: events that a consumer failed to handle, or that could not be delivered to it."""
+    """Find, show and redrive dead letters.
+
+    A dead letter is an event that a consumer failed to handle, or that could not be delivered to it.
+    """
 
 
 @dlq.command(name="list")
 @_filters
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
-    """List dead letters of all consumers, or of those named: a line for each event, then a count for each reason."""
+def list_(*, as_json: bool, target: Target, **chosen: Any) -> None:
+    """List dead letters.
+
+    They are those of all consumers, or of the CONSUMERs named: a line for each event, then a count for each reason.
+    """
     with errors_as_messages(NoSuchConsumer):
-        rows = _rows(*_prepare(stack, local=local, **chosen))
+        rows = _rows(*_prepare(target, **chosen))
     if as_json:
         click.echo(json.dumps([row.document() for row in rows], indent=2))
     elif rows:
@@ -74,12 +79,14 @@ def list_(*, as_json: bool, stack: str, local: bool, **chosen: Any) -> None:
 @dlq.command()
 @click.argument("consumer")
 @click.argument("event_id")
-@target.stack_option
-@target.local_option
-def show(consumer: str, event_id: str, stack: str, local: bool) -> None:
-    """Show a dead letter in full, with its original body and a query for its log lines."""
+@target_options
+def show(consumer: str, event_id: str, target: Target) -> None:
+    """Show a dead letter in full.
+
+    The output has its original body, and a query for its log lines.
+    """
     with errors_as_messages(NoSuchConsumer):
-        deployment, known, chosen = _prepare(stack, local=local, consumers=(consumer,), event=event_id)
+        deployment, known, chosen = _prepare(target, consumers=(consumer,), event=event_id)
         rows = _rows(deployment, known, chosen)
         if not rows:
             raise click.ClickException(f"{consumer} has no dead letter of {event_id}.")
@@ -98,15 +105,15 @@ def show(consumer: str, event_id: str, stack: str, local: bool) -> None:
     show_default=True,
     help="Dead letters a second, at most.",
 )
-def redrive(*, dry_run: bool, yes: bool, rate: float, stack: str, local: bool, **chosen: Any) -> None:
-    """Send dead letters back to their consumers' queues: all, or those chosen.
+def redrive(*, dry_run: bool, yes: bool, rate: float, target: Target, **chosen: Any) -> None:
+    """Send dead letters back to their queues.
 
-    The command shows what it would do and asks for confirmation. If it is interrupted, run it again. Redriving an event
-    twice is harmless: every consumer recognizes events that it has handled. Events that fail again during the redrive
-    stay in the dead-letter queue.
+    Without CONSUMERs and filters, all dead letters are sent. The command shows what it would do and asks for
+    confirmation. If it is interrupted, run it again. Redriving an event twice is harmless: every consumer recognizes
+    events that it has handled. Events that fail again during the redrive stay in the dead-letter queue.
     """
     with errors_as_messages(NoSuchConsumer):
-        deployment, known, chosen_filter = _prepare(stack, local=local, **chosen)
+        deployment, known, chosen_filter = _prepare(target, **chosen)
         if dry_run or not yes:
             held_elsewhere = Counter[str]()
             found = find(deployment.sqs, known, chosen_filter, _warn, held_elsewhere=held_elsewhere)
@@ -140,9 +147,8 @@ def _redrive(deployment: Deployment, known: Directory, chosen: Filter, rate: flo
 
 
 def _prepare(
-    stack: str,
+    target: Target,
     *,
-    local: bool,
     consumers: tuple[str, ...],
     reason: str = "",
     order: str = "",
@@ -150,7 +156,7 @@ def _prepare(
     older_than: int | None = None,
     newer_than: int | None = None,
 ) -> tuple[Deployment, Directory, Filter]:
-    deployment = target.deployment(stack, local=local)
+    deployment = target.deployment()
     known = directory(deployment)
     known.check(consumers)
     now = now_ms()

@@ -1,4 +1,4 @@
-"""One-line error messages for commands."""
+"""Command groups, and one-line error messages for their commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from handoff import aws
+from ops.cli.options import StackCommand
 from ops.stack.deployment import NoSuchResource
 
 
@@ -24,6 +25,8 @@ def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
 
 class Commands(click.Group):
     """A command group that reports AWS errors without a stack trace."""
+
+    command_class = StackCommand
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""

@@ -14,8 +14,8 @@ from rich.text import Text
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from ops import ages
-from ops.cli import options as target
 from ops.cli.dlq import Age
+from ops.cli.options import StackCommand, Target, target_options
 from ops.lag import report as lag_report
 from ops.lag.measure import measure, other_dead_letters
 from ops.lag.report import Report
@@ -25,7 +25,7 @@ from ops.stack.deployment import Deployment
 _ERRORS = (MetricsError, *aws.ERRORS)
 
 
-@click.command()
+@click.command(cls=StackCommand)
 @click.option(
     "--minutes",
     type=click.IntRange(1, 180),
@@ -44,21 +44,19 @@ _ERRORS = (MetricsError, *aws.ERRORS)
 @click.option(
     "--fail-over", type=Age(), help="Measure once; exit with status 1 if a consumer is further behind, such as 60s."
 )
-@target.stack_option
-@target.local_option
-def lag(
-    *, minutes: int, every: int | None, once: bool, as_json: bool, fail_over: int | None, stack: str, local: bool
-) -> None:
-    """Show how far each consumer is behind: waiting events and their age, lag, rates, and the time until it is drained.
+@target_options
+def lag(*, minutes: int, every: int | None, once: bool, as_json: bool, fail_over: int | None, target: Target) -> None:
+    """Show how far each consumer is behind.
 
-    With --fail-over, the exit status is 1 if a consumer's oldest message or its p99 lag exceeds that age; the command
-    names the consumer. Events that keep failing count by their age, dead letters do not count. The exit status is 2 if
-    the lag cannot be measured.
+    The table has waiting events and their age, the lag, the rates, and the time until the backlog is drained. With
+    --fail-over, the exit status is 1 if a consumer's oldest message or its p99 lag exceeds that age; the command names
+    the consumer. Events that keep failing count by their age, dead letters do not count. The exit status is 2 if the
+    lag cannot be measured.
     """
     with _errors_with_status_2():
-        deployment = target.deployment(stack, local=local)
+        deployment = target.deployment()
         if sys.stdout.isatty() and not (once or as_json or fail_over is not None):
-            _watch(deployment, minutes, every or (5 if local else 30))
+            _watch(deployment, minutes, every or (5 if target.port else 30))
         else:
             _measure_once(deployment, minutes, as_json=as_json, fail_over=fail_over)
 

@@ -1,66 +1,121 @@
-"""Which deployment a command is for: the options --stack and --local."""
+"""The options --stack and --local: the deployment that a command is for."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
 
 import boto3
 import click
 from botocore.exceptions import BotoCoreError
 
-from ops.stack.deployment import Deployment, NoSuchStack
+from ops.stack.deployment import DEFAULT_STACK, Deployment, NoSuchStack
 from ops.stack.local import DEFAULT_PORT, LocalEndpoint
+from ops.text import sentences
 
-stack_option = click.option(
-    "--stack", default="handoff", envvar="HANDOFF_STACK", show_default=True, show_envvar=True, help="The stack's name."
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOCAL = "--local"
+LOCAL_DEFAULT = "default"  # stands for the port of a plain --local
+
+
+class StackCommand(click.Command):
+    """A command with the option ``--local[=PORT]``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep click from taking the argument after a plain ``--local`` as its port."""
+        end = args.index("--") if "--" in args else len(args)
+        options = [f"{_LOCAL}={LOCAL_DEFAULT}" if arg == _LOCAL else arg for arg in args[:end]]
+        return super().parse_args(ctx, options + args[end:])
+
+
+class _Port(click.ParamType[int]):
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if text == LOCAL_DEFAULT:
+            text = os.environ.get("PORT") or str(DEFAULT_PORT)
+            if not text.isdecimal():
+                raise click.ClickException(f"The variable PORT must be a port number, not {text!r}.")
+        elif not text.isdecimal():
+            self.fail(f"{text!r} is not a port number.", param, ctx)
+        return int(text)
+
+
+class _LocalOption(click.Option):
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (f"{_LOCAL}[=PORT]", record[1])
+
+
+def local_option(description: str, default: str | None = None) -> Callable[[F], F]:
+    """Return the option ``--local[=PORT]``, whose value is a port; the command's class must be `StackCommand`."""
+    text = f"{description}  [default port: $PORT or {DEFAULT_PORT}]"
+    return click.option(_LOCAL, cls=_LocalOption, type=_Port(), default=default, help=text)
+
+
+_stack_option = click.option(
+    "--stack",
+    default=DEFAULT_STACK,
+    envvar="HANDOFF_STACK",
+    show_default=True,
+    show_envvar=True,
+    help="Name of the stack.",
 )
-local_option = click.option("--local", is_flag=True, help="The local stack (on $PORT, or 4566) instead of AWS.")
 
 
-def deployment(stack: str, *, local: bool) -> Deployment:
-    """The deployment that the options name.
+@dataclass(frozen=True)
+class Target:
+    """The deployment that a command is for; ``port`` is the local stack's, None for AWS."""
 
-    Raises
-    ------
-    click.ClickException
-        If it is not there.
-    """
-    try:
-        if local:
-            running = running_stack(local_port())
-            found = Deployment(stack, running.session(), running.endpoint)
-        else:
-            found = Deployment(stack, boto3.Session())
-        found.check()
-    except NoSuchStack as error:
-        hint = "Name another with --stack, or with HANDOFF_STACK for all commands"
-        raise click.ClickException(f"{error}. {hint}") from error
-    except BotoCoreError as error:  # such as a profile that is not there
-        raise click.ClickException(str(error)) from error
-    return found
+    stack: str
+    port: int | None
+
+    def deployment(self) -> Deployment:
+        """Return the deployment.
+
+        Raises
+        ------
+        click.ClickException
+            If there is none.
+        """
+        try:
+            if self.port is not None:
+                running = running_stack(self.port)
+                found = Deployment(self.stack, running.session(), running.endpoint)
+            else:
+                found = Deployment(self.stack, boto3.Session())
+            found.check()
+        except NoSuchStack as error:
+            hint = "Name another one with --stack, or with HANDOFF_STACK for all commands."
+            raise click.ClickException(sentences(error, hint)) from error
+        except BotoCoreError as error:  # such as a missing profile, region or connection
+            raise click.ClickException(str(error)) from error
+        return found
 
 
-def local_port() -> int:
-    """The local stack's port: $PORT, if it is set.
+def target_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --stack and --local to a command, which gets them as ``target``. Its class must be `StackCommand`."""
 
-    Raises
-    ------
-    click.ClickException
-        If that is no port.
-    """
-    given = os.environ.get("PORT", "")
-    if given and not given.isdecimal():
-        raise click.ClickException(f"PORT is {given!r}, and should be the number of the local stack's port")
-    return int(given or DEFAULT_PORT)
+    @wraps(command)
+    def with_target(*args: Any, stack: str, local: int | None, **others: Any) -> None:
+        command(*args, target=Target(stack, local), **others)
+
+    return _stack_option(local_option("Use the local stack on PORT instead of AWS.")(with_target))
 
 
 def running_stack(port: int) -> LocalEndpoint:
-    """The local stack on a port.
+    """Return the local stack on a port.
 
     Raises
     ------
     click.ClickException
-        If none answers there.
+        If none is running there.
     """
     stack = LocalEndpoint(port)
     if not stack.is_up():
-        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
+        start = "make run" if port == DEFAULT_PORT else f"make run PORT={port}"
+        raise click.ClickException(f"No local stack is running on port {port}. Start one in another terminal: {start}")
     return stack

@@ -7,28 +7,30 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from ops.cli import options as target
+from ops.cli.options import StackCommand, Target, target_options
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 _MARKS = {True: "[green]ok[/]     ", False: "[red]failed[/] ", None: "[yellow]--[/]     "}
 _WARNING = "[yellow]warning[/]"
 
 
-@click.command()
-@click.option("--token", default="", envvar="HANDOFF_TOKEN", help="A customer's token, where it can get none.")
-@click.option("--within", default=120.0, show_default=True, help="Seconds that the consumers have.")
-@target.stack_option
-@target.local_option
-def smoke(*, token: str, within: float, stack: str, local: bool) -> None:
-    """Check a deployed stack: what is open, what is closed, and one order all its way.
+@click.command(cls=StackCommand)
+@click.option(
+    "--token", default="", envvar="HANDOFF_TOKEN", help="A customer's token, for stacks whose pool cannot issue one."
+)
+@click.option("--within", default=120.0, show_default=True, help="Seconds that the consumers may take.")
+@target_options
+def smoke(*, token: str, within: float, target: Target) -> None:
+    """Check a deployed stack with an order.
 
-    An order is placed where payments are the sandbox's, by a user of the stack's own pool or by the one of --token. It
-    stays, with its shipment and its sale of one SMOKE-TEST. Ends with status 1 if anything is not as it should be; a
-    warning is for you to judge.
+    It checks public and protected routes, one order from its placement to all consumers, and the sweeper. The order is
+    placed only if the payment provider is the sandbox, by a user of the stack's own pool or by the user of --token. It
+    remains, with its shipment and the sale of one SMOKE-TEST. The exit status is 1 if a check fails. A warning is not
+    a failure.
     """
     from ops import smoke as smoke_test  # noqa: PLC0415  # costs other commands half a second
 
-    deployment = target.deployment(stack, local=local)
+    deployment = target.deployment()
     failed = 0
     try:
         for check in smoke_test.run(deployment, token=token, within=within):

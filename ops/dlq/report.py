@@ -12,6 +12,7 @@ from ops.dlq.dead_letter import CRASHED, DeadLetter
 from ops.dlq.directory import UNOWNED, Match
 from ops.dlq.redrive import Outcome, Undeliverable
 from ops.stack.deployment import Deployment
+from ops.text import plain
 
 _MINUTE = 60_000  # ms
 _TITLES = ("CONSUMER", "EVENT", "TYPE", "ORDER OR USER", "AGE", "DIED", "SEEN", "COUNT", "REASON")
@@ -164,11 +165,6 @@ def _advice(consumer: str, skipped: Undeliverable) -> str:
 def none_visible(held_elsewhere: int) -> str:
     """Return the message for queues whose dead letters are all held by another receiver."""
     return f"No dead letters are visible; SQS counts {held_elsewhere} that another receiver holds. Try again later."
-
-
-def plain(text: str) -> str:
-    """Escape characters that could control the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def _when(moment: int) -> str:

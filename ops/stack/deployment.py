@@ -1,13 +1,14 @@
-"""A deployed Handoff, on AWS or on the local stack: its resources by their names in template.yaml."""
+"""A deployed Handoff, on AWS or on the local stack, with its resources by their names in template.yaml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
@@ -19,19 +20,20 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_sqs.client import SQSClient
 
-CONSUMERS = ("emails", "analytics", "fulfillment")  # of our own events
-QUEUED = (*CONSUMERS, "feedback")  # everything behind a queue
-_OURS = "OrdersTable"  # no Handoff is without
-# Somebody waits: botocore's own would be silent for three minutes where packets get lost.
-_PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+DEFAULT_STACK = "handoff"
+CONSUMERS = ("emails", "analytics", "fulfillment")  # of Handoff's own events
+QUEUED = (*CONSUMERS, "feedback")  # all consumers with a queue
+_REQUIRED = "OrdersTable"  # every Handoff has it
+# A person waits. With botocore's defaults, a command would hang for three minutes where packets are lost.
+_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 class NoSuchStack(Exception):
-    """There is no such stack where the credentials point to."""
+    """There is no such stack in the account and region of the credentials."""
 
 
 class NoSuchResource(Exception):
-    """The stack does not have what this version's template gives it."""
+    """The stack lacks a resource of this version's template."""
 
 
 @dataclass(frozen=True)
@@ -44,54 +46,56 @@ class Deployment:
 
     @cached_property
     def _cloudformation(self) -> "CloudFormationClient":
-        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """A DynamoDB client."""
-        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """An SQS client."""
-        return self.session.client("sqs", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("sqs", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """A CloudWatch Logs client."""
-        return self.session.client("logs", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("logs", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """A CloudWatch client."""
-        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def events(self) -> "EventBridgeClient":
         """An EventBridge client."""
-        return self.session.client("events", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("events", endpoint_url=self.endpoint, config=_CONFIG)
 
     @cached_property
     def cognito(self) -> "CognitoIdentityProviderClient":
         """A Cognito client."""
-        return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=_PATIENCE)
+        return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=_CONFIG)
 
     def check(self) -> None:
-        """Look whether the stack is there, and is a Handoff: of any other, all seems to be well.
+        """Check that the stack exists and is a Handoff: another stack would look healthy.
 
         Raises
         ------
         NoSuchStack
-            If it is not, or can't be asked for.
+            If it is not, or if AWS refuses to describe it.
+        botocore.exceptions.BotoCoreError
+            If AWS cannot be reached, or there is no region or no credentials.
         """
         where = self.endpoint or f"AWS, region {self.session.region_name}"
         try:
             status = self._description["StackStatus"]
-            ours = self.has(_OURS) and "ApiId" in self.outputs
-        except (BotoCoreError, ClientError) as error:
-            raise NoSuchStack(f"The stack {self.stack!r} is not to be found on {where}: {error}") from error
-        if not ours:
-            raise NoSuchStack(f"The stack {self.stack!r} on {where} is {status}, and no deployed Handoff")
+            is_handoff = self.has(_REQUIRED) and "ApiId" in self.outputs
+        except ClientError as error:
+            raise NoSuchStack(f"The stack {self.stack!r} was not found on {where}: {error}") from error
+        if not is_handoff:
+            raise NoSuchStack(f"The stack {self.stack!r} on {where} is {status} and not a deployed Handoff.")
 
     @cached_property
     def _description(self) -> "StackTypeDef":
@@ -113,40 +117,46 @@ class Deployment:
         return {found["LogicalResourceId"]: found for page in pages for found in page["StackResourceSummaries"]}
 
     def resource(self, logical_id: str) -> str:
-        """The physical id of a resource of template.yaml.
+        """Return the physical id of a resource of template.yaml.
 
         Raises
         ------
         NoSuchResource
-            If the stack is without it.
+            If the stack does not have it.
         """
         if not self.has(logical_id):
             raise NoSuchResource(
-                f"The stack {self.stack!r} has no {logical_id}: it was deployed from another version of Handoff"
+                f"The stack {self.stack!r} has no {logical_id}: it was deployed from another version of Handoff."
             )
         return self._resources[logical_id].get("PhysicalResourceId", "")
 
     def has(self, logical_id: str) -> bool:
-        """Whether the stack has a resource; some depend on its parameters."""
+        """Return whether the stack has a resource; some depend on its parameters."""
         return logical_id in self._resources
 
     def of_type(self, resource_type: str) -> list[str]:
-        """The logical ids of all resources of a type, such as ``AWS::Events::Rule``."""
+        """Return the logical ids of all resources of a type, such as ``AWS::Events::Rule``."""
         return [name for name, found in self._resources.items() if found["ResourceType"] == resource_type]
 
     @property
+    def options(self) -> str:
+        """The options of `handoff` that name this stack, with a space before each."""
+        local = f" --local={urlsplit(self.endpoint).port}" if self.endpoint else ""
+        return local + (f" --stack {self.stack}" if self.stack != DEFAULT_STACK else "")
+
+    @property
     def api_url(self) -> str:
-        """Where the API answers."""
+        """The URL of the API."""
         if self.endpoint:
             return f"{self.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
         return self.outputs["ApiUrl"]
 
     def queue_url(self, consumer: str, *, dead_letters: bool = False) -> str:
-        """The address of a consumer's queue, or of its dead-letter queue."""
+        """Return the URL of a consumer's queue, or of its dead-letter queue."""
         return self.resource(f"{consumer.capitalize()}{'DeadLetters' if dead_letters else 'Queue'}")
 
     def scan(self, logical_id: str) -> list[dict[str, Any]]:
-        """Every item of a table, as plain values; for small tables."""
+        """Return all items of a table as plain values; for small tables."""
         from handoff import aws  # noqa: PLC0415  # costs other commands half a second
 
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.resource(logical_id), ConsistentRead=True)

@@ -112,12 +112,12 @@ def of_order(order: OrderItem) -> Iterator[PendingItem]:
         yield PendingItem("order", "", f"the {due.action} of the payment is due since {to_iso(due.since)}; {sweep}")
 
 
-def of_dead_letter(row: "Row", target: str) -> PendingItem:
-    """Return a consumer's dead letter; ``target`` are the options that name the stack."""
+def of_dead_letter(row: "Row", options: str) -> PendingItem:
+    """Return a consumer's dead letter; ``options`` name the stack."""
     newest = row.newest
     since = f" since {to_iso(newest.died_at)}" if newest.died_at else ""
     what = f"{newest.event_type} is a dead letter{since}: {newest.reason}"
-    remedy = f"handoff dlq redrive {row.consumer} --event {newest.event_id}{target}"
+    remedy = f"handoff dlq redrive {row.consumer} --event {newest.event_id}{options}"
     return PendingItem(row.consumer, newest.event_id, what, remedy)
 
 

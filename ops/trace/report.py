@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from handoff.clock import to_iso
 from ops import ages
-from ops.dlq.report import plain
+from ops.text import plain
 from ops.trace.timeline import Timeline
 from shop import money
 

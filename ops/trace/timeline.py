@@ -188,13 +188,11 @@ def _pending_work(
     dead_letters: Iterable[Row],
 ) -> Iterator[PendingItem]:
     """Yield what is not finished, each thing once."""
-    target = " --local" if deployment.endpoint else ""
-    target += f" --stack {deployment.stack}" if deployment.stack != "handoff" else ""
     yield from pending.of_order(order)
     dead = set()
     for row in dead_letters:
         dead.add((row.consumer, row.newest.event_id))
-        yield pending.of_dead_letter(row, target)
+        yield pending.of_dead_letter(row, deployment.options)
     for delivery in waiting:
         if delivery.event.published and (delivery.consumer, delivery.event.event_id) not in dead:
             yield pending.of_delivery(delivery, lines)

@@ -83,7 +83,7 @@ def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
     (item,) = timeline["pendingWork"]
     assert item["what"].startswith("shipment_prepared is a dead letter since ")
     assert item["what"].endswith(": shipment_prepared is not counted")
-    assert item["remedy"] == f"handoff dlq redrive analytics --event {order_id}-2 --local"
+    assert item["remedy"] == f"handoff dlq redrive analytics --event {order_id}-2 --local={local_stack.port}"
     # AND the text shows the same, and of the customer only an id
     shown = run(local_stack, order_id) + run(local_stack, order_id, "--json")
     assert f"! {timeline['steps'][-1]['at']}" in shown

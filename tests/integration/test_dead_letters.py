@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from dev.local.stack import ROOT
 from handoff.clock import to_iso
 from ops.cli import main as cli
-from ops.cli import options as target
+from ops.cli.options import Target
 from ops.dlq import redrive as redriving
 from ops.dlq import scan
 from ops.dlq.directory import Directory, Filter, find
@@ -42,7 +42,7 @@ def dlq(sqs, resources, monkeypatch):
         sqs=sqs, of_type=resources.__getitem__, resource=resource, has=lambda name: name == "EmailsLogs"
     )
     resources["AWS::Logs::LogGroup"] = {"EmailsLogs": "handoff-EmailsLogs"}
-    monkeypatch.setattr(target, "deployment", lambda stack, local: deployment)
+    monkeypatch.setattr(Target, "deployment", lambda self: deployment)
     return lambda *arguments, **given: CliRunner().invoke(cli.main, ["dlq", *arguments], **given)
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from handoff.clock import to_iso
 from handoff.telemetry import logger
 from ops.cli import main as cli
-from ops.cli import options as target
+from ops.cli.options import Target
 from tests.support.messages import message
 from tests.support.wire import cannot_connect, refuse
 from tests.support.world import body
@@ -66,6 +66,7 @@ def run(world, logs, sqs, resources, monkeypatch):
 
     deployment = SimpleNamespace(
         stack="handoff",
+        options="",
         endpoint=None,
         parameters=world.stack.parameters,
         dynamodb=boto3.client("dynamodb"),
@@ -75,7 +76,7 @@ def run(world, logs, sqs, resources, monkeypatch):
         of_type=resources.__getitem__,
         resource=resource,
     )
-    monkeypatch.setattr(target, "deployment", lambda stack, local: deployment)
+    monkeypatch.setattr(Target, "deployment", lambda self: deployment)
     return lambda *arguments: CliRunner().invoke(cli.main, ["order", *arguments])
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from dev.local.metrics import Flow, infer_flow
 from ops.cli import lag as cli_lag
 from ops.cli import main as cli
-from ops.cli import options as target
+from ops.cli.options import Target
 from ops.lag import report as lag_report
 from ops.lag.measure import MINUTE, Lag, departures, drain, rate
 from ops.stack import cloudwatch
@@ -207,7 +207,7 @@ def lag(monkeypatch):
     """Run `handoff lag` with given lags."""
 
     def run(found, *options):
-        monkeypatch.setattr(target, "deployment", lambda stack, local: None)
+        monkeypatch.setattr(Target, "deployment", lambda self: None)
         monkeypatch.setattr(cli_lag, "measure", lambda deployment, minutes: found)
         monkeypatch.setattr(cli_lag, "other_dead_letters", lambda deployment: {})
         return CliRunner().invoke(cli.main, ["lag", *options])
@@ -239,7 +239,7 @@ def test_json_output_is_valid_for_an_infinite_drain_time(lag):
     assert (found["drainSeconds"], found["lagP50Ms"], found["lagP99Ms"]) == ("never", None, 1500)
 
 
-def test_what_goes_wrong_is_not_mistaken_for_a_lag():
+def test_an_error_has_another_exit_status_than_a_lag():
     result = CliRunner(env={"PORT": "1"}).invoke(cli.main, ["lag", "--local", "--fail-over", "60s"])
     assert result.exit_code == 2
-    assert "No local stack answers on port 1" in result.stderr
+    assert "No local stack is running on port 1" in result.stderr

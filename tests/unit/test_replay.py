@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ops import replay
 from ops.cli import main as cli
+from ops.cli.options import Target
 from ops.replay import Replay, ReplayError, Route
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -227,7 +228,7 @@ def test_a_replay_that_is_left_alone_goes_on_and_it_is_said_how_to_end_it(events
 @pytest.fixture
 def command(events, monkeypatch):
     """Runs `handoff replay` against a stack whose EventBridge answers as told."""
-    monkeypatch.setattr(cli, "_deployment", lambda stack, local: deployment(events))
+    monkeypatch.setattr(Target, "deployment", lambda self: deployment(events))
     return lambda *more, **given: CliRunner().invoke(cli.main, ["replay", "--from", FROM, "--to", TO, *more], **given)
 
 
