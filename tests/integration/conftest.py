@@ -9,7 +9,7 @@ from tests.support.world import body, deployed
 
 @pytest.fixture(scope="module")
 def stack():
-    """The template's stack in moto."""
+    """Deploy the template to moto."""
     with deployed() as stack:
         yield stack
 
@@ -22,25 +22,25 @@ def order_id(api):
 
 @pytest.fixture
 def printed(capsys):
-    """Reads the metrics that were printed since it was last called."""
+    """Return the metrics that were printed since the last call."""
     return lambda: metrics.printed(capsys.readouterr().out)
 
 
 @pytest.fixture
 def sqs(world):
-    """A command's SQS client, on the wire. It waits for no letter: moto would wait on a clock that stands still."""
+    """An SQS client on the wire, without long polling: moto would wait on a clock that stands still."""
     client = boto3.client("sqs")
     client.meta.events.register(
         "provide-client-params.sqs.ReceiveMessage", lambda params, **_: params.update(WaitTimeSeconds=0)
     )
-    # What is let go is visible a moment later.
+    # Released messages become visible a moment later.
     client.meta.events.register("after-call.sqs.ChangeMessageVisibilityBatch", lambda **_: world.clock.forward(1))
     return client
 
 
 @pytest.fixture
 def resources(world):
-    """The stack's queues and rules: physical ids by logical id, by type."""
+    """Physical ids of the stack's queues and rules by type and logical id."""
     kinds = ("AWS::SQS::Queue", "AWS::Events::Rule")
     return {
         kind: {name: world.stack.resource(name).ref for name in world.stack.template.of_type(kind)} for kind in kinds

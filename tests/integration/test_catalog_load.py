@@ -1,4 +1,4 @@
-"""`handoff catalog load`: what a file does to the products, and what it must not do to what is sold."""
+"""`handoff catalog load`: changes to products, which keep the sold units."""
 
 import json
 
@@ -16,7 +16,7 @@ MUG_ENTRY = {"sku": MUG, "name": "Mug", "unitPrice": 1250, "available": 10}
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes a file of these entries, and reads it."""
+    """Write a file with these entries, and read it."""
 
     def file(*entries):
         path = tmp_path / "catalog.json"
@@ -28,19 +28,19 @@ def file(tmp_path):
 
 @pytest.fixture
 def load(world, file):
-    """Loads these entries."""
+    """Load these entries."""
     return lambda *entries: catalog.load(world.client("dynamodb"), world.table("ProductsTable"), file(*entries))
 
 
 @pytest.fixture
 def count(world, file):
-    """Counts the deliveries of these entries in, over the wire; returns how many were."""
+    """Add the deliveries of these entries over the wire; return how many were added."""
     tables = [world.table(name) for name in ("ProductsTable", "IdempotencyTable")]
     return lambda *entries: catalog.count_deliveries(boto3.client("dynamodb"), *tables, file(*entries))
 
 
 def delivered(delivery_id, units, **entry):
-    """A mug of which units arrived."""
+    """Return an entry with a delivery of mugs."""
     return MUG_ENTRY | {"delivery": {"id": delivery_id, "units": units}} | entry
 
 
@@ -51,7 +51,7 @@ def test_a_new_product_can_be_sold(world, load):
     assert world.api().place(body(("HAT-1", 3))).status == 201
 
 
-def test_loading_again_does_not_undo_what_was_sold(world, load, api):
+def test_loading_again_keeps_the_sold_units(world, load, api):
     load(MUG_ENTRY)
     api.place(body((MUG, 4)))
 
@@ -61,7 +61,7 @@ def test_loading_again_does_not_undo_what_was_sold(world, load, api):
     assert world.available() == 6
 
 
-def test_a_product_is_repriced_and_delisted(world, load, api):
+def test_a_load_changes_price_and_listing(world, load, api):
     load(MUG_ENTRY | {"unitPrice": 1500})
     assert api.place(body()).json["total"] == 1500
 
@@ -72,7 +72,7 @@ def test_a_product_is_repriced_and_delisted(world, load, api):
     assert api.get("/catalog").json["products"] == []
 
 
-def test_a_delivery_is_counted_in_once(world, count):
+def test_a_delivery_is_added_once(world, count):
     assert count(delivered("monday", 5)) == 1
     assert count(delivered("monday", 5)) == 0
     assert world.available() == 15
@@ -80,7 +80,7 @@ def test_a_delivery_is_counted_in_once(world, count):
     assert world.available() == 16
 
 
-def test_deliveries_of_several_products_may_have_one_id(world, count):
+def test_deliveries_of_several_products_can_share_an_id(world, count):
     world.stock(TEE)
 
     assert count(delivered("monday", 5), delivered("monday", 2, sku=TEE)) == 2
@@ -88,7 +88,7 @@ def test_deliveries_of_several_products_may_have_one_id(world, count):
     assert (world.available(), world.available(TEE)) == (15, 12)
 
 
-def test_a_delivery_is_known_however_many_and_however_long_ago(world, count):
+def test_old_deliveries_are_recognized_among_many(world, count):
     # GIVEN deliveries of many days
     before = world.item("ProductsTable", sku=MUG)
     for day in range(30):
@@ -97,13 +97,13 @@ def test_a_delivery_is_known_however_many_and_however_long_ago(world, count):
     # WHEN the first is loaded again years later
     world.clock.forward(10 * 365 * 86_400)
 
-    # THEN it does not count, no id of them expires, and the product has not grown
+    # THEN it is not added, no id expires, and the product's item has not grown
     assert count(delivered("day-0", 1)) == 0
     assert not [marker for marker in world.items("IdempotencyTable") if "expiration" in marker]
     assert world.item("ProductsTable", sku=MUG) == before | {"available": 40}
 
 
-def test_a_delivery_whose_id_an_earlier_version_kept_on_the_product_is_known(world, count):
+def test_a_delivery_recorded_by_an_older_version_is_recognized(world, count):
     world.change("ProductsTable", {"sku": MUG}, deliveries={"monday"})
 
     assert count(delivered("monday", 5)) == count(delivered("monday", 5)) == 0
@@ -112,7 +112,7 @@ def test_a_delivery_whose_id_an_earlier_version_kept_on_the_product_is_known(wor
 
 
 @pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after, wire.lose_request, wire.lose_response])
-def test_a_delivery_whose_command_fails_is_counted_once_by_the_next(world, count, fault):
+def test_a_delivery_of_a_failed_command_is_added_once_by_the_next(world, count, fault):
     world.wire.always("dynamodb.TransactWriteItems", fault)
     with pytest.raises((Crash, *aws.ERRORS)):
         count(delivered("monday", 5))
@@ -123,7 +123,7 @@ def test_a_delivery_whose_command_fails_is_counted_once_by_the_next(world, count
     assert world.available() == 15
 
 
-def test_an_order_that_is_written_meanwhile_does_not_hold_up_a_delivery(world, count):
+def test_a_concurrent_order_does_not_stop_a_delivery(world, count):
     world.wire.on("dynamodb.TransactWriteItems", wire.conflict, times=3)
 
     assert count(delivered("monday", 5)) == 1
@@ -141,7 +141,7 @@ def test_an_order_that_is_written_meanwhile_does_not_hold_up_a_delivery(world, c
         ([MUG_ENTRY | {"delivery": {"id": "", "units": 1}}], "0.delivery.id"),
     ],
 )
-def test_a_file_with_a_mistake_loads_nothing_and_says_where(world, load, entries, named):
+def test_an_invalid_file_loads_nothing_and_reports_the_place(world, load, entries, named):
     with pytest.raises(catalog.BadCatalog, match=r"(?i)nothing was loaded") as refused:
         load({"sku": "HAT-1", "name": "Hat", "unitPrice": 900}, *entries)
 
@@ -150,7 +150,7 @@ def test_a_file_with_a_mistake_loads_nothing_and_says_where(world, load, entries
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "no json"])
-def test_a_file_that_is_no_list_of_products_is_refused(tmp_path, text):
+def test_a_file_without_a_list_of_products_is_rejected(tmp_path, text):
     file = tmp_path / "catalog.json"
     file.write_text(text)
 
@@ -158,6 +158,6 @@ def test_a_file_that_is_no_list_of_products_is_refused(tmp_path, text):
         catalog.read(file)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(catalog.BadCatalog, match=r"nowhere\.json: No such file"):
         catalog.read(tmp_path / "nowhere.json")

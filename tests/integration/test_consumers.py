@@ -1,4 +1,4 @@
-"""What all consumers share: partial batches, retries, and dead letters with a reason."""
+"""Behavior of all consumers: partial batches, retries, and dead letters with a reason."""
 
 import json
 
@@ -11,12 +11,12 @@ from tests.support.messages import envelope, message
 from tests.support.world import MUG, body
 
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"]
-VISIBILITY = 721  # just longer than the longest visibility time-out of the queues, in seconds
-REFUSED = wire.refuse("AccessDeniedException")  # the SDK does not try this again by itself
+VISIBILITY = 721  # just longer than the longest visibility timeout of the queues, in seconds
+REFUSED = wire.refuse("AccessDeniedException")  # not retried by the SDK
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 everyone = pytest.mark.parametrize("function", CONSUMERS)
 
-# What each consumer's first call about its business looks like, so that it can be made to fail.
+# The first call of each consumer's own work, for injected failures.
 WORK = {
     "EmailsFunction": "sesv2.*",
     "AnalyticsFunction": "dynamodb.Transact*",
@@ -25,7 +25,7 @@ WORK = {
 
 
 def effects(world):
-    """What the consumers have done so far."""
+    """Return the effects of the consumers so far."""
     return len(world.mails()), len(world.items("SalesTable")), len(world.items("ShipmentsTable"))
 
 
@@ -39,14 +39,14 @@ def test_an_event_is_delivered_to_every_consumer(world, order_id, function):
 
 
 @everyone
-def test_a_message_that_is_none_of_ours_is_a_dead_letter_and_its_neighbours_are_handled(world, order_id, function):
-    # GIVEN a batch with an event and something else
+def test_an_invalid_message_is_a_dead_letter_and_others_are_handled(world, order_id, function):
+    # GIVEN a batch with an event and an invalid message
     world.queues.send(function, "nonsense")
 
     # WHEN it is delivered
     world.queues.until_quiet(function)
 
-    # THEN the one is buried with its reason, and the other is done
+    # THEN the message is a dead letter with its reason, and the event is handled
     (letter,) = world.queues.dead_letters(function)
     assert letter.body == "nonsense"
     assert letter.attributes == {
@@ -67,7 +67,7 @@ BROKEN = [
 
 @everyone
 @pytest.mark.parametrize(("change", "reason"), BROKEN)
-def test_a_malformed_event_is_a_dead_letter_that_names_the_fields(world, order_id, function, change, reason):
+def test_a_malformed_event_is_a_dead_letter_that_lists_its_fields(world, order_id, function, change, reason):
     world.queues.until_quiet(function)
     world.queues.send(function, json.dumps(envelope("order_placed", order_id, 1) | change))
 
@@ -103,7 +103,7 @@ def test_fields_that_a_newer_producer_added_are_ignored(world, order_id, functio
 
 
 @everyone
-def test_an_event_whose_order_is_not_there_yet_is_tried_again(world, order_id, function):
+def test_an_event_whose_order_does_not_exist_yet_is_retried(world, order_id, function):
     world.queues.until_quiet(function)
     done = effects(world)
     world.queues.send(function, message("order_placed", "ord_unseen", 1))
@@ -115,7 +115,7 @@ def test_an_event_whose_order_is_not_there_yet_is_tried_again(world, order_id, f
 
 
 @everyone
-def test_an_event_that_its_order_is_behind_of_is_tried_again(world, order_id, function):
+def test_an_event_ahead_of_its_stored_order_is_retried(world, order_id, function):
     world.queues.until_quiet(function)
     done = effects(world)
     world.queues.send(function, message("order_cancelled", order_id, 3))
@@ -137,7 +137,7 @@ def test_orders_are_read_consistently(world, order_id, function):
 
 
 @everyone
-def test_a_batch_of_which_everything_failed_raises(world, function):
+def test_a_batch_in_which_every_message_failed_raises(world, function):
     record = {
         "messageId": "1",
         "receiptHandle": "r",
@@ -149,11 +149,11 @@ def test_a_batch_of_which_everything_failed_raises(world, function):
         world.functions.invoke(function, {"Records": [record]})
 
 
-# --- trying again -----------------------------------------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------------------------
 
 
 @everyone
-def test_tries_are_further_and_further_apart_and_outlast_two_hours(world, order_id, function):
+def test_retries_back_off_and_outlast_two_hours(world, order_id, function):
     # GIVEN work that always fails
     world.wire.always(WORK[function], REFUSED)
     start = world.clock.ms
@@ -163,7 +163,7 @@ def test_tries_are_further_and_further_apart_and_outlast_two_hours(world, order_
         world.queues.deliver(function)
         world.clock.forward(301)
 
-    # THEN each pause is as long as it says, less a fifth at most
+    # THEN each pause is the backoff, less a fifth at most
     pauses = [call.request["VisibilityTimeout"] for call in world.wire.named("sqs.ChangeMessageVisibility")]
     assert len(pauses) == 5
     assert all(0.8 * most <= pause <= most for pause, most in zip(pauses, (10, 300, 1800, 3600, 3600), strict=True))
@@ -171,7 +171,7 @@ def test_tries_are_further_and_further_apart_and_outlast_two_hours(world, order_
 
 
 @everyone
-def test_what_fails_on_its_last_receive_is_a_dead_letter_with_its_reason(world, order_id, function):
+def test_the_last_failed_receive_makes_a_dead_letter_with_a_reason(world, order_id, function):
     world.wire.always(WORK[function], REFUSED)
 
     for _ in range(6):
@@ -185,7 +185,7 @@ def test_what_fails_on_its_last_receive_is_a_dead_letter_with_its_reason(world, 
 
 
 @everyone
-def test_what_failed_and_works_again_is_done_once(world, order_id, function):
+def test_a_retried_event_is_handled_once(world, order_id, function):
     world.wire.on(WORK[function], REFUSED, times=2)
 
     for _ in range(3):
@@ -198,7 +198,7 @@ def test_what_failed_and_works_again_is_done_once(world, order_id, function):
 
 
 @everyone
-def test_a_failed_message_comes_back_even_if_sqs_takes_no_pause_for_it(world, order_id, function):
+def test_a_message_whose_backoff_cannot_be_set_is_retried(world, order_id, function):
     world.wire.on(WORK[function], REFUSED)
     world.wire.always("sqs.ChangeMessageVisibility", wire.cannot_connect)
 
@@ -222,25 +222,25 @@ def test_a_dead_letter_that_cannot_be_sent_is_not_lost(world, function):
     world.clock.forward(VISIBILITY)
     world.queues.deliver(function)
 
-    # THEN the message is buried
+    # THEN the message is a dead letter
     assert len(world.queues.dead_letters(function)) == 1
 
 
 @everyone
-def test_on_its_first_receive_a_message_is_left_to_lambda_to_delete(world, order_id, function):
+def test_lambda_deletes_a_message_on_its_first_receive(world, order_id, function):
     world.queues.deliver(function)
 
     assert world.wire.named("sqs.*") == []
 
 
 @everyone
-def test_on_a_later_receive_a_message_is_deleted_as_soon_as_it_is_done(world, order_id, function):
-    # GIVEN a message that comes back
+def test_on_a_later_receive_a_message_is_deleted_when_handled(world, order_id, function):
+    # GIVEN a redelivered message
     world.wire.on(WORK[function], REFUSED)
     world.queues.deliver(function)
     world.clock.forward(11)
 
-    # WHEN it is done
+    # WHEN it is handled
     with world.wire.watched() as calls:
         world.queues.deliver(function)
 
@@ -249,25 +249,25 @@ def test_on_a_later_receive_a_message_is_deleted_as_soon_as_it_is_done(world, or
 
 
 @everyone
-def test_a_crashing_neighbour_takes_nothing_along(world, api, function):
-    # GIVEN two events that came back, of which the second to be handled crashes the function
+def test_a_crash_does_not_repeat_handled_messages_of_the_batch(world, api, function):
+    # GIVEN two redelivered events, the second of which crashes the function
     for key in ("one", "two"):
         api.place(body(), key=key)
-    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)  # nothing else gets into the queue
+    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)  # no other events get into the queue
     world.wire.on(WORK[function], wire.crash_before)
     world.queues.deliver(function)
     world.clock.forward(VISIBILITY)
 
-    # WHEN they come again, and the function crashes after the first is done
+    # WHEN they are delivered, and the function crashes after the first one
     world.wire.on("sqs.DeleteMessage", wire.crash_after)
     world.queues.deliver(function)
 
-    # THEN the first is out of its reach
+    # THEN the first one is not delivered again
     assert world.queues.waiting(function) == 1
 
 
 @everyone
-def test_what_crashes_each_time_is_moved_by_sqs_and_has_no_reason(world, order_id, function):
+def test_a_message_that_always_crashes_is_moved_without_a_reason(world, order_id, function):
     world.wire.always(WORK[function], wire.crash_before)
 
     for _ in range(7):
@@ -280,7 +280,7 @@ def test_what_crashes_each_time_is_moved_by_sqs_and_has_no_reason(world, order_i
 
 
 @everyone
-def test_a_redriven_dead_letter_is_done_once(world, order_id, function):
+def test_a_redriven_dead_letter_is_handled_once(world, order_id, function):
     # GIVEN a dead letter
     world.wire.always(WORK[function], REFUSED)
     for _ in range(6):
@@ -288,22 +288,22 @@ def test_a_redriven_dead_letter_is_done_once(world, order_id, function):
         world.clock.forward(3600)
     (letter,) = world.queues.dead_letters(function)
 
-    # WHEN its cause is mended and it is sent again, twice
+    # WHEN its cause is fixed and it is redriven twice
     world.wire.heal()
     world.queues.send(function, letter.body)
     world.queues.send(function, letter.body)
     world.settle_down(2)
 
-    # THEN everything is as if it had been done at once
+    # THEN the result is the same as without a failure
     invariants.check(world, {MUG: 10})
     assert sum(mail["subject"] == "Your order is confirmed" for mail in world.mails()) == 1
 
 
-# --- seen -------------------------------------------------------------------------------------------------------------
+# --- logs and metrics -------------------------------------------------------------------------------------------------
 
 
 @everyone
-def test_each_events_lag_is_measured_when_received_and_when_done(world, order_id, function, printed):
+def test_lag_is_measured_when_an_event_is_received_and_handled(world, order_id, function, printed):
     world.clock.forward(5)
     printed()
     world.queues.deliver(function)
@@ -329,18 +329,18 @@ def test_failures_are_counted(world, order_id, function, printed):
 
 
 @everyone
-def test_an_event_that_was_dealt_with_before_is_counted_as_repeated(world, order_id, function, printed):
-    # GIVEN an event that is new
+def test_an_event_handled_before_is_counted_as_repeated(world, order_id, function, printed):
+    # GIVEN a new event
     printed()
     world.queues.deliver(function)
     assert not printed().keys() & {"EventsRepeated", "EventsSkipped"}
 
-    # WHEN it comes again, twice in one batch
+    # WHEN it is delivered again, twice in one batch
     for _ in range(2):
         world.queues.send(function, message("order_placed", order_id, 1))
     world.queues.deliver(function)
 
-    # THEN it is counted as such, and done
+    # THEN it is counted as repeated, and deleted
     metrics = printed()
     assert (metrics["EventsRepeated"].unit, sum(metrics["EventsRepeated"].values)) == ("Count", 2)
     consumer = function.removesuffix("Function").lower()
@@ -350,7 +350,7 @@ def test_an_event_that_was_dealt_with_before_is_counted_as_repeated(world, order
 
 
 @everyone
-def test_a_new_event_and_its_double_in_the_same_batch_are_one_repeat(world, order_id, function, printed):
+def test_an_event_and_its_duplicate_in_one_batch_are_one_repeat(world, order_id, function, printed):
     world.queues.send(function, message("order_placed", order_id, 1))
     printed()
 
@@ -360,7 +360,7 @@ def test_a_new_event_and_its_double_in_the_same_batch_are_one_repeat(world, orde
 
 
 @everyone
-def test_an_event_that_failed_is_not_repeated_when_it_comes_again(world, order_id, function, printed):
+def test_a_retry_of_a_failed_event_is_not_counted_as_repeated(world, order_id, function, printed):
     world.wire.on(WORK[function], REFUSED)
     printed()
     for _ in range(2):
@@ -383,7 +383,7 @@ def test_a_dead_letter_keeps_the_trace_of_its_event(world, function):
     # WHEN they become dead letters
     world.queues.deliver(function)
 
-    # THEN the one goes on with its trace
+    # THEN the first one keeps its trace
     found = world.client("sqs").receive_message(
         QueueUrl=dead_letters, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
     )["Messages"]
@@ -392,8 +392,8 @@ def test_a_dead_letter_keeps_the_trace_of_its_event(world, function):
 
 
 @everyone
-def test_each_receive_logs_its_outcome_and_the_reason_of_a_failure(world, order_id, function, caplog):
-    # GIVEN an event that fails until it is a dead letter, and then is redriven twice
+def test_each_receive_logs_its_outcome_and_the_reason_of_failure(world, order_id, function, caplog):
+    # GIVEN an event that fails until it is a dead letter, and that is then redriven twice
     caplog.set_level("INFO")
     world.wire.always(WORK[function], REFUSED)
     for _ in range(6):
@@ -405,7 +405,7 @@ def test_each_receive_logs_its_outcome_and_the_reason_of_a_failure(world, order_
         world.queues.send(function, letter.body)
         world.queues.until_quiet(function)
 
-    # THEN each receive says how it ended, and each failure why, as the dead letter does
+    # THEN each receive logs its outcome, and each failure the reason of the dead letter
     logged = [(record.outcome, record.reason) for record in caplog.records if hasattr(record, "outcome")]
     reason = letter.attributes["reason"]
     assert logged[:6] == [*[("retried", reason)] * 5, ("dead_lettered", reason)]
@@ -424,19 +424,19 @@ def test_an_event_whose_dead_letter_is_not_sent_is_logged_as_retried(world, func
     assert outcome == "retried"
 
 
-# --- independent ------------------------------------------------------------------------------------------------------
+# --- independence -----------------------------------------------------------------------------------------------------
 
 
 @everyone
-def test_a_broken_consumer_changes_neither_the_answer_nor_the_others(world, api, function):
+def test_a_broken_consumer_affects_neither_response_nor_others(world, api, function):
     # GIVEN a consumer that crashes at once
     world.wire.always(WORK[function], wire.crash_before, where=lambda _: function in world.functions.running)
 
-    # WHEN an order is placed and goes its way
+    # WHEN an order is placed and its events are delivered
     answer = api.place(body())
     world.queues.until_quiet()
 
-    # THEN the answer is the usual one, and only what this consumer does is missing
+    # THEN the response is the same, and only the effects of this consumer are missing
     assert answer.status == 201
     done = [count > 0 for count in effects(world)]
     assert done == [consumer != function for consumer in CONSUMERS]

@@ -1,4 +1,4 @@
-"""The payment token leaves the order in the write that settles its payment, whichever way that is."""
+"""The payment token is removed from the order by the write that settles its payment."""
 
 import pytest
 
@@ -12,7 +12,7 @@ MINUTES = 60
 
 @pytest.fixture
 def prepared(world, order_id):
-    """An order that is packed, and whose payment is not captured yet."""
+    """A packed order whose payment is not captured yet."""
     world.queues.deliver(FULFILLMENT)
     assert world.order(order_id)["paymentToken"] == "tok_approve"
     return order_id
@@ -20,7 +20,7 @@ def prepared(world, order_id):
 
 @pytest.fixture
 def silent(world, api):
-    """An order whose request died while it asked the provider."""
+    """An order whose request crashed while it called the provider."""
 
     def ask(how, token="tok_approve"):
         world.wire.on("dynamodb.PutItem", how, where=world.to_provider)
@@ -34,20 +34,20 @@ def silent(world, api):
 
 
 def settled_as(world, order_id):
-    """How an order's payment has ended; its token is gone by then."""
+    """Check that the order has no token; return the final state of its payment."""
     order = world.order(order_id)
     assert "paymentDue" not in order
     assert "paymentToken" not in order
     return order["payment"]["state"]
 
 
-def test_once_it_is_captured(world, prepared):
+def test_the_token_is_removed_by_the_capture(world, prepared):
     world.queues.deliver(FULFILLMENT)
 
     assert settled_as(world, prepared) == "captured"
 
 
-def test_once_the_capture_is_refused_for_good(world, prepared):
+def test_the_token_is_removed_by_a_refused_capture(world, prepared):
     world.change("SandboxTable", {"key": f"{prepared}:authorise"}, state="void")
 
     world.queues.deliver(FULFILLMENT)
@@ -55,14 +55,14 @@ def test_once_the_capture_is_refused_for_good(world, prepared):
     assert settled_as(world, prepared) == "failed"
 
 
-def test_once_it_is_captured_by_the_sweeper(world, prepared):
+def test_the_token_is_removed_by_a_capture_of_the_sweeper(world, prepared):
     world.clock.forward(2 * MINUTES)
     world.sweep()
 
     assert settled_as(world, prepared) == "captured"
 
 
-def test_once_it_is_voided(world, api, order_id):
+def test_the_token_is_removed_by_the_void(world, api, order_id):
     api.cancel(order_id)
     assert world.order(order_id)["paymentToken"] == "tok_approve"
 
@@ -71,7 +71,7 @@ def test_once_it_is_voided(world, api, order_id):
     assert settled_as(world, order_id) == "voided"
 
 
-def test_once_the_void_is_refused_for_good(world, api, order_id):
+def test_the_token_is_removed_by_a_refused_void(world, api, order_id):
     api.cancel(order_id)
     world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="capture")
 
@@ -80,30 +80,30 @@ def test_once_the_void_is_refused_for_good(world, api, order_id):
     assert settled_as(world, order_id) == "failed"
 
 
-def test_at_once_when_it_is_declined(world, api):
+def test_the_token_is_removed_by_the_decline(world, api):
     declined = api.place(body(token="tok_decline")).json["orderId"]
 
     assert settled_as(world, declined) == "failed"
 
 
 @pytest.mark.parametrize("how", [wire.crash_before, wire.crash_after])
-def test_once_an_expired_order_is_voided_and_not_before(world, silent, how):
-    # GIVEN an order that nobody finished, and a provider that does not answer
+def test_an_expired_orders_token_is_kept_until_the_void(world, silent, how):
+    # GIVEN an abandoned order, and a provider that does not answer
     order_id = silent(how)
     world.clock.forward(10 * MINUTES)
     world.wire.on("dynamodb.*", wire.cannot_connect, where=world.to_provider)
-    # WHEN it is given up
+    # WHEN it expires
     world.sweep()
-    # THEN the token is kept, to ask the provider again with
+    # THEN the token is kept for the next call of the provider
     assert world.order(order_id)["status"] == "REJECTED"
     assert world.order(order_id)["paymentToken"] == "tok_approve"
-    # AND it is gone with the answer
+    # AND it is removed with the answer
     world.clock.forward(10 * MINUTES)
     world.sweep()
     assert settled_as(world, order_id) == "voided"
 
 
-def test_once_an_expired_order_turns_out_declined(world, silent):
+def test_an_expired_orders_token_is_removed_by_a_late_decline(world, silent):
     order_id = silent(wire.crash_before, token="tok_decline")
 
     world.clock.forward(10 * MINUTES)

@@ -1,4 +1,4 @@
-"""Ages as people write and read them."""
+"""Parse and format ages."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_an_age_is_a_number_and_a_unit(text, milliseconds):
 
 
 @pytest.mark.parametrize("text", ["", "h", "30", "30 m", "1.5h", "-1h", "1h30m", "1w", "1H", "٣h", "9999999d"])
-def test_anything_else_is_refused_with_an_example(text):
+def test_other_ages_are_rejected_with_an_example(text):
     with pytest.raises(ValueError, match="is not an age such as 90s, 30m, 1h or 2d"):
         ages.parse(text)
 

@@ -1,4 +1,4 @@
-"""Times."""
+"""Clock and deadlines."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_now_is_in_milliseconds():
         (1_795_428_000_999, "2026-11-23T10:00:00.999Z"),
     ],
 )
-def test_iso_there_and_back(epoch_ms, text):
+def test_iso_times_round_trip(epoch_ms, text):
     assert to_iso(epoch_ms) == text
     assert from_iso(text) == epoch_ms
 
@@ -32,17 +32,17 @@ def test_iso_times_sort_as_text():
     assert sorted(map(to_iso, times)) == [to_iso(time) for time in times]
 
 
-def test_any_offset_is_understood():
+def test_any_offset_is_parsed():
     assert from_iso("2026-11-23T11:00:00+01:00") == from_iso("2026-11-23T10:00:00Z")
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-23T10:00:00", "2026-13-01T00:00:00Z"])
-def test_what_is_no_moment_is_refused(text):
+def test_an_invalid_time_is_rejected(text):
     with pytest.raises(ValueError, match=r".+"):
         from_iso(text)
 
 
-def test_a_deadline_runs_out():
+def test_a_deadline_expires():
     with standing() as clock:
         deadline = Deadline(20)
         assert deadline.remaining() == 20

@@ -14,12 +14,12 @@ from tests.support.orders import NOW, ORDER_ID
 
 
 def entry(**values):
-    """An entry as the domain asks for it."""
+    """Return an outbox entry as the domain creates it."""
     defaults = {"order_id": ORDER_ID, "user_id": "ada", "sequence": 1, "at": NOW, "correlation_id": "trace-me"}
     return outbox_entry(DetailType.ORDER_PLACED, **(defaults | values))
 
 
-def test_an_event_carries_ids_a_time_and_a_sequence_and_nothing_else():
+def test_an_event_has_ids_a_time_and_a_sequence_only():
     assert json.loads(entry().detail) == {
         "metadata": {
             "eventId": f"{ORDER_ID}-1",
@@ -37,13 +37,13 @@ def test_every_type_has_a_source(detail_type):
     assert events.SOURCES[detail_type].startswith("handoff.")
 
 
-def test_the_largest_event_that_the_contract_allows_is_under_1_kb():
+def test_the_largest_allowed_event_is_under_1_kb():
     largest = entry(order_id="o" * 150, user_id="u" * 160, sequence=10**6, correlation_id="c" * 64)
 
     assert len(largest.detail.encode()) <= 1024
 
 
-def test_an_event_over_1_kb_is_refused():
+def test_an_event_over_1_kb_is_rejected():
     with pytest.raises(ValueError, match="over 1024 bytes"):
         entry(order_id="\U0001f600" * 100, user_id="\U0001f600" * 160)
 
@@ -68,12 +68,12 @@ def test_a_malformed_event_is_not_produced(values):
 
 
 class _Narrower(Model):
-    """A contract that knows of no data."""
+    """A contract without data."""
 
     metadata: Metadata
 
 
-def test_producers_forbid_fields_that_the_contract_does_not_know(monkeypatch):
+def test_producers_reject_unknown_fields(monkeypatch):
     monkeypatch.setattr(events, "Event", _Narrower)
 
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -107,7 +107,7 @@ def test_consumers_ignore_unknown_fields():
         ("data", "userId", 7),
     ],
 )
-def test_a_broken_contract_is_noticed(part, name, value):
+def test_a_contract_violation_is_detected(part, name, value):
     broken = envelope("order_placed", ORDER_ID, 1)
     broken["detail"][part][name] = value
 
@@ -116,11 +116,11 @@ def test_a_broken_contract_is_noticed(part, name, value):
 
 
 @pytest.mark.parametrize("name", ["eventId", "version", "timestamp", "sequence", "correlationId"])
-def test_a_missing_field_is_noticed(name):
+def test_a_missing_field_is_detected(name):
     broken = envelope("order_placed", ORDER_ID, 1)
     del broken["detail"]["metadata"][name]
 
-    if name == "version":  # consumers know of one version only: it goes without saying
+    if name == "version":  # optional: consumers support one version only
         assert Envelope.model_validate_json(json.dumps(broken)).detail.metadata.version == 1
         return
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""The texts of the mails."""
+"""Texts of the mails."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_a_mail_has_lines_and_total_in_text_and_html(mail):
 
 
 @every_mail
-def test_html_shows_what_was_typed_as_text(mail):
+def test_html_escapes_customer_input(mail):
     bad = "<script>alert('x')</script> & \"co\""
     typed = order(
         lines=(line("MUG-01", 1, 100).model_copy(update={"name": bad}),),
@@ -36,13 +36,13 @@ def test_html_shows_what_was_typed_as_text(mail):
     assert bad in made["text"]
 
 
-def test_each_mail_says_its_own_thing():
+def test_each_mail_has_a_different_text():
     made = [kind(order(), ADA) for kind in KINDS]
 
     assert len({mail["subject"] for mail in made}) == len({mail["text"] for mail in made}) == len(KINDS)
 
 
-def test_a_subject_is_no_place_for_what_was_typed():
+def test_a_subject_has_no_customer_input():
     made = mails.confirmation(order(), ADA.model_copy(update={"name": "Ada\nBcc: all@example.com"}))
 
     assert made["subject"] == "Your order is confirmed"
@@ -63,7 +63,7 @@ def test_a_subject_is_no_place_for_what_was_typed():
         (-1234, "EUR", "-12.34 EUR"),
     ],
 )
-def test_money_is_written_as_people_write_it(amount, currency, shown):
+def test_amounts_have_the_decimals_of_their_currency(amount, currency, shown):
     assert money.shown(amount, currency) == shown
 
 

@@ -1,4 +1,4 @@
-"""How sales are grouped into transactions."""
+"""Grouping of sales into transactions."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def groups(sales):
 
 
 def items(group):
-    """How many items a group's transaction has: its markers, and its merged counters."""
+    """Return the number of items of a group's transaction: markers and merged counters."""
     return len(group) + len(set().union(*(sale.counts() for sale in group)))
 
 
@@ -30,7 +30,7 @@ def test_a_sale_counts_orders_units_and_revenue():
     }
 
 
-def test_a_cancellation_counts_the_same_the_other_way():
+def test_a_cancellation_counts_the_same_negatively():
     placed, cancelled = sale("one", "MUG").counts(), sale("two", "MUG", sign=-1).counts()
 
     assert {key: {name: -number for name, number in count.items()} for key, count in placed.items()} == cancelled
@@ -40,18 +40,18 @@ def test_sales_of_the_same_products_are_one_group():
     assert len(groups([sale(str(n), "MUG") for n in range(98)])) == 1
 
 
-def test_what_does_not_fit_begins_another_group():
+def test_sales_that_do_not_fit_start_another_group():
     assert [len(group) for group in groups([sale(str(n), "MUG") for n in range(99)])] == [98, 1]
 
 
-def test_the_largest_order_fits_into_a_transaction_by_itself():
+def test_the_largest_order_fits_into_one_transaction():
     largest = sale("one", *(f"SKU-{n}" for n in range(50)))
 
     assert items([largest]) == 52
     assert [len(group) for group in groups([largest, largest])] == [2]
 
 
-def test_no_sales_are_no_groups():
+def test_no_sales_give_no_groups():
     assert groups([]) == []
 
 

@@ -1,4 +1,4 @@
-"""What an order's history says that its events have sold."""
+"""Sales computed from an order's history."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support.orders import ORDER_ID, order
 
 
 def past(*steps):
-    """An order with this history."""
+    """Return an order with this history."""
     history = tuple(
         HistoryEntry(sequence=n, status=step, at=f"2026-11-2{n}T10:00:00.000Z", transition_id=f"t{n}")
         for n, step in enumerate(steps, start=0)
@@ -28,7 +28,7 @@ def past(*steps):
         (["PENDING", "PLACED", "CANCELLED"], [(f"{ORDER_ID}-1", 1), (f"{ORDER_ID}-2", -1)]),
     ],
 )
-def test_each_sale_has_the_id_that_its_event_had(steps, expected):
+def test_each_sale_has_the_id_of_its_event(steps, expected):
     assert [(sale.event_id, sale.sign) for sale in sales_of(past(*steps))] == expected
 
 

@@ -1,4 +1,4 @@
-"""Settling a payment that is due, with a provider that answers as it is told."""
+"""Settle due payments, with a scripted provider."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from tests.support.orders import NOW, ORDER_ID, order
 
 @dataclass
 class Provider:
-    """Gives each call its answer, or raises it, and remembers the calls."""
+    """Returns or raises the scripted answers, and records the calls."""
 
     answers: list
     calls: list = field(default_factory=list)
@@ -38,7 +38,7 @@ class Provider:
 
 
 class Store:
-    """Remembers what it was told."""
+    """Records the settled payment."""
 
     recorded = None
 
@@ -57,13 +57,13 @@ def due(action, *, reference="hold-1"):
 
 
 def run(order, *answers):
-    """Settles, and returns what was recorded and what the provider was asked."""
+    """Settle; return the recorded payment and the provider's calls."""
     provider, store = Provider(list(answers)), Store()
     settle(store, provider, order, Deadline(10))
     return store.recorded, provider.calls
 
 
-def test_nothing_due_is_nothing_done():
+def test_without_a_due_payment_nothing_is_done():
     assert run(order(Status.PLACED)) == (None, [])
 
 
@@ -79,13 +79,13 @@ def test_a_known_hold_is_captured_or_voided(action, answer, state):
 
 
 @pytest.mark.parametrize("action", ["capture", "void"])
-def test_a_definite_no_is_recorded_with_its_reason(action):
+def test_a_definite_refusal_is_recorded_with_its_reason(action):
     recorded, _ = run(due(action), Failed("expired"))
 
     assert recorded == Payment(state=PaymentState.FAILED, reference="hold-1", reason="expired")
 
 
-def test_an_unknown_hold_is_asked_for_with_its_own_key_and_voided():
+def test_an_unknown_hold_is_looked_up_by_its_key_and_voided():
     recorded, calls = run(due("void", reference=None), Authorized("hold-2"), Voided())
 
     assert recorded == Payment(state=PaymentState.VOIDED, reference="hold-2")
@@ -95,14 +95,14 @@ def test_an_unknown_hold_is_asked_for_with_its_own_key_and_voided():
     ]
 
 
-def test_an_unknown_hold_is_asked_for_with_the_time_since_which_it_can_have_been_asked_for():
+def test_an_unknown_hold_is_looked_up_since_the_orders_start():
     provider = Provider([Authorized("hold-2"), Voided()])
     settle(Store(), provider, due("void", reference=None), Deadline(10))
 
-    assert provider.since == NOW  # when the order was begun
+    assert provider.since == NOW  # start of the order
 
 
-def test_nothing_to_void_counts_after_a_definite_answer():
+def test_a_decline_means_that_nothing_was_held():
     recorded, calls = run(due("void", reference=None), Declined("card_declined"))
 
     assert recorded == Payment(state=PaymentState.VOIDED, reason="nothing was held")

@@ -1,4 +1,4 @@
-"""What a sweep goes by: its budgets, and what it takes for unfinished."""
+"""Budgets and pending work of a sweep."""
 
 from handoff.unfinished import PendingWork
 from shop.model import Order
@@ -7,7 +7,7 @@ from shop.sweeping import Budget
 WORK = frozenset({"paymentDue"})
 
 
-def test_a_budget_is_spent_while_it_is_entered(clock):
+def test_a_budget_is_spent_while_it_is_used(clock):
     budget = Budget(20)
     with budget:
         clock.forward(20)
@@ -25,7 +25,7 @@ def test_a_budget_is_not_spent_while_others_work(clock):
     assert not budget.spent
 
 
-def test_a_budget_is_for_all_times_together(clock):
+def test_a_budget_is_shared_by_all_its_uses(clock):
     budget = Budget(20)
     for _ in range(2):
         with budget:
@@ -34,7 +34,7 @@ def test_a_budget_is_for_all_times_together(clock):
     assert budget.spent
 
 
-def test_a_budget_runs_out_while_it_is_entered(clock):
+def test_a_budget_can_run_out_while_it_is_used(clock):
     with Budget(20) as budget:
         assert not budget.spent
         clock.forward(20)

@@ -30,12 +30,12 @@ impossible = pytest.mark.parametrize(
 
 
 @possible
-def test_a_step_leads_on(state, step):
+def test_a_step_leads_to_the_next_state(state, step):
     assert STEPS[step](order(state)).after.status is LEADS[state, step]
 
 
 @impossible
-def test_a_step_that_the_state_does_not_allow_is_not_possible(state, step):
+def test_a_step_not_allowed_in_the_state_is_rejected(state, step):
     with pytest.raises(NotPossible) as refused:
         STEPS[step](order(state))
     assert refused.value.order.status is state
@@ -53,7 +53,7 @@ def test_a_step_adds_one_to_the_sequence_and_an_entry_to_the_history(state, step
 
 
 @possible
-def test_a_step_is_known_by_its_own_id(state, step):
+def test_a_step_is_recognized_by_its_id(state, step):
     made, again = STEPS[step](order(state)), STEPS[step](order(state))
 
     assert made.after.took(made.id)
@@ -62,7 +62,7 @@ def test_a_step_is_known_by_its_own_id(state, step):
 
 
 @possible
-def test_a_step_leaves_the_order_that_it_was_given_alone(state, step):
+def test_a_step_does_not_change_its_input(state, step):
     before = order(state)
 
     assert STEPS[step](before).before == before == order(state)
@@ -80,7 +80,7 @@ def test_a_step_puts_its_event_into_the_outbox(state, step):
 
 
 @pytest.mark.parametrize("step", ["cancelled", "prepared"])
-def test_an_event_is_put_beside_those_that_are_still_there(step):
+def test_an_event_is_added_to_the_unpublished_ones(step):
     placed = transitions.placed(order(), "hold-1", NOW).after
 
     assert STEPS[step](placed).after.outbox.keys() == {"1", "2"}
@@ -103,7 +103,7 @@ def test_an_events_id_and_sequence_are_the_steps():
         (Status.PLACED, "prepared", "capture"),
     ],
 )
-def test_a_step_says_what_the_provider_is_to_be_told(state, step, due):
+def test_a_step_sets_the_due_payment_action(state, step, due):
     made = STEPS[step](order(state))
 
     assert (made.after.payment_due.action if made.after.payment_due else None) == due
@@ -111,7 +111,7 @@ def test_a_step_says_what_the_provider_is_to_be_told(state, step, due):
 
 
 @possible
-def test_whatever_ends_an_order_gives_its_stock_back(state, step):
+def test_each_step_that_ends_an_order_returns_its_stock(state, step):
     made = STEPS[step](order(state))
 
     assert made.restocks == (made.after.status in (Status.REJECTED, Status.CANCELLED))
@@ -132,14 +132,14 @@ def test_a_shipment_has_the_orders_lines_and_address_and_is_not_released():
     assert shipment.state == "prepared"
 
 
-def test_a_placed_order_knows_its_hold_and_its_time():
+def test_a_placed_order_has_its_hold_and_its_time():
     placed = transitions.placed(order(), "hold-1", NOW).after
 
     assert (placed.payment.state, placed.payment.reference) == (PaymentState.AUTHORIZED, "hold-1")
     assert placed.placed_at == "2026-11-23T10:00:00.000Z"
 
 
-def test_a_placed_order_knows_when_its_hold_lapses_if_the_provider_says_so():
+def test_a_placed_order_has_the_expiry_of_its_hold_if_known():
     assert transitions.placed(order(), "hold-1", NOW).after.payment.expires_at is None
     assert transitions.placed(order(), "hold-1", NOW, NOW + 1).after.payment.expires_at == NOW + 1
 
@@ -153,5 +153,5 @@ def test_later_steps_keep_the_hold_and_the_time_of_placing(step):
 
 
 @pytest.mark.parametrize(("step", "reason"), [("declined", "declined"), ("expired", "expired")])
-def test_a_rejected_order_says_why(step, reason):
+def test_a_rejected_order_has_a_reason(step, reason):
     assert STEPS[step](order()).after.history[-1].reason == reason
