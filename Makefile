@@ -5,6 +5,7 @@ BIN := .venv/bin
 SPACE := $(subst ,, )
 SAM := .tools/sam/bin/sam
 SCANNERS := .tools/scanners/bin
+FUNCTIONS := $(notdir $(wildcard functions/*))
 # Tools with an environment of their own.
 ENVIRONMENTS := sam ministack localstripe scanners schemathesis
 TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
@@ -72,8 +73,10 @@ format: .venv/.ready ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-invoke: $(TOOLS) ## invoke a function of the running local stack: FUNCTION=emails EVENT=events/emails.json
-	@$(BIN)/python -m dev invoke "$(FUNCTION)" "$(EVENT)"
+invoke: $(TOOLS) ## invoke a function of the running local stack: FUNCTION=emails, EVENT=FILE for another payload than its sample
+	@test -n "$(FUNCTION)" || \
+		{ echo "Name a function: make invoke FUNCTION=$(firstword $(FUNCTIONS)). Functions: $(FUNCTIONS)"; exit 2; }
+	@$(BIN)/python -m dev invoke "$(FUNCTION)" $(if $(EVENT),"$(EVENT)")
 
 events: .venv/.ready ## generate the sample payloads in events/ from the contract models
 	$(BIN)/python -m dev samples

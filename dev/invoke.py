@@ -1,21 +1,37 @@
-"""`make invoke`: one function of the running local stack, with a payload of your choice."""
+"""`make invoke`: invoke one function of the running local stack."""
 
+import json
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dev import samples
 from dev.local.stack import LocalStack
-from ops.stack.deployment import Deployment
+from handoff import aws
+from handoff.clock import now_ms
+from ops.stack.deployment import CONSUMERS, Deployment
 from ops.stack.local import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.client import LambdaClient
+
+_PACKED_WITHIN = 30.0  # seconds
 
 
 @click.command()
 @click.argument("function")
-@click.argument("event", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("event", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
-def invoke(function: str, event: Path, port: int) -> None:
-    """Invoke FUNCTION, such as orders, of the running local stack with the payload in the file EVENT."""
+def invoke(function: str, event: Path | None, port: int) -> None:
+    """Invoke FUNCTION, such as emails, of the running local stack with the payload in the file EVENT.
+
+    EVENT defaults to the function's sample in events/. The events in a sample are moved to the current time, and the
+    orders that they are about are placed first.
+    """
     stack = LocalStack(port)
     if not stack.is_up():
         raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
@@ -23,4 +39,31 @@ def invoke(function: str, event: Path, port: int) -> None:
     known = {name.removesuffix("Function").lower(): name for name in deployment.of_type("AWS::Lambda::Function")}
     if function not in known:
         raise click.ClickException(f"No function is called {function!r}. Functions: {', '.join(sorted(known))}.")
-    sys.exit(stack.invoke(deployment.stack, known[function], event))
+    file = event or samples.EVENTS / f"{function}.json"
+    payload: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if file.resolve().parent == samples.EVENTS:
+        if function in CONSUMERS:
+            _place_sample_orders(deployment)
+        # Only a mail may be repeated: new ids would make analytics count an order twice.
+        payload = samples.moved_to(now_ms(), payload, new_event_ids=function == "emails")
+    with tempfile.TemporaryDirectory() as folder:
+        current = Path(folder) / "event.json"
+        current.write_text(json.dumps(payload), encoding="utf-8")
+        sys.exit(stack.invoke(deployment.stack, known[function], current))
+
+
+def _place_sample_orders(deployment: Deployment) -> None:
+    """Place the orders that the samples are about, unless they exist, and wait until the good one is packed."""
+    client: LambdaClient = deployment.session.client("lambda", endpoint_url=deployment.endpoint)
+    for request in samples.setup_requests():
+        invoked = client.invoke(FunctionName=deployment.resource("OrdersFunction"), Payload=json.dumps(request))
+        answer = json.loads(invoked["Payload"].read())
+        if answer.get("statusCode") not in {200, 201}:
+            click.echo(f"{request['routeKey']} of the sample failed: {answer.get('body', answer)}", err=True)
+    key = aws.to_item({"orderId": samples.orders()["good"].order_id})
+    deadline = time.monotonic() + _PACKED_WITHIN
+    while time.monotonic() < deadline:
+        found = deployment.dynamodb.get_item(TableName=deployment.resource("OrdersTable"), Key=key)
+        if aws.from_item(found.get("Item", {})).get("status") == "PREPARED":
+            return
+        time.sleep(0.3)

@@ -1,7 +1,7 @@
 """`make events`: a sample payload for every function, and the sample orders, in ``events/``.
 
-The events are made with the contract's own models, so that they can't drift from it; a test compares the folder with
-what this module writes. The catalog and the customers beside them are written by hand.
+The events are built from the contract's models, so they can't drift from it; a test compares the folder with the output
+of this module. The catalog and the customers beside them are written by hand.
 """
 
 import hashlib
@@ -34,38 +34,38 @@ _HOST = "0a1b2c3d.execute-api.eu-central-1.amazonaws.com"
 
 
 def catalog() -> list[Product]:
-    """The sample products."""
+    """Return the sample products."""
     return TypeAdapter(list[Product]).validate_json((EVENTS / "catalog.json").read_bytes())
 
 
 def customers() -> list[Customer]:
-    """The sample customers."""
+    """Return the sample customers."""
     return TypeAdapter(list[Customer]).validate_json((EVENTS / "customers.json").read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
 class SampleOrder:
-    """An order that a customer wants to place, and what it shows."""
+    """An order that a customer wants to place."""
 
     name: str
     customer: Customer
     quantities: Mapping[str, int]
     address: Address
-    payment_token: str = "tok_approve"  # noqa: S105  # the sandbox provider's words are no secrets
+    payment_token: str = "tok_approve"  # noqa: S105  # a token of the sandbox provider is no secret
     expects_total: bool = False
 
     @property
     def idempotency_key(self) -> str:
-        """The key under which the sample events place it."""
+        """Its idempotency key in the sample events."""
         return f"sample-{self.name}"
 
     @property
     def order_id(self) -> str:
-        """The order's id in the sample events."""
+        """Its order id in the sample events."""
         return ids.order_id(self.customer.user_id, self.idempotency_key)
 
     def request(self) -> dict[str, Any]:
-        """The body of its ``POST /orders``."""
+        """Return the body of its ``POST /orders``."""
         body: dict[str, Any] = {
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in self.quantities.items()],
             "shippingAddress": self.address.model_dump(mode="json", by_alias=True),
@@ -77,7 +77,7 @@ class SampleOrder:
         return body
 
     def event(self, detail_type: DetailType, sequence: int) -> dict[str, Any]:
-        """One of its events, as EventBridge delivers it; each comes a second after the one before."""
+        """Return one of its events, as EventBridge delivers it, a second after the previous one."""
         at = _START + sequence * 1000
         entry = events.outbox_entry(
             detail_type,
@@ -91,7 +91,7 @@ class SampleOrder:
 
 
 def profile_updated(customer: Customer) -> dict[str, Any]:
-    """The event of a customer's first profile, as EventBridge delivers it."""
+    """Return the event of a customer's first profile, as EventBridge delivers it."""
     entry = events.profile_updated(
         user_id=customer.user_id,
         changed_fields=["name", "email"],
@@ -103,7 +103,7 @@ def profile_updated(customer: Customer) -> dict[str, Any]:
 
 
 def bounced(customer: Customer) -> dict[str, Any]:
-    """What SES reports of a mail to an address that does not exist, as EventBridge delivers it.
+    """Return the bounce that SES reports for an address that does not exist, as EventBridge delivers it.
 
     Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
     """
@@ -133,7 +133,7 @@ def bounced(customer: Customer) -> dict[str, Any]:
 
 
 def orders() -> dict[str, SampleOrder]:
-    """The sample orders, by name."""
+    """Return the sample orders by name."""
     mira, tomas, aiko = customers()
     wanted = [
         SampleOrder(
@@ -171,7 +171,7 @@ def orders() -> dict[str, SampleOrder]:
 
 
 def payloads() -> dict[str, dict[str, Any]]:
-    """A payload for every function and every route of the API, by its place in ``events/``."""
+    """Return a payload for every function and every route of the API, by its path in ``events/``."""
     sample = orders()
     good, cancelled = sample["good"], sample["cancelled"]
     tomas = cancelled.customer
@@ -206,11 +206,41 @@ def samples() -> None:
 
 
 def write(folder: Path) -> None:
-    """Write all payloads into a folder; the same ones each time."""
+    """Write all payloads into a folder. They are the same each time."""
     for name, payload in payloads().items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(payload, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def setup_requests() -> list[dict[str, Any]]:
+    """Return the requests to the orders function after which the orders of the consumers' samples exist."""
+    good, cancelled = orders()["good"], orders()["cancelled"]
+    return [
+        *(_http("PUT /me", order.customer, body=_profile(order.customer)) for order in (good, cancelled)),
+        *(
+            _http("POST /orders", order.customer, body=order.request(), key=order.idempotency_key)
+            for order in (good, cancelled)
+        ),
+        _http("POST /orders/{orderId}/cancel", cancelled.customer, order_id=cancelled.order_id),
+    ]
+
+
+def moved_to(now: int, sample: Mapping[str, Any], *, new_event_ids: bool) -> dict[str, Any]:
+    """Return a sample whose events happened at ``now`` (epoch milliseconds), so that their lag is not days.
+
+    A consumer has usually handled the events of the sample orders before; with ``new_event_ids`` it handles them again.
+    """
+    records = []
+    for record in sample.get("Records", []):
+        event = json.loads(record["body"])
+        event["time"] = _seconds(now)
+        if metadata := event["detail"].get("metadata"):
+            metadata["timestamp"] = to_iso(now)
+            metadata["eventId"] += f"-{uuid.uuid4().hex[:8]}" if new_event_ids else ""
+        sent = {"SentTimestamp": str(now), "ApproximateFirstReceiveTimestamp": str(now)}
+        records.append({**record, "body": _compact(event), "attributes": {**record["attributes"], **sent}})
+    return {**sample, "Records": records} if records else dict(sample)
 
 
 def _profile(customer: Customer) -> dict[str, Any]:
@@ -227,7 +257,7 @@ def _http(
     query: Mapping[str, str] | None = None,
     claims: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A request as HTTP API passes it on (payload format 2.0), once it has checked the token.
+    """Return a request as an HTTP API passes it to a function (payload format 2.0) after checking the token.
 
     Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
@@ -265,7 +295,7 @@ def _http(
         claims = {"sub": customer.user_id, "iss": _ISSUER, "aud": "shop", "token_use": "id"}
     if claims:
         headers["authorization"] = "Bearer sample"
-        # Scopes are those of the token, if the route asks for any.
+        # The scopes are those of the token, on routes that require any.
         context["authorizer"] = {
             "jwt": {"claims": claims, "scopes": claims["scope"].split() if "scope" in claims else None}
         }
@@ -296,7 +326,7 @@ def _delivered(entry: OutboxEntry, delivery_id: str, at: int) -> dict[str, Any]:
 
 
 def _queued(consumer: str, delivered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A batch of messages as Lambda gets it from a queue that EventBridge sends to.
+    """Return a batch of messages as Lambda receives it from a queue that EventBridge sends to.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """
@@ -325,7 +355,7 @@ def _record(consumer: str, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scheduled(function: str) -> dict[str, Any]:
-    """What EventBridge Scheduler sends for a schedule without an input of its own; its detail is text."""
+    """Return the payload of EventBridge Scheduler for a schedule without an input. Its detail is text."""
     return {
         "version": "0",
         "id": _uuid(function),
@@ -340,7 +370,7 @@ def _scheduled(function: str) -> dict[str, Any]:
 
 
 def _seconds(epoch_ms: int) -> str:
-    """A time as EventBridge writes it: without fractions."""
+    """Return a time as EventBridge writes it: in whole seconds."""
     return to_iso(epoch_ms).partition(".")[0] + "Z"
 
 

@@ -4,11 +4,14 @@ import contextlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from dev.__main__ import main as dev
 from dev.demo import orders as demo
 from dev.local.stack import ROOT, LocalStack
 from ops.shop_client import ShopClient, sign_up
@@ -160,14 +163,31 @@ def test_health_and_catalog_are_open_and_anything_else_is_not_found(deployment: 
 
 
 @pytest.mark.parametrize("function", ["orders", "sweeper", *QUEUED])
-def test_each_sample_payload_invokes_its_function(
-    local_stack: LocalStack, deployment: Deployment, function: str, capfd: pytest.CaptureFixture[str]
+def test_each_function_accepts_its_sample(
+    local_stack: LocalStack, client: ShopClient, function: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # WHEN a function is invoked with its sample, as `make invoke` does
-    event = demo.EVENTS / f"{function}.json"
-    status = local_stack.invoke(deployment.stack, f"{function.capitalize()}Function", event)
-    # THEN it answers; a consumer says that its order is not there yet
-    assert status == 0, capfd.readouterr()
+    done = CliRunner().invoke(dev, ["invoke", function], env={"PORT": str(local_stack.port)})
+    # THEN it answers, and a consumer has handled all events
+    output = capfd.readouterr().out
+    assert done.exit_code == 0, done.output + output
+    if function in QUEUED:
+        assert json.loads(output) == {"batchItemFailures": []}
+
+
+def test_invoking_emails_with_its_sample_sends_mails_each_time(
+    local_stack: LocalStack, deployment: Deployment, client: ShopClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # GIVEN the sample orders, mailed by the queue's own consumer
+    invoke_emails = partial(CliRunner().invoke, dev, ["invoke", "emails"], env={"PORT": str(local_stack.port)})
+    invoke_emails()
+    before = quiet(deployment)
+    # WHEN the function is invoked once more
+    invoke_emails()
+    # THEN the customers get a confirmation, a note of the shipment and one of the cancellation again, without lag
+    after = quiet(deployment)
+    assert len(after.mails) == len(before.mails) + 3, capfd.readouterr()
+    assert max(after.lags["emails"][len(before.lags["emails"]) :]) < 60_000
 
 
 @pytest.fixture

@@ -46,6 +46,22 @@ def test_the_samples_are_up_to_date(tmp_path: Path) -> None:
     assert {name: text for name, text in there.items() if name not in BY_HAND} == written
 
 
+def test_a_sample_moved_in_time_has_the_same_events_now() -> None:
+    # WHEN the sample is moved to another time
+    now = 1_800_000_000_000
+    sample = read("emails.json")
+    moved = samples.moved_to(now, sample, new_event_ids=False)
+    # THEN its events happened then, and nothing else has changed
+    events_then = [events.parse(record["body"]) for record in moved["Records"]]
+    assert {event.happened_at for event in events_then} == {now}
+    assert [event.event_id for event in events_then] == [event.event_id for event in parsed("emails")]
+    # AND with new ids, no consumer has handled them before
+    renewed = samples.moved_to(now, sample, new_event_ids=True)
+    assert not {events.parse(record["body"]).event_id for record in renewed["Records"]} & {
+        event.event_id for event in events_then
+    }
+
+
 def test_every_function_has_a_sample() -> None:
     functions = {folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py"))}
     assert {name for name in functions if (EVENTS / f"{name}.json").is_file()} == functions
