@@ -14,8 +14,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.markdown import plot, table
-from tests.build import artifacts
-from tests.build.artifacts import Build, Function
+from dev import artifacts
+from dev.artifacts import Build, Function
 
 GATE, GOAL = 1.6, 1.4
 _API = "orders"

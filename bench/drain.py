@@ -25,17 +25,17 @@ from bench import environment  # noqa: F401
 from bench.markdown import plot, table
 from bench.meter import output_to
 from dev.local.stack import running as ministack
+from dev.simulated.api import Api
+from dev.simulated.clock import Clock, running
+from dev.simulated.functions import Functions
+from dev.simulated.messages import message
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.wire import Call, answer
+from dev.simulated.world import CREDENTIALS, body
 from handoff import aws, ids
 from shop import events
 from shop.sales_generations import POINTER
 from shop.sweeping import PUBLISHING_BUDGET
-from tests.support.api import Api
-from tests.support.clock import Clock, running
-from tests.support.functions import Functions
-from tests.support.messages import message
-from tests.support.stack import SimulatedStack
-from tests.support.wire import Call, answer
-from tests.support.world import CREDENTIALS, body
 
 GATE = 0.3  # calls of analytics per event, at batches of 100
 _BACKLOG = 10_000

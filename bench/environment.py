@@ -3,8 +3,8 @@
 import os
 import sys
 
+from dev.simulated.account import STACK_NAME
 from dev.template import ROOT, shared_variables
-from tests.support.account import STACK_NAME
 
 sys.path += [str(folder) for folder in sorted((ROOT / "functions").iterdir())]
 for _name, _value in shared_variables(STACK_NAME).items():

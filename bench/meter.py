@@ -12,9 +12,9 @@ from botocore.awsrequest import AWSResponse
 
 from bench import environment  # noqa: F401
 from bench.capacity_units import Index, Item, item_size, read_units, write_units
+from dev.simulated.wire import Call, Deliver
+from dev.simulated.world import World
 from handoff.telemetry import logger
-from tests.support.wire import Call, Deliver
-from tests.support.world import World
 
 LOG_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each line
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html

@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 from bench import environment  # noqa: F401
 from bench.meter import CallLog, Meter
+from dev.simulated import api, wire
+from dev.simulated.clock import standing
+from dev.simulated.functions import Context
+from dev.simulated.world import World, body, deployed
 from shop.mail_tags import tag_of
-from tests.support import api, wire
-from tests.support.clock import standing
-from tests.support.functions import Context
-from tests.support.world import World, body, deployed
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 FEEDBACK = "FeedbackFunction"

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 from pytest_socket import socket_allow_hosts
 
+from dev.simulated.account import STACK_NAME
+from dev.simulated.clock import standing
 from dev.template import shared_variables
-from tests.support.account import STACK_NAME
-from tests.support.clock import standing
 
 _HEADING = "what was tried"
 
@@ -38,7 +38,7 @@ def clock():
 @pytest.fixture
 def world(stack, clock):
     """A deployment of the test's ``stack`` with ten mugs and one known customer."""
-    from tests.support.world import World  # noqa: PLC0415  # it reads the environment set above
+    from dev.simulated.world import World  # noqa: PLC0415  # it reads the environment set above
 
     world = World(stack, clock)
     world.stock()

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.build import artifacts
-from tests.build.artifacts import Build
+from dev import artifacts
+from dev.artifacts import Build
 
 
 @pytest.fixture(scope="session")

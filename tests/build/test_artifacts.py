@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.build import artifacts
-from tests.build.artifacts import ROOT, Build, Function, Imported
+from dev import artifacts
+from dev.artifacts import Build, Function, Imported
+from dev.local.stack import ROOT
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024

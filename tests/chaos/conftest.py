@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from tests.support.world import deployed
+from dev.simulated.world import deployed
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,16 @@ from hypothesis.internal.conjecture.providers import CONSTANTS_CACHE, Constants,
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from moto.moto_api._internal import mock_random
 
+from dev.simulated import messages, wire
+from dev.simulated.clock import standing
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, TEE, World
 from handoff import aws
 from ops import catalog
 from ops.dlq import scan
-from tests.support import invariants, messages, reference, wire
-from tests.support.clock import standing
+from tests.support import invariants, reference
 from tests.support.experiments import KINDS
 from tests.support.reference import OUTAGE, PLACED, PRICES, Reference, Wish
-from tests.support.wire import Crash
-from tests.support.world import MUG, TEE, World
 
 ROUNDS = {"slice": 1, "sample": 6, "full": 70}
 SETTINGS = settings(

@@ -6,10 +6,10 @@ from dataclasses import replace
 import boto3
 import pytest
 
+from dev.simulated.world import deployed
 from tests.support import experiments, stripe_server
 from tests.support.payment_providers import SECRET
 from tests.support.scenarios import SCENARIOS
-from tests.support.world import deployed
 
 _CHOSEN = ["place", "place, and never come back", "declined", "cancel", "cancel while it is prepared"]
 _FAULTS = {

@@ -9,12 +9,12 @@ import random
 
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.world import MUG, TEE, World, body
 from handoff import ids
 from handoff.clock import from_iso
-from tests.support import wire
 from tests.support.scheduler import Race, at_random, every_order, follow
 from tests.support.stage import Stage
-from tests.support.world import MUG, TEE, World, body
 
 pytestmark = pytest.mark.timeout(7200)
 

@@ -2,8 +2,8 @@
 
 import os
 
+from dev.simulated.account import STACK_NAME
 from dev.template import shared_variables
-from tests.support.account import STACK_NAME
 
 os.environ.update(shared_variables(STACK_NAME))  # Powertools reads these when it is imported
 

@@ -5,9 +5,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.support.account import ACCOUNT
-from tests.support.clock import standing
-from tests.support.world import World, body, deployed
+from dev.simulated.account import ACCOUNT
+from dev.simulated.clock import standing
+from dev.simulated.world import World, body, deployed
 
 EXAMPLES = Path(__file__).parents[2] / "contracts/events/examples"
 USER = "user-mira"

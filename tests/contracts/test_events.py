@@ -9,10 +9,10 @@ from jsonschema import Draft202012Validator
 from dev.contracts import events as contracts_events
 from dev.contracts import files as contracts
 from dev.contracts import page as contracts_page
+from dev.simulated.world import World, deployed
 from dev.template import template_with
 from shop.events import SOURCES, DetailType
 from tests.contracts import recording
-from tests.support.world import World, deployed
 
 EXAMPLES = {
     file: json.loads(file.read_text(encoding="utf-8"))

@@ -9,12 +9,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from dev.simulated.clock import running
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.world import CREDENTIALS
 from tests.dynamodb_local import engine
 from tests.dynamodb_local.market import Market
 from tests.dynamodb_local.network import Network
-from tests.support.clock import running
-from tests.support.stack import SimulatedStack
-from tests.support.world import CREDENTIALS
 
 
 @pytest.fixture(scope="session")

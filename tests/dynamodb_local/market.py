@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import BotoCoreError
 
+from dev.simulated.functions import Functions
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.world import ADDRESS, Hold, holds_in
 from handoff import aws
 from handoff.clock import Deadline, now_ms
 from handoff.outbox import announce
@@ -25,9 +28,6 @@ from shop.order_store import ConcurrentUpdate
 from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order, replay_response
 from shop.sweeping import Sweep
 from tests.dynamodb_local.network import Network
-from tests.support.functions import Functions
-from tests.support.stack import SimulatedStack
-from tests.support.world import ADDRESS, Hold, holds_in
 
 THREADS = 200
 _INSTANCES = 10  # of each function, for twenty threads each

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
-from tests.support.wire import Call, Fault, answer, conflict, lose_response, refuse
+from dev.simulated.wire import Call, Fault, answer, conflict, lose_response, refuse
 
 _WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
 _LOSES_ANSWER = 0.03  # of the writes

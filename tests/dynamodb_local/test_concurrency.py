@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 
+from dev.simulated.messages import message
+from dev.simulated.wire import conflict
 from shop.errors import InProgress, NotCancellable, OutOfStock, PaymentDeclined
 from shop.events import parse
 from shop.model import Order
@@ -19,8 +21,6 @@ from tests.support.invariants import (
     shipments_are_paid,
     stock_adds_up,
 )
-from tests.support.messages import message
-from tests.support.wire import conflict
 
 HOT = {"MUG-01": 60, "TEE-02": 60, "CAP-03": 60, "BAG-04": 60}
 PLENTY = dict.fromkeys(HOT, 1000)

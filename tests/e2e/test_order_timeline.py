@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from dev.demo import orders as demo
 from dev.local.stack import LocalStack
+from dev.simulated.messages import message
 from ops.cli import main as cli
 from ops.dlq import scan
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
 from tests.e2e.support import change_order, eventually, order, paused, sample
-from tests.support.messages import message
 
 PLACED = ("order", "PLACED", "payment authorised")
 PREPARED = ("order", "PREPARED", "shipment packed")

@@ -11,12 +11,12 @@ from moto.moto_api._internal import mock_random
 
 import ses_events
 from dev import samples
+from dev.simulated.world import World, deployed
 from handoff import consumer
 from handoff.errors import PermanentError
 from tests.contracts import recording
 from tests.fuzz.effort import fuzzed, fuzzed_slowly
 from tests.fuzz.shapes import TEXT, bodies
-from tests.support.world import World, deployed
 
 EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]
 BOUNCE = samples.bounced(samples.customers()[0])

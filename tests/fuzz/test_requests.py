@@ -11,12 +11,12 @@ import order_requests
 import problems
 import report_requests
 from dev import samples
+from dev.simulated.api import event
 from shop.errors import RequestError
 from shop.model import MAX_LINES, MAX_QUANTITY
 from shop.placing import PlaceOrder
 from tests.fuzz.effort import fuzzed
 from tests.fuzz.shapes import JSON, TEXT, bent, bodies
-from tests.support.api import event
 
 GOOD = next(iter(samples.orders().values())).request()
 PROFILE = {"name": "Mira Lindqvist", "email": "mira@example.com"}

@@ -3,8 +3,8 @@
 import boto3
 import pytest
 
+from dev.simulated.world import body, deployed
 from tests.support import metrics
-from tests.support.world import body, deployed
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from dev.simulated import wire
+from dev.simulated.account import STACK_NAME
+from dev.simulated.messages import message
+from dev.simulated.world import MUG, TEE, body
 from shop.sales_generations import POINTER
-from tests.support import invariants, wire
-from tests.support.account import STACK_NAME
-from tests.support.messages import message
-from tests.support.world import MUG, TEE, body
+from tests.support import invariants
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.world import ADDRESS, MUG, TEE, body
+from dev.simulated.world import ADDRESS, MUG, TEE, body
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ import json
 import boto3
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, TEE, body
 from handoff import aws
 from ops import catalog
-from tests.support import wire
-from tests.support.wire import Crash
-from tests.support.world import MUG, TEE, body
 
 MUG_ENTRY = {"sku": MUG, "name": "Mug", "unitPrice": 1250, "available": 10}
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from dev.demo import orders as demo
+from dev.simulated.account import REGION
 from ops.cli import main as cli
 from ops.stack.local import LocalEndpoint
-from tests.support.account import REGION
 
 ORDER = "ord_pywgudu6gswisgaovwmgk7lnwa"
 SPAN = ("--from", "2026-11-23T10:00:00Z", "--to", "2026-11-23T11:00:00Z")

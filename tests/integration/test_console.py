@@ -20,6 +20,8 @@ import pytest
 from dev.console.switches import ProxySwitches, Switch
 from dev.faults.proxy import CONTROL, running_proxy
 from dev.faults.rules import Rule
+from dev.simulated.messages import message
+from dev.simulated.wire import meanwhile, refuse
 from ops.console import server
 from ops.console.coordinator import Coordinator
 from ops.console.redrive_job import RedriveJob
@@ -27,8 +29,6 @@ from ops.console.same_origin import own_names
 from ops.console.scan import Scan
 from ops.dlq.directory import Filter
 from ops.dlq.redrive import Outcome
-from tests.support.messages import message
-from tests.support.wire import meanwhile, refuse
 
 ROOT = Path(__file__).parents[2]
 # A console without a deployment: enough to test which requests it accepts.

@@ -5,10 +5,11 @@ import json
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
-from tests.support import invariants, wire
-from tests.support.account import STACK_NAME
-from tests.support.messages import envelope, message
-from tests.support.world import MUG, body
+from dev.simulated import wire
+from dev.simulated.account import STACK_NAME
+from dev.simulated.messages import envelope, message
+from dev.simulated.world import MUG, body
+from tests.support import invariants
 
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"]
 VISIBILITY = 721  # just longer than the longest visibility timeout of the queues, in seconds

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from dev.local.stack import ROOT
+from dev.simulated.account import REGION
+from dev.simulated.messages import envelope, message
+from dev.simulated.wire import Crash, crash_after, crash_before, meanwhile, refuse
 from handoff.clock import to_iso
 from ops.cli import main as cli
 from ops.cli.options import Target
 from ops.dlq import redrive as redriving
 from ops.dlq import scan
 from ops.dlq.directory import Directory, Filter, find
-from tests.support.account import REGION
-from tests.support.messages import envelope, message
-from tests.support.wire import Crash, crash_after, crash_before, meanwhile, refuse
 
 EMAILS = "EmailsFunction"
 RULE_ARN = f"arn:aws:events:{REGION}:123456789012:rule/handoff-test-bus/"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.support import invariants, wire
-from tests.support.messages import message
-from tests.support.world import TEE, body
+from dev.simulated import wire
+from dev.simulated.messages import message
+from dev.simulated.world import TEE, body
+from tests.support import invariants
 
 ANALYTICS = "AnalyticsFunction"
 MOST_CALLS = {"analytics": 0.3, "sweeper": 0.2}  # per event of a full batch

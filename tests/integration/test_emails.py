@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 from moto.ses.models import ses_backends
 
-from tests.support import wire
-from tests.support.account import ACCOUNT, REGION
-from tests.support.messages import message
-from tests.support.world import MUG, TEE, body
+from dev.simulated import wire
+from dev.simulated.account import ACCOUNT, REGION
+from dev.simulated.messages import message
+from dev.simulated.world import MUG, TEE, body
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"

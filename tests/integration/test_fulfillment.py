@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.support import invariants, wire
-from tests.support.messages import message
-from tests.support.world import ADDRESS, MUG, body
+from dev.simulated import wire
+from dev.simulated.messages import message
+from dev.simulated.world import ADDRESS, MUG, body
+from tests.support import invariants
 
 FULFILLMENT = "FulfillmentFunction"
 VISIBILITY = 721

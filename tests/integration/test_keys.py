@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support import wire
-from tests.support.wire import Crash
-from tests.support.world import MUG, TEE, body
+from dev.simulated import wire
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, TEE, body
 
 
 def test_a_repeat_returns_the_same_response(api):

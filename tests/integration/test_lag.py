@@ -13,10 +13,10 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from dev.local.metrics import MetricsBridge
+from dev.simulated.account import REGION
 from ops.lag.measure import measure, other_dead_letters
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
-from tests.support.account import REGION
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.support import wire
-from tests.support.account import STACK_NAME
+from dev.simulated import wire
+from dev.simulated.account import STACK_NAME
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, body
 from tests.support.metrics import Metric
-from tests.support.wire import Crash
-from tests.support.world import MUG, body
 
 OUTCOMES = {
     "OrdersPlaced",

@@ -8,13 +8,13 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
+from dev.simulated.messages import message
+from dev.simulated.wire import cannot_connect, refuse
+from dev.simulated.world import body
 from handoff.clock import to_iso
 from handoff.telemetry import logger
 from ops.cli import main as cli
 from ops.cli.options import Target
-from tests.support.messages import message
-from tests.support.wire import cannot_connect, refuse
-from tests.support.world import body
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 UNKNOWN = "ord_aaaaaaaaaaaaaaaaaaaaaaaaaa"

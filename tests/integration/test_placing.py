@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support import invariants, wire
-from tests.support.world import ADDRESS, MUG, TEE, body
+from dev.simulated import wire
+from dev.simulated.world import ADDRESS, MUG, TEE, body
+from tests.support import invariants
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.support import wire
-from tests.support.messages import envelope
-from tests.support.world import MUG, body
+from dev.simulated import wire
+from dev.simulated.messages import envelope
+from dev.simulated.world import MUG, body
 
 CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
 MARK = "Quistgaard"  # part of all personal data of the customer

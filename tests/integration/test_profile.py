@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.messages import replayed
 from shop.customers import MAX_PENDING_NOTICES, REMEMBERED
-from tests.support import wire
-from tests.support.messages import replayed
 
 EMAILS = "EmailsFunction"
 DAY = 86_400  # seconds

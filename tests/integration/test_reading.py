@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support import contract, wire
-from tests.support.world import MUG, TEE, body
+from dev.simulated import contract, wire
+from dev.simulated.world import MUG, TEE, body
 
 
 @pytest.fixture

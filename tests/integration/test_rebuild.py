@@ -2,14 +2,15 @@
 
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.messages import message
+from dev.simulated.world import MUG, TEE, body
 from handoff import aws
 from handoff.clock import now_ms
 from ops import rebuild
 from ops.rebuild import LEASE, SETTLED, Rebuild, RebuildError
 from shop.sales_generations import POINTER, GenerationStore, TakenOver
-from tests.support import invariants, wire
-from tests.support.messages import message
-from tests.support.world import MUG, TEE, body
+from tests.support import invariants
 
 ANALYTICS = "AnalyticsFunction"
 DAY = "2026-11-23"

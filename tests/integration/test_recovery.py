@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.support import invariants, wire
-from tests.support.wire import Crash
-from tests.support.world import MUG, body
+from dev.simulated import wire
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, body
+from tests.support import invariants
 
 # The calls of a new order, in order.
 RESERVE, AUTHORIZE, COMMIT, PUBLISH, CLEAR = range(1, 6)

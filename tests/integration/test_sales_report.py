@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dev.simulated import wire
+from dev.simulated.api import Api
+from dev.simulated.messages import message
+from dev.simulated.world import MUG, TEE, body
 from handoff import ids
 from handoff.clock import to_iso
 from ops.rebuild import Rebuild
-from tests.support import wire
-from tests.support.api import Api
-from tests.support.messages import message
 from tests.support.orders import line, order
-from tests.support.world import MUG, TEE, body
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"

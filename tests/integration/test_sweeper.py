@@ -3,10 +3,11 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support import invariants, wire
-from tests.support.account import STACK_NAME
-from tests.support.wire import Crash
-from tests.support.world import MUG, body
+from dev.simulated import wire
+from dev.simulated.account import STACK_NAME
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, body
+from tests.support import invariants
 
 MINUTE = 60
 HOUR = 60 * MINUTE

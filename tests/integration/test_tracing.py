@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.messages import replayed
+from dev.simulated.wire import Crash
+from dev.simulated.world import body
 from handoff.telemetry import logger
-from tests.support import wire
-from tests.support.messages import replayed
-from tests.support.wire import Crash
-from tests.support.world import body
 
 CONSUMERS = {
     "EmailsFunction": "IdempotencyTable",

@@ -3,9 +3,9 @@
 import boto3
 import pytest
 
+from dev.simulated.world import deployed
 from tests.support import stripe_server
 from tests.support.payment_providers import SECRET, Sandbox, Shop, Stripe
-from tests.support.world import deployed
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import boto3
 import pytest
 
+from dev.simulated.world import MUG, body, deployed
 from tests.support import stripe_server
 from tests.support.payment_providers import SECRET
 from tests.support.stripe_server import DECLINED, SINGLE_USE, VISA
-from tests.support.world import MUG, body, deployed
 
 
 @pytest.fixture

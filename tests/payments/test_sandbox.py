@@ -2,9 +2,9 @@
 
 import pytest
 
+from dev.simulated.wire import meanwhile
 from shop.payments import Unknown
 from tests.support.payment_providers import Sandbox, Shop
-from tests.support.wire import meanwhile
 
 
 def test_a_late_repeat_does_not_hold_again_what_was_voided_meanwhile(world):

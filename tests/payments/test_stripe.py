@@ -4,6 +4,7 @@ import traceback
 
 import pytest
 
+from dev.simulated import wire
 from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline, now_ms
 from handoff.settings import MissingSetting
@@ -11,7 +12,7 @@ from shop import payments
 from shop.model import Payment, PaymentDue, PaymentState, Status
 from shop.payments import Authorized, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from shop.settlement import settle
-from tests.support import stripe_server, wire
+from tests.support import stripe_server
 from tests.support.orders import order
 from tests.support.payment_providers import ORDER, OTHER, Shop
 from tests.support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, SINGLE_USE, VISA

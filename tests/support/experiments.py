@@ -7,13 +7,14 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from tests.support import invariants, scenarios, stripe_server, wire
-from tests.support.clock import standing
+from dev.simulated import wire
+from dev.simulated.clock import standing
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.wire import Call, Deliver, Fault
+from dev.simulated.world import World
+from tests.support import invariants, scenarios, stripe_server
 from tests.support.scenarios import LOADED, Client, Scenario
-from tests.support.stack import SimulatedStack
 from tests.support.stripe_server import StripeServer
-from tests.support.wire import Call, Deliver, Fault
-from tests.support.world import World
 
 _TRIES = 2  # of the SDK, in `handoff.aws.config`
 _CONFLICT_TRIES = 8  # of `handoff.aws.write`

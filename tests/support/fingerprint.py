@@ -8,9 +8,9 @@ from typing import Any
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
+from dev.simulated.account import ACCOUNT, REGION
+from dev.simulated.world import World
 from handoff.clock import from_iso
-from tests.support.account import ACCOUNT, REGION
-from tests.support.world import World
 
 _CHANCE = re.compile(r"\b[0-9a-f][0-9a-f-]{14,}\b")  # ids that are drawn
 _EPOCH = re.compile(r"\b\d{13}\b")

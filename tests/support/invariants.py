@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from dev.simulated.world import World
 from handoff import ids
 from shop.sales_generations import FIRST, POINTER
-from tests.support.world import World
 
 _LIVE = {"PENDING", "PLACED", "PREPARED"}
 _STEPS = {("PENDING", "PLACED"), ("PENDING", "REJECTED"), ("PLACED", "PREPARED"), ("PLACED", "CANCELLED")}

@@ -14,15 +14,15 @@ from typing import Any
 from moto.sqs.models import sqs_backends
 
 from dev import samples
+from dev.simulated.account import ACCOUNT, REGION, STACK_NAME
+from dev.simulated.api import Answer
+from dev.simulated.clock import Clock, standing
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.world import World, body
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from shop.mail_tags import tag_of
-from tests.support.account import ACCOUNT, REGION, STACK_NAME
-from tests.support.api import Answer
-from tests.support.clock import Clock, standing
 from tests.support.cloudwatch import CloudWatch, Metric
-from tests.support.stack import SimulatedStack
-from tests.support.world import World, body
 
 MINUTE = 60
 SWEEPER = "SweeperFunction"

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol
 
+from dev.simulated import wire
+from dev.simulated.world import World
 from handoff.clock import now_ms
 from shop.payments import Authorized, Captured, Declined, Failed, Payments, Voided, sandbox, stripe_intents, stripe_key
-from tests.support import stripe_server, wire
+from tests.support import stripe_server
 from tests.support.stripe_server import StripeServer
-from tests.support.world import World
 
 Step = Literal["authorise", "capture", "void"]
 ORDER, OTHER = "ord_" + "a" * 26, "ord_" + "b" * 26

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from dev.simulated.api import Answer
+from dev.simulated.world import ADDRESS, World, body
 from handoff import ids
 from shop.customers import MAX_PENDING_NOTICES
 from tests.support import invariants
-from tests.support.api import Answer
-from tests.support.world import ADDRESS, World, body
 
 PRICES = {"MUG-01": 1250, "TEE-02": 2000}
 USERS = ("ada", "bob")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dev.simulated import wire
+from dev.simulated.api import Answer
+from dev.simulated.wire import Crash
+from dev.simulated.world import MUG, TEE, World, body
 from shop.mail_tags import tag_of
-from tests.support import wire
-from tests.support.api import Answer
-from tests.support.wire import Crash
-from tests.support.world import MUG, TEE, World, body
 
 LOADED = {MUG: 10, TEE: 5}
 _TRIES = 8

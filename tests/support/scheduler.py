@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from random import Random
 from unittest.mock import patch
 
-from tests.support.clock import Clock
-from tests.support.functions import Process
-from tests.support.wire import Call, Crash, Wire
+from dev.simulated.clock import Clock
+from dev.simulated.functions import Process
+from dev.simulated.wire import Call, Crash, Wire
 
 TIME = "T"
 _LETTERS = "ABCDEF"

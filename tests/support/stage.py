@@ -5,14 +5,14 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
+from dev.simulated.api import Api
+from dev.simulated.functions import Functions
+from dev.simulated.queues import Queues
+from dev.simulated.wire import Call, Crash, Fault, crash_before
+from dev.simulated.world import MUG, World
 from tests.support import invariants, scheduler
-from tests.support.api import Api
 from tests.support.fingerprint import fingerprint
-from tests.support.functions import Functions
-from tests.support.queues import Queues
 from tests.support.scheduler import Choose, Handler, Race, Turn
-from tests.support.wire import Call, Crash, Fault, crash_before
-from tests.support.world import MUG, World
 
 # A scenario sets the stage and yields a race. When all is quiet again it gets what each handler returned, None for one
 # that has died, and checks that.

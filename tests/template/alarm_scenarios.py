@@ -7,13 +7,13 @@ left - is published as AWS would.
 from collections.abc import Callable
 from functools import partial
 
+from dev.simulated import wire
+from dev.simulated.messages import replayed
+from dev.simulated.wire import Call
+from dev.simulated.world import TEE
 from dev.template import Template
-from tests.support import wire
 from tests.support.cloudwatch import Metric
-from tests.support.messages import replayed
 from tests.support.monitored_stack import MINUTE, SWEEPER, MonitoredStack
-from tests.support.wire import Call
-from tests.support.world import TEE
 from tests.template import aws_metric_catalog
 
 BadDay = Callable[[MonitoredStack], None]

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.world import deployed
 from dev.template import WITH_PARTNER, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch
 from tests.support.monitored_stack import MonitoredStack, monitoring
-from tests.support.stack import SimulatedStack
-from tests.support.world import deployed
 from tests.template import alarm_scenarios
 
 _TEMPLATE = template_with(**WITH_PARTNER)

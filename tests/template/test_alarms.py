@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from dev.simulated.stack import SimulatedStack
 from dev.template import ROOT, WITH_PARTNER, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch, Metric
 from tests.support.monitored_stack import MonitoredStack, monitoring
-from tests.support.stack import SimulatedStack
 from tests.template import alarm_scenarios, aws_metric_catalog
 from tests.template.alarm_scenarios import HOUR, BadDay
 

@@ -4,13 +4,13 @@ from itertools import groupby
 
 import pytest
 
+from dev.simulated import wire
+from dev.simulated.stack import SimulatedStack
 from handoff.consumer import BACKOFF
 from ops.lag import measure as lag
 from ops.lag.measure import Points, Tries, keeps_failing
-from tests.support import wire
 from tests.support.cloudwatch import Metric, statistic
 from tests.support.monitored_stack import MonitoredStack, monitoring
-from tests.support.stack import SimulatedStack
 from tests.template import alarm_scenarios
 
 _MINUTE = 60_000

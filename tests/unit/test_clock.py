@@ -2,8 +2,8 @@
 
 import pytest
 
+from dev.simulated.clock import START, standing
 from handoff.clock import Deadline, from_iso, now_ms, to_iso
-from tests.support.clock import START, standing
 
 
 def test_now_is_in_milliseconds():

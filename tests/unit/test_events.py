@@ -5,11 +5,11 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from dev.simulated.messages import envelope
 from handoff.aggregate import Model
 from handoff.events import Metadata
 from shop import events
 from shop.events import DetailType, Envelope, outbox_entry
-from tests.support.messages import envelope
 from tests.support.orders import NOW, ORDER_ID
 
 

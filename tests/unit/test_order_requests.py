@@ -6,8 +6,8 @@ import pytest
 
 import order_requests
 import problems
-from tests.support.api import event
-from tests.support.world import MUG, TEE, body
+from dev.simulated.api import event
+from dev.simulated.world import MUG, TEE, body
 
 CLAIMS = {"sub": "ada"}
 

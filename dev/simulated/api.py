@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from dev.simulated import contract
+from dev.simulated.functions import Functions
 from dev.template import template_with
-from tests.support import contract
-from tests.support.functions import Functions
 
 # HTTP API passes these as text; it encodes all others. Source:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html

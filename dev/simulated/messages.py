@@ -4,9 +4,9 @@ import json
 import uuid
 from typing import Any
 
+from dev.simulated.account import ACCOUNT, REGION
 from handoff import ids
 from handoff.clock import now_ms, to_iso
-from tests.support.account import ACCOUNT, REGION
 
 _SOURCES = {"shipment_prepared": "handoff.fulfillment"}
 

@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto.sqs.models import sqs_backends
 
-from tests.support.account import ACCOUNT, REGION
-from tests.support.functions import Functions
-from tests.support.stack import Queue, SimulatedStack
-from tests.support.wire import Crash
+from dev.simulated.account import ACCOUNT, REGION
+from dev.simulated.functions import Functions
+from dev.simulated.stack import Queue, SimulatedStack
+from dev.simulated.wire import Crash
 
 _MOST_ROUNDS = 50
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 DOCUMENT = Path(__file__).parents[2] / "functions/orders/openapi.json"
 _ELSEWHERE = ("NoSuchRouteProblem", "WrongMethodProblem")  # of paths that the document can't name

@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from dev.simulated.account import ACCOUNT, REGION
+from dev.simulated.clock import Clock
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.wire import Crash
 from handoff.telemetry import logger, metrics
 from shop import settings
-from tests.support.account import ACCOUNT, REGION
-from tests.support.clock import Clock
-from tests.support.stack import SimulatedStack
-from tests.support.wire import Crash
 
 
 @dataclass

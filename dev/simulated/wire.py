@@ -13,15 +13,14 @@ from fnmatch import fnmatch
 from typing import Any
 
 import boto3
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-_TOKEN = "ClientRequestToken"
-_TOKEN_LIVES = (
-    600  # seconds: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-)
+_TOKEN = "ClientRequestToken"  # noqa: S105  # a request's member
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_TOKEN_LIVES = 600  # seconds
 
 
 class Crash(BaseException):
@@ -46,8 +45,8 @@ class Call:
     def tables(self) -> set[str]:
         """The DynamoDB tables that it touches."""
         writes = [next(iter(write.values())) for write in self.request.get("TransactItems", [])]
-        named = {part["TableName"] for part in (self.request, *writes) if "TableName" in part}
-        return named | self.request.get("RequestItems", {}).keys()
+        named = [part["TableName"] for part in (self.request, *writes) if "TableName" in part]
+        return {*named, *self.request.get("RequestItems", {})}
 
     def is_retry_of(self, earlier: "Call") -> bool:
         """Whether it asks for the same again, be it as the SDK's retry or as our own."""
@@ -80,7 +79,7 @@ def answer(document: dict[str, Any]) -> Fault:
 
 
 def conflict(call: Call, deliver: Deliver) -> AWSResponse:
-    """DynamoDB finds another transaction on the same items, and does nothing. (Moto never does.)"""
+    """DynamoDB detects another transaction on the same items, and does nothing. Moto never does."""
     writes = call.request.get("TransactItems")
     if not writes:
         return refuse("TransactionConflictException")(call, deliver)
@@ -89,7 +88,7 @@ def conflict(call: Call, deliver: Deliver) -> AWSResponse:
 
 
 def fail_first_entry(call: Call, deliver: Deliver) -> AWSResponse:
-    """EventBridge answers 200, takes all entries but the first, and says so."""
+    """EventBridge answers 200, and accepts all entries except the first."""
     first, *others = call.request["Entries"]
     taken = []
     if others:
@@ -186,10 +185,11 @@ class Wire:
         self.calls: list[Call] = []
         self._planned: list[_Planned] = []
         self._tokens: dict[str, float] = {}
-        self.gate: Callable[[Call], None] = lambda call: None  # where a call waits until it may go
+        self.gate: Callable[[Call], None] = lambda _call: None  # where a call waits until it may go
         self.session = boto3.Session()
-        self.session.events.unregister("before-send", botocore_stubber)
-        self.session.events.register("before-send", self._send)
+        handlers: Any = self.session.events  # its stubs know no handler that returns a response
+        handlers.unregister("before-send", botocore_stubber)
+        handlers.register("before-send", self._send)
 
     def reset(self) -> None:
         """Forget all calls and faults."""
@@ -204,7 +204,7 @@ class Wire:
         *,
         nth: int = 1,
         times: float = 1,
-        where: Callable[[Call], bool] = lambda call: True,
+        where: Callable[[Call], bool] = lambda _call: True,
         retries: bool = False,
     ) -> None:
         """Plan a fault for the nth call from now on whose name matches, such as ``dynamodb.*``.
@@ -213,7 +213,7 @@ class Wire:
         """
         self._planned.append(_Planned(pattern, fault, nth, times, where, retries))
 
-    def always(self, pattern: str, fault: Fault, where: Callable[[Call], bool] = lambda call: True) -> None:
+    def always(self, pattern: str, fault: Fault, where: Callable[[Call], bool] = lambda _call: True) -> None:
         """Plan a fault for every call from now on whose name matches."""
         self.on(pattern, fault, times=float("inf"), where=where)
 
@@ -235,7 +235,7 @@ class Wire:
         """The calls so far whose name matches."""
         return [call for call in self.calls if fnmatch(call.name, pattern)]
 
-    def _send(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+    def _send(self, event_name: str, request: Any, **_more: Any) -> AWSResponse:
         _, service, operation = event_name.split(".")
         call = Call(service, operation, json.loads(request.body or "{}"))
         self.gate(call)
@@ -258,10 +258,10 @@ class Wire:
         return strikes[0](call, deliver) if strikes else deliver()
 
     def _is_done(self, call: Call) -> bool:
-        """Whether a transaction with this token has succeeded: DynamoDB does it once. (Moto does it again.)"""
+        """Whether a transaction with this token has succeeded: DynamoDB does it once, moto once more."""
         token = call.request.get(_TOKEN)
         return token in self._tokens and time.time() - self._tokens[token] < _TOKEN_LIVES
 
 
-def _response(status: int, document: dict[str, Any], headers: dict[str, str]) -> AWSResponse:
+def _response(status: int, document: dict[str, Any], headers: Any) -> AWSResponse:
     return AWSResponse("", status, headers, MockRawResponse(json.dumps(document)))

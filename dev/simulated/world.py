@@ -6,22 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
+from dev.simulated.account import ACCOUNT, REGION
+from dev.simulated.api import Api
+from dev.simulated.clock import Clock
+from dev.simulated.functions import Functions
+from dev.simulated.queues import Queues
+from dev.simulated.stack import SimulatedStack
+from dev.simulated.wire import Call, Crash, Wire
 from handoff import aws
-from tests.support.account import ACCOUNT, REGION
-from tests.support.api import Api
-from tests.support.clock import Clock
-from tests.support.functions import Functions
-from tests.support.queues import Queues
-from tests.support.stack import SimulatedStack
-from tests.support.stripe_server import StripeServer
-from tests.support.wire import Call, Crash, Wire
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -52,10 +51,16 @@ class Hold:
     state: str
 
 
+class PaymentIntents(Protocol):
+    """Stripe's state, as far as the world looks at it."""
+
+    intents: dict[str, dict[str, Any]]
+
+
 class World:
     """The stack, its functions, its queues, the wire between them, and the shop's data."""
 
-    def __init__(self, stack: SimulatedStack, clock: Clock, stripe: StripeServer | None = None) -> None:
+    def __init__(self, stack: SimulatedStack, clock: Clock, stripe: PaymentIntents | None = None) -> None:
         stack.empty()
         self.stripe = stripe
         self.stack = stack
@@ -204,7 +209,7 @@ def holds_in(ledger: list[dict[str, Any]]) -> list[Hold]:
     ]
 
 
-def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:
+def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:  # noqa: S107
     """The body of ``POST /orders``; without lines, for one mug."""
     wanted = [{"sku": sku, "quantity": quantity} for sku, quantity in lines or [(MUG, 1)]]
     return {"lines": wanted, "shippingAddress": ADDRESS, "paymentToken": token, **values}
@@ -217,8 +222,9 @@ def _wire() -> Wire:
 
 @cache
 def _client(service: str) -> Any:
-    """The test's own clients, which go around the wire."""
-    return _own_session().client(service)
+    """Return a client of the caller, which bypasses the wire."""
+    session: Any = _own_session()
+    return session.client(service)
 
 
 @cache
@@ -229,7 +235,7 @@ def _own_session() -> boto3.Session:
 @contextmanager
 def deployed(parameters: dict[str, str] | None = None) -> Iterator[SimulatedStack]:
     """A stack in moto; a `World` on it begins with nothing in its tables and queues."""
-    keep_ours = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
+    keep_ours: Any = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
     with (
         patch.dict(os.environ, CREDENTIALS),
         mock_aws(config=keep_ours),

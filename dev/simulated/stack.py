@@ -14,8 +14,8 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.ses.models import ses_backends
 from moto.sqs.models import sqs_backends
 
+from dev.simulated.account import ACCOUNT, REGION, STACK_NAME
 from dev.template import Consumer, Properties, template_with, variables_of
-from tests.support.account import ACCOUNT, REGION, STACK_NAME
 
 _PSEUDO = {
     "AWS::StackName": STACK_NAME,

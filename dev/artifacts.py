@@ -1,4 +1,4 @@
-"""What `sam build` makes, and an interpreter that has nothing else."""
+"""The output of `sam build`, and a Python interpreter that can import nothing else."""
 
 import json
 import os
@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).parents[2]
+from dev.local.stack import ROOT
+
 _SITE_PACKAGES = Path(boto3.__file__).parents[1]
-# What the Lambda runtime brings: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
+# Packages of the Lambda runtime: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 RUNTIME = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"]
 
-# Runs in the clean interpreter: imports a function as Lambda does, and says what came of it.
+# Runs in the clean interpreter: imports a function as Lambda does, and prints the result as JSON.
 _IMPORT = """
 import importlib, json, os, sys
 
@@ -54,7 +55,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Imported:
-    """What importing a function came to; ``error`` is its last line, empty if it worked."""
+    """Result of importing a function; ``error`` is the last line of its output, empty after success."""
 
     error: str
     handler_is_callable: bool = False
@@ -62,7 +63,7 @@ class Imported:
     files: frozenset[tuple[str, str]] = frozenset()
 
     def file(self, module: str) -> Path:
-        """Where a module came from."""
+        """Return the file of a module."""
         return Path(dict(self.files)[module])
 
 
@@ -74,7 +75,7 @@ class Build:
 
     @cached_property
     def functions(self) -> dict[str, Function]:
-        """The functions, by the names of their folders."""
+        """The functions by the names of their folders."""
         template = yaml_parse((self.folder / "template.yaml").read_text())
         resources, common = template["Resources"], template["Globals"]["Function"]
         functions = {}
@@ -93,16 +94,16 @@ class Build:
         return functions
 
     def with_stripe(self, name: str) -> Function:
-        """A function as it is deployed where Stripe is the payment provider."""
-        function, told = self.functions[name], {"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_ID": "shop/stripe"}
+        """Return a function as it is deployed with Stripe as the payment provider."""
+        function, variables = self.functions[name], {"PAYMENT_PROVIDER": "stripe", "STRIPE_SECRET_ID": "shop/stripe"}
         return replace(
             function,
             layers=[*function.layers, self.folder / "StripeLayer"],
-            environment=function.environment | told,
+            environment=function.environment | variables,
         )
 
     def layer(self, name: str) -> Path:
-        """What becomes /opt/python of a layer."""
+        """Return the folder that becomes a layer's /opt/python."""
         return self.folder / name / "python"
 
 
@@ -122,19 +123,20 @@ def build(folder: Path) -> Build:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of a build: uv is found, and nothing of our own Python leaks in."""
+    """Return the environment of a build: with uv on the path, without the settings of this Python."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "AWS_"))}
     return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
 def run(command: list[Any], folder: Path, environment: dict[str, str]) -> None:
-    """Run a command that must work."""
+    """Run a command; raise AssertionError with its output if it fails."""
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode:
+        raise AssertionError(done.stdout + done.stderr)
 
 
 def runtime(folder: Path) -> Path:
-    """A folder with nothing but what the Lambda runtime brings."""
+    """Make a folder with the packages of the Lambda runtime only."""
     folder.mkdir()
     for name in RUNTIME:
         (folder / name).symlink_to(_SITE_PACKAGES / name)
@@ -145,7 +147,7 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
     """Import a function's handler where only the standard library and these folders can be imported from."""
     environment = lambda_environment(function)
     request = {"handler": function.handler, "path": [str(folder) for folder in path], "environment": environment}
-    # -I and -S: no environment variables, no site-packages. The bytecode goes elsewhere: the artifacts stay as built.
+    # -I and -S: no environment variables, no site-packages. Bytecode is written elsewhere: artifacts stay as built.
     command = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={bytecode}", "-c", _IMPORT]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -156,7 +158,7 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
 
 
 def lambda_environment(function: Function) -> dict[str, str]:
-    """The environment of a function: the template's variables, and those of Lambda itself."""
+    """Return the environment of a function: the template's variables and Lambda's own."""
     return function.environment | {
         "AWS_REGION": "eu-central-1",
         "AWS_DEFAULT_REGION": "eu-central-1",
@@ -168,7 +170,7 @@ def lambda_environment(function: Function) -> dict[str, str]:
 
 
 def _platform(architecture: str) -> str:
-    """The machine in uv's words."""
+    """Return uv's name of the platform."""
     machine = "aarch64" if architecture == "arm64" else "x86_64"
     return f"{machine}-apple-darwin" if sys.platform == "darwin" else f"{machine}-manylinux2014"
 
@@ -178,8 +180,8 @@ def _variables(properties: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _value(name: str, value: Any, parameters: dict[str, Any]) -> str:
-    """A variable's value; what only a deployment knows gets one that will do."""
+    """Return a variable's value, or a placeholder if it is known after deployment only."""
     if not isinstance(value, dict):
         return str(value)
-    default = parameters.get(value.get("Ref"), {}).get("Default")
+    default = parameters.get(value.get("Ref", ""), {}).get("Default")
     return f"{name.lower()}-of-the-stack" if default is None else str(default)
