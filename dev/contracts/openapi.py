@@ -172,7 +172,7 @@ def _error_response(status: int, found: Sequence[Problem], *, by_gateway: bool) 
         content[_PROBLEM] = {"schema": references[0] if len(references) == 1 else {"oneOf": references}}
     if by_gateway:
         content[_JSON] = {"schema": {"$ref": "#/components/schemas/GatewayMessage"}}
-    phrases = dict.fromkeys([HTTPStatus(status).phrase, *(problem.document["title"] for problem in found)])
+    phrases = [problem.document["title"] for problem in found] or [HTTPStatus(status).phrase]
     described: Json = {"description": " ".join(f"{phrase}." for phrase in phrases)}
     if found:
         described["headers"] = _headers([{_TRACE, *problem.headers} for problem in found], by_gateway=by_gateway)

@@ -15,7 +15,7 @@ SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class Status(StrEnum):
-    """Where an order stands."""
+    """The status of an order."""
 
     PENDING = "PENDING"
     PLACED = "PLACED"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """Where an order's payment stands."""
+    """The state of an order's payment."""
 
     NONE = "none"
     AUTHORIZED = "authorised"
