@@ -1,4 +1,4 @@
-"""`make run`: the local stack, the sample orders, and a summary of what happened to them."""
+"""`make run`: the local stack, the sample orders, and a summary of the result."""
 
 import contextlib
 import signal
@@ -65,19 +65,19 @@ def _run(port: int, *, once: bool) -> int:
             progress("loading the catalog and the customers")
             account = demo.prepare(deployment)
             with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
-                story = demo.place_samples(client, progress)
+                placed = demo.place_samples(client, progress)
             answered = time.monotonic() - start
             demo.wait_until_quiet(deployment, progress)
-            outcome = demo.look(deployment)
+            snapshot = demo.take_snapshot(deployment)
             status.stop()
-            report.show(console, story, outcome)
-            wrong = demo.complaints(story, outcome)
-            for complaint in wrong:
-                console.print(f"[red]wrong:[/] {escape(complaint)}")
-            console.print(f"All orders answered {answered:.0f} s after the start; {len(wrong) or 'no'} complaints.")
+            report.show(console, placed, snapshot)
+            problems = demo.find_problems(placed, snapshot)
+            for problem in problems:
+                console.print(f"[red]problem:[/] {escape(problem)}")
+            console.print(f"All orders answered {answered:.0f} s after the start; {len(problems) or 'no'} problems.")
             if not once:
                 _serve(deployment, account, proxy.url, port)
-    return 1 if wrong else 0
+    return 1 if problems else 0
 
 
 def _serve(deployment: Deployment, account: Account, proxy: str, port: int) -> None:

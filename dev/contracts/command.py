@@ -23,7 +23,7 @@ def write() -> None:
 
 @contracts.command()
 def release() -> None:
-    """Record the contracts as released, unless that would break clients or consumers of what is released."""
+    """Record the contracts as released, unless that breaks clients or consumers."""
     from dev.contracts import files  # noqa: PLC0415
 
     found = files.breaks() if files.RELEASED.exists() else []

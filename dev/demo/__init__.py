@@ -1,1 +1,1 @@
-"""The sample orders of `make run`, and a report of what happened to them."""
+"""The sample orders of `make run`, and a report of the result."""

@@ -1,7 +1,7 @@
-"""What must hold of a whole deployment once it is quiet, whatever has happened before: the promises P1 to P4, and P9.
+"""Invariants of a deployment that has no work left: the promises P1 to P4, and P9.
 
-Each check looks at the tables alone and returns what violates it, so that drills, benchmark and tests can all ask.
-They take it that every customer has an address for mails, and that stock changes by orders only.
+Each check reads a snapshot and returns its violations, so drills, benchmarks and tests can use it. The checks assume
+that every customer has an e-mail address, and that stock changes by orders only.
 """
 
 from collections import Counter, defaultdict
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dev.demo.orders import Outcome, mail_summary
+from dev.demo.orders import Snapshot, mail_summary
 
-# The states in which an order has its stock, and what its hold must have become in each state.
+# States in which an order keeps its stock, and the state that its hold must have in each state.
 _LIVE = {"PENDING", "PLACED", "PREPARED"}
 _HOLDS = {"PENDING": "held", "PLACED": "held", "PREPARED": "capture", "CANCELLED": "void", "REJECTED": "void"}
 _NEVER_HELD = {"declined", "lost", "refused"}
-# What a mail's subject says, by the step that it tells of.
+# Words in a mail's subject, by the step that it announces.
 _SUBJECTS = {"PLACED": "confirmed", "PREPARED": "on its way", "CANCELLED": "cancelled"}
 
 
 class Harm(StrEnum):
-    """What kind of damage a violation is."""
+    """A kind of damage."""
 
     LOST = "lost"
     DOUBLED = "doubled"
@@ -31,51 +31,51 @@ class Harm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must not be, and what kind of damage it is."""
+    """A violated invariant, with its kind of damage."""
 
     harm: Harm
     what: str
 
 
-def check(outcome: Outcome, loaded: Mapping[str, int], answered: Collection[str] = ()) -> list[Violation]:
-    """All of them. ``loaded`` is the stock that each product started with, ``answered`` the orders that got a 201."""
+def check(snapshot: Snapshot, loaded: Mapping[str, int], answered: Collection[str] = ()) -> list[Violation]:
+    """Return all violations, given each product's initial stock and the ids of the orders answered with 201."""
     return [
-        *answers_are_kept(outcome, answered),
-        *nothing_is_unfinished(outcome),
-        *stock_adds_up(outcome, loaded),
-        *money_has_owners(outcome),
-        *payments_are_settled(outcome),
-        *shipments_are_paid(outcome),
-        *sales_are_exact(outcome),
-        *mails_are_sent(outcome),
-        *settled_orders_keep_no_token(outcome),
+        *answers_are_kept(snapshot, answered),
+        *nothing_is_unfinished(snapshot),
+        *stock_adds_up(snapshot, loaded),
+        *money_has_owners(snapshot),
+        *payments_are_settled(snapshot),
+        *shipments_are_paid(snapshot),
+        *sales_are_exact(snapshot),
+        *mails_are_sent(snapshot),
+        *settled_orders_keep_no_token(snapshot),
     ]
 
 
-def answers_are_kept(outcome: Outcome, answered: Collection[str]) -> list[Violation]:
-    """P1: an order that a customer was told of is there, and was placed."""
-    placed = {order["orderId"] for order in outcome.orders if "placedAt" in order}
+def answers_are_kept(snapshot: Snapshot, answered: Collection[str]) -> list[Violation]:
+    """P1: an order answered with 201 exists and was placed."""
+    placed = {order["orderId"] for order in snapshot.orders if "placedAt" in order}
     return [
-        _lost(f"{order_id} was answered with 201 and is not there") for order_id in answered if order_id not in placed
+        _lost(f"{order_id} was answered with 201 and does not exist") for order_id in answered if order_id not in placed
     ]
 
 
-def nothing_is_unfinished(outcome: Outcome) -> list[Violation]:
-    """P1 and P4: every event is out and dealt with, every reservation and payment has come to its end."""
+def nothing_is_unfinished(snapshot: Snapshot) -> list[Violation]:
+    """P1 and P4: all events are published and handled, all reservations and payments are completed."""
     return [
-        *(_lost(f"{order['orderId']} is {order['status']}") for order in outcome.orders if _is_open(order)),
-        *(_lost(f"{order['orderId']} has events to publish") for order in outcome.orders if order.get("outbox")),
-        *(_lost(f"{order['orderId']} has a payment due") for order in outcome.orders if "paymentDue" in order),
+        *(_lost(f"{order['orderId']} is {order['status']}") for order in snapshot.orders if _is_open(order)),
+        *(_lost(f"{order['orderId']} has events to publish") for order in snapshot.orders if order.get("outbox")),
+        *(_lost(f"{order['orderId']} has a payment due") for order in snapshot.orders if "paymentDue" in order),
     ]
 
 
-def stock_adds_up(outcome: Outcome, loaded: Mapping[str, int]) -> list[Violation]:
-    """P3: what was loaded is either available or in a live order."""
+def stock_adds_up(snapshot: Snapshot, loaded: Mapping[str, int]) -> list[Violation]:
+    """P3: all loaded stock is either available or in a live order."""
     taken: Counter[str] = Counter()
-    for order in outcome.orders:
+    for order in snapshot.orders:
         if order["status"] in _LIVE:
             taken.update(_units(order))
-    available = {product["sku"]: product["available"] for product in outcome.products}
+    available = {product["sku"]: product["available"] for product in snapshot.products}
     return [
         *(_wrong(f"{sku}: {count} are available") for sku, count in available.items() if count < 0),
         *(
@@ -86,16 +86,16 @@ def stock_adds_up(outcome: Outcome, loaded: Mapping[str, int]) -> list[Violation
     ]
 
 
-def money_has_owners(outcome: Outcome) -> list[Violation]:
-    """P2 and P4: at most one hold an order, over its total, and in the state that the order asks for."""
-    orders = {order["orderId"]: order for order in outcome.orders}
-    held = [entry for entry in _entries(outcome, "authorise") if entry["state"] not in _NEVER_HELD]
+def money_has_owners(snapshot: Snapshot) -> list[Violation]:
+    """P2 and P4: an order has at most one hold, over its total, in the state that matches the order's."""
+    orders = {order["orderId"]: order for order in snapshot.orders}
+    held = [entry for entry in _entries(snapshot, "authorise") if entry["state"] not in _NEVER_HELD]
     counts = Counter(hold["orderId"] for hold in held)
     violations = [_doubled(f"{order_id} has {count} holds") for order_id, count in counts.items() if count > 1]
     for hold in held:
         order = orders.get(hold["orderId"])
         if order is None:
-            violations.append(_wrong(f"a hold for {hold['orderId']}, which is not there"))
+            violations.append(_wrong(f"a hold for {hold['orderId']}, which does not exist"))
         elif hold["state"] != _HOLDS[order["status"]]:
             violations.append(_wrong(f"{hold['orderId']} is {order['status']}, its hold is {hold['state']}"))
         elif hold["amount"] != order["total"]:
@@ -103,11 +103,11 @@ def money_has_owners(outcome: Outcome) -> list[Violation]:
     return violations
 
 
-def payments_are_settled(outcome: Outcome) -> list[Violation]:
-    """P2: what is prepared is captured once, what is cancelled is voided once, and nothing else is captured."""
-    captured = Counter(entry["orderId"] for entry in _entries(outcome, "capture"))
-    voided = Counter(entry["orderId"] for entry in _entries(outcome, "void"))
-    status = {order["orderId"]: order["status"] for order in outcome.orders}
+def payments_are_settled(snapshot: Snapshot) -> list[Violation]:
+    """P2: prepared orders are captured once, cancelled orders are voided once, and no other order is captured."""
+    captured = Counter(entry["orderId"] for entry in _entries(snapshot, "capture"))
+    voided = Counter(entry["orderId"] for entry in _entries(snapshot, "void"))
+    status = {order["orderId"]: order["status"] for order in snapshot.orders}
     prepared = [order_id for order_id, found in status.items() if found == "PREPARED"]
     cancelled = [order_id for order_id, found in status.items() if found == "CANCELLED"]
     return [
@@ -123,10 +123,10 @@ def payments_are_settled(outcome: Outcome) -> list[Violation]:
     ]
 
 
-def shipments_are_paid(outcome: Outcome) -> list[Violation]:
-    """P2: what is prepared has a shipment, nothing else has, and it is released if, and only if, it is paid."""
-    states = {shipment["orderId"]: shipment["state"] for shipment in outcome.shipments}
-    prepared = {order["orderId"]: order for order in outcome.orders if order["status"] == "PREPARED"}
+def shipments_are_paid(snapshot: Snapshot) -> list[Violation]:
+    """P2: only prepared orders have a shipment, and it is released if and only if the order is paid."""
+    states = {shipment["orderId"]: shipment["state"] for shipment in snapshot.shipments}
+    prepared = {order["orderId"]: order for order in snapshot.orders if order["status"] == "PREPARED"}
     paid = {order_id for order_id, order in prepared.items() if order["payment"]["state"] == "captured"}
     released = {order_id for order_id, state in states.items() if state == "released"}
     return [
@@ -137,10 +137,10 @@ def shipments_are_paid(outcome: Outcome) -> list[Violation]:
     ]
 
 
-def sales_are_exact(outcome: Outcome) -> list[Violation]:
-    """P2: the counters are what a fold over the orders gives."""
+def sales_are_exact(snapshot: Snapshot) -> list[Violation]:
+    """P2: the counters equal a fold over the orders."""
     expected: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for order in outcome.orders:
+    for order in snapshot.orders:
         if "placedAt" in order and order["status"] != "CANCELLED":
             units = _units(order)
             expected["all"].update(orders=1, units=sum(units.values()), revenue=order["total"])
@@ -148,26 +148,26 @@ def sales_are_exact(outcome: Outcome) -> list[Violation]:
                 revenue = line["quantity"] * line["unitPrice"]
                 expected[f"sku#{line['sku']}"].update(orders=1, units=line["quantity"], revenue=revenue)
     violations = []
-    for entry in sorted(expected.keys() | outcome.sales.keys()):
+    for entry in sorted(expected.keys() | snapshot.sales.keys()):
         for name in ("orders", "units", "revenue"):
-            counted, right = outcome.sales.get(entry, Counter())[name], expected[entry][name]
+            counted, right = snapshot.sales.get(entry, Counter())[name], expected[entry][name]
             if counted != right:
                 harm = Harm.LOST if counted < right else Harm.DOUBLED
                 violations.append(Violation(harm, f"sales of {entry}: {counted} {name} counted, {right} in the orders"))
     return violations
 
 
-def mails_are_sent(outcome: Outcome) -> list[Violation]:
-    """P2: each step that customers hear of is mailed once; the confirmation may be left out once it is cancelled."""
+def mails_are_sent(snapshot: Snapshot) -> list[Violation]:
+    """P2: each announced step is mailed once. The confirmation of a cancelled order is optional."""
     sent = Counter(
         (about, word)
-        for subject, about in map(mail_summary, outcome.mails)
+        for subject, about in map(mail_summary, snapshot.mails)
         for word in _SUBJECTS.values()
         if about and word in subject
     )
     wanted: Counter[tuple[str, str]] = Counter()
     optional = set()
-    for order in outcome.orders:
+    for order in snapshot.orders:
         for step in order["history"]:
             if step["status"] in _SUBJECTS:
                 mail = order["orderId"], _SUBJECTS[step["status"]]
@@ -176,24 +176,24 @@ def mails_are_sent(outcome: Outcome) -> list[Violation]:
                     optional.add(mail)
     missing, extra = wanted - sent, sent - wanted
     return [
-        *(_lost(f"{about} was not told that it is {word}") for about, word in missing if (about, word) not in optional),
+        *(_lost(f"{about} has no mail saying {word!r}") for about, word in missing if (about, word) not in optional),
         *(
-            Violation(Harm.DOUBLED_MAIL, f"{about} was told once more that it is {word}")
+            Violation(Harm.DOUBLED_MAIL, f"{about} has one more mail saying {word!r}")
             for about, word in extra.elements()
             if (about, word) in wanted
         ),
-        *(_wrong(f"{about} was told that it is {word}") for about, word in extra if (about, word) not in wanted),
+        *(_wrong(f"{about} has a mail saying {word!r}") for about, word in extra if (about, word) not in wanted),
     ]
 
 
-def settled_orders_keep_no_token(outcome: Outcome) -> list[Violation]:
-    """P9: the payment token has left every order whose payment has come to its end."""
-    ended = (order for order in outcome.orders if not _is_open(order) and "paymentDue" not in order)
+def settled_orders_keep_no_token(snapshot: Snapshot) -> list[Violation]:
+    """P9: an order whose payment is completed keeps no payment token."""
+    ended = (order for order in snapshot.orders if not _is_open(order) and "paymentDue" not in order)
     return [_wrong(f"{order['orderId']} still has its payment token") for order in ended if "paymentToken" in order]
 
 
 def harms(violations: Iterable[Violation]) -> Counter[Harm]:
-    """How many of each kind."""
+    """Return the number of violations by kind."""
     return Counter(violation.harm for violation in violations)
 
 
@@ -205,8 +205,8 @@ def _units(order: Mapping[str, Any]) -> Counter[str]:
     return Counter({line["sku"]: line["quantity"] for line in order["lines"]})
 
 
-def _entries(outcome: Outcome, kind: str) -> Sequence[Mapping[str, Any]]:
-    return [entry for entry in outcome.ledger if entry["kind"] == kind]
+def _entries(snapshot: Snapshot, kind: str) -> Sequence[Mapping[str, Any]]:
+    return [entry for entry in snapshot.ledger if entry["kind"] == kind]
 
 
 def _lost(what: str) -> Violation:

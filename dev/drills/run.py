@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.demo import orders as demo
-from dev.demo.orders import Outcome, Progress
+from dev.demo.orders import Progress, Snapshot
 from dev.drills import invariants
 from dev.drills.invariants import Violation
 from dev.drills.outages import DRILLS, Drill
@@ -81,7 +81,7 @@ def run(stack: DrillStack, name: str, progress: Progress) -> Report:
     outage = _cause(stack, name, drill, progress)
     letters = recover(stack, drill.permanent, progress)
     recovered = time.monotonic()
-    outcome = stack.look()
+    snapshot = stack.snapshot()
     return Report(
         name=name,
         what=drill.what,
@@ -93,10 +93,10 @@ def run(stack: DrillStack, name: str, progress: Progress) -> Report:
         failures=Counter(failure for bought in outage.purchases for failure in bought.failures),
         during=Latency.of(outage.during),
         outside=Latency.of(outage.outside),
-        late=_late(outcome.lags) - late,
+        late=_late(snapshot.lags) - late,
         dead_letters=letters.reasons,
         redriven=letters.redriven,
-        violations=_new_violations(stack, outcome),
+        violations=_new_violations(stack, snapshot),
         mails_allowed=stack.interrupted_mails - mails,
     )
 
@@ -116,10 +116,10 @@ def _cause(stack: DrillStack, name: str, drill: Drill, progress: Progress) -> Ou
     return Outage(purchases, planned, began, ended)
 
 
-def _new_violations(stack: DrillStack, outcome: Outcome) -> list[Violation]:
+def _new_violations(stack: DrillStack, snapshot: Snapshot) -> list[Violation]:
     """Return the violations that earlier drills did not leave behind."""
     loaded = {entry.sku: entry.available for entry in catalog.read(demo.EVENTS / "catalog.json")}
-    found = Counter(invariants.check(outcome, loaded, stack.answered))
+    found = Counter(invariants.check(snapshot, loaded, stack.answered))
     fresh = list((found - stack.known).elements())
     stack.known |= found
     return fresh

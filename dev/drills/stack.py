@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.demo import orders as demo
-from dev.demo.orders import Outcome, Progress
+from dev.demo.orders import Progress, Snapshot
 from dev.drills.invariants import Violation
 from dev.faults.proxy import FaultProxy, routes
 from dev.faults.rules import Rule
@@ -87,7 +87,7 @@ class DrillStack:
         """Return a connection for one customer."""
         return contextlib.closing(ShopClient(self.deployment.api_url, account.token))
 
-    def look(self) -> Outcome:
+    def snapshot(self) -> Snapshot:
         """Read the tables, queues and mails, with the mails from before a restart."""
-        outcome = demo.look(self.deployment)
-        return replace(outcome, mails=self._earlier_mails + outcome.mails)
+        now = demo.take_snapshot(self.deployment)
+        return replace(now, mails=self._earlier_mails + now.mails)

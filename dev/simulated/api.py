@@ -1,4 +1,4 @@
-"""The HTTP API in front of the orders function: its routes from template.yaml, its events as HTTP API makes them."""
+"""The HTTP API in front of the orders function, with its routes from template.yaml."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from dev.simulated import contract
 from dev.simulated.functions import Functions
 from dev.template import template_with
 
-# HTTP API passes these as text; it encodes all others. Source:
+# An HTTP API passes these as text, and encodes all others. Source:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 _TEXT = re.compile(r"text/.*|application/(json|javascript|xml)|.*\+(json|xml)")
 
@@ -27,38 +27,38 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """The last part of a problem document's type."""
+        """The last part of the problem document's type."""
         assert self.headers["content-type"] == "application/problem+json"
         assert self.json["status"] == self.status
         return str(self.json["type"]).rpartition(":")[2]
 
     @property
     def fields(self) -> list[str]:
-        """The fields that a problem document names."""
+        """The fields that the problem document names."""
         return [error["field"] for error in self.json.get("errors", [])]
 
 
 class Api:
-    """The API as one user sees it; ``claims`` are those of the user's token."""
+    """The API as seen by one user; ``claims`` are those of the user's token."""
 
     def __init__(self, functions: Functions, claims: dict[str, str] | None) -> None:
         self._functions = functions
         self._claims = claims
 
     def place(self, body: dict[str, Any], key: str = "key-1", **headers: str) -> Answer:
-        """``POST /orders`` with an Idempotency-Key."""
+        """Send ``POST /orders`` with an Idempotency-Key."""
         return self.call("POST", "/orders", json.dumps(body), **{"Idempotency-Key": key, **headers})
 
     def get(self, path: str) -> Answer:
-        """``GET`` anything."""
+        """Send ``GET`` to a path."""
         return self.call("GET", path)
 
     def cancel(self, order_id: str) -> Answer:
-        """``POST /orders/{orderId}/cancel``."""
+        """Send ``POST /orders/{orderId}/cancel``."""
         return self.call("POST", f"/orders/{order_id}/cancel")
 
     def call(self, method: str, url: str, body: str | bytes | None = None, **headers: str) -> Answer:
-        """Any request. A body is JSON unless the headers say otherwise."""
+        """Send any request. A body is JSON unless the headers say otherwise."""
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
         request = event(method, url, body, headers, self._claims)
@@ -71,7 +71,7 @@ class Api:
 def event(
     method: str, url: str, body: str | bytes | None, headers: dict[str, str], claims: dict[str, str] | None
 ) -> dict[str, Any]:
-    """A request as HTTP API hands it on (payload format 2.0); what is absent is left out, as it does."""
+    """Return a request as an HTTP API passes it to a function (payload format 2.0), without absent members."""
     parts = urlsplit(url)
     route, parameters, secured = _route(method, parts.path)
     made: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Clocks that a test moves on: one that stands still otherwise, and one that runs."""
+"""Clocks that the caller moves forward: one stands still otherwise, one keeps running."""
 
 import time
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 
 class Clock:
-    """The time, for everybody: wall clock and monotonic clock move together."""
+    """The time of the whole process: wall clock and monotonic clock move together."""
 
     def __init__(self, traveller: time_machine.Traveller) -> None:
         self._traveller = traveller
 
     def forward(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clocks forward."""
         self._traveller.shift(max(0.0, seconds))
 
     @property
     def ms(self) -> int:
-        """Epoch milliseconds."""
+        """The current time in epoch milliseconds."""
         return time.time_ns() // 1_000_000
 
 
 @contextmanager
 def standing() -> Iterator[Clock]:
-    """Stop all clocks at `START`; sleeping moves them on at once."""
+    """Stop all clocks at `START`. Sleeping returns at once and moves them forward."""
     with time_machine.travel(START, tick=False) as traveller:
         clock = Clock(traveller)
         with patch("time.sleep", clock.forward), patch("time.monotonic", time.time):
@@ -38,6 +38,6 @@ def standing() -> Iterator[Clock]:
 
 @contextmanager
 def running() -> Iterator[Clock]:
-    """Clocks that run on from `START`; sleeping takes its time."""
+    """Start all clocks at `START`. Sleeping takes real time."""
     with time_machine.travel(START, tick=True) as traveller:
         yield Clock(traveller)

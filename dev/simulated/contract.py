@@ -1,4 +1,4 @@
-"""Whether an answer is one that openapi.json describes: every answer that a test gets from the API is looked at."""
+"""Check every response of the simulated API against openapi.json."""
 
 import json
 from functools import cache
@@ -8,21 +8,21 @@ from typing import Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 DOCUMENT = Path(__file__).parents[2] / "functions/orders/openapi.json"
-_ELSEWHERE = ("NoSuchRouteProblem", "WrongMethodProblem")  # of paths that the document can't name
+_ELSEWHERE = ("NoSuchRouteProblem", "WrongMethodProblem")  # for paths that are not in the document
 
 
 def check(route: str, status: int, headers: dict[str, str], body: Any) -> None:
-    """Fail if the document does not describe this answer to a request of this route, to the last member."""
+    """Raise AssertionError unless the document describes this response of this route completely."""
     media_type = headers["content-type"]
     assert "x-correlation-id" in headers
     if route == "$default":
         found = [name for name in _ELSEWHERE if not _errors(f"#/components/schemas/{name}", body)]
-        assert found, f"{status} {body} is no answer for an unknown path"
+        assert found, f"{status} {body} is not the response of an unknown path"
         return
     answers = _operation(route)["responses"]
-    assert str(status) in answers, f"{route} is not said to answer {status}: {body}"
+    assert str(status) in answers, f"{route} does not declare {status}: {body}"
     described = answers[str(status)]
-    assert media_type in described["content"], f"{route} is not said to answer {status} in {media_type}"
+    assert media_type in described["content"], f"{route} does not declare {status} with {media_type}"
     required = {name for name, header in described["headers"].items() if header["required"]}
     assert required <= headers.keys() <= described["headers"].keys() | {"content-type"}, (route, status, headers)
     method, path = route.split()
@@ -31,7 +31,7 @@ def check(route: str, status: int, headers: dict[str, str], body: Any) -> None:
         for part in ("#", "paths", path, method.lower(), "responses", str(status), "content", media_type, "schema")
     )
     errors = _errors(pointer, body)
-    assert not errors, f"{route} answers {status} off its description: {errors[0]}"
+    assert not errors, f"{route} does not declare this {status}: {errors[0]}"
 
 
 def _operation(route: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _validator(pointer: str) -> Draft202012Validator:
 
 @cache
 def _closed_document() -> dict[str, Any]:
-    """The document, with nothing allowed that it does not name: clients ignore such members, we do not send them."""
+    """Return the document with additional members forbidden. Clients ignore those, but we must not send any."""
     closed: dict[str, Any] = _closed(json.loads(DOCUMENT.read_text(encoding="utf-8")))
     return closed
 

@@ -1,4 +1,4 @@
-"""Handoff's functions, run as Lambda runs them: a cold start, then warm invocations, until a crash."""
+"""The functions, run as Lambda runs them: a cold start, then warm invocations, until a crash."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ from shop import settings
 
 @dataclass
 class Context:
-    """What Lambda tells a function about its invocation."""
+    """The context that Lambda passes to an invocation."""
 
     function_name: str
     ends_at: int
@@ -37,7 +37,7 @@ class Context:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left until the timeout."""
+        """Return the milliseconds left until the timeout."""
         return max(0, self.ends_at - self.now())
 
 
@@ -49,11 +49,11 @@ class Functions:
         self._clock = clock
         self._warm: dict[str, ModuleType] = {}
         self._last = ""
-        self.running: list[str] = []  # more than one if a fault on the wire invokes another
-        self.ended: list[tuple[str, bool]] = []  # every invocation, and whether it failed
+        self.running: list[str] = []  # more than one if a fault on the wire invokes another function
+        self.ended: list[tuple[str, bool]] = []  # all invocations, and whether each failed
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        """Invoke a function; event and answer are JSON, as they are in Lambda. A crash ends its process."""
+        """Invoke a function. Event and answer pass through JSON, as in Lambda. A crash ends the process."""
         with patch.dict(os.environ, self._environment(function)):
             handler = getattr(self.module(function), self._stack.handler(function).split(".")[1])
             if function != self._last:
@@ -73,7 +73,7 @@ class Functions:
                 self.ended.append((self.running.pop(), failed))
 
     def module(self, function: str) -> ModuleType:
-        """The function's module, imported afresh unless it is warm."""
+        """Return the function's module, imported again unless it is warm."""
         if function not in self._warm:
             name = self._stack.handler(function).split(".")[0]
             with patch.dict(os.environ, self._environment(function)):
@@ -93,7 +93,7 @@ class Functions:
 
 
 class Process:
-    """What a process of Lambda's has to itself and all threads share in here. Only one may be `entered` at a time."""
+    """State of one Lambda process, which all threads share here. Only one may be `entered` at a time."""
 
     def __init__(self) -> None:
         environment, *counted, log_keys = _shared()
@@ -101,7 +101,7 @@ class Process:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Change places with whatever is there now, and back."""
+        """Swap this process's state in while the context lasts."""
         self._swap()
         try:
             yield
@@ -117,12 +117,12 @@ class Process:
 
 
 def _shared() -> list[MutableMapping[str, Any]]:
-    """The environment variables, and what Powertools keeps of metrics and for the logs."""
+    """Return the environment variables, and Powertools' state of metrics and log keys."""
     counted = [metrics.metric_set, metrics.dimension_set, metrics.metadata_set, metrics.default_dimensions]
     return [os.environ, *counted, logger.get_current_keys()]
 
 
 def _forget_metrics() -> None:
-    """Powertools keeps them per process, and in here all functions share one."""
+    """Clear Powertools' metrics: they are kept per process, and all functions share this one."""
     metrics.clear_default_dimensions()
     metrics.clear_metrics()

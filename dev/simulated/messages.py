@@ -1,4 +1,4 @@
-"""Events as EventBridge puts them into a queue."""
+"""Events as EventBridge sends them to a queue."""
 
 import json
 import uuid
@@ -12,14 +12,14 @@ _SOURCES = {"shipment_prepared": "handoff.fulfillment"}
 
 
 def message(detail_type: str, order_id: str, sequence: int, *, user: str = "ada", at: int | None = None) -> str:
-    """The body of a message with one of our events; ``at`` in epoch milliseconds, now if not given."""
+    """Return the body of a message with an event; ``at`` in epoch milliseconds, by default now."""
     return json.dumps(envelope(detail_type, order_id, sequence, user=user, at=at))
 
 
 def envelope(
     detail_type: str, order_id: str, sequence: int, *, user: str = "ada", at: int | None = None
 ) -> dict[str, Any]:
-    """The same, not yet as text."""
+    """Return the event of `message` as a dictionary."""
     timestamp = to_iso(now_ms() if at is None else at)
     return _frame() | {
         "detail-type": detail_type,
@@ -39,7 +39,7 @@ def envelope(
 
 
 def replayed(event: dict[str, Any]) -> str:
-    """The body of a message with an event that the bus took before, as `World.events` gives it."""
+    """Return the body of a message with a replayed event, given as `World.events` returns it."""
     detail = event["Detail"]
     again = {
         "detail-type": event["DetailType"],

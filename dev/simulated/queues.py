@@ -1,4 +1,4 @@
-"""SQS in front of the consumers: batches are delivered, and answered for, as Lambda's event source mapping does it."""
+"""SQS in front of the consumers: deliver batches as Lambda's event source mapping does."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,15 @@ _MOST_ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message in a dead-letter queue, with the attributes that it was given."""
+class DeadMessage:
+    """A message in a dead-letter queue, with its attributes."""
 
     body: str
     attributes: dict[str, str]
 
 
 class Queues:
-    """The queues of one stack; ``sqs`` is a client of the test's own."""
+    """The queues of one stack; ``sqs`` is a client that bypasses the wire."""
 
     def __init__(self, stack: SimulatedStack, functions: Functions, sqs: Any) -> None:
         self._functions = functions
@@ -32,22 +32,22 @@ class Queues:
         self.names = tuple(self._queues)
 
     def until_quiet(self, *functions: str) -> None:
-        """Deliver whatever is visible, to these functions or to all, until nothing is."""
+        """Deliver visible messages to these functions, or to all, until none is left."""
         chosen = functions or self.names
         for _ in range(_MOST_ROUNDS):
             if not sum(self.deliver(function) for function in chosen):
                 return
-        raise AssertionError("the queues do not get quiet")
+        raise AssertionError("the queues never become empty")
 
     def deliver(self, function: str) -> int:
-        """Deliver one batch; returns its size. What the function does not answer for comes back some time later."""
+        """Deliver one batch; return its size. Messages that fail become visible again after their timeout."""
         records = self.receive(function)
         if records:
             self.hand_over(function, records)
         return len(records)
 
     def hand_over(self, function: str, records: list[dict[str, Any]]) -> None:
-        """Invoke a function with these records, and take out of its queue what it does not report as failed."""
+        """Invoke a function with these records, and delete those that it does not report as failed."""
         try:
             answer = self._functions.invoke(function, {"Records": records})
         except (BatchProcessingError, Crash):
@@ -58,7 +58,7 @@ class Queues:
                 self._sqs.delete_message(QueueUrl=self._queues[function].url, ReceiptHandle=record["receiptHandle"])
 
     def receive(self, function: str, most: int | None = None) -> list[dict[str, Any]]:
-        """The records of a function's next batch, as Lambda makes them of the messages that are visible."""
+        """Return the records of a function's next batch, as Lambda makes them from visible messages."""
         queue = self._queues[function]
         records: list[dict[str, Any]] = []
         while messages := self._take(queue.url, (most or queue.batch_size) - len(records)):
@@ -66,26 +66,26 @@ class Queues:
         return records
 
     def send(self, function: str, body: str) -> None:
-        """Put a message into a function's queue."""
+        """Send a message to a function's queue."""
         self._sqs.send_message(QueueUrl=self._queues[function].url, MessageBody=body)
 
     def waiting(self, function: str) -> int:
-        """How many messages a function has before it, visible or not; moto itself is asked, as often as one likes."""
+        """Return the number of messages in a function's queue, visible or not, read from moto's memory."""
         queue = sqs_backends[ACCOUNT][REGION].queues[self._queues[function].arn.rpartition(":")[2]]
         return queue.approximate_number_of_messages + queue.approximate_number_of_messages_not_visible
 
     def busy(self) -> list[str]:
-        """The functions that have messages before them, visible or not."""
+        """Return the functions with messages in their queues, visible or not."""
         return [function for function in self.names if self.waiting(function)]
 
-    def dead_letters(self, function: str) -> list[Letter]:
-        """A function's dead letters; they are taken out of the queue."""
-        letters: list[Letter] = []
+    def dead_letters(self, function: str) -> list[DeadMessage]:
+        """Receive all dead letters of a function."""
+        letters: list[DeadMessage] = []
         while messages := self._take(self._queues[function].dead_letters, 10):
             for message in messages:
                 attributes = message.get("MessageAttributes", {})
                 letters.append(
-                    Letter(message["Body"], {name: value["StringValue"] for name, value in attributes.items()})
+                    DeadMessage(message["Body"], {name: value["StringValue"] for name, value in attributes.items()})
                 )
         return letters
 

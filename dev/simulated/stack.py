@@ -84,7 +84,7 @@ class SimulatedStack:
         for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
             table.items.clear()
         for queue in sqs_backends[ACCOUNT][REGION].queues.values():
-            queue.last_purged_at = None  # on a clock that stands still the last test was just now
+            queue.last_purged_at = None  # on a clock that stands still, the last purge was just now
             sqs_backends[ACCOUNT][REGION].purge_queue(queue.name)
             queue.last_purged_at = None
         ses_backends[ACCOUNT][REGION].sent_messages.clear()

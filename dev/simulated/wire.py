@@ -1,7 +1,7 @@
-"""The wire between Handoff's code and moto: what goes over it is recorded, and can be made to go wrong.
+"""The wire between the functions and moto: all calls are recorded, and faults can be injected.
 
-A fault sits below the SDK, where the network is: the SDK retries, parses and raises as it does in production, and
-nothing of Handoff is patched. A crash is a `BaseException`, so that no handler can take it for an error and go on.
+A fault sits below the SDK, at the network: the SDK retries, parses and raises as it does in production, and no code of
+Handoff is patched. A crash is a `BaseException`, so that no handler can catch it as an error and continue.
 """
 
 import json
@@ -24,12 +24,12 @@ _TOKEN_LIVES = 600  # seconds
 
 
 class Crash(BaseException):
-    """The process dies here."""
+    """The process dies at this call."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on the wire; a retry is a call of its own. ``status`` is None if the other side never saw it."""
+    """One request on the wire. A retry is another call. ``status`` is None if moto never received it."""
 
     service: str
     operation: str
@@ -38,18 +38,18 @@ class Call:
 
     @property
     def name(self) -> str:
-        """As in ``dynamodb.UpdateItem``."""
+        """The name, such as ``dynamodb.UpdateItem``."""
         return f"{self.service}.{self.operation}"
 
     @property
     def tables(self) -> set[str]:
-        """The DynamoDB tables that it touches."""
+        """The DynamoDB tables that it reads or writes."""
         writes = [next(iter(write.values())) for write in self.request.get("TransactItems", [])]
         named = [part["TableName"] for part in (self.request, *writes) if "TableName" in part]
         return {*named, *self.request.get("RequestItems", {})}
 
     def is_retry_of(self, earlier: "Call") -> bool:
-        """Whether it asks for the same again, be it as the SDK's retry or as our own."""
+        """Return whether it repeats an earlier request, as a retry of the SDK or of our code."""
         return self.name == earlier.name and _without_token(self.request) == _without_token(earlier.request)
 
     @property
@@ -68,18 +68,18 @@ def _without_token(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(code: str, status: int = 400, **members: Any) -> Fault:
-    """AWS answers with an error and does nothing."""
+    """Make AWS answer with an error and do nothing."""
     body = {"__type": code, "message": "refused by the test", **members}
     return lambda _call, _deliver: _response(status, body, {"x-amzn-errortype": code})
 
 
 def answer(document: dict[str, Any]) -> Fault:
-    """AWS answers 200 with this, and does nothing."""
+    """Make AWS answer 200 with this document and do nothing."""
     return lambda _call, _deliver: _response(200, document, {})
 
 
 def conflict(call: Call, deliver: Deliver) -> AWSResponse:
-    """DynamoDB detects another transaction on the same items, and does nothing. Moto never does."""
+    """Make DynamoDB detect another transaction on the same items. Moto never does."""
     writes = call.request.get("TransactItems")
     if not writes:
         return refuse("TransactionConflictException")(call, deliver)
@@ -88,20 +88,20 @@ def conflict(call: Call, deliver: Deliver) -> AWSResponse:
 
 
 def fail_first_entry(call: Call, deliver: Deliver) -> AWSResponse:
-    """EventBridge answers 200, and accepts all entries except the first."""
+    """Make EventBridge answer 200 and accept all entries except the first."""
     first, *others = call.request["Entries"]
     taken = []
     if others:
         call.request["Entries"] = others
         taken = json.loads(deliver().content)["Entries"]
     else:
-        call.status = None  # nothing was taken
+        call.status = None  # no entry was accepted
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": f"{first['DetailType']} refused by the test"}
     return _response(200, {"FailedEntryCount": 1, "Entries": [failed, *taken]}, {})
 
 
 def leave_some(call: Call, deliver: Deliver) -> AWSResponse:
-    """DynamoDB reads none of the keys in a batch but the first of each table."""
+    """Make DynamoDB read only the first key of each table in a batch."""
     left = {table: {**wanted, "Keys": wanted["Keys"][1:]} for table, wanted in call.request["RequestItems"].items()}
     for wanted in call.request["RequestItems"].values():
         wanted["Keys"] = wanted["Keys"][:1]
@@ -111,40 +111,40 @@ def leave_some(call: Call, deliver: Deliver) -> AWSResponse:
 
 
 def cannot_connect(call: Call, deliver: Deliver) -> AWSResponse:
-    """The request never leaves."""
+    """Fail before the request is sent."""
     raise ConnectTimeoutError(endpoint_url=call.service)
 
 
 def lose_request(call: Call, deliver: Deliver) -> AWSResponse:
-    """Nothing is done, and no answer comes."""
+    """Time out without doing anything."""
     raise ReadTimeoutError(endpoint_url=call.service)
 
 
 def lose_response(call: Call, deliver: Deliver) -> AWSResponse:
-    """It is done, and no answer comes."""
+    """Do the request, then time out."""
     deliver()
     raise ReadTimeoutError(endpoint_url=call.service)
 
 
 def lose_response_and_token(call: Call, deliver: Deliver) -> AWSResponse:
-    """It is done, no answer comes, and DynamoDB has forgotten the request's token by the time of its retry."""
+    """Do the request, then time out; DynamoDB has forgotten the request's token when the retry comes."""
     call.request.pop(_TOKEN, None)
     return lose_response(call, deliver)
 
 
 def crash_before(call: Call, deliver: Deliver) -> AWSResponse:
-    """The process dies before the request leaves."""
+    """Kill the process before the request is sent."""
     raise Crash(f"before {call.name}")
 
 
 def crash_after(call: Call, deliver: Deliver) -> AWSResponse:
-    """The process dies once the request is done, before it sees the answer."""
+    """Kill the process after the request is done, before it sees the answer."""
     deliver()
     raise Crash(f"after {call.name}")
 
 
 def meanwhile(do: Callable[[], object]) -> Fault:
-    """Something else happens before the request arrives."""
+    """Do something else before the request arrives."""
 
     def fault(_call: Call, deliver: Deliver) -> AWSResponse:
         do()
@@ -155,7 +155,7 @@ def meanwhile(do: Callable[[], object]) -> Fault:
 
 @dataclass(slots=True)
 class _Planned:
-    """A fault, and the calls that it strikes: of those that match, the nth and as many as ``times`` says."""
+    """A fault, and the calls that it strikes: of the matching calls, ``times`` from the nth on."""
 
     pattern: str
     fault: Fault
@@ -170,7 +170,7 @@ class _Planned:
         if not fnmatch(call.name, self.pattern) or not self.where(call):
             return False
         if self.retries and self.first and not call.is_retry_of(self.first):
-            self.times = 0  # the next call: whoever retried has given up
+            self.times = 0  # the retries have ended
         self.matched += 1
         struck = self.nth <= self.matched < self.nth + self.times
         if struck and not self.first:
@@ -179,13 +179,13 @@ class _Planned:
 
 
 class Wire:
-    """The transport of all boto3 clients that are made with its session."""
+    """The transport of all boto3 clients created with its session."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._planned: list[_Planned] = []
         self._tokens: dict[str, float] = {}
-        self.gate: Callable[[Call], None] = lambda _call: None  # where a call waits until it may go
+        self.gate: Callable[[Call], None] = lambda _call: None  # a call waits here until it may continue
         self.session = boto3.Session()
         handlers: Any = self.session.events  # its stubs know no handler that returns a response
         handlers.unregister("before-send", botocore_stubber)
@@ -218,12 +218,12 @@ class Wire:
         self.on(pattern, fault, times=float("inf"), where=where)
 
     def heal(self) -> None:
-        """No more faults."""
+        """Remove all faults."""
         self._planned.clear()
 
     @contextmanager
     def watched(self) -> Iterator[list[Call]]:
-        """The calls made inside the block."""
+        """Collect the calls made while the context lasts."""
         start = len(self.calls)
         seen: list[Call] = []
         try:
@@ -232,7 +232,7 @@ class Wire:
             seen += self.calls[start:]
 
     def named(self, pattern: str) -> list[Call]:
-        """The calls so far whose name matches."""
+        """Return the calls so far whose name matches."""
         return [call for call in self.calls if fnmatch(call.name, pattern)]
 
     def _send(self, event_name: str, request: Any, **_more: Any) -> AWSResponse:
@@ -258,7 +258,7 @@ class Wire:
         return strikes[0](call, deliver) if strikes else deliver()
 
     def _is_done(self, call: Call) -> bool:
-        """Whether a transaction with this token has succeeded: DynamoDB does it once, moto once more."""
+        """Return whether a transaction with this token has succeeded. DynamoDB then does not repeat it; moto would."""
         token = call.request.get(_TOKEN)
         return token in self._tokens and time.time() - self._tokens[token] < _TOKEN_LIVES
 

@@ -1,4 +1,4 @@
-"""One deployment in moto, with everything that a test does to it or wants to know of it."""
+"""One deployment in moto, with everything that a caller does to it or reads from it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "W1", "country": "GB"}
-_PAUSES = [60] * 20 + [600] * 30 + [1800] * 60  # seconds; what takes long may as well take a little longer
+_PAUSES = [60] * 20 + [600] * 30 + [1800] * 60  # seconds between two runs, longer and longer
 _STATES = {  # as each provider calls them
     **{"capture": "captured", "void": "voided"},
     **{
@@ -44,7 +44,7 @@ MUG, TEE = "MUG-01", "TEE-02"
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An authorisation in the provider's books: declined, held, captured or voided; the amount in minor units."""
+    """An authorization at the provider: declined, held, captured or voided; the amount in minor units."""
 
     order_id: str
     amount: int
@@ -52,7 +52,7 @@ class Hold:
 
 
 class PaymentIntents(Protocol):
-    """Stripe's state, as far as the world looks at it."""
+    """A Stripe server's payment intents."""
 
     intents: dict[str, dict[str, Any]]
 
@@ -71,28 +71,28 @@ class World:
         self.functions = Functions(stack, clock)
         self.queues = Queues(stack, self.functions, self.client("sqs"))
 
-    # --- what people and schedules do ---------------------------------------------------------------------------------
+    # --- customers and schedules --------------------------------------------------------------------------------------
 
     def api(self, user: str = "ada") -> Api:
-        """The API with this user's token."""
+        """Return the API with this user's token."""
         return Api(self.functions, {"sub": user, "token_use": "access"})
 
     def sweep(self) -> dict[str, int]:
-        """One run of the sweeper; returns its report."""
+        """Run the sweeper once; return its report."""
         report: dict[str, int] = self.functions.invoke("SweeperFunction", {})
         return report
 
     def settle_down(self, minutes: int = 20) -> None:
-        """Let the minutes pass, with all that happens in them: the sweeper's runs and the consumers'."""
+        """Let minutes pass, with the runs of the sweeper and of the consumers."""
         for _ in range(minutes):
             self.clock.forward(60)
             self.sweep()
             self.queues.until_quiet()
 
     def until_quiet(self) -> None:
-        """Let time pass, as `settle_down` does, until nothing is left to be done. Faults may still strike meanwhile."""
+        """Let time pass, as `settle_down` does, until no work is left. Faults may still strike."""
         for pause in _PAUSES:
-            with suppress(Crash, *aws.ERRORS):  # the next run makes up for it
+            with suppress(Crash, *aws.ERRORS):  # the next run retries
                 self.sweep()
             self.queues.until_quiet()
             if not self.unfinished():
@@ -101,7 +101,7 @@ class World:
         raise AssertionError(f"still unfinished after {sum(_PAUSES) / 3600:.0f} hours: {self.unfinished()}")
 
     def unfinished(self) -> list[str]:
-        """What is not done yet: aggregates by their key, and queues that hold messages, visible or not."""
+        """Return the keys of unfinished aggregates, and the functions whose queues hold messages."""
         orders = [item["orderId"] for item in self.items("OrdersTable") if "unfinished" in item]
         customers = [item["userId"] for item in self.items("CustomersTable") if "unfinished" in item]
         return orders + customers + self.queues.busy()
@@ -109,21 +109,21 @@ class World:
     # --- the shop's data ----------------------------------------------------------------------------------------------
 
     def stock(self, sku: str = MUG, available: int = 10, unit_price: int = 1250, **values: Any) -> None:
-        """Put a product on sale."""
+        """Write a product."""
         product = {"sku": sku, "name": sku.title(), "unitPrice": unit_price, "available": available, "listed": True}
         self.put("ProductsTable", product | values)
 
     def customer(self, user: str = "ada", **values: Any) -> None:
-        """Make somebody known to the mails."""
+        """Write a customer with an address."""
         self.put("CustomersTable", {"userId": user, "name": user.title(), "email": f"{user}@example.com"} | values)
 
     def available(self, sku: str = MUG) -> int:
-        """What is left of a product."""
+        """Return a product's available stock."""
         left: int = self.item("ProductsTable", sku=sku)["available"]
         return left
 
     def order(self, order_id: str) -> dict[str, Any]:
-        """An order as it is stored."""
+        """Return an order as it is stored."""
         return self.item("OrdersTable", orderId=order_id)
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
@@ -137,37 +137,37 @@ class World:
         self.put(table, self.item(table, **key) | values)
 
     def item(self, table: str, **key: str) -> dict[str, Any]:
-        """One item, empty if there is none."""
+        """Return an item; empty if it does not exist."""
         found = self.client("dynamodb").get_item(TableName=self.table(table), Key=aws.to_item(key))
         return aws.from_item(found.get("Item", {}))
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        """All items, taken from moto itself: experiments ask for them all the time."""
+        """Return all items, read from moto's memory because experiments ask often."""
         held = dynamodb_backends[ACCOUNT][REGION].tables[self.table(table)].all_items()
         return [aws.from_item(item.to_json()["Attributes"]) for item in held]
 
     def table(self, name: str) -> str:
-        """The table's name."""
+        """Return the table's name."""
         return self.stack.resource(name).ref
 
-    # --- what has come of it ------------------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------------------
 
     def to_provider(self, call: Call) -> bool:
-        """Whether a call is the payment provider's: the sandbox keeps its ledger in a table."""
+        """Return whether a call goes to the payment provider: the sandbox keeps its ledger in a table."""
         return self.table("SandboxTable") in call.tables
 
     def touching(self, table: str) -> Callable[[Call], bool]:
-        """Tells the calls that read or write a table, by logical id."""
+        """Return a predicate for calls that read or write a table, by logical id."""
         return lambda call: self.table(table) in call.tables
 
     def ledger(self, kind: str = "authorise") -> dict[str, str]:
-        """The provider's ledger: the state of each order's authorisation, or who was captured or voided."""
+        """Return the state of each order's authorization, or the orders that were captured or voided."""
         return {
             entry["orderId"]: entry.get("state", kind) for entry in self.items("SandboxTable") if entry["kind"] == kind
         }
 
     def holds(self) -> list[Hold]:
-        """The provider's authorisations."""
+        """Return the provider's authorizations."""
         if self.stripe:
             return [
                 Hold(intent["metadata"]["order_id"], intent["amount"], _STATES[intent["status"]])
@@ -176,17 +176,17 @@ class World:
         return holds_in(self.items("SandboxTable"))
 
     def events(self) -> list[dict[str, Any]]:
-        """The events that the bus took, oldest first, with the parsed detail."""
+        """Return the events that the bus accepted, oldest first, with the parsed detail."""
         calls = [call for call in self.wire.named("eventbridge.PutEvents") if call.status == 200]
         entries = [entry for call in calls for entry in call.request["Entries"]]
         return [{**entry, "Detail": json.loads(entry["Detail"])} for entry in entries]
 
     def event_types(self) -> list[str]:
-        """The types of the events that the bus took, oldest first."""
+        """Return the types of the events that the bus accepted, oldest first."""
         return [event["DetailType"] for event in self.events()]
 
     def mails(self) -> list[dict[str, str]]:
-        """The mails that SES took, oldest first: to, subject, text, html."""
+        """Return the mails that SES accepted, oldest first: to, subject, text, html."""
         sent = [call.request for call in self.wire.named("sesv2.SendEmail") if call.status == 200]
         return [
             {
@@ -201,7 +201,7 @@ class World:
 
 
 def holds_in(ledger: list[dict[str, Any]]) -> list[Hold]:
-    """The authorisations in the sandbox's ledger."""
+    """Return the authorizations in the sandbox's ledger."""
     return [
         Hold(entry["orderId"], entry["amount"], _STATES.get(entry["state"], entry["state"]))
         for entry in ledger
@@ -210,7 +210,7 @@ def holds_in(ledger: list[dict[str, Any]]) -> list[Hold]:
 
 
 def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:  # noqa: S107
-    """The body of ``POST /orders``; without lines, for one mug."""
+    """Return the body of ``POST /orders``; by default for one mug."""
     wanted = [{"sku": sku, "quantity": quantity} for sku, quantity in lines or [(MUG, 1)]]
     return {"lines": wanted, "shippingAddress": ADDRESS, "paymentToken": token, **values}
 
@@ -234,7 +234,7 @@ def _own_session() -> boto3.Session:
 
 @contextmanager
 def deployed(parameters: dict[str, str] | None = None) -> Iterator[SimulatedStack]:
-    """A stack in moto; a `World` on it begins with nothing in its tables and queues."""
+    """Create a stack in moto while the context lasts. A `World` on it starts with empty tables and queues."""
     keep_ours: Any = {"core": {"reset_boto3_session": False, "mock_credentials": False}}
     with (
         patch.dict(os.environ, CREDENTIALS),

@@ -31,17 +31,17 @@ from tests.e2e.support import (
 )
 
 
-def quiet(deployment: Deployment) -> demo.Outcome:
+def quiet(deployment: Deployment) -> demo.Snapshot:
     demo.wait_until_quiet(deployment, lambda _: None)
-    return demo.look(deployment)
+    return demo.take_snapshot(deployment)
 
 
 def test_the_sample_orders_have_exactly_the_effects_they_should(deployment: Deployment, client: ShopClient) -> None:
     # WHEN the sample orders are placed over HTTP and the consumers are done
-    story = demo.place_samples(client, lambda _: None)
-    outcome = quiet(deployment)
+    placed = demo.place_samples(client, lambda _: None)
+    snapshot = quiet(deployment)
     # THEN answers, mails, sales, shipments, payments, stock and lag are all as they should be
-    assert demo.complaints(story, outcome) == []
+    assert demo.find_problems(placed, snapshot) == []
 
 
 def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, client: ShopClient) -> None:
@@ -78,9 +78,9 @@ def test_a_function_killed_between_commit_and_publish_loses_nothing(deployment: 
     change_order(deployment, order_id, dueAt=1)
     assert invoke(deployment, "sweeper", {})["EventsSwept"] == 1
     # THEN everything happens, once
-    outcome = quiet(deployment)
+    snapshot = quiet(deployment)
 
-    assert demo.wrong_effects(demo.Story(kept=[order_id]), outcome) == []
+    assert demo.effect_problems(demo.PlacedOrders(kept=[order_id]), snapshot) == []
     assert order(deployment, order_id)["outbox"] == {}
     assert "unfinished" not in order(deployment, order_id)
 
@@ -103,7 +103,7 @@ def test_the_sweeper_may_do_all_that_it_has_to(deployment: Deployment, client: S
         assert order(deployment, lost)["payment"]["state"] == "voided"
         assert order(deployment, prepared)["payment"]["state"] == "captured"
         assert about(deployment.scan("ShipmentsTable"), prepared)[0]["state"] == "released"
-    assert demo.wrong_stock(quiet(deployment)) == []
+    assert demo.stock_problems(quiet(deployment)) == []
 
 
 def _prepare(deployment: Deployment, order_id: str) -> None:

@@ -143,11 +143,11 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
         answers = at_once(wanted)
     sweep(deployment)
     demo.wait_until_quiet(deployment, lambda _: None)
-    outcome = demo.look(deployment)
+    snapshot = demo.take_snapshot(deployment)
     # THEN every answer was definite in the end, and of the kinds that there are
     assert {(given[-1].status, kind(given[-1])) for given in answers} == {(201, ""), (409, "out-of-stock")}
     # AND each key has one order or none, and said so to everybody
-    stored = {order["orderId"]: order for order in outcome.orders if order["lines"][0]["sku"] in LOADED}
+    stored = {order["orderId"]: order for order in snapshot.orders if order["lines"][0]["sku"] in LOADED}
     by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for wish, given in zip(wanted, answers, strict=True):
         by_key[wish.key] += [content(answer.body) for answer in given if answer.status == 201]
@@ -159,21 +159,21 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
     for order in stored.values():
         if order["status"] != "CANCELLED":
             sold.update({line["sku"]: line["quantity"] for line in order["lines"]})
-    available = {product["sku"]: product["available"] for product in outcome.products if product["sku"] in LOADED}
+    available = {product["sku"]: product["available"] for product in snapshot.products if product["sku"] in LOADED}
     assert available == {sku: count - sold[sku] for sku, count in LOADED.items()}
     assert min(available.values()) >= 0
     # AND each order was paid, shipped and mailed about once, or not at all
     kept = [order_id for order_id, order in stored.items() if order["status"] == "PREPARED"]
     cancelled = [order_id for order_id, order in stored.items() if order["status"] == "CANCELLED"]
     assert len(kept) + len(cancelled) == len(stored)
-    assert demo.wrong_effects(demo.Story(kept=kept, cancelled=cancelled), outcome) == []
-    held = [entry["orderId"] for entry in outcome.ledger if entry["kind"] == "authorise"]
+    assert demo.effect_problems(demo.PlacedOrders(kept=kept, cancelled=cancelled), snapshot) == []
+    held = [entry["orderId"] for entry in snapshot.ledger if entry["kind"] == "authorise"]
     assert all(held.count(order_id) == 1 for order_id in stored)
     # AND the sales are exact
-    counted = {sku: outcome.sales[f"sku#{sku}"] for sku in LOADED}
+    counted = {sku: snapshot.sales[f"sku#{sku}"] for sku in LOADED}
     assert {sku: (count["units"], count["revenue"]) for sku, count in counted.items()} == {
         sku: (sold[sku], sold[sku] * PRICE) for sku in LOADED
     }
-    assert observe.dead_letters(deployment) == dict.fromkeys(outcome.dead_letters, 0)
+    assert observe.dead_letters(deployment) == dict.fromkeys(snapshot.dead_letters, 0)
     tally["requests of the rush over HTTP"] = sum(map(len, answers))
     tally["orders placed in the rush over HTTP"] = len(stored)

@@ -110,7 +110,7 @@ def test_a_drill_with_any_violation_has_not_passed_and_shows_it(harm):
 
 
 def test_one_doubled_mail_is_allowed_per_killed_process():
-    twice = [Violation(Harm.DOUBLED_MAIL, f"ord_{n} was told once more") for n in range(2)]
+    twice = [Violation(Harm.DOUBLED_MAIL, f"ord_{n} has one more mail") for n in range(2)]
 
     assert report(*twice, mails_allowed=2).passed
     assert not report(*twice, mails_allowed=1).passed
