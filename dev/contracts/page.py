@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "contracts/events/examples"
 
 @dataclass(frozen=True)
 class Story:
-    """What a type of event tells. ``consumers`` says what each one does on it."""
+    """A type of event in words; ``consumers`` holds the effect of each one."""
 
     when: str
     sequence: str
@@ -25,70 +25,70 @@ class Story:
 
 STORIES = {
     DetailType.ORDER_PLACED: Story(
-        "An order stands: its stock is taken and its payment authorised. In the same write as the order's step to "
+        "An order is placed: its stock is taken and its payment authorized. Written together with the order's step to "
         "PLACED, by the orders function.",
-        "1: an order's first event.",
+        "1, an order's first event.",
         {
             "emails": "confirms the order to the customer",
-            "analytics": "adds it to the sales of its day",
-            "fulfillment": "prepares the shipment",
+            "analytics": "adds the order to the sales of its day",
+            "fulfillment": "packs the shipment",
         },
     ),
     DetailType.ORDER_CANCELLED: Story(
-        "The customer has cancelled an order that was not packed yet; its stock is back. In the same write as the "
+        "The customer has cancelled an order before it was packed; its stock is returned. Written together with the "
         "step to CANCELLED, by the orders function.",
-        "2: it ends the order.",
+        "2.",
         {
-            "emails": "tells the customer",
-            "analytics": "takes it out of the sales of its day",
-            "fulfillment": "has the payment voided",
+            "emails": "confirms the cancellation to the customer",
+            "analytics": "subtracts the order from the sales of its day",
+            "fulfillment": "voids the payment",
         },
     ),
     DetailType.SHIPMENT_PREPARED: Story(
-        "The shipment is packed. In the same transaction as the shipment's row and the order's step to PREPARED, by "
-        "the fulfillment function.",
+        "The shipment is packed. Written in the same transaction as the shipment's row and the order's step to "
+        "PREPARED, by the fulfillment function.",
         "2.",
         {
-            "emails": "tells the customer that it is on its way",
-            "fulfillment": "has the payment captured, and then releases the shipment",
+            "emails": "informs the customer that the order is on its way",
+            "fulfillment": "captures the payment, then releases the shipment",
         },
     ),
     DetailType.USER_PROFILE_UPDATED: Story(
-        "A customer has made or changed a profile: one event for all changed fields, which it names and does not "
-        "show. In the same write as the profile, by the orders function.",
-        "Grows by one with every change of this profile.",
-        {"emails": "tells a changed address at the old one and at the new one"},
+        "A customer has created or changed a profile: one event for all changed fields, with their names and not their "
+        "values. Written together with the profile, by the orders function.",
+        "grows by one with every change of the profile.",
+        {"emails": "notifies the old and the new address of a changed address"},
     ),
 }
 
 _HEAD = f"""\
 # Events
 
-<!-- Generated from layers/handoff/handoff/events.py and dev/contracts/page.py: make contracts -->
+<!-- Generated from layers/handoff/shop/events.py and dev/contracts/page.py by `make contracts` -->
 
-What has happened, on the bus that the stack exports as `<stack>-BusName`. An event carries ids, a time and a sequence
-number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes; who needs more looks up the current state. How to hear
-them: [Add a consumer](../how-to/add-a-consumer.md).
+Events are published on the bus that the stack exports as `<stack>-BusName`. An event carries ids, a time and a sequence
+number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes. A consumer that needs more reads the current state.
+[Add a consumer](../how-to/add-a-consumer.md) explains how to subscribe.
 
-- **At least once, in any order.** `detail.metadata.eventId` is the same for each delivery of an event: go by it. Within
-  one order or one profile, `sequence` says what came first.
-- **JSON Schemas** are in [contracts/events](../../contracts/events): `<type>.json` is the event as it arrives. Its
-  readers ignore members that they do not know; `<type>.detail.json` is what its producer may write, and nothing else.
+- **At least once, in any order.** Recognize duplicates by `detail.metadata.eventId`, which is the same for each
+  delivery of an event. Within one order or one profile, `sequence` gives the order of events.
+- **JSON Schemas** are in [contracts/events](../../contracts/events): `<type>.json` describes the event as it arrives.
+  Consumers ignore members that they do not know. `<type>.detail.json` describes the event that its producer may
+  write, and forbids other members.
 - **Examples** are in [contracts/events/examples](../../contracts/events/examples), recorded from a run.
-- Besides the consumers named below, the audit log and the archive keep all events, and a partner, if there is one, is
-  sent those of the orders.
+- The audit log and the archive keep all events as well. A partner, if configured, receives those of orders.
 
-## What may change
+## Compatibility
 
-Against what was released, which is in [contracts/released](../../contracts/released):
+Compared with the released contracts in [contracts/released](../../contracts/released):
 
-- at any time: a new type of event, a new member;
-- never: a member that goes, or has another name, another type or a wider range of values, or may be missing. A new
-  detail-type is published beside the old one instead, until nobody hears the old one;
-- never: a consumer that insists on more. The archive replays events as they were written.
+- allowed at any time: a new type of event, a new member;
+- never allowed: to remove or rename a member, to change its type, to widen its range of values, or to make it optional.
+  Publish a new detail type beside the old one instead, until no consumer needs the old one;
+- never allowed: a consumer that requires more than before. The archive replays events as they were written.
 
-Main is deployed as it is, so what is written there is released: `make release-contracts` copies it, and refuses what
-may never change; `make test` insists on both. What has not been on main yet may be taken back, after
+Main is deployed as it is, so contracts on main are released. `make release-contracts` copies them and refuses forbidden
+changes, and `make test` checks both. A change that has not been on main can still be undone, after
 `git checkout main -- contracts/released`.
 """
 
