@@ -1,5 +1,6 @@
-"""The wheel, and the lists of modules in pyproject.toml."""
+"""The wheel, the commands of operators and developers, and the lists of modules in pyproject.toml."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dev.__main__ import main as dev
 from dev.local.stack import ROOT
+from ops.cli.main import main as handoff
 
 SHIPPED = {"handoff": ROOT / "layers/handoff/handoff", "shop": ROOT / "layers/handoff/shop", "ops": ROOT / "ops"}
 
@@ -38,6 +41,17 @@ def test_the_wheel_ships_the_operator_command_and_the_layer_and_no_developer_cod
 def test_the_wheel_installs_one_command(wheel):
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
     assert wheel.read(entry_points).decode().split("\n") == ["[console_scripts]", "handoff = ops.cli.main:main", ""]
+
+
+def test_operators_and_developers_share_only_the_console():
+    assert {"run", "drill", "invoke", "samples", "contracts"} <= dev.commands.keys()
+    assert dev.commands.keys() & handoff.commands.keys() == {"console"}
+
+
+def test_make_without_a_target_describes_every_target():
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert set(re.findall(r"^  ([a-z-]+) +\S", shown, re.MULTILINE)) == set(phony.split())
 
 
 def test_mypy_and_import_linter_know_the_modules_of_all_functions():
