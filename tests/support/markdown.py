@@ -69,3 +69,8 @@ def _simple(line: str) -> Iterator[list[str]]:
                 words.append(word)
     except ValueError:  # not a command: an unmatched quote
         return
+
+
+def codes(text: str) -> list[str]:
+    """The texts in inline code of a page."""
+    return [code.strip("`") for code in _CODE.findall(_FENCE.sub("", text))]

@@ -1,0 +1,54 @@
+"""Files, names and log messages that the Markdown files show in code exist."""
+
+import re
+
+import pytest
+from botocore import xform_name
+
+from tests.support.markdown import ROOT, codes, files
+
+PAGES = {path.relative_to(ROOT).as_posix(): codes(path.read_text()) for path in files()}
+SHOWN = sorted({code for page in PAGES.values() for code in page})
+FOLDERS = ("layers", "functions", "ops", "dev", "bench", "examples", "tests")
+SOURCES = [
+    *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".toml", ".yaml"}),
+    *(ROOT / name for name in ("template.yaml", "samconfig.toml", "Makefile", "functions/orders/openapi.json")),
+    *(ROOT / ".github").rglob("*.y*ml"),
+]
+TEXT = "\n".join(path.read_text() for path in SOURCES if "docs" not in path.relative_to(ROOT).parts)
+# Names of AWS, GitHub and Stripe that nothing here spells out, and of a consumer that a reader adds.
+ELSEWHERE = re.compile(
+    r"LastUpdatedTime|LastProcessingResult|Idempotent-Replayed|NumberOfMessagesDeleted|ConcurrentExecutions|Loyalty\w*"
+)
+
+
+def matching(pattern: str) -> list[str]:
+    """The codes that match a pattern as a whole."""
+    return [code for code in SHOWN if re.fullmatch(pattern, code)]
+
+
+@pytest.mark.parametrize(
+    "path", matching(r"(?:\.github|docs|contracts|events|requirements|" + "|".join(FOLDERS) + r")/[\w./-]+")
+)
+def test_a_file_that_is_named_exists(path: str) -> None:
+    assert (ROOT / path).exists() or "loyalty" in path
+
+
+@pytest.mark.parametrize("test", matching(r"test_\w+\.py"))
+def test_a_test_that_is_named_exists(test: str) -> None:
+    assert list((ROOT / "tests").rglob(test)) or "loyalty" in test
+
+
+@pytest.mark.parametrize("message", matching(r'"[^"]+"'))
+def test_a_log_message_that_is_quoted_is_logged(message: str) -> None:
+    is_logged = message in TEXT
+    assert is_logged
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in matching(r"[A-Z]+[a-z]+(?:[A-Z][A-Za-z]*)+") if not ELSEWHERE.fullmatch(name)]
+)
+def test_a_resource_parameter_or_metric_that_is_named_exists(name: str) -> None:
+    # as it is, as an alarm, or as the method of an AWS client
+    found = re.search(rf"\b({name}|{name}Alarm|{xform_name(name)})\b", TEXT)
+    assert found is not None
