@@ -1,1 +1,1 @@
-"""The developers and operators side of Handoff: the `handoff` command."""
+"""The operator's side of Handoff: the `handoff` command."""

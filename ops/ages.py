@@ -1,4 +1,4 @@
-"""How long ago: as people write it, and as they read it."""
+"""Ages such as 30m or 2h5m, parsed and formatted."""
 
 import re
 
@@ -6,12 +6,12 @@ _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def parse(text: str) -> int:
-    """Milliseconds of an age such as ``90s``, ``30m``, ``1h`` or ``2d``.
+    """Return the milliseconds of an age such as ``90s``, ``30m``, ``1h`` or ``2d``.
 
     Raises
     ------
     ValueError
-        If it is none; the text says what one looks like.
+        If the text has another form.
     """
     found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if not found:
@@ -20,7 +20,7 @@ def parse(text: str) -> int:
 
 
 def show(milliseconds: int) -> str:
-    """An age in its largest unit and the next one, such as ``2h5m``; ``0s`` for what is yet to come."""
+    """Return an age in its largest unit and the next one, such as ``2h5m``; ``0s`` if it is negative."""
     left = max(0, milliseconds)
     parts: list[str] = []
     for unit in reversed(_UNITS):

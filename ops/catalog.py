@@ -1,4 +1,4 @@
-"""Loading products: new ones, and restocking, repricing and delisting what is there."""
+"""Load products: add new ones; restock, reprice and delist existing ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ _WRITE_SECONDS = 20.0
 
 
 class Strict(BaseModel):
-    """Part of a catalog file: exact types, and nothing unknown in it."""
+    """A part of a catalog file, with exact types and no unknown fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
 
 
 class Delivery(Strict):
-    """Units that arrived; its id keeps the same delivery from being counted twice."""
+    """Units that arrived. The id keeps a delivery from being counted twice."""
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     units: int = Field(ge=1, le=10**9)
 
 
 class Entry(Strict):
-    """What a catalog file says of a product; ``unit_price`` in minor units.
+    """A product in a catalog file; ``unit_price`` in minor units.
 
-    ``available`` is the stock that a new product starts with. That of a known one belongs to the shop: it is changed
-    by orders, and by a ``delivery``.
+    ``available`` is the initial stock of a new product. Only orders and a ``delivery`` change the stock of an existing
+    one.
     """
 
     sku: Annotated[str, StringConstraints(pattern=SKU)]
@@ -49,24 +49,24 @@ class Entry(Strict):
 
 
 class BadCatalog(Exception):
-    """The file is not a catalog; the text names what is wrong. Nothing was loaded."""
+    """The file is not a valid catalog; the text lists the errors. Nothing was loaded."""
 
 
 @dataclass
 class Loaded:
-    """What a load has changed, in products."""
+    """The number of products that a load added and updated."""
 
     added: int = 0
     updated: int = 0
 
 
 def read(file: Path) -> list[Entry]:
-    """The entries of a catalog file: a JSON list of objects.
+    """Return the entries of a catalog file, a JSON list of objects.
 
     Raises
     ------
     BadCatalog
-        If it is none.
+        If the file is not one.
     """
     try:
         entries = TypeAdapter(list[Entry]).validate_json(file.read_bytes())
@@ -74,18 +74,18 @@ def read(file: Path) -> list[Entry]:
         raise BadCatalog(f"{file}: {error.strerror}") from error
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
-        raise BadCatalog(f"{file} is not a catalog; nothing was loaded.\n" + "\n".join(problems[:20])) from error
+        raise BadCatalog(f"{file} is not a valid catalog. Nothing was loaded.\n" + "\n".join(problems[:20])) from error
     skus = [entry.sku for entry in entries]
-    doubled = sorted({sku for sku in skus if skus.count(sku) > 1})
-    if doubled:
-        raise BadCatalog(f"{file} names a product twice: {', '.join(doubled)}. Nothing was loaded.")
+    duplicates = sorted({sku for sku in skus if skus.count(sku) > 1})
+    if duplicates:
+        raise BadCatalog(f"{file} has duplicate products: {', '.join(duplicates)}. Nothing was loaded.")
     return entries
 
 
 def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Loaded:
-    """Write the entries; products that they do not name stay as they are. Loading the same file twice is harmless.
+    """Write the entries; other products are unchanged. Idempotent.
 
-    Their deliveries are for `count_deliveries`, which comes after it.
+    Call `count_deliveries` afterwards for their deliveries.
     """
     loaded = Loaded()
     for entry in entries:
@@ -98,16 +98,16 @@ def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Load
 
 
 def count_deliveries(client: "DynamoDBClient", table: str, markers: str, entries: Sequence[Entry]) -> int:
-    """Add the entries' deliveries to the stock of their products; returns how many had not been counted before.
+    """Add the entries' deliveries to the stock of their products; return how many were new.
 
-    ``markers`` is the idempotency table. It keeps the id of each delivery for good, as an item of its own: the product
-    would grow with each, and orders write and read it. An earlier version did keep them there, as ``deliveries``: what
-    that one has counted is not counted again.
+    ``markers`` is the idempotency table. It keeps the id of each delivery permanently in a separate item, because a
+    list in the product would grow with each delivery, and orders read and write the product. An earlier version did
+    keep such a list, ``deliveries``; the ids in it are not counted again.
 
     Raises
     ------
     aws.TransactionConflict
-        If orders kept writing the same product. What was counted stays so: the same entries may be counted again.
+        If orders kept writing the same product. Call it again with the same entries: counted deliveries stay counted.
     """
     return sum(_restock(client, table, markers, entry.sku, entry.delivery) for entry in entries if entry.delivery)
 
@@ -147,7 +147,7 @@ def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, deliv
     marker: TransactWriteItemTypeDef = {
         "Put": {
             "TableName": markers,
-            "Item": aws.to_item({"id": f"delivery#{sku}#{delivery.id}"}),  # without the time at which it would expire
+            "Item": aws.to_item({"id": f"delivery#{sku}#{delivery.id}"}),  # without an expiry time
             "ConditionExpression": "attribute_not_exists(id)",
         }
     }
@@ -162,6 +162,6 @@ def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, deliv
     }
     try:
         aws.write(client, [marker, stock], Deadline(_WRITE_SECONDS))
-    except aws.ConditionFailed:  # either of them knows the id
+    except aws.ConditionFailed:  # the marker or the product has the id already
         return False
     return True

@@ -1,10 +1,10 @@
-"""Rebuilding the sales: all orders folded into a new generation of the counters, while the shop goes on.
+"""Rebuild the sales: count all orders into a new generation of the counters, while the shop is running.
 
-First the new generation is announced: from then on every event is counted into both. Then each order is read, and what
-its history says is counted under the ids that its events had, with the same markers: what a consumer counted first is
-left out, and the other way round. At the end the new generation takes the old one's place in one write.
+First the new generation is announced: from then on, every event is counted in both. Then each order is read, and its
+history is counted under the ids of its events, with the same markers. So whichever of a consumer and the rebuild counts
+an event first, the other one skips it. At the end, the new generation replaces the old one in one write.
 
-A run that died leaves its generation announced and how far it came; the next run goes on from there.
+An interrupted run leaves its generation announced, with its position. The next run resumes there.
 """
 
 import math
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from handoff import aws
 from handoff.clock import Deadline, now_ms
 from ops.stack.deployment import Deployment
+from ops.text import sentences
 from shop.model import Order
 from shop.sales import SalesStore, sales_of
 from shop.sales_generations import POINTER, Busy, Generations, GenerationStore, TakenOver
@@ -25,23 +26,23 @@ from shop.sales_generations import POINTER, Busy, Generations, GenerationStore, 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-LEASE = 120_000  # ms without a sign of life after which a run is taken for dead
-SETTLED = 60_000  # ms after a switch for which the old generation is kept: a report may still be reading it
+LEASE = 120_000  # ms without progress after which a run counts as dead
+SETTLED = 60_000  # ms for which the old generation is kept after a switch, as a report may still be reading it
 _WRITE_SECONDS = 20.0  # for one group of sales
-_PAGE = 200  # orders between two signs of life
+_PAGE = 200  # orders between two renewals of the lease
 _DELETES = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_GOES_ON = "it goes on where this one stopped"
+_RESUMES = "it resumes where this run stopped"
 
 Progress = Callable[[str], None]
 
 
 class RebuildError(Exception):
-    """The sales can't be rebuilt, or not now; the text says why. The old generation counts as before."""
+    """The sales cannot be rebuilt now; the text says why. The old generation stays in use."""
 
 
 @dataclass
 class Rebuilt:
-    """What a rebuild did."""
+    """The result of a rebuild: the new generation, and how many orders and events it counted."""
 
     generation: int = 0
     orders: int = 0
@@ -64,21 +65,23 @@ class Rebuild:
         Raises
         ------
         RebuildError
-            If another rebuild is at work, or an order can't be read.
+            If another rebuild is running, or an order cannot be read.
         """
         begun = self._announce()
         if begun.built_up_to:
-            progress(f"going on with generation {begun.building}, after order {begun.built_up_to}")
+            progress(f"resuming generation {begun.building} after order {begun.built_up_to}")
         assert begun.building is not None  # noqa: S101  # it has just been announced
         done = Rebuilt(generation=begun.building)
         try:
             self._fold(done, begun.built_up_to, progress)
             self._generations.switch(self._builder, done.generation, now=now_ms())
         except TakenOver as error:
-            raise RebuildError("Another rebuild has taken this one over, and goes on with it.") from error
+            raise RebuildError("Another rebuild took over this one and continues it.") from error
         except (*aws.ERRORS, aws.TransactionConflict) as error:
             self._release_lease()
-            raise RebuildError(f"{error}. Nothing was switched over. Run it again: {_GOES_ON}.") from error
+            raise RebuildError(
+                sentences(error, f"The counters in use are unchanged. Run the command again: {_RESUMES}.")
+            ) from error
         except BaseException:
             self._release_lease()
             raise
@@ -91,34 +94,34 @@ class Rebuild:
         except Busy as busy:
             seconds = max(1, (busy.lease_until - now_ms()) // 1000)
             raise RebuildError(
-                f"Another rebuild is at work. Let it end; if it is dead, this one can go on with it in {seconds} s."
+                f"Another rebuild is running. Wait for it. If it was killed, run this command again in {seconds} s."
             ) from busy
 
     def _fold(self, done: Rebuilt, after: str | None, progress: Progress) -> None:
-        wrong: list[str] = []
+        unreadable: list[str] = []
         for items in self._pages(after):
             orders = []
             for item in items:
                 try:
                     orders.append(Order.model_validate(item))
                 except ValidationError:
-                    wrong.append(item["orderId"])
+                    unreadable.append(item["orderId"])
             sales = [sale for order in orders for sale in sales_of(order)]
             for group in self._sales.groups(sales):
                 done.events += len(self._sales.record(group, done.generation, Deadline(_WRITE_SECONDS)))
             done.orders += len(orders)
-            # An unreadable order is not done: the next run has to come by again.
-            done_up_to = items[-1]["orderId"] if items and not wrong else None
+            # The next run has to read an unreadable order again.
+            done_up_to = items[-1]["orderId"] if items and not unreadable else None
             self._generations.keep(self._builder, built_up_to=done_up_to, lease_until=now_ms() + LEASE)
             progress(f"{done.orders} orders, {done.events} events counted")
-        if wrong:
+        if unreadable:
             raise RebuildError(
-                f"{len(wrong)} orders can't be read: {', '.join(wrong[:10])}. Nothing was switched over. "
-                f"Mend them, then run it again: {_GOES_ON}."
+                f"{len(unreadable)} orders cannot be read: {', '.join(unreadable[:10])}. "
+                f"The counters in use are unchanged. Fix the orders, then run the command again: {_RESUMES}."
             )
 
     def _pages(self, after: str | None) -> Iterator[list[dict[str, Any]]]:
-        """All orders as they stand when their page is read (consistent reads), from after this one on."""
+        """Yield the orders after one, page by page, by consistent reads."""
         start: dict[str, Any] = {"ExclusiveStartKey": aws.to_item({"orderId": after})} if after else {}
         while True:
             page = self._client.scan(TableName=self._orders_table, ConsistentRead=True, Limit=_PAGE, **start)
@@ -128,15 +131,15 @@ class Rebuild:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _release_lease(self) -> None:
-        """End the lease of a run that fails, so that the next one can go on at once; best effort."""
+        """End the lease of a failed run, so that the next one can resume at once; best effort."""
         try:
             self._generations.keep(self._builder, built_up_to=None, lease_until=0)
         except (*aws.ERRORS, aws.TransactionConflict, TakenOver):
-            return  # it ends by itself
+            return  # the lease expires
 
 
 def of(deployment: Deployment) -> Rebuild:
-    """A rebuild of a deployment's sales."""
+    """Return a rebuild of a deployment's sales."""
     return Rebuild(
         deployment.dynamodb,
         orders_table=deployment.resource("OrdersTable"),
@@ -146,7 +149,7 @@ def of(deployment: Deployment) -> Rebuild:
 
 
 def prune(client: "DynamoDBClient", sales_table: str, progress: Progress) -> int:
-    """Remove the generations before the one that counts; returns how many items went.
+    """Remove the generations before the current one; return how many items were removed.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def prune(client: "DynamoDBClient", sales_table: str, progress: Progress) -> int
     wait = generations.switched_at + SETTLED - now_ms()
     if wait > 0:
         raise RebuildError(
-            f"The sales were switched over just now; a report may still be reading the old ones. "
+            f"The counters were replaced just now, and a report may still be reading the old ones. "
             f"Try again in {math.ceil(wait / 1000)} s."
         )
     removed = 0
@@ -180,6 +183,6 @@ def _delete(client: "DynamoDBClient", table: str, keys: Sequence[aws.Item]) -> N
 
 
 def _is_before(current: int, key: Mapping[str, str]) -> bool:
-    """Whether an item is of an earlier generation; one that is announced meanwhile is a later one."""
+    """Return whether an item is of an earlier generation; one that was announced meanwhile is later."""
     generation = key["bucketId"].partition("#")[0]
     return key["bucketId"] != POINTER and generation.isdigit() and int(generation) < current

@@ -1,7 +1,8 @@
-"""Replaying events from the archive to chosen rules: it fills gaps, and changes nothing that was done.
+"""Replay events from the archive to chosen rules, to fill gaps.
 
-It goes by when events were published. After an outage of the bus, that is later than when they happened.
-EventBridge sends a replayed event to the named rules alone. Consumers know it by its id, as they know any repeat.
+Events are chosen by the time at which they were published. After an outage of the bus, that is later than the time at
+which they happened. EventBridge sends a replayed event to the named rules only. Consumers recognize it by its id, like
+any repeated event.
 """
 
 import time
@@ -13,37 +14,38 @@ from typing import TYPE_CHECKING
 
 from handoff import aws
 from handoff.clock import from_iso
-from ops.stack.deployment import Deployment
+from ops.stack.deployment import Deployment, consumers_by_rule
+from ops.text import sentences
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
 
 DEFAULT = ("analytics",)
-# What to know before a replay goes to a rule. Empty: nothing is done twice, and nobody told.
+# Warnings before a replay to a rule. Empty: a replay has no effect that anyone notices.
 _CAUTIONS = {
     "analytics": "",
-    "audit": "each replayed event is in the audit log once more",
-    "emails": "customers can get mails about what was not mailed then; what is older than 30 days is skipped",
-    "fulfillment": "shipments can be prepared, and payments captured or voided, that were not then",
-    "partner": "the partner gets each event once more",
+    "audit": "each replayed event is written to the audit log again",
+    "emails": "customers may get mails that were not sent then; events older than 30 days are skipped",
+    "fulfillment": "shipments may be prepared, and payments captured or voided, that were not then",
+    "partner": "the partner gets each event again",
 }
-_CAUTION = "it gets each event once more, and has to know it by its id"
+_CAUTION = "it gets each event again, and must recognize it by its id"
 # An event is in the archive some minutes after it happened.
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-archive.html
 _ARCHIVED_AFTER = timedelta(minutes=10)
 _ENDED = {"COMPLETED", "CANCELLED", "FAILED"}
-_LOOK_EVERY = 5.0  # seconds
+_POLL_SECONDS = 5.0
 
 Progress = Callable[[str], None]
 
 
 class ReplayError(Exception):
-    """The replay can't be started, or did not end well; the text says why and what to do."""
+    """The replay cannot be started, or it failed; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where a replay comes from and goes to: ARNs."""
+    """The ARNs of a replay's source and destination."""
 
     archive: str
     bus: str
@@ -52,7 +54,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Replay:
-    """Which events go where; what was published from ``start`` up to ``end``."""
+    """A replay of the events published from ``start`` until ``end`` to some rules."""
 
     start: datetime
     end: datetime
@@ -60,7 +62,7 @@ class Replay:
 
     @property
     def cautions(self) -> list[str]:
-        """What to know before it starts."""
+        """Warnings to show before it starts."""
         known = [f"{rule}: {_CAUTIONS.get(rule, _CAUTION)}" for rule in self.rules if _CAUTIONS.get(rule, _CAUTION)]
         if self.end > datetime.now(UTC) - _ARCHIVED_AFTER:
             known.append("the last ten minutes may not be in the archive yet")
@@ -68,14 +70,14 @@ class Replay:
 
 
 def parse(start: str, end: str, rules: Sequence[str]) -> Replay:
-    """The replay that somebody asks for; times in ISO 8601 with an offset, rules by name, also separated by commas.
+    """Return the replay described by options: times in ISO 8601 with an offset, names of rules, also with commas.
 
-    Whether there are such rules, only the deployment knows: see `route`.
+    `route` checks that the rules exist.
 
     Raises
     ------
     ReplayError
-        Naming what is wrong.
+        If an option is invalid.
     """
     first, last = _moment("--from", start), _moment("--to", end)
     if first >= last:
@@ -89,28 +91,26 @@ def parse(start: str, end: str, rules: Sequence[str]) -> Replay:
 
 
 def route(deployment: Deployment, replay: Replay) -> Route:
-    """The ways that a deployment has for a replay.
+    """Return the route of a replay in a deployment.
 
     Raises
     ------
     ReplayError
-        If it keeps no archive, or its bus has not all of the rules.
+        If the deployment has no archive, or its bus lacks one of the rules.
     """
     if not deployment.has("Archive"):
-        raise ReplayError(f"The stack {deployment.stack} keeps no archive; its parameter ArchiveDays makes one.")
+        raise ReplayError(
+            f"The stack {deployment.stack} keeps no archive. Deploy it with the parameter ArchiveDays to get one."
+        )
     client = deployment.events
     try:
         archive = client.describe_archive(ArchiveName=deployment.resource("Archive"))
         pages = client.get_paginator("list_rules").paginate(EventBusName=archive["EventSourceArn"].rpartition("/")[2])
         on_the_bus = {rule["Name"]: rule["Arn"] for page in pages for rule in page["Rules"]}
     except aws.ERRORS as error:
-        raise ReplayError(f"The archive and the rules can't be looked up: {error}") from error
-    known = {}
-    for logical_id in deployment.of_type("AWS::Events::Rule"):
-        # A rule on a bus of one's own has the id "bus|rule".
-        name = deployment.resource(logical_id).rpartition("|")[2]
-        if name in on_the_bus:
-            known[logical_id.removesuffix("Rule").lower()] = on_the_bus[name]
+        raise ReplayError(f"The archive and the rules cannot be read: {error}") from error
+    consumers = consumers_by_rule(deployment)
+    known = {consumers[name]: arn for name, arn in on_the_bus.items() if name in consumers}
     unknown = [rule for rule in replay.rules if rule not in known]
     if unknown:
         raise ReplayError(f"There is no rule {', '.join(unknown)}. A replay can go to: {', '.join(sorted(known))}.")
@@ -118,12 +118,12 @@ def route(deployment: Deployment, replay: Replay) -> Route:
 
 
 def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Progress) -> None:
-    """Replay to the route's rules alone, and watch until it ends.
+    """Replay to the route's rules only, and show the progress until it ends.
 
     Raises
     ------
     ReplayError
-        If it can't be started, does not end well, or is left alone with Ctrl-C.
+        If it cannot be started, fails, or is left running with Ctrl-C.
     """
     name = f"handoff-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     try:
@@ -138,16 +138,16 @@ def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Pro
         raise ReplayError(f"The replay was not started: {error}") from error
     progress(f"{name}: started")
     try:
-        _follow(client, name, progress)
+        _watch(client, name, progress)
     except KeyboardInterrupt as error:
         raise ReplayError(
-            f"The replay goes on, unwatched. To end it: aws events cancel-replay --replay-name {name}"
+            f"The replay is still running. To cancel it: aws events cancel-replay --replay-name {name}"
         ) from error
     except aws.ERRORS as error:
-        raise ReplayError(f"The replay {name} goes on, but can't be watched: {error}") from error
+        raise ReplayError(f"The replay {name} is still running, but its state cannot be read: {error}") from error
 
 
-def _follow(client: "EventBridgeClient", name: str, progress: Progress) -> None:
+def _watch(client: "EventBridgeClient", name: str, progress: Progress) -> None:
     while True:
         seen = client.describe_replay(ReplayName=name)
         state = seen["State"]
@@ -155,11 +155,13 @@ def _follow(client: "EventBridgeClient", name: str, progress: Progress) -> None:
         progress(f"{state.lower()}" + (f", events up to {last.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if last else ""))
         if state in _ENDED:
             break
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_SECONDS)
     if state != "COMPLETED":
         raise ReplayError(
-            f"The replay {name} is {state.lower()}: {seen.get('StateReason', 'no reason given')}. "
-            "It can be started again: what was done is not done twice."
+            sentences(
+                f"The replay {name} is {state.lower()}: {seen.get('StateReason', 'no reason given')}",
+                "Start it again: consumers recognize the events that they have handled.",
+            )
         )
 
 

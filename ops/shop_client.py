@@ -1,4 +1,4 @@
-"""A customer of the shop: signs in and places orders over HTTP."""
+"""A customer of the shop, who signs in and places orders over HTTP."""
 
 import time
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import httpx
 
 from ops.stack.deployment import Deployment
 
-_PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist nowhere but on the local stack
+_PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist only on the local stack
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API answered, and how long it took."""
+    """A response of the API, and how long it took."""
 
     status: int
     body: dict[str, Any]
@@ -31,7 +31,7 @@ class ShopClient:
             base_url=api_url + "/",
             headers={"Authorization": f"Bearer {token}"},
             timeout=35,
-            trust_env=api_url.startswith("https:"),  # the local stack is on this machine: no proxy is in between
+            trust_env=api_url.startswith("https:"),  # the local stack is on this machine: no proxy
         )
 
     def close(self) -> None:
@@ -75,14 +75,14 @@ class ShopClient:
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the stack's pool: the id that the API knows, and a token to sign in with."""
+    """A user of the stack's pool: the id that the API knows, and an id token."""
 
     user_id: str
     token: str
 
 
 def sign_up(deployment: Deployment, email: str) -> Account:
-    """Make a user of the stack's own pool and sign in; for stacks that allow signing in with a password."""
+    """Create a user in the stack's own pool and sign in; for stacks that allow signing in with a password."""
     pool, cognito = deployment.outputs["UserPoolId"], deployment.cognito
     created = cognito.admin_create_user(
         UserPoolId=pool,
@@ -96,7 +96,7 @@ def sign_up(deployment: Deployment, email: str) -> Account:
 
 
 def sign_in(deployment: Deployment, email: str) -> str:
-    """A token, good for an hour, of a user whom `sign_up` has made."""
+    """Return a token, valid for one hour, of a user that `sign_up` created."""
     session = deployment.cognito.initiate_auth(
         ClientId=deployment.outputs["UserPoolClientId"],
         AuthFlow="USER_PASSWORD_AUTH",

@@ -1,8 +1,8 @@
-"""A smoke test of a deployed stack: what is open, what is closed, and one order all its way.
+"""A smoke test of a deployed stack: its routes, one order, dead letters and the sweeper.
 
-An order is placed only where payments are the sandbox's, since anywhere else it would charge somebody, and only with a
-customer to place it. It leaves behind: the product and the customer below, and per run an order with its shipment, its
-sale of one unit, and two mails to an address that AWS keeps for tests.
+The order is placed only with the sandbox payment provider, because any other one would charge a customer, and only with
+a customer to place it. The test leaves behind the product and the customer below, and for each run an order with its
+shipment, its sale of one unit, and two mails to an address that AWS provides for tests.
 """
 
 import secrets
@@ -28,38 +28,38 @@ from ops.trace.pending import HANDLED
 SKU = "SMOKE-TEST"
 # SES's mailbox simulator: https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html
 EMAIL = "success+handoff-smoke@simulator.amazonses.com"
-_PRODUCT = {"sku": SKU, "name": "Of the smoke test, not for sale", "unitPrice": 100, "available": 1_000_000}
+_PRODUCT = {"sku": SKU, "name": "Smoke test, not for sale", "unitPrice": 100, "available": 1_000_000}
 _ORDER = {
     "lines": [{"sku": SKU, "quantity": 1}],
     "shippingAddress": {"name": "Smoke Test", "street": "None 1", "city": "None", "postalCode": "0", "country": "SE"},
     "paymentToken": "tok_approve",
 }
 _ANSWERS_WITHIN = 35.0  # seconds; HTTP API waits for 30
-_LOOKS_AGAIN_AFTER = 1.0  # seconds
-_UNKNOWN_FOR = 6.0  # seconds that a new product may be unknown to a copy of the catalog
+_POLL_SECONDS = 1.0
+_CATALOG_AGE = 6.0  # seconds for which a catalog copy may lack a new product
 _SWEEPS_WITHIN = 90.0  # seconds; it runs each minute
 
 T = TypeVar("T")
 
 
-class Wrong(Exception):
-    """A check fails; the text says what was seen."""
+class CheckFailed(Exception):
+    """A check failed; the text says what was found."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was seen, and whether that is right; None if it was left out, or is for you to say."""
+    """A check, what it found, and whether it passed; None if it was skipped, or is only a warning."""
 
     what: str
     seen: str
     passed: bool | None
-    look_at: str = ""  # if it is not
+    look_at: str = ""  # where to look after a failure
     warns: bool = False
 
 
-_NOBODY_PAYS = Check(
+_SANDBOX_IN_PRODUCTION = Check(
     "customers pay",
-    "no, payments are the sandbox's, where tok_approve buys anything; and this stack keeps its data, as a shop's does",
+    "no: this stack keeps its data like a shop, but its payment provider is the sandbox; tok_approve buys anything",
     None,
     "PaymentProvider in template.yaml",
     warns=True,
@@ -67,32 +67,32 @@ _NOBODY_PAYS = Check(
 
 
 def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> Iterator[Check]:
-    """Check a deployment, one thing after the other.
+    """Run the checks of a deployment one after the other.
 
-    ``token`` signs in a customer, where the stack's own pool takes no passwords; ``within`` is how many seconds the
-    consumers have.
+    ``token`` signs in a customer if the stack's own pool accepts no passwords; ``within`` is how many seconds the
+    consumers may take.
     """
-    began, letters = now_ms(), _dead_letters(deployment)
+    began, dead_letters = now_ms(), _dead_letters(deployment)
     api = deployment.api_url
     yield _check("the API answers", "the log of the orders function", lambda: _health(api))
-    yield _check("the catalog is open", "the log of the orders function", lambda: _catalog(api))
-    yield _check("nobody gets in without a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
-    if _charges_nobody(deployment) and deployment.parameters["DataPolicy"] == "Retain":
-        yield _NOBODY_PAYS
+    yield _check("the catalog is public", "the log of the orders function", lambda: _catalog(api))
+    yield _check("protected routes need a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
+    if _has_sandbox_payments(deployment) and deployment.parameters["DataPolicy"] == "Retain":
+        yield _SANDBOX_IN_PRODUCTION
     obstacle = _obstacle(deployment, token)
     if obstacle:
-        yield Check("an order goes its way", obstacle, None)
+        yield Check("an order is processed", obstacle, None)
     else:
         yield from _order(deployment, token, began, within)
-    yield _check("no new dead letters", "handoff dlq list", lambda: _no_more(letters, deployment))
-    yield _check("the sweeper reports", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
+    yield _check("no new dead letters", "handoff dlq list", lambda: _none_new(dead_letters, deployment))
+    yield _check("the sweeper runs", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
 
 
 def _check(what: str, look_at: str, look: Callable[[], str]) -> Check:
     try:
         return Check(what, look(), True)
-    except Wrong as wrong:
-        return Check(what, str(wrong), False, look_at)
+    except CheckFailed as failure:
+        return Check(what, str(failure), False, look_at)
     except (httpx.HTTPError, ValueError, BotoCoreError, ClientError) as error:
         return Check(what, f"{type(error).__name__}: {error}", False, look_at)
 
@@ -101,7 +101,7 @@ def _health(api: str) -> str:
     mine = f"smoke-{uuid.uuid4()}"
     answer = _get(f"{api}/health", 200, **{"X-Correlation-Id": mine})
     _expect(answer.json()["status"] == "ok", answer.text)
-    _expect(answer.headers.get("x-correlation-id") == mine, "the answer has not the request's correlation id")
+    _expect(answer.headers.get("x-correlation-id") == mine, "the response lacks the request's correlation id")
     return "ok, with the request's correlation id"
 
 
@@ -115,13 +115,13 @@ def _closed(api: str) -> str:
     return "401"
 
 
-def _expect(right: bool, seen: str) -> None:
-    if not right:
-        raise Wrong(seen)
+def _expect(passed: bool, seen: str) -> None:
+    if not passed:
+        raise CheckFailed(seen)
 
 
 def _get(url: str, status: int, **headers: str) -> httpx.Response:
-    """What somebody without a token gets, if it has this status."""
+    """Send a request without a token; return the response if it has this status."""
     answer = httpx.get(url, headers=headers, timeout=_ANSWERS_WITHIN)
     _expect(answer.status_code == status, f"GET {url} answered {answer.status_code} {answer.text[:200]}")
     return answer
@@ -131,32 +131,32 @@ def _expect_status(answer: Answer, status: int) -> None:
     _expect(answer.status == status, f"answered {answer.status} {answer.body}")
 
 
-def _charges_nobody(deployment: Deployment) -> bool:
+def _has_sandbox_payments(deployment: Deployment) -> bool:
     return deployment.parameters["PaymentProvider"] == "sandbox"
 
 
 def _obstacle(deployment: Deployment, token: str) -> str:
-    """Why no order can be placed; empty if one can."""
-    if not _charges_nobody(deployment):
-        return "none placed: payments are not the sandbox's, it would charge somebody"
+    """Return why no order can be placed; empty if one can."""
+    if not _has_sandbox_payments(deployment):
+        return "skipped: the payment provider is not the sandbox, so it would charge a customer"
     if token:
         return ""
     if "UserPoolId" not in deployment.outputs:
-        return "none placed: tokens are another issuer's. Give a customer's: --token, or HANDOFF_TOKEN"
+        return "skipped: tokens come from another issuer. Pass a customer's token with --token or HANDOFF_TOKEN"
     if deployment.parameters["PasswordSignIn"] != "true":
-        return "none placed: nobody signs in with a password here. Give a customer's token: --token, or HANDOFF_TOKEN"
+        return "skipped: the pool accepts no passwords. Pass a customer's token with --token or HANDOFF_TOKEN"
     return ""
 
 
 def _order(deployment: Deployment, token: str, began: int, within: float) -> Iterator[Check]:
-    """One order's way; what comes after a failure is not looked at."""
+    """Check each step of one order, until one fails."""
     order = _Order(deployment, token, began, within)
     steps: Sequence[tuple[str, str, Callable[[], str]]] = (
-        ("a customer signs in", "the stack's user pool, and your rights in it", order.sign_in),
+        ("a customer signs in", "the stack's user pool, and your permissions for it", order.sign_in),
         ("an order is placed", "the log of the orders function", order.place),
-        ("the same key gets the same answer", "the log of the orders function", order.repeat),
-        ("it is prepared and paid", "handoff dlq list fulfillment, and the log of fulfillment", order.prepared),
-        ("every consumer has its event", "handoff dlq list, and the consumers' logs", order.consumed),
+        ("the same key gets the same response", "the log of the orders function", order.repeat),
+        ("the order is prepared and paid", "handoff dlq list fulfillment, and the log of fulfillment", order.prepared),
+        ("every consumer handled its event", "handoff dlq list, and the consumers' logs", order.consumed),
     )
     with closing(order):
         for what, look_at, look in steps:
@@ -167,7 +167,7 @@ def _order(deployment: Deployment, token: str, began: int, within: float) -> Ite
 
 
 def _sign_in(deployment: Deployment) -> str:
-    """A token of the smoke test's own user, who has a new password each time that nobody keeps."""
+    """Return a token of the smoke test's own user, who gets a new password each time."""
     cognito, pool = deployment.cognito, deployment.outputs["UserPoolId"]
     with suppress(cognito.exceptions.UsernameExistsException):
         cognito.admin_create_user(
@@ -187,7 +187,7 @@ def _sign_in(deployment: Deployment) -> str:
 
 
 class _Order:
-    """The order of a smoke test: each step returns what it saw, or raises `Wrong`."""
+    """The order of a smoke test: each step returns what it saw, or raises `CheckFailed`."""
 
     def __init__(self, deployment: Deployment, token: str, began: int, within: float) -> None:
         self._deployment = deployment
@@ -203,7 +203,7 @@ class _Order:
 
     def sign_in(self) -> str:
         if self._token:
-            return "with the token that was given"
+            return "with the given token"
         self._client.close()
         self._client = ShopClient(self._deployment.api_url, _sign_in(self._deployment))
         _expect_status(self._client.introduce({"name": "Smoke Test", "email": EMAIL}), 200)
@@ -213,7 +213,7 @@ class _Order:
         entry = catalog.Entry.model_validate(_PRODUCT)
         loaded = catalog.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
         if loaded.added:
-            time.sleep(_UNKNOWN_FOR)
+            time.sleep(_CATALOG_AGE)
         answer = self._client.place(_ORDER, self._key)
         _expect_status(answer, 201)
         self._placed = answer.body
@@ -229,14 +229,14 @@ class _Order:
         wanted = ("PREPARED", "captured")
         seen = _until(self._state, lambda state: state == wanted, self._within)
         if seen != wanted:
-            gone = "; it is cancelled now" if self._client.cancel(self._id).status == 200 else ""
-            raise Wrong(f"{self._id} is {seen[0]}, its payment {seen[1]}, after {self._within:.0f} s{gone}")
+            cancelled = "; it was cancelled now" if self._client.cancel(self._id).status == 200 else ""
+            raise CheckFailed(f"{self._id} is {seen[0]}, its payment {seen[1]}, after {self._within:.0f} s{cancelled}")
         return ", ".join(seen)
 
     def consumed(self) -> str:
         done = _until(self._consumers, lambda done: done >= set(CONSUMERS), self._within)
         missing = ", ".join(sorted(set(CONSUMERS) - done))
-        _expect(not missing, f"not {missing}, which said nothing of {self._id} in {self._within:.0f} s")
+        _expect(not missing, f"{missing} logged no outcome for {self._id} in {self._within:.0f} s")
         return ", ".join(CONSUMERS)
 
     @property
@@ -249,32 +249,32 @@ class _Order:
         return answer.body["status"], answer.body["payment"]
 
     def _consumers(self) -> set[str]:
-        """Who says in the log that the order's first event is dealt with."""
+        """Return the consumers that logged the order's first event as handled."""
         groups = {name: self._deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
         lines = log_lines.search(self._deployment.logs, groups, self._id, start=self._began, end=now_ms() + 60_000)
         return {line.who for line in lines if line.event_id == f"{self._id}-1" and line.outcome in HANDLED}
 
 
 def _until(look: Callable[[], T], wanted: Callable[[T], bool], within: float) -> T:
-    """Look until it is as wanted, or time is up; returns what was seen last."""
+    """Poll until the result is as wanted, or time is up; return the last result."""
     deadline = time.monotonic() + within
     seen = look()
     while not wanted(seen) and time.monotonic() < deadline:
-        time.sleep(_LOOKS_AGAIN_AFTER)
+        time.sleep(_POLL_SECONDS)
         seen = look()
     return seen
 
 
 def _dead_letters(deployment: Deployment) -> dict[str, int]:
-    """How many each queue of dead letters holds, those that somebody looks at included."""
+    """Return the size of each dead-letter queue, with messages that a receiver holds."""
     return {owner: observe.depth(deployment, url).total for url, owner in directory(deployment).dead.items()}
 
 
-def _no_more(before: Mapping[str, int], deployment: Deployment) -> str:
+def _none_new(before: Mapping[str, int], deployment: Deployment) -> str:
     now = _dead_letters(deployment)
     new = {owner: count - before[owner] for owner, count in now.items() if count > before[owner]}
     _expect(not new, ", ".join(f"{count} of {owner}" for owner, count in new.items()))
-    return f"{sum(now.values())} from before" if any(now.values()) else "none at all"
+    return f"{sum(now.values())} older ones" if any(now.values()) else "none"
 
 
 def _sweeps(deployment: Deployment, began: int, within: float) -> str:
@@ -282,7 +282,7 @@ def _sweeps(deployment: Deployment, began: int, within: float) -> str:
         pages = deployment.logs.get_paginator("filter_log_events").paginate(
             logGroupName=deployment.resource("SweeperLogs"), startTime=began, filterPattern='"UnfinishedAge"'
         )
-        return sum(len(page["events"]) for page in pages)  # one may be empty, and not the last
+        return sum(len(page["events"]) for page in pages)  # an empty page may not be the last
 
     seconds = max(within, _SWEEPS_WITHIN)
     _expect(_until(reports, bool, seconds) > 0, f"no UnfinishedAge in {seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""Tokens for programs that read reports."""
+"""Access tokens for programs that read reports."""
 
 import httpx
 
@@ -8,19 +8,19 @@ SCOPE = "handoff/reports:read"  # as Cognito writes it
 
 
 class TokenError(Exception):
-    """There is no token to be had; the text says why."""
+    """No token can be issued; the text says why and what to do."""
 
 
 def for_reports(deployment: Deployment) -> str:
-    """An access token that may read reports and nothing else, from the stack's own pool; good for an hour.
+    """Return an access token for reports only, from the stack's own user pool, valid for one hour.
 
     Raises
     ------
     TokenError
-        If the stack has no pool, or the pool gives none.
+        If the stack has no user pool, or the pool issues none.
     """
     if "ReportsClientId" not in deployment.outputs:
-        raise TokenError("The stack takes the tokens of another issuer: get one with the scope reports:read there.")
+        raise TokenError("The stack accepts tokens of another issuer. Get one with the scope reports:read there.")
     client_id = deployment.outputs["ReportsClientId"]
     found = deployment.cognito.describe_user_pool_client(
         UserPoolId=deployment.outputs["UserPoolId"], ClientId=client_id
@@ -34,7 +34,7 @@ def for_reports(deployment: Deployment) -> str:
             trust_env=not local,
         )
     except httpx.HTTPError as error:
-        raise TokenError(f"The pool did not answer: {error}") from error
+        raise TokenError(f"The user pool did not answer: {error}") from error
     if not answer.is_success:
-        raise TokenError(f"The pool gave no token: {answer.status_code} {answer.text[:200]}")
+        raise TokenError(f"The user pool issued no token: {answer.status_code} {answer.text[:200]}")
     return str(answer.json()["access_token"])

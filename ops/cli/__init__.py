@@ -1,1 +1,1 @@
-"""."""
+"""The commands of `handoff`: options, output and errors."""

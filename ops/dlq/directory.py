@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ops import ages
 from ops.dlq.dead_letter import DeadLetter
 from ops.dlq.scan import QueueScan
+from ops.stack.deployment import consumers_by_rule
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -52,7 +53,7 @@ class Directory:
 
 def directory(deployment: "Deployment") -> Directory:
     """Return a stack's directory, by the logical ids of its template."""
-    dead, queues, rules = {}, {}, {}
+    dead, queues = {}, {}
     for logical_id in deployment.of_type("AWS::SQS::Queue"):
         if logical_id.endswith(_DEAD):
             dead[deployment.resource(logical_id)] = logical_id.removesuffix(_DEAD).lower()
@@ -60,10 +61,7 @@ def directory(deployment: "Deployment") -> Directory:
             dead[deployment.resource(logical_id)] = UNOWNED
         else:
             queues[logical_id.removesuffix("Queue").lower()] = deployment.resource(logical_id)
-    for logical_id in deployment.of_type("AWS::Events::Rule"):
-        # The id of a rule on a custom bus is "bus|rule".
-        rules[deployment.resource(logical_id).rpartition("|")[2]] = logical_id.removesuffix("Rule").lower()
-    return Directory(dead, queues, rules)
+    return Directory(dead, queues, consumers_by_rule(deployment))
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""."""
+"""A deployed stack: its resources, metrics and state."""

@@ -1,4 +1,4 @@
-"""What CloudWatch knows of some metrics: the same questions on AWS and on the local stack."""
+"""Read metrics from CloudWatch, with the same queries on AWS and on the local stack."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _QUERIES = 500  # in a call: https://docs.aws.amazon.com/AmazonCloudWatch/latest
 
 
 class MetricsError(Exception):
-    """CloudWatch did not give all that it was asked for; the text says which metric and why."""
+    """CloudWatch returned incomplete data; the text says for which metric and why."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Metric:
 
 @dataclass
 class _Answer:
-    """What came for one query so far."""
+    """The data received for one query so far."""
 
     points: dict[int, float] = field(default_factory=dict)
     status: str = "nothing"
@@ -53,18 +53,18 @@ class _Answer:
 def series(
     client: "CloudWatchClient", metrics: Mapping[str, Metric], *, start: int, end: int, period: int
 ) -> dict[str, list[tuple[int, float]]]:
-    """The values of some metrics, by the caller's own keys: when each period begins, and its value, oldest first.
+    """Return the values of metrics by the caller's keys: the start of each period and its value, oldest first.
 
-    ``start`` and ``end`` are in epoch milliseconds, ``period`` is in seconds; on AWS, both times and the period are of
-    whole minutes. A period without data is left out. AWS counts periods from ``start`` on, the local stack from the
-    epoch on: let ``start`` be a multiple of the period, and they agree.
+    ``start`` and ``end`` are in epoch milliseconds, ``period`` is in seconds; on AWS, all three are whole minutes.
+    Periods without data are left out. AWS aligns periods to ``start``, the local stack to the epoch. Both agree if
+    ``start`` is a multiple of the period.
 
     Raises
     ------
     MetricsError
-        If CloudWatch had no whole answer.
+        If CloudWatch returned incomplete data.
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If it had none.
+        If the request failed.
     """
     found: dict[str, list[tuple[int, float]]] = {}
     keys = list(metrics)
@@ -75,19 +75,19 @@ def series(
 
 
 def lately(client: "CloudWatchClient", metrics: Mapping[str, Metric], *, minutes: int, now: int) -> dict[str, float]:
-    """One value for each metric over the last minutes, the running one as well; metrics without data are left out.
+    """Return one value for each metric over the last minutes and the current one; omit metrics without data.
 
-    All values are of one period: a percentile can't be made of the percentiles of shorter ones. Raises what `series`
-    does.
+    Each value is of one period, because a percentile cannot be computed from percentiles of shorter periods. Raises the
+    exceptions of `series`.
     """
     end = now // MINUTE + 1
     start = end - 1 - minutes
-    found = series(client, metrics, start=start * MINUTE, end=end * MINUTE, period=_whole(start, end) * 60)
+    found = series(client, metrics, start=start * MINUTE, end=end * MINUTE, period=_covering_period(start, end) * 60)
     return {key: points[-1][1] for key, points in found.items() if points}
 
 
-def _whole(start: int, end: int) -> int:
-    """The shortest period that holds all from start to end, wherever CloudWatch counts its periods from; in minutes."""
+def _covering_period(start: int, end: int) -> int:
+    """Return the shortest period in minutes that covers start to end however CloudWatch aligns periods."""
     return next(period for period in count(end - start) if start // period == (end - 1) // period)
 
 
@@ -112,9 +112,10 @@ def _ask(
 
 def _check(metric: Metric, answer: _Answer) -> None:
     if answer.status != "Complete":
-        why: Sequence[str] = answer.messages or ["it does not say why"]
+        why: Sequence[str] = answer.messages or ["no reason given"]
         raise MetricsError(
-            f"CloudWatch has no whole answer on {metric.namespace} {metric.name} ({answer.status}): {'; '.join(why)}"
+            f"CloudWatch returned incomplete data for {metric.namespace} {metric.name} "
+            f"({answer.status}): {'; '.join(why)}"
         )
 
 

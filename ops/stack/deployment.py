@@ -161,3 +161,12 @@ class Deployment:
 
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.resource(logical_id), ConsistentRead=True)
         return [aws.from_item(item) for page in pages for item in page["Items"]]
+
+
+def consumers_by_rule(deployment: Deployment) -> dict[str, str]:
+    """Return the consumer of each EventBridge rule, by the rule's name."""
+    return {
+        # The id of a rule on a custom bus is "bus|rule".
+        deployment.resource(logical_id).rpartition("|")[2]: logical_id.removesuffix("Rule").lower()
+        for logical_id in deployment.of_type("AWS::Events::Rule")
+    }

@@ -1,4 +1,4 @@
-"""Metrics as the functions log them: lines of CloudWatch's embedded metric format (EMF).
+"""Metrics in the functions' logs, in CloudWatch's embedded metric format (EMF).
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
 
 _BEGIN = '{"_aws"'
-_PATTERN = '"_aws"'  # a quoted term: what holds it
+_PATTERN = '"_aws"'  # a quoted term matches lines that contain it
 _PAGE = 10_000  # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 
 
 @dataclass(frozen=True)
 class Datum:
-    """The values of one metric in one line, under one set of its dimensions. The time is in epoch milliseconds."""
+    """The values of one metric in one line, for one set of dimensions. The time is in epoch milliseconds."""
 
     namespace: str
     name: str
@@ -30,14 +30,14 @@ class Datum:
 
 
 def read(line: str) -> list[Datum]:
-    """The metrics in a log line; none if it is of another kind."""
+    """Return the metrics in a log line; empty for other lines."""
     begin = line.find(_BEGIN)
     if begin < 0:
         return []
     try:
         return list(_data(json.loads(line[begin:])))
     except (ValueError, KeyError, TypeError):
-        return []  # cut off, or not as it should be: AWS finds no metric there either
+        return []  # truncated or malformed: AWS finds no metric in it either
 
 
 def _data(document: dict[str, Any]) -> Iterator[Datum]:
@@ -56,7 +56,7 @@ def _data(document: dict[str, Any]) -> Iterator[Datum]:
 
 
 def events(client: "CloudWatchLogsClient", group: str, *, start: int = 0) -> "list[FilteredLogEventTypeDef]":
-    """The events of a log group that hold EMF, from ``start`` (epoch milliseconds) on, oldest first."""
+    """Return the events of a log group with EMF, from ``start`` (epoch milliseconds) on, oldest first."""
     found: list[FilteredLogEventTypeDef] = []
     while True:
         pages = client.get_paginator("filter_log_events").paginate(
@@ -64,7 +64,7 @@ def events(client: "CloudWatchLogsClient", group: str, *, start: int = 0) -> "li
         )
         more = [event for page in pages for event in page["events"]]
         found = [event for event in found if event["timestamp"] < start] + more
-        # The local stack gives one page and no token, so it is asked again from that page's last moment on.
+        # The local stack returns one page and no token, so read again from the time of that page's last event.
         if len(more) < _PAGE or more[-1]["timestamp"] == start:
             return found
         start = more[-1]["timestamp"]

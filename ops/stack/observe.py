@@ -1,4 +1,4 @@
-"""What a deployed Handoff shows of itself: its tables, queues, dead letters, mails and lag."""
+"""Read the state of a deployed Handoff: queues, dead letters, mails, lag and sales."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,19 +14,19 @@ from shop.sales_generations import FIRST, POINTER
 
 @dataclass(frozen=True)
 class Depth:
-    """How many messages a queue holds: waiting, and being worked on."""
+    """How many messages a queue holds: waiting, and in progress."""
 
     waiting: int
     in_flight: int
 
     @property
     def total(self) -> int:
-        """All that it holds."""
+        """All messages in the queue."""
         return self.waiting + self.in_flight
 
 
 def depth(deployment: Deployment, queue_url: str) -> Depth:
-    """A queue's depth, as far as SQS knows."""
+    """Return a queue's depth, which SQS only approximates."""
     answer = deployment.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
     counts = {str(name): int(value) for name, value in answer["Attributes"].items() if value.isdigit()}
     waiting = counts["ApproximateNumberOfMessages"] + counts["ApproximateNumberOfMessagesDelayed"]
@@ -34,23 +34,23 @@ def depth(deployment: Deployment, queue_url: str) -> Depth:
 
 
 def waiting(deployment: Deployment) -> dict[str, int]:
-    """Messages that each consumer still has to deal with."""
+    """Return the number of unhandled messages of each consumer."""
     depths = {name: depth(deployment, deployment.queue_url(name)) for name in CONSUMERS}
     return {name: found.total for name, found in depths.items()}
 
 
 def dead_letters(deployment: Deployment) -> dict[str, int]:
-    """Dead letters of each consumer."""
+    """Return the number of dead letters of each consumer."""
     return {name: depth(deployment, deployment.queue_url(name, dead_letters=True)).waiting for name in CONSUMERS}
 
 
 def unfinished(orders: Iterable[Mapping[str, Any]]) -> int:
-    """How many orders have an event to publish or a payment to settle."""
+    """Return how many orders have an event to publish or a payment to settle."""
     return sum(1 for order in orders if order.get("outbox") or "paymentDue" in order)
 
 
 def lags(deployment: Deployment) -> dict[str, list[int]]:
-    """Milliseconds from each event to its effect, per consumer, from the metrics that the functions have logged."""
+    """Return the milliseconds from each event to its effect by consumer, from the metrics in the functions' logs."""
     found: dict[str, list[int]] = {name: [] for name in CONSUMERS}
     for name in CONSUMERS:
         for event in emf.events(deployment.logs, deployment.resource(f"{name.capitalize()}Logs")):
@@ -60,13 +60,13 @@ def lags(deployment: Deployment) -> dict[str, list[int]]:
 
 
 def mails(endpoint: str) -> list[dict[str, Any]]:
-    """The mails that the local stack's SES has taken."""
+    """Return the mails that the local stack's SES accepted."""
     boxes: dict[str, list[dict[str, Any]]] = httpx.get(f"{endpoint}/_ministack/ses/messages").json()["messages"]
     return [mail for box in boxes.values() for mail in box]
 
 
 def sales(items: Iterable[Mapping[str, Any]]) -> dict[str, Counter[str]]:
-    """The sales table's counters that count, summed over days and shards: by ``all`` and by ``sku#...``."""
+    """Return the current sales counters, summed over days and shards, by ``all`` and by ``sku#...``."""
     rows = list(items)
     current = next((row["currentGeneration"] for row in rows if row["bucketId"] == POINTER), FIRST)
     totals: dict[str, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""`handoff lag` on the deployed stack, whose CloudWatch the metrics bridge feeds."""
+"""`handoff lag` on the deployed stack, with metrics from the metrics bridge."""
 
 import json
 import statistics
@@ -22,12 +22,12 @@ from tests.e2e.support import eventually, paused, place
 ORDERS = 3
 ALWAYS = ("--minutes", "180")  # longer than any test run
 
-Look = Callable[..., Result]
+RunLag = Callable[..., Result]
 
 
 @pytest.fixture
-def look(local_stack: LocalStack) -> Look:
-    """Runs `handoff lag` as a script would."""
+def run_lag(local_stack: LocalStack) -> RunLag:
+    """Run `handoff lag` as a script does."""
     runner = CliRunner(env={"PORT": str(local_stack.port)})
     return lambda *options: runner.invoke(main, ["lag", "--local", *options])
 
@@ -38,35 +38,35 @@ def row(result: Result, consumer: str) -> dict[str, Any]:
 
 
 def logged(deployment: Deployment, since: int) -> list[float]:
-    """The lags of e-mail that its function has logged."""
+    """Return the lags that the emails function logged."""
     events = emf.events(deployment.logs, deployment.resource("EmailsLogs"), start=since)
     data = [datum for event in events for datum in emf.read(event["message"]) if datum.name == "EventLagDone"]
     return [value for datum in data for value in datum.values]
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """The median, and what 99 of 100 are below."""
+    """Return the median and the 99th percentile."""
     return statistics.median(values), statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 def count(deployment: Deployment, since: int, metric: Metric) -> float:
-    """A metric's count or sum over all minutes since then."""
+    """Return a metric's count or sum over all minutes since then."""
     found = cloudwatch.series(deployment.cloudwatch, {"it": metric}, start=since, end=now_ms(), period=60)
     return sum(value for _, value in found["it"])
 
 
 def all_counted(deployment: Deployment, since: int) -> None:
-    """Wait until CloudWatch has as many lags of e-mail as the logs."""
+    """Wait until CloudWatch has as many lags of emails as the logs."""
     lags = Metric("Handoff", "EventLagDone", (("service", deployment.stack), ("consumer", "emails")), "SampleCount")
     eventually(
         lambda: (count(deployment, since, lags), len(logged(deployment, since))), lambda seen: seen[0] == seen[1]
     )
 
 
-def test_lag_shows_what_waits_and_then_how_late_it_was_done(
-    deployment: Deployment, client: ShopClient, look: Look, metrics_since: int
+def test_lag_shows_waiting_events_and_then_their_lag(
+    deployment: Deployment, client: ShopClient, run_lag: RunLag, metrics_since: int
 ) -> None:
-    # GIVEN that all that was done has been counted, and that nobody takes e-mail's events
+    # GIVEN that all handled events are counted, and that emails receives nothing
     demo.wait_until_quiet(deployment, lambda _: None)
     all_counted(deployment, metrics_since)
     began = now_ms()
@@ -74,25 +74,25 @@ def test_lag_shows_what_waits_and_then_how_late_it_was_done(
         # WHEN orders are placed
         for _ in range(ORDERS):
             assert place(client).status == 201
-        # THEN they are seen to wait, by their number and by the age of the oldest
+        # THEN their number and the age of the oldest are shown
         waiting = eventually(
-            lambda: row(look("--json"), "emails"),
+            lambda: row(run_lag("--json"), "emails"),
             lambda seen: seen["waiting"] + seen["inFlight"] >= ORDERS and (seen["oldestSeconds"] or 0) > 1,
         )
         assert waiting["deadLetters"] == 0
-        # AND a script can tell
-        behind = look("--fail-over", "1s")
+        # AND --fail-over fails
+        behind = run_lag("--fail-over", "1s")
         assert behind.exit_code == 1
         assert "emails: the oldest message is" in behind.stderr
-        assert look("--fail-over", "1d").exit_code == 0
-    # WHEN e-mail is back, and done
+        assert run_lag("--fail-over", "1d").exit_code == 0
+    # WHEN emails is back, and has handled them
     demo.wait_until_quiet(deployment, lambda _: None)
     all_counted(deployment, metrics_since)
-    # THEN nothing waits, and the lag is that of all that the function has logged
-    done = row(look("--json", *ALWAYS), "emails")
+    # THEN nothing waits, and the lag is that of all logged events
+    done = row(run_lag("--json", *ALWAYS), "emails")
     assert (done["waiting"], done["inFlight"], done["oldestSeconds"], done["drainSeconds"]) == (0, 0, 0, 0)
     assert (done["lagP50Ms"], done["lagP99Ms"]) == pytest.approx(percentiles(logged(deployment, metrics_since)))
-    # AND as many messages were sent and deleted as it was done with
+    # AND as many messages were sent and deleted as were handled
     effects = len(logged(deployment, began))
     assert effects >= ORDERS
     queue = (("QueueName", deployment.queue_url("emails").rpartition("/")[2]),)
@@ -100,7 +100,7 @@ def test_lag_shows_what_waits_and_then_how_late_it_was_done(
         assert count(deployment, began, Metric("AWS/SQS", name, queue, "Sum")) == effects
 
 
-def test_a_percentile_is_of_all_minutes_and_not_of_their_percentiles(local_stack: LocalStack) -> None:
+def test_a_percentile_covers_all_minutes_together(local_stack: LocalStack) -> None:
     # GIVEN a minute with many short lags, and two with a single long one
     client = local_stack.session().client("cloudwatch", endpoint_url=local_stack.endpoint)
     now = now_ms()
@@ -108,9 +108,9 @@ def test_a_percentile_is_of_all_minutes_and_not_of_their_percentiles(local_stack
     for ago, values in enumerate(minutes):
         at = datetime.fromtimestamp((now - ago * MINUTE) / 1000, UTC)
         client.put_metric_data(Namespace="Test", MetricData=[{"MetricName": "Lag", "Timestamp": at, "Values": values}])
-    # WHEN it is asked for the last minutes, whenever they begin
+    # WHEN the last minutes are measured, at any alignment
     asked = {stat: Metric("Test", "Lag", (), stat) for stat in ("p50", "p99", "SampleCount")}
     found = [cloudwatch.lately(client, asked, minutes=ago, now=now) for ago in range(2, 12)]
-    # THEN it is that of all of them
+    # THEN the percentile is that of all values
     p50, p99 = percentiles([value for values in minutes for value in values])
     assert found == [{"p50": p50, "p99": pytest.approx(p99), "SampleCount": 100}] * 10

@@ -137,7 +137,7 @@ def test_a_concurrent_order_does_not_stop_a_delivery(world, count):
         ([MUG_ENTRY | {"available": "10"}], "0.available"),
         ([MUG_ENTRY | {"colour": "blue"}], "0.colour"),
         ([MUG_ENTRY | {"sku": "no spaces"}], "0.sku"),
-        ([MUG_ENTRY, MUG_ENTRY], "names a product twice: MUG-01"),
+        ([MUG_ENTRY, MUG_ENTRY], "has duplicate products: MUG-01"),
         ([MUG_ENTRY | {"delivery": {"id": "", "units": 1}}], "0.delivery.id"),
     ],
 )

@@ -284,7 +284,7 @@ def test_an_interrupted_rebuild_resumes_at_its_last_page(world, counted, small_p
     done = run(world, said.append)
 
     # THEN only the other orders are read
-    assert said[0].startswith("going on with generation 2, after order ord_")
+    assert said[0].startswith("resuming generation 2 after order ord_")
     assert (done.generation, done.orders) == (2, 2)
     invariants.sales_are_exact(world)
 
@@ -293,7 +293,7 @@ def test_a_concurrent_rebuild_is_rejected(world, counted):
     told = []
 
     def second(_said):
-        with pytest.raises(RebuildError, match="Another rebuild is at work") as refused:
+        with pytest.raises(RebuildError, match="Another rebuild is running") as refused:
             run(world)
         told.append(str(refused.value))
 
@@ -312,7 +312,7 @@ def test_a_rebuild_whose_lease_was_taken_over_does_not_switch(world, counted):
         run(world)
 
     # THEN the first one fails, and nothing is switched twice
-    with pytest.raises(RebuildError, match="taken this one over"):
+    with pytest.raises(RebuildError, match="took over this one"):
         run(world, overtaken)
     assert generations(world).current == 2
     invariants.sales_are_exact(world)
@@ -344,7 +344,7 @@ def test_a_failed_call_keeps_the_old_generation(world, counted):
     before = sums(world)
     world.wire.on("dynamodb.Scan", wire.refuse("AccessDeniedException"))
 
-    with pytest.raises(RebuildError, match=r"AccessDeniedException.*Nothing was switched over"):
+    with pytest.raises(RebuildError, match=r"AccessDeniedException.*counters in use are unchanged"):
         run(world)
 
     assert sums(world) == before
@@ -360,7 +360,7 @@ def test_an_unreadable_order_is_reported_and_stops_the_switch(world, counted, sm
     place(world, 1, start=40)
 
     # WHEN the sales are rebuilt
-    with pytest.raises(RebuildError, match="1 orders can't be read: ord_broken"):
+    with pytest.raises(RebuildError, match="1 orders cannot be read: ord_broken"):
         run(world)
 
     # THEN nothing is switched until the order is fixed; then it is counted

@@ -1,4 +1,4 @@
-"""`handoff replay`: what it asks EventBridge for, and what it refuses. No local engine replays to chosen rules only."""
+"""`handoff replay`: its requests to EventBridge, and its errors. No local engine replays to chosen rules."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ RESOURCES = {
 
 @pytest.fixture
 def events():
-    """EventBridge, answering what a test tells it to, in that order."""
+    """A stubbed EventBridge client, with the responses that a test adds."""
     client = boto3.client(
         "events", region_name="eu-central-1", aws_access_key_id="none", aws_secret_access_key="none"
     )  # fmt: skip
@@ -40,7 +40,7 @@ def events():
 
 
 def deployment(events, resources=RESOURCES):
-    """A stack with these resources."""
+    """Return a stack with these resources."""
     return SimpleNamespace(
         stack="handoff",
         events=events.client,
@@ -69,7 +69,7 @@ def seen(events, state, **values):
 
 
 def finds(events):
-    """The archive, and the rules of the bus it is of; EventBridge's own for the archive is among them."""
+    """Stub the archive, and the rules of its bus, EventBridge's own rule for the archive among them."""
     events.stubber.add_response(
         "describe_archive", {"ArchiveArn": ARCHIVE, "EventSourceArn": BUS}, {"ArchiveName": "handoff-Archive-1"}
     )
@@ -78,10 +78,10 @@ def finds(events):
     events.stubber.add_response("list_rules", {"Rules": rules}, {"EventBusName": "handoff-bus"})
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
+# --- options ----------------------------------------------------------------------------------------------------------
 
 
-def test_only_analytics_is_replayed_to_unless_told_otherwise():
+def test_the_default_rule_is_analytics():
     wanted = replay.parse(FROM, TO, replay.DEFAULT)
 
     assert wanted == WANTED
@@ -89,24 +89,24 @@ def test_only_analytics_is_replayed_to_unless_told_otherwise():
 
 
 @pytest.mark.parametrize("rules", [("analytics", "emails"), ("analytics,emails",), (" analytics , emails ", "emails")])
-def test_rules_are_named_one_by_one_or_with_commas(rules):
+def test_rules_are_options_of_their_own_or_separated_by_commas(rules):
     assert replay.parse(FROM, TO, rules).rules == ("analytics", "emails")
 
 
 @pytest.mark.parametrize("rule", ["emails", "fulfillment", "audit", "partner", "loyalty"])
-def test_what_could_be_noticed_elsewhere_is_said_first(rule):
+def test_a_rule_with_visible_effects_has_a_warning(rule):
     (caution,) = replay.parse(FROM, TO, (rule,)).cautions
     assert caution.startswith(f"{rule}: ")
 
 
-def test_what_may_not_be_archived_yet_is_said_first():
+def test_events_that_may_not_be_archived_yet_have_a_warning():
     assert replay.parse(FROM, "2026-11-23T09:50:00Z", ("analytics",)).cautions == []
     (caution,) = replay.parse(FROM, "2026-11-23T09:50:01Z", ("analytics",)).cautions
     assert "ten minutes" in caution
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "rules", "said"),
+    ("start", "end", "rules", "message"),
     [
         ("2026-11-22T10:00:00", TO, ("analytics",), "--from must be a time with its offset"),
         (FROM, "2026-11-23", ("analytics",), "--to must be a time with its offset"),
@@ -118,27 +118,27 @@ def test_what_may_not_be_archived_yet_is_said_first():
         (FROM, TO, (" , ",), "Name a rule"),
     ],
 )
-def test_what_makes_no_sense_is_refused(start, end, rules, said):
-    with pytest.raises(ReplayError) as refused:
+def test_invalid_options_are_rejected(start, end, rules, message):
+    with pytest.raises(ReplayError) as rejected:
         replay.parse(start, end, rules)
-    assert said in str(refused.value)
+    assert message in str(rejected.value)
 
 
-# --- where it goes ----------------------------------------------------------------------------------------------------
+# --- route ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_archive_and_the_rules_are_those_of_the_stack(events):
+def test_the_route_has_the_archive_and_rules_of_the_stack(events):
     finds(events)
 
     assert replay.route(deployment(events), WANTED) == ROUTE
 
 
-def test_without_an_archive_there_is_no_replay(events):
-    with pytest.raises(ReplayError, match="keeps no archive; its parameter ArchiveDays"):
+def test_a_stack_without_an_archive_is_rejected(events):
+    with pytest.raises(ReplayError, match=r"keeps no archive.*parameter ArchiveDays"):
         replay.route(deployment(events, {"AnalyticsRule": "x"}), WANTED)
 
 
-def test_the_rules_can_be_any_of_the_bus(events):
+def test_all_rules_of_the_bus_can_be_named(events):
     finds(events)
 
     route = replay.route(deployment(events), replay.parse(FROM, TO, ("emails", "analytics")))
@@ -147,7 +147,7 @@ def test_the_rules_can_be_any_of_the_bus(events):
 
 
 @pytest.mark.parametrize("rule", ["all", "Analytics", "loyalty", "feedback", "Events-Archive-handoff"])
-def test_a_rule_that_the_bus_does_not_have_is_refused(events, rule):
+def test_a_rule_that_the_bus_does_not_have_is_rejected(events, rule):
     finds(events)
 
     with pytest.raises(ReplayError) as refused:
@@ -155,32 +155,35 @@ def test_a_rule_that_the_bus_does_not_have_is_refused(events, rule):
     assert str(refused.value) == f"There is no rule {rule}. A replay can go to: analytics, emails."
 
 
-def test_rules_that_can_not_be_looked_up_are_said_to_be_so(events):
+def test_a_failed_request_for_the_rules_is_reported(events):
     events.stubber.add_client_error("describe_archive", "AccessDeniedException")
 
-    with pytest.raises(ReplayError, match=r"can't be looked up.*AccessDenied"):
+    with pytest.raises(ReplayError, match=r"cannot be read.*AccessDenied"):
         replay.route(deployment(events), WANTED)
 
 
-# --- how it goes ------------------------------------------------------------------------------------------------------
+# --- progress ---------------------------------------------------------------------------------------------------------
 
 
-def test_events_go_to_the_named_rules_alone_and_progress_is_shown_until_the_end(events, clock):
+def test_a_replay_uses_the_named_rules_and_shows_its_progress(events, clock):
     starts(events)
     seen(events, "STARTING")
     seen(events, "RUNNING", EventLastReplayedTime=datetime(2026, 11, 22, 18, tzinfo=UTC))
     seen(events, "COMPLETED", EventLastReplayedTime=datetime(2026, 11, 23, 9, tzinfo=UTC))
-    said = []
+    progress = []
 
-    replay.run(events.client, WANTED, ROUTE, said.append)
+    replay.run(events.client, WANTED, ROUTE, progress.append)
 
-    assert [text.rpartition(": ")[2] for text in said[:2]] == ["started", "starting"]
-    assert said[2:] == ["running, events up to 2026-11-22T18:00:00Z", "completed, events up to 2026-11-23T09:00:00Z"]
+    assert [text.rpartition(": ")[2] for text in progress[:2]] == ["started", "starting"]
+    assert progress[2:] == [
+        "running, events up to 2026-11-22T18:00:00Z",
+        "completed, events up to 2026-11-23T09:00:00Z",
+    ]
     events.stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
-def test_a_replay_that_does_not_end_well_is_said_to(events, state):
+def test_a_failed_replay_is_reported_with_its_reason(events, state):
     starts(events)
     seen(events, state, StateReason="the bus is gone")
 
@@ -188,37 +191,37 @@ def test_a_replay_that_does_not_end_well_is_said_to(events, state):
         replay.run(events.client, WANTED, ROUTE, lambda _: None)
 
 
-def test_a_replay_that_is_refused_is_said_to_be_not_started(events):
+def test_a_replay_that_is_not_started_is_reported(events):
     events.stubber.add_client_error("start_replay", "LimitExceededException", "too many at once")
 
     with pytest.raises(ReplayError, match=r"not started.*too many at once"):
         replay.run(events.client, WANTED, ROUTE, lambda _: None)
 
 
-def test_a_replay_that_can_not_be_watched_goes_on(events):
+def test_a_replay_whose_state_cannot_be_read_is_still_running(events):
     starts(events)
     events.stubber.add_client_error("describe_replay", "AccessDeniedException")
 
-    with pytest.raises(ReplayError, match=r"goes on, but can't be watched"):
+    with pytest.raises(ReplayError, match=r"still running, but its state cannot be read"):
         replay.run(events.client, WANTED, ROUTE, lambda _: None)
 
 
-def test_a_replay_that_is_left_alone_goes_on_and_it_is_said_how_to_end_it(events, monkeypatch):
-    # GIVEN somebody who presses Ctrl-C between two looks
+def test_ctrl_c_leaves_the_replay_running_and_names_the_cancel_command(events, monkeypatch):
+    # GIVEN Ctrl-C between two polls
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", interrupt)
     starts(events)
     seen(events, "RUNNING")
-    said = []
+    progress = []
 
-    with pytest.raises(ReplayError) as left:
-        replay.run(events.client, WANTED, ROUTE, said.append)
+    with pytest.raises(ReplayError) as stopped:
+        replay.run(events.client, WANTED, ROUTE, progress.append)
 
-    name = said[0].removesuffix(": started")
-    assert str(left.value) == (
-        f"The replay goes on, unwatched. To end it: aws events cancel-replay --replay-name {name}"
+    name = progress[0].removesuffix(": started")
+    assert str(stopped.value) == (
+        f"The replay is still running. To cancel it: aws events cancel-replay --replay-name {name}"
     )  # fmt: skip
 
 
@@ -227,12 +230,12 @@ def test_a_replay_that_is_left_alone_goes_on_and_it_is_said_how_to_end_it(events
 
 @pytest.fixture
 def command(events, monkeypatch):
-    """Runs `handoff replay` against a stack whose EventBridge answers as told."""
+    """Run `handoff replay` against a stack with the stubbed EventBridge."""
     monkeypatch.setattr(Target, "deployment", lambda self: deployment(events))
     return lambda *more, **given: CliRunner().invoke(cli.main, ["replay", "--from", FROM, "--to", TO, *more], **given)
 
 
-def test_nothing_is_started_without_a_yes(events, command):
+def test_a_replay_needs_a_confirmation(events, command):
     finds(events)
 
     done = command(input="n\n")
@@ -241,7 +244,7 @@ def test_nothing_is_started_without_a_yes(events, command):
     assert f"Replay {FROM} to {TO} of handoff to analytics?" in done.output
 
 
-def test_with_yes_nobody_is_asked(events, command):
+def test_yes_skips_the_confirmation(events, command):
     finds(events)
     starts(events)
     seen(events, "COMPLETED")
@@ -251,7 +254,7 @@ def test_with_yes_nobody_is_asked(events, command):
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "completed")
 
 
-def test_bad_input_is_told_in_one_line(events, command):
+def test_an_invalid_rule_is_reported_in_one_line(events, command):
     finds(events)
 
     done = command("--rules", "nonsense")

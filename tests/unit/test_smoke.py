@@ -1,4 +1,4 @@
-"""What `handoff smoke` makes of AWS's answers."""
+"""`handoff smoke`: how it reads the sweeper's log."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from ops import smoke
 
 
 def reported(*pages):
-    """Whether the sweeper is taken to have reported, by some pages of its log."""
+    """Return the result of the sweeper check for pages of its log."""
     logs = boto3.client("logs", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
     with Stubber(logs) as stub:
         for n, events in enumerate(pages):
@@ -20,11 +20,11 @@ def reported(*pages):
         return smoke._sweeps(deployment, 1, 0.0)
 
 
-def test_a_page_of_the_sweepers_log_that_is_empty_is_not_its_end():
+def test_an_empty_page_of_the_sweepers_log_is_not_its_end():
     assert reported([], [{"message": "UnfinishedAge"}]) == "UnfinishedAge"
 
 
-def test_a_sweeper_that_says_nothing_is_wrong(monkeypatch):
+def test_a_sweeper_that_logs_nothing_fails(monkeypatch):
     monkeypatch.setattr(smoke, "_SWEEPS_WITHIN", 0.0)
-    with pytest.raises(smoke.Wrong, match="no UnfinishedAge in 0 s"):
+    with pytest.raises(smoke.CheckFailed, match="no UnfinishedAge in 0 s"):
         reported([])
