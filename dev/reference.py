@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from dev.local.stack import ROOT
+from dev.template import ROOT, WITH_PARTNER, source, template_with
 
 FOLDER = ROOT / "docs/reference"
 _COMPARISONS = {
@@ -29,12 +28,11 @@ def reference() -> None:
 
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
-    template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
     configurations = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     return {
         "api.md": _api(json.loads((ROOT / "functions/orders/openapi.json").read_text(encoding="utf-8"))),
-        "parameters.md": _parameters(template["Parameters"], configurations),
-        "alarms.md": _alarms(template["Resources"]),
+        "parameters.md": _parameters(source()["Parameters"], configurations),
+        "alarms.md": _alarms(),
         "cli.md": _commands(),
     }
 
@@ -164,13 +162,9 @@ def _allowed(declared: Mapping[str, Any]) -> str:
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
-def _alarms(resources: Mapping[str, Any]) -> str:
-    alarms = {
-        name: resource["Properties"]
-        for name, resource in resources.items()
-        if resource["Type"] == "AWS::CloudWatch::Alarm"
-    }
-    conditional = {name for name in alarms if "Condition" in resources[name]}
+def _alarms() -> str:
+    alarms = template_with(**WITH_PARTNER).of_type("AWS::CloudWatch::Alarm")
+    conditional = alarms.keys() - template_with(Audit="false").of_type("AWS::CloudWatch::Alarm").keys()
     rows = [
         [
             f"`{name}`" + (" (if configured)" if name in conditional else ""),

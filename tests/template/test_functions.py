@@ -38,6 +38,14 @@ def test_every_function_has_both_layers(template: Template, function: Properties
     assert {layer["Content"]["S3Key"] for layer in layers.values()} == {"layers/dependencies", "layers/handoff"}
 
 
+def test_other_stacks_can_find_the_layers(template: Template) -> None:
+    layers = {layer["Content"]["S3Key"]: name for name, layer in template.of_type("AWS::Lambda::LayerVersion").items()}
+    for output, folder in (("HandoffLayerArn", "handoff"), ("DependenciesLayerArn", "dependencies")):
+        assert template.outputs[output]["Value"] == f"${{{layers[f'layers/{folder}']}}}"
+        # A version's ARN changes with the layer, and CloudFormation changes no export that another stack imports.
+        assert "Export" not in template.outputs[output]
+
+
 def test_stripes_library_is_deployed_only_with_stripe_and_only_where_it_is_needed() -> None:
     template = template_with(**WITH_STRIPE)
     layers = {layer["Content"]["S3Key"]: name for name, layer in template.of_type("AWS::Lambda::LayerVersion").items()}
