@@ -1,1 +1,1 @@
-"""Tests the tests: takes one mechanism away at a time, and looks whether a test goes red."""
+"""Tests of the tests: remove one mechanism at a time and check that a test fails."""

@@ -1,4 +1,4 @@
-"""Runs pytest in processes that are forked with all libraries loaded: loading them takes longer than most tests."""
+"""Run pytest in processes that are forked with all libraries loaded: loading them takes longer than most tests."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Trying mutations in copies of the tree: the checkout itself is never touched, whatever interrupts the work."""
+"""Try mutations in copies of the tree. The checkout itself is never touched, whatever interrupts the work."""
 
 import os
 import shutil
@@ -13,13 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
-from tests.mutants import fork
-from tests.mutants.catalog import Mutation, Stale
+from tests.mutants import catalog, fork
+from tests.mutants.catalog import Mutation
+from tests.mutants.errors import Stale
+from tests.mutants.scopes import Scopes
 
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
-# Loading Hypothesis to say nothing about it takes longer than most tests.
+# Loading Hypothesis only to report nothing takes longer than most tests.
 _NO_PLUGINS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio"]
-# Nothing was tried if the code could not even be read; and what takes too long may be for want of a faster computer.
+# These failures prove nothing: the code could not be loaded, or the computer was too slow.
 _NO_PROOF = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError", "Failed: Timeout")
 
 
@@ -29,15 +31,15 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A test that failed, and what it said."""
+    """A test that failed, and its message."""
 
     test: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of a mutation: the test that killed it, or an ``error`` of the catalog; neither, if it survived."""
+    """The result of a mutation: the test that killed it, or an ``error`` in the catalog; neither if it survived."""
 
     mutation: Mutation
     killer: Failure | None
@@ -45,34 +47,36 @@ class Trial:
     seconds: float
 
 
-class Laboratory:
+class Sandbox:
     """Copies of one tree, in a temporary folder."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._folder = folder
         self._original = folder / "original"
         shutil.copytree(root, self._original, ignore=_NOT_COPIED)
+        catalog.reformat(self._original)
+        self._scopes = Scopes(self._original)
 
     def check_tests(self, tests: Sequence[str]) -> None:
-        """Run the tests, file by file, on the code as it is.
+        """Run the tests, file by file, on the code without a mutation.
 
         Raises
         ------
         Broken
-            If one fails: then its failure under a mutation would say nothing.
+            If one fails: its failure under a mutation would then prove nothing.
         """
         by_file: dict[str, list[str]] = {}
         for test in tests:
             by_file.setdefault(test.partition("::")[0], []).append(test)
         jobs = [[file] if file in named else named for file, named in by_file.items()]
-        with _side_by_side() as pool:
+        with _parallel() as pool:
             for failure in pool.map(lambda job: _run(self._original, job), jobs):
                 if failure:
-                    raise Broken(f"{failure.test} fails without any mutation: {failure.said}")
+                    raise Broken(f"{failure.test} fails without any mutation: {failure.message}")
 
     def trials(self, mutations: Sequence[Mutation]) -> Iterator[Trial]:
-        """Try each mutation, as many at a time as there are cores; yields them in their order."""
-        with _side_by_side() as pool:
+        """Try each mutation, as many at a time as there are cores. Yield the results in the mutations' order."""
+        with _parallel() as pool:
             yield from pool.map(self._try, range(len(mutations)), mutations)
 
     def _try(self, number: int, mutation: Mutation) -> Trial:
@@ -81,8 +85,8 @@ class Laboratory:
         killer, error = None, None
         try:
             shutil.copytree(self._original, tree)
-            mutation.apply(tree)
-            _check_names(tree / mutation.file)
+            for path in mutation.apply(tree, self._scopes):
+                _check_names(path)
             killer = _run(tree, mutation.tests)
         except (Stale, Broken) as found:
             error = str(found)
@@ -92,39 +96,39 @@ class Laboratory:
 
 
 @contextmanager
-def laboratory(root: Path) -> Iterator[Laboratory]:
-    """A laboratory for this tree; its folder is removed at the end."""
+def sandbox(root: Path) -> Iterator[Sandbox]:
+    """Yield a sandbox for this tree; its folder is removed at the end."""
     with TemporaryDirectory(prefix="mutants-") as folder:
-        yield Laboratory(root, Path(folder).resolve())
+        yield Sandbox(root, Path(folder).resolve())
 
 
 def _run(tree: Path, tests: Sequence[str]) -> Failure | None:
-    """The first of these tests that fails on the code in this tree; None if all pass."""
-    place = tree / f".run-{time.monotonic_ns()}"
-    place.mkdir()
-    report, log = place / "report.xml", place / "log.txt"
+    """Return the first of these tests that fails on the code in this tree; None if all pass."""
+    folder = tree / f".run-{time.monotonic_ns()}"
+    folder.mkdir()
+    report, log = folder / "report.xml", folder / "log.txt"
     options = ["-x", "-q", *_NO_PLUGINS, f"--junitxml={report}"]
     if fork.pytest(tree, [*options, *tests], log) == 0:
         return None
     for case in ElementTree.parse(report).iter("testcase") if report.is_file() else []:
         failure = case.find("failure")
         if failure is not None:
-            said = failure.get("message", "").partition("\n")[0]
-            if said.startswith(_NO_PROOF):
-                raise Broken(f"no proof: {said}")
-            return Failure(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}", said)
+            message = failure.get("message", "").partition("\n")[0]
+            if message.startswith(_NO_PROOF):
+                raise Broken(f"no proof: {message}")
+            return Failure(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}", message)
     raise Broken("the tests could not be run: " + " | ".join(log.read_text().splitlines()[-8:]))
 
 
 def _check_names(path: Path) -> None:
-    """Code that does not parse, or that uses names which are not there, fails for that alone."""
+    """Raise `Broken` if the code does not parse, or uses undefined names: it would fail for that alone."""
     if path.suffix == ".py":
         options = ["check", "--isolated", "--quiet", "--select", "E9,F821", "--output-format", "concise"]
         command = [sys.executable, "-m", "ruff", *options, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Broken(f"the mutation is no code: {done.stdout.strip()}")
+            raise Broken(f"the mutation is invalid code: {done.stdout.strip()}")
 
 
-def _side_by_side() -> ThreadPoolExecutor:
+def _parallel() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count())
