@@ -1,7 +1,7 @@
 """Handlers at the same time: whatever the order of their calls, every promise holds.
 
-Each test is a scenario (see `support.stage`) that is run in many orders: those with the fewest changes of the turn
-first, and then others drawn at random.
+Each test is a scenario (see `tests.support.race_harness`) that is run in many orders: first those with the fewest
+changes of the turn, and then others drawn at random.
 """
 
 import json
@@ -13,8 +13,8 @@ from dev.simulated import wire
 from dev.simulated.world import MUG, TEE, World, body
 from handoff import ids
 from handoff.clock import from_iso
+from tests.support.race_harness import RaceHarness
 from tests.support.scheduler import Race, at_random, every_order, follow
-from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -30,7 +30,7 @@ REFUSED = wire.refuse("ThrottlingException")
 @pytest.fixture
 def run(request, stack, clock, effort, tally, capsys):
     """Runs a scenario in as many orders as the effort allows, or in the one that the command line names."""
-    stage = Stage(World(stack, clock))
+    harness = RaceHarness(World(stack, clock))
     only = request.config.getoption("--chaos-schedule")
     most, drawn = ORDERS[effort.level]
 
@@ -47,7 +47,7 @@ def run(request, stack, clock, effort, tally, capsys):
                 return move
 
             try:
-                turns = stage.play(scenario, noting)
+                turns = harness.play(scenario, noting)
             except BaseException as error:
                 error.add_note(f"The order was {taken}. Again: pytest '{request.node.nodeid}' --chaos-schedule={taken}")
                 raise
@@ -65,7 +65,7 @@ def run(request, stack, clock, effort, tally, capsys):
             for _ in range(drawn):
                 play(choose)
         tally["orders of calls"] += len(seen)
-        tally["different outcomes of races"] += stage.outcomes
+        tally["different outcomes of races"] += harness.outcomes
 
     return run
 
@@ -84,21 +84,21 @@ def said(*answers):
 
 
 @race
-def test_the_same_request_twice(stage):
-    one, two = stage.api(), stage.api()
+def test_the_same_request_twice(harness):
+    one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: one.place(body()), lambda: two.place(body())])
 
     # THEN both get the same order, or one is told to wait, and only one of them has dealt with the provider
     assert said(*answers) in (["201", "201"], ["201", "in-progress"])
     assert {answer.json["orderId"] for answer in answers} == {ORDER}
-    asked = [call for call in stage.world.wire.named("dynamodb.PutItem") if stage.world.to_provider(call)]
+    asked = [call for call in harness.world.wire.named("dynamodb.PutItem") if harness.world.to_provider(call)]
     assert len(asked) == 1
 
 
 @race
-def test_the_same_request_twice_and_a_death(stage):
-    one, two = stage.api(), stage.api()
+def test_the_same_request_twice_and_a_death(harness):
+    one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: one.place(body()), lambda: two.place(body())], deaths=1)
 
@@ -106,19 +106,19 @@ def test_the_same_request_twice_and_a_death(stage):
 
 
 @race
-def test_the_same_declined_request_twice(stage):
-    one, two = stage.api(), stage.api()
+def test_the_same_declined_request_twice(harness):
+    one, two = harness.api(), harness.api()
     declined = body(token="tok_decline")
 
     answers = yield Race([lambda: one.place(declined), lambda: two.place(declined)])
 
     assert said(*answers) in (["payment-declined"] * 2, ["in-progress", "payment-declined"])
-    assert stage.world.available() == 10
+    assert harness.world.available() == 10
 
 
 @race
-def test_the_same_request_twice_with_a_silent_provider(stage):
-    one, two = stage.api(), stage.api()
+def test_the_same_request_twice_with_a_silent_provider(harness):
+    one, two = harness.api(), harness.api()
     timing_out = body(token="tok_timeout_held")
 
     answers = yield Race([lambda: one.place(timing_out), lambda: two.place(timing_out)])
@@ -127,21 +127,21 @@ def test_the_same_request_twice_with_a_silent_provider(stage):
 
 
 @race
-def test_the_same_key_with_another_body(stage):
-    one, two = stage.api(), stage.api()
+def test_the_same_key_with_another_body(harness):
+    one, two = harness.api(), harness.api()
 
     first, second = yield Race([lambda: one.place(body((MUG, 1))), lambda: two.place(body((MUG, 2)))])
 
     assert said(first, second) == ["201", "key-reused"]
-    assert stage.world.available() == (9 if first.status == 201 else 8)
+    assert harness.world.available() == (9 if first.status == 201 else 8)
 
 
 # --- a key's second attempt -------------------------------------------------------------------------------------------
 
 
 @race
-def test_a_slow_attempt_and_its_successor(stage):
-    one, two = stage.api(), stage.api()
+def test_a_slow_attempt_and_its_successor(harness):
+    one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: one.place(body()), lambda: two.place(body())], pauses=[LEASE], deaths=1)
 
@@ -150,8 +150,8 @@ def test_a_slow_attempt_and_its_successor(stage):
 
 
 @race
-def test_a_slow_declined_attempt_and_its_successor(stage):
-    one, two = stage.api(), stage.api()
+def test_a_slow_declined_attempt_and_its_successor(harness):
+    one, two = harness.api(), harness.api()
     declined = body(token="tok_decline")
 
     answers = yield Race([lambda: one.place(declined), lambda: two.place(declined)], pauses=[LEASE])
@@ -160,9 +160,9 @@ def test_a_slow_declined_attempt_and_its_successor(stage):
 
 
 @race
-def test_a_slow_attempt_gives_back_no_lease_but_its_own(stage):
+def test_a_slow_attempt_gives_back_no_lease_but_its_own(harness):
     # GIVEN a provider that loses the first answer, and two requests with time between them
-    one, two, three = stage.api(), stage.api(), stage.api()
+    one, two, three = harness.api(), harness.api(), harness.api()
     timing_out = body(token="tok_timeout")
 
     # WHEN a third comes as well
@@ -173,8 +173,8 @@ def test_a_slow_attempt_gives_back_no_lease_but_its_own(stage):
     assert set(said(*answers)) <= {"201", "in-progress", "try-later"}
 
 
-def _given_up_too_soon(stage):
-    order = stage.world.order(ORDER)
+def _given_up_too_soon(harness):
+    order = harness.world.order(ORDER)
     last = order["history"][-1]
     return last.get("reason") == "expired" and from_iso(last["at"]) < max(order["leaseUntil"], order["expiresAt"])
 
@@ -186,53 +186,53 @@ def dies_before(request):
 
 
 def test_an_order_that_is_resumed_as_it_expires(run, dies_before):
-    def scenario(stage):
+    def scenario(harness):
         # GIVEN an order whose first attempt died ten minutes ago
-        stage.strike(lambda: stage.world.api().place(body()), dies_before)
-        stage.world.clock.forward(EXPIRY)
-        api = stage.api()
+        harness.strike(lambda: harness.world.api().place(body()), dies_before)
+        harness.world.clock.forward(EXPIRY)
+        api = harness.api()
 
         # WHEN the same request comes again as the sweeper gives the order up
-        answer, _ = yield Race([lambda: api.place(body()), stage.sweep()])
+        answer, _ = yield Race([lambda: api.place(body()), harness.sweep()])
 
         # THEN it is placed or it has expired, but is not given up once somebody is at work on it again
         assert said(answer) in (["201"], ["order-expired"])
-        assert not _given_up_too_soon(stage)
+        assert not _given_up_too_soon(harness)
 
     run(scenario)
 
 
 @race
-def test_two_resume_an_order_as_it_expires(stage):
-    stage.strike(lambda: stage.world.api().place(body()), "dynamodb.UpdateItem")
-    stage.world.clock.forward(EXPIRY)
-    one, two = stage.api(), stage.api()
+def test_two_resume_an_order_as_it_expires(harness):
+    harness.strike(lambda: harness.world.api().place(body()), "dynamodb.UpdateItem")
+    harness.world.clock.forward(EXPIRY)
+    one, two = harness.api(), harness.api()
 
-    answers = yield Race([lambda: one.place(body()), lambda: two.place(body()), stage.sweep()], deaths=1)
+    answers = yield Race([lambda: one.place(body()), lambda: two.place(body()), harness.sweep()], deaths=1)
 
     assert set(said(*answers[:2])) <= {"201", "in-progress", "order-expired"}
-    assert not _given_up_too_soon(stage)
+    assert not _given_up_too_soon(harness)
 
 
 @race
-def test_a_slow_request_and_the_sweeper(stage):
-    api = stage.api()
+def test_a_slow_request_and_the_sweeper(harness):
+    api = harness.api()
 
     # The request is slower than the sweeper's first look, and than its order's whole life.
-    handlers = [lambda: api.place(body()), stage.sweep(), stage.sweep()]
+    handlers = [lambda: api.place(body()), harness.sweep(), harness.sweep()]
     answer, *_ = yield Race(handlers, pauses=[FIRST_LOOK, EXPIRY])
 
     assert said(answer) in (["201"], ["try-later"], ["order-expired"])
-    assert not _given_up_too_soon(stage)
+    assert not _given_up_too_soon(harness)
 
 
 # --- the last piece ---------------------------------------------------------------------------------------------------
 
 
 @race
-def test_two_orders_for_the_last_piece(stage):
-    stage.stock(MUG, 1)
-    ada, bob = stage.api("ada"), stage.api("bob")
+def test_two_orders_for_the_last_piece(harness):
+    harness.stock(MUG, 1)
+    ada, bob = harness.api("ada"), harness.api("bob")
 
     answers = yield Race([lambda: ada.place(body()), lambda: bob.place(body())], deaths=1)
 
@@ -242,10 +242,10 @@ def test_two_orders_for_the_last_piece(stage):
 
 
 @race
-def test_two_orders_for_two_last_pieces_named_in_another_order(stage):
-    stage.stock(MUG, 1)
-    stage.stock(TEE, 1)
-    ada, bob = stage.api("ada"), stage.api("bob")
+def test_two_orders_for_two_last_pieces_named_in_another_order(harness):
+    harness.stock(MUG, 1)
+    harness.stock(TEE, 1)
+    ada, bob = harness.api("ada"), harness.api("bob")
 
     answers = yield Race(
         [lambda: ada.place(body((MUG, 1), (TEE, 1))), lambda: bob.place(body((TEE, 1), (MUG, 1)))], deaths=1
@@ -255,9 +255,9 @@ def test_two_orders_for_two_last_pieces_named_in_another_order(stage):
 
 
 @race
-def test_the_last_piece_and_a_declined_payment(stage):
-    stage.stock(MUG, 1)
-    ada, bob = stage.api("ada"), stage.api("bob")
+def test_the_last_piece_and_a_declined_payment(harness):
+    harness.stock(MUG, 1)
+    ada, bob = harness.api("ada"), harness.api("bob")
 
     declined, other = yield Race([lambda: ada.place(body(token="tok_decline")), lambda: bob.place(body())])
 
@@ -272,9 +272,9 @@ def test_the_last_piece_and_a_declined_payment(stage):
 
 
 @race
-def test_cancelling_twice(stage):
-    stage.world.api().place(body())
-    one, two = stage.api(), stage.api()
+def test_cancelling_twice(harness):
+    harness.world.api().place(body())
+    one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: one.cancel(ORDER), lambda: two.cancel(ORDER)], deaths=1)
 
@@ -282,23 +282,25 @@ def test_cancelling_twice(stage):
 
 
 @race
-def test_cancelling_what_is_being_prepared(stage):
-    stage.world.api().place(body())
-    api, queues = stage.api(), stage.queues(FULFILLMENT)
+def test_cancelling_what_is_being_prepared(harness):
+    harness.world.api().place(body())
+    api, queues = harness.api(), harness.queues(FULFILLMENT)
 
     # It prepares, and then captures.
     answer, _ = yield Race([lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT)], deaths=1)
 
     assert said(answer) in (["200"], ["not-cancellable"], [])
     if answer:
-        assert stage.world.order(ORDER)["status"] == ("CANCELLED" if answer.status == 200 else "PREPARED")
+        assert harness.world.order(ORDER)["status"] == ("CANCELLED" if answer.status == 200 else "PREPARED")
 
 
 @race
-def test_cancelling_what_is_being_placed(stage):
+def test_cancelling_what_is_being_placed(harness):
     # GIVEN a bus that takes no cancellation for now
-    ada, again = stage.api(), stage.api()
-    stage.world.wire.always("eventbridge.PutEvents", REFUSED, where=lambda call: "order_cancelled" in str(call.request))
+    ada, again = harness.api(), harness.api()
+    harness.world.wire.always(
+        "eventbridge.PutEvents", REFUSED, where=lambda call: "order_cancelled" in str(call.request)
+    )
 
     # WHEN an order is cancelled while it is placed, published and cleared
     placed, cancelled = yield Race([lambda: ada.place(body()), lambda: again.cancel(ORDER)])
@@ -309,23 +311,23 @@ def test_cancelling_what_is_being_placed(stage):
 
 
 @race
-def test_cancelling_as_the_sweeper_publishes(stage):
+def test_cancelling_as_the_sweeper_publishes(harness):
     # GIVEN an order whose event the bus did not take
-    stage.strike(lambda: stage.world.api().place(body()), "eventbridge.PutEvents", REFUSED)
-    stage.world.clock.forward(FIRST_LOOK)
-    api = stage.api()
+    harness.strike(lambda: harness.world.api().place(body()), "eventbridge.PutEvents", REFUSED)
+    harness.world.clock.forward(FIRST_LOOK)
+    api = harness.api()
 
     # WHEN its customer cancels it as the sweeper publishes and clears
-    answer, _ = yield Race([lambda: api.cancel(ORDER), stage.sweep()], deaths=1)
+    answer, _ = yield Race([lambda: api.cancel(ORDER), harness.sweep()], deaths=1)
 
     # THEN it is cancelled, and both events are told
     assert said(answer) in (["200"], [])
 
 
 @race
-def test_placing_cancelling_and_the_sweeper(stage):
-    ada, again = stage.api(), stage.api()
-    handlers = [lambda: ada.place(body()), lambda: again.cancel(ORDER), stage.sweep()]
+def test_placing_cancelling_and_the_sweeper(harness):
+    ada, again = harness.api(), harness.api()
+    handlers = [lambda: ada.place(body()), lambda: again.cancel(ORDER), harness.sweep()]
 
     placed, cancelled, _ = yield Race(handlers, pauses=[FIRST_LOOK], deaths=1)
 
@@ -334,10 +336,10 @@ def test_placing_cancelling_and_the_sweeper(stage):
 
 
 @race
-def test_preparing_cancelling_and_the_sweeper(stage):
-    stage.world.api().place(body())
-    api, queues = stage.api(), stage.queues(FULFILLMENT)
-    handlers = [lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT), stage.sweep()]
+def test_preparing_cancelling_and_the_sweeper(harness):
+    harness.world.api().place(body())
+    api, queues = harness.api(), harness.queues(FULFILLMENT)
+    handlers = [lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT), harness.sweep()]
 
     answer, *_ = yield Race(handlers, pauses=[FIRST_LOOK], deaths=1)
 
@@ -351,87 +353,87 @@ def _put(api, name, **headers):
     return api.call("PUT", "/me", json.dumps({"name": name, "email": f"{name.lower()}@example.com"}), **headers)
 
 
-def _steps(stage):
-    return [entry["sequence"] for entry in stage.world.item("CustomersTable", userId="ada").get("history", [])]
+def _steps(harness):
+    return [entry["sequence"] for entry in harness.world.item("CustomersTable", userId="ada").get("history", [])]
 
 
-def _profile_events(stage):
-    return {event["Detail"]["metadata"]["sequence"] for event in stage.world.events()}
+def _profile_events(harness):
+    return {event["Detail"]["metadata"]["sequence"] for event in harness.world.events()}
 
 
 @race
-def test_two_changes_of_a_profile(stage):
-    one, two = stage.api(), stage.api()
+def test_two_changes_of_a_profile(harness):
+    one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: _put(one, "Ada"), lambda: _put(two, "Grace")], deaths=1)
 
     assert set(said(*answers)) <= {"200"}
-    assert _profile_events(stage) == set(_steps(stage))
+    assert _profile_events(harness) == set(_steps(harness))
 
 
 @race
-def test_a_change_of_a_profile_that_is_not_told_and_another(stage):
+def test_a_change_of_a_profile_that_is_not_told_and_another(harness):
     # GIVEN a bus that does not take one of two changes for now
-    one, two = stage.api(), stage.api()
-    stage.world.wire.always("eventbridge.PutEvents", REFUSED, where=lambda call: "untold" in str(call.request))
+    one, two = harness.api(), harness.api()
+    harness.world.wire.always("eventbridge.PutEvents", REFUSED, where=lambda call: "untold" in str(call.request))
 
     # WHEN both are made at once
     answers = yield Race([lambda: _put(one, "Edith"), lambda: _put(two, "Grace", **{"x-correlation-id": "untold"})])
 
     # THEN both are told in the end
     assert said(*answers) == ["200", "200"]
-    assert _profile_events(stage) == set(_steps(stage)) == {1, 2}
+    assert _profile_events(harness) == set(_steps(harness)) == {1, 2}
 
 
 @race
-def test_a_change_of_a_profile_as_the_sweeper_and_the_mails_tell_of_the_last(stage):
+def test_a_change_of_a_profile_as_the_sweeper_and_the_mails_tell_of_the_last(harness):
     # GIVEN a change whose event the bus did not take
-    stage.strike(lambda: _put(stage.world.api(), "Grace"), "eventbridge.PutEvents", REFUSED)
-    stage.world.clock.forward(FIRST_LOOK)
-    api, queues = stage.api(), stage.queues(EMAILS)
+    harness.strike(lambda: _put(harness.world.api(), "Grace"), "eventbridge.PutEvents", REFUSED)
+    harness.world.clock.forward(FIRST_LOOK)
+    api, queues = harness.api(), harness.queues(EMAILS)
 
     # WHEN there is another as the sweeper publishes and clears, and the mails go out
-    handlers = [lambda: _put(api, "Edith"), stage.sweep(), lambda: queues.deliver(EMAILS)]
+    handlers = [lambda: _put(api, "Edith"), harness.sweep(), lambda: queues.deliver(EMAILS)]
     answer, *_ = yield Race(handlers, deaths=1)
 
     # THEN both are told, each to both addresses
     assert said(answer) in (["200"], [])
-    assert _profile_events(stage) == set(_steps(stage))
-    told = {mail["to"] for mail in stage.world.mails()}
+    assert _profile_events(harness) == set(_steps(harness))
+    told = {mail["to"] for mail in harness.world.mails()}
     assert {"ada@example.com", "grace@example.com"} <= told
 
 
 # --- two sweepers -----------------------------------------------------------------------------------------------------
 
 
-def _unpublished(stage):
-    stage.strike(lambda: stage.world.api().place(body()), "eventbridge.PutEvents", REFUSED)
-    stage.world.clock.forward(FIRST_LOOK)
+def _unpublished(harness):
+    harness.strike(lambda: harness.world.api().place(body()), "eventbridge.PutEvents", REFUSED)
+    harness.world.clock.forward(FIRST_LOOK)
 
 
-def _expired(stage):
-    stage.strike(lambda: stage.world.api().place(body()), "dynamodb.UpdateItem")
-    stage.world.clock.forward(EXPIRY)
+def _expired(harness):
+    harness.strike(lambda: harness.world.api().place(body()), "dynamodb.UpdateItem")
+    harness.world.clock.forward(EXPIRY)
 
 
-def _void_due(stage):
-    stage.world.api().place(body())
-    stage.strike(lambda: stage.world.api().cancel(ORDER), "eventbridge.PutEvents")
-    stage.world.clock.forward(FIRST_LOOK)
+def _void_due(harness):
+    harness.world.api().place(body())
+    harness.strike(lambda: harness.world.api().cancel(ORDER), "eventbridge.PutEvents")
+    harness.world.clock.forward(FIRST_LOOK)
 
 
-def _capture_due(stage):
-    stage.world.api().place(body())
-    stage.strike(lambda: stage.world.queues.deliver(FULFILLMENT), "eventbridge.PutEvents")
-    stage.world.clock.forward(FIRST_LOOK)
+def _capture_due(harness):
+    harness.world.api().place(body())
+    harness.strike(lambda: harness.world.queues.deliver(FULFILLMENT), "eventbridge.PutEvents")
+    harness.world.clock.forward(FIRST_LOOK)
 
 
 @pytest.mark.parametrize("left_behind", [_unpublished, _expired, _void_due, _capture_due])
 def test_two_sweepers(run, left_behind):
-    def scenario(stage):
-        left_behind(stage)
+    def scenario(harness):
+        left_behind(harness)
 
-        reports = yield Race([stage.sweep(), stage.sweep()], deaths=1)
+        reports = yield Race([harness.sweep(), harness.sweep()], deaths=1)
 
         assert sum(report["OrdersExpired"] for report in reports if report) <= 1
         assert not any(report["PaymentsFailed"] for report in reports if report)
@@ -442,27 +444,27 @@ def test_two_sweepers(run, left_behind):
 # --- an event that is delivered twice ---------------------------------------------------------------------------------
 
 
-def _placed(stage):
-    stage.world.api().place(body())
+def _placed(harness):
+    harness.world.api().place(body())
 
 
-def _cancelled(stage):
-    stage.world.api().place(body())
-    stage.world.api().cancel(ORDER)
+def _cancelled(harness):
+    harness.world.api().place(body())
+    harness.world.api().cancel(ORDER)
 
 
-def _prepared(stage):
-    stage.world.api().place(body())
-    stage.world.queues.deliver(FULFILLMENT)
+def _prepared(harness):
+    harness.world.api().place(body())
+    harness.world.queues.deliver(FULFILLMENT)
 
 
 @pytest.mark.parametrize("happened", [_placed, _cancelled, _prepared])
 @pytest.mark.parametrize("function", [EMAILS, ANALYTICS, FULFILLMENT])
 def test_a_batch_that_is_delivered_twice_at_once(run, function, happened):
-    def scenario(stage):
-        happened(stage)
-        records = stage.world.queues.receive(function)
-        one, two = stage.queues(function), stage.queues(function)
+    def scenario(harness):
+        happened(harness)
+        records = harness.world.queues.receive(function)
+        one, two = harness.queues(function), harness.queues(function)
 
         yield Race([lambda: one.hand_over(function, records), lambda: two.hand_over(function, records)], deaths=1)
 
@@ -470,24 +472,24 @@ def test_a_batch_that_is_delivered_twice_at_once(run, function, happened):
 
 
 @race
-def test_batches_that_overlap(stage):
+def test_batches_that_overlap(harness):
     # GIVEN three sales, of which two batches share one
     for key in ("one", "two", "three"):
-        stage.world.api().place(body(), key=key)
-    records = stage.world.queues.receive(ANALYTICS)
-    one, two = stage.queues(ANALYTICS), stage.queues(ANALYTICS)
+        harness.world.api().place(body(), key=key)
+    records = harness.world.queues.receive(ANALYTICS)
+    one, two = harness.queues(ANALYTICS), harness.queues(ANALYTICS)
 
     yield Race([lambda: one.hand_over(ANALYTICS, records[:2]), lambda: two.hand_over(ANALYTICS, records[1:])], deaths=1)
 
 
 @pytest.mark.parametrize("happened", [_cancelled, _prepared])
 def test_a_payment_that_the_consumer_and_the_sweeper_settle(run, happened):
-    def scenario(stage):
-        happened(stage)
-        stage.world.clock.forward(FIRST_LOOK)
-        queues = stage.queues(FULFILLMENT)
+    def scenario(harness):
+        happened(harness)
+        harness.world.clock.forward(FIRST_LOOK)
+        queues = harness.queues(FULFILLMENT)
 
-        _, report = yield Race([lambda: queues.deliver(FULFILLMENT), stage.sweep()], deaths=1)
+        _, report = yield Race([lambda: queues.deliver(FULFILLMENT), harness.sweep()], deaths=1)
 
         assert not report or not report["PaymentsFailed"]
 

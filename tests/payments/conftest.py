@@ -5,7 +5,7 @@ import pytest
 
 from dev.simulated.world import deployed
 from tests.support import stripe_server
-from tests.support.payment_providers import SECRET, Sandbox, Shop, Stripe
+from tests.support.payment_providers import SECRET, PaymentsCaller, Sandbox, Stripe
 
 
 @pytest.fixture(scope="module")
@@ -38,4 +38,4 @@ def provider(request, world):
 @pytest.fixture
 def shop(provider):
     """Somebody who calls the port."""
-    return Shop(provider)
+    return PaymentsCaller(provider)

@@ -20,7 +20,7 @@ import pytest
 from handoff.clock import now_ms
 from shop.payments import Authorized, Captured, Failed, ProviderError, Voided
 from shop.payments.stripe_intents import Stripe
-from tests.support.payment_providers import Shop
+from tests.support.payment_providers import PaymentsCaller
 
 LOCALSTRIPE = Path(__file__).parents[2] / ".tools/localstripe/bin/localstripe"
 STATE = Path("/tmp/localstripe.pickle")  # fixed in its source
@@ -84,12 +84,12 @@ def localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture
-def shop(localstripe: int) -> Iterator[Shop]:
+def shop(localstripe: int) -> Iterator[PaymentsCaller]:
     """Somebody who calls the port, with localstripe behind it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Passing", (Passing,), {"port": localstripe}))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     provider = type("Localstripe", (), {"payments": Stripe(Key(), f"http://127.0.0.1:{server.server_port}")})
-    yield Shop(provider)
+    yield PaymentsCaller(provider)
     server.shutdown()
     server.server_close()
 
@@ -99,26 +99,26 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _hold(shop: Shop) -> str:
+def _hold(shop: PaymentsCaller) -> str:
     held = shop.authorize("pm_card_visa", since=now_ms())
     assert isinstance(held, Authorized)
     return held.reference
 
 
-def test_a_hold_is_captured(shop: Shop) -> None:
+def test_a_hold_is_captured(shop: PaymentsCaller) -> None:
     reference = _hold(shop)
 
     assert [shop.end("capture", reference) for _ in range(2)] == [Captured(), Captured()]
     assert isinstance(shop.end("void", reference), Failed)
 
 
-def test_a_hold_is_voided(shop: Shop) -> None:
+def test_a_hold_is_voided(shop: PaymentsCaller) -> None:
     reference = _hold(shop)
 
     assert [shop.end("void", reference) for _ in range(2)] == [Voided(), Voided()]
     assert isinstance(shop.end("capture", reference), Failed)
 
 
-def test_an_unknown_payment_method_is_no_hold(shop: Shop) -> None:
+def test_an_unknown_payment_method_is_no_hold(shop: PaymentsCaller) -> None:
     with pytest.raises(ProviderError):
         shop.authorize("pm_of_nobody", since=now_ms())

@@ -14,7 +14,7 @@ from shop.payments import Authorized, Captured, Declined, Failed, ProviderError,
 from shop.settlement import settle
 from tests.support import stripe_server
 from tests.support.orders import order
-from tests.support.payment_providers import ORDER, OTHER, Shop
+from tests.support.payment_providers import ORDER, OTHER, PaymentsCaller
 from tests.support.stripe_server import DECLINED, HOUR, NEEDS_CUSTOMER, SINGLE_USE, VISA
 
 MINUTE = 60
@@ -517,7 +517,7 @@ def test_a_hold_that_lapses_just_now_can_not_be_captured(shop, server):
 
 @pytest.mark.parametrize(("step", "other"), [("capture", "void"), ("void", "capture")])
 def test_what_somebody_else_ends_meanwhile_is_judged_by_its_state(shop, stripe, server, step, other):
-    reference, another = shop.hold(), Shop(stripe)
+    reference, another = shop.hold(), PaymentsCaller(stripe)
     server.on(OPERATION[step], stripe_server.meanwhile(lambda: another.end(other, reference)))
 
     assert isinstance(shop.end(step, reference), Failed)

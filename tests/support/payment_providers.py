@@ -41,8 +41,8 @@ class Provider(Protocol):
         """How many holds of an order's are held, captured and voided."""
 
 
-class Shop:
-    """Calls the port as Handoff does."""
+class PaymentsCaller:
+    """Calls the payments port as the order functions do."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider

@@ -1,4 +1,4 @@
-"""Where races are run: a world with a process for every handler, cheap enough to be used a thousand times."""
+"""A harness for races: a world with a process for every handler, cheap enough to be used a thousand times."""
 
 import random
 from collections.abc import Callable, Generator
@@ -14,15 +14,15 @@ from tests.support import invariants, scheduler
 from tests.support.fingerprint import fingerprint
 from tests.support.scheduler import Choose, Handler, Race, Turn
 
-# A scenario sets the stage and yields a race. When all is quiet again it gets what each handler returned, None for one
-# that has died, and checks that.
-Scenario = Callable[["Stage"], Generator[Race, list[Any], None]]
+# A scenario prepares the world and yields a race. When no work is left, it receives what each handler returned, None if
+# that handler died, and checks it.
+Scenario = Callable[["RaceHarness"], Generator[Race, list[Any], None]]
 
 _A_DAY = 86_400_000  # ms
 _MOST_HANDLERS = 3
 
 
-class Stage:
+class RaceHarness:
     """A world with spare processes. They stay warm, so each run has a day of its own, and none sees the last one's."""
 
     def __init__(self, world: World) -> None:
