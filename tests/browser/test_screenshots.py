@@ -10,13 +10,14 @@ DOCS = Path(__file__).parents[2] / "docs/how-to/console"
 MAX_SIZE = 250_000  # bytes
 
 
+@pytest.mark.timeout(900)  # the docs show several minutes of orders
 def test_screenshots(request: pytest.FixtureRequest, console: str, visit: Callable[..., Page], tmp_path: Path) -> None:
     folder = DOCS if request.config.getoption("screenshots") else tmp_path
     for_docs = folder == DOCS
     # GIVEN orders every second, and slow mail after a while
     page = visit(console, width=1100)
     page.get_by_role("switch", name="One every second").click()
-    page.wait_for_timeout(240_000 if for_docs else 0)
+    page.wait_for_timeout(180_000 if for_docs else 0)
     page.get_by_role("switch", name="Slow e-mail").click()
     expect(page.get_by_test_id("emails").get_by_test_id("waiting")).not_to_have_text("0")
     page.wait_for_timeout(40_000 if for_docs else 0)  # the docs show a queue that grows
