@@ -1,4 +1,4 @@
-"""`handoff dlq`: dead letters are listed with their reasons, and given another go."""
+"""`handoff dlq`: dead letters are listed with their reasons, and redriven."""
 
 import json
 import time
@@ -26,14 +26,14 @@ RULE_ARN = f"arn:aws:events:{REGION}:123456789012:rule/handoff-test-bus/"
 
 @pytest.fixture
 def queue(world):
-    """The e-mail queue's address and that of its dead letters."""
+    """The URLs of the emails queue and of its dead-letter queue."""
     environment = world.stack.environment(EMAILS)
     return environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
 
 
 @pytest.fixture
 def dlq(sqs, resources, monkeypatch):
-    """Runs `handoff dlq` against the stack in moto."""
+    """Run `handoff dlq` against the stack in moto."""
 
     def resource(logical_id):
         return next(found[logical_id] for found in resources.values() if logical_id in found)
@@ -47,8 +47,8 @@ def dlq(sqs, resources, monkeypatch):
 
 
 @pytest.fixture
-def die(world, queue):
-    """Puts a letter among the dead, of the e-mails if not told otherwise; no attributes: as SQS does it by itself."""
+def send_dead_letter(world, queue):
+    """Send a message to a dead-letter queue, by default that of emails; without attributes, as SQS moves it."""
 
     def put(body, url=queue[1], **attributes):
         typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
@@ -58,12 +58,12 @@ def die(world, queue):
 
 
 def sent_to(url):
-    """Tells the calls to a queue."""
+    """Return a predicate for calls to a queue."""
     return lambda call: call.request["QueueUrl"] == url
 
 
 def listed(dlq, *arguments):
-    """What is listed, as scripts see it."""
+    """Return the listed dead letters, as scripts get them."""
     done = dlq("list", "--json", *arguments)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -71,33 +71,33 @@ def listed(dlq, *arguments):
 
 def redrive(world, queue):
     found = list(scan.dead_letters(world.client("sqs"), queue[1], wait=0))
-    for letter in found:
-        scan.redrive(world.client("sqs"), letter, dead_letters_url=queue[1], queue_url=queue[0])
+    for dead_letter in found:
+        scan.redrive(world.client("sqs"), dead_letter, dead_letters_url=queue[1], queue_url=queue[0])
     return found
 
 
-# --- letters and queues -----------------------------------------------------------------------------------------------
+# --- dead letters and queues ------------------------------------------------------------------------------------------
 
 
-def test_letters_are_read_with_event_and_reason_and_stay(world, queue, die):
-    # GIVEN one that its consumer put there, and one that SQS did, after crashes
+def test_dead_letters_are_read_with_event_and_reason_and_stay(world, queue, send_dead_letter):
+    # GIVEN a dead letter from its consumer, and one that SQS moved after crashes
     world.queues.send(EMAILS, "poison")
     world.queues.deliver(EMAILS)
-    die(message("order_placed", "ord_1", 1))
+    send_dead_letter(message("order_placed", "ord_1", 1))
 
-    # WHEN they are looked at, and let go
+    # WHEN they are scanned and released
     with scan.QueueScan(world.client("sqs"), queue[1], wait=0) as queue_scan:
-        found = [(letter.event_id, letter.reason, letter.died_at) for letter in queue_scan]
+        found = [(dead_letter.event_id, dead_letter.reason, dead_letter.died_at) for dead_letter in queue_scan]
     world.clock.forward(1)
 
-    # THEN each says why it is there, and still is; SQS does not say when what it moved has died
-    poison, crashed = sorted(found, key=lambda letter: letter[0] == "ord_1-1")
+    # THEN each has its reason and stays; SQS does not record when it moved a message
+    poison, crashed = sorted(found, key=lambda row: row[0] == "ord_1-1")
     assert poison[1:] == ("not an event: body", world.clock.ms - 1000)
     assert crashed == ("ord_1-1", "crashed each time", None)
     assert len(world.queues.dead_letters(EMAILS)) == 2
 
 
-def test_a_redriven_event_is_dealt_with(world, queue, order_id):
+def test_a_redriven_event_is_handled(world, queue, order_id):
     # GIVEN an event that has become a dead letter
     (record,) = world.queues.receive(EMAILS)
     world.client("sqs").send_message(QueueUrl=queue[1], MessageBody=record["body"])
@@ -107,14 +107,14 @@ def test_a_redriven_event_is_dealt_with(world, queue, order_id):
     assert len(redrive(world, queue)) == 1
     world.queues.deliver(EMAILS)
 
-    # THEN its mail goes out, and no letter is left
+    # THEN its mail goes out, and no dead letter is left
     assert [mail["subject"] for mail in world.mails()] == ["Your order is confirmed"]
     assert world.queues.dead_letters(EMAILS) == []
 
 
-def test_redriving_what_was_done_does_no_harm(world, dlq, die, order_id):
+def test_redriving_a_handled_event_is_harmless(world, dlq, send_dead_letter, order_id):
     world.queues.deliver(EMAILS)
-    die(message("order_placed", order_id, 1))
+    send_dead_letter(message("order_placed", order_id, 1))
 
     assert dlq("redrive", "--yes").exit_code == 0
     assert dlq("redrive", "--yes").exit_code == 0
@@ -123,7 +123,7 @@ def test_redriving_what_was_done_does_no_harm(world, dlq, die, order_id):
     assert len(world.mails()) == 1
 
 
-def test_the_body_and_the_trace_go_along_and_the_reason_does_not(world, dlq, queue):
+def test_a_redrive_keeps_the_body_and_the_trace_but_not_the_reason(world, dlq, queue):
     body = '{"spaces":   "as they are", "ä": 1}'
     world.client("sqs").send_message(
         QueueUrl=queue[1],
@@ -142,29 +142,33 @@ def test_the_body_and_the_trace_go_along_and_the_reason_does_not(world, dlq, que
 # --- list and show ----------------------------------------------------------------------------------------------------
 
 
-def test_an_event_is_one_row_however_many_letters_it_has(dlq, die, clock):
-    # GIVEN an event that died twice, and another
+def test_all_dead_letters_of_an_event_are_one_row(dlq, send_dead_letter, clock):
+    # GIVEN an event with two dead letters, and another event
     at = clock.ms - 7_500_000
-    die(message("order_placed", "ord_1", 1, at=at), reason="SendEmail: Throttling", eventId="ord_1-1")
+    send_dead_letter(message("order_placed", "ord_1", 1, at=at), reason="SendEmail: Throttling", eventId="ord_1-1")
     clock.forward(60)
-    die(message("order_placed", "ord_1", 1, at=at), reason="order ord_1 is missing or outdated", eventId="ord_1-1")
-    die(message("order_cancelled", "ord_2", 2), reason="order ord_2 is missing or outdated", eventId="ord_2-2")
-    clock.forward(239)  # and letting go takes a second
+    send_dead_letter(
+        message("order_placed", "ord_1", 1, at=at), reason="order ord_1 is missing or outdated", eventId="ord_1-1"
+    )
+    send_dead_letter(
+        message("order_cancelled", "ord_2", 2), reason="order ord_2 is missing or outdated", eventId="ord_2-2"
+    )
+    clock.forward(239)  # the scan takes a second
 
     # WHEN they are listed
     lines = dlq("list").stdout.splitlines()
 
-    # THEN each has a row with the newest reason, and the reasons are counted whatever order they name
+    # THEN each has a row with the newest reason, and reasons are counted without their order ids
     first = ["emails", "ord_1-1", "order_placed", "ord_1", "2h10m", "4m", "1", "2", "order", "ord_1", "is", "missing"]
     second = ["emails", "ord_2-2", "order_cancelled", "ord_2", "4m", "4m", "1", "1", "order", "ord_2", "is", "missing"]
     assert [line.split()[:12] for line in lines[1:3]] == [first, second]
     assert lines[3:] == ["", "     3  emails: order ... is missing or outdated"]
 
 
-def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, die):
+def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, send_dead_letter):
     body = message("order_placed", "ord_1", 1)
-    die(body)
-    die(body, url=world.stack.environment("FulfillmentFunction")["DEAD_LETTER_QUEUE_URL"])
+    send_dead_letter(body)
+    send_dead_letter(body, url=world.stack.environment("FulfillmentFunction")["DEAD_LETTER_QUEUE_URL"])
 
     assert [(row["consumer"], row["count"]) for row in listed(dlq)] == [("emails", 1), ("fulfillment", 1)]
     assert [row["consumer"] for row in listed(dlq, "fulfillment")] == ["fulfillment"]
@@ -185,35 +189,39 @@ def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, die):
         (["analytics"], set()),
     ],
 )
-def test_a_filter_chooses(dlq, die, clock, filters, events):
-    # GIVEN letters of different reasons, orders and ages; one is about a customer
-    die(message("order_placed", "ord_1", 1, at=clock.ms - 7_200_000), reason="SendEmail: Throttling", eventId="ord_1-1")
-    die(message("order_placed", "ord_2", 1, at=clock.ms - 600_000))
+def test_filters_choose_dead_letters(dlq, send_dead_letter, clock, filters, events):
+    # GIVEN dead letters of different reasons, orders and ages; one is about a customer
+    send_dead_letter(
+        message("order_placed", "ord_1", 1, at=clock.ms - 7_200_000), reason="SendEmail: Throttling", eventId="ord_1-1"
+    )
+    send_dead_letter(message("order_placed", "ord_2", 1, at=clock.ms - 600_000))
     profile = envelope("user_profile_updated", "ada", 3)
     profile["detail"]["data"] = {"userId": "ada", "changedFields": ["name"]}
-    die(json.dumps(profile))
+    send_dead_letter(json.dumps(profile))
 
-    # THEN what is listed is what was asked for, and only that would be redriven
+    # THEN only the chosen ones are listed, and would be redriven
     assert {row["eventId"] for row in listed(dlq, *filters)} == events
     assert dlq("redrive", "--dry-run", *filters).stdout.startswith(f"{len(events)} would be redriven")
 
 
-def test_what_is_not_an_event_goes_by_its_message_and_shows_none_of_its_content(dlq, die):
-    die("not an event, but a letter of ada@example.com \x9b2J", reason="not an event: body", eventId="unknown")
-    die('{"detail": {"metadata": 7}}', reason="not an event: detail", eventId="unknown")
+def test_a_malformed_event_is_listed_by_message_id_without_its_content(dlq, send_dead_letter):
+    send_dead_letter(
+        "not an event, but a text of ada@example.com \x9b2J", reason="not an event: body", eventId="unknown"
+    )
+    send_dead_letter('{"detail": {"metadata": 7}}', reason="not an event: detail", eventId="unknown")
 
     rows = listed(dlq)
 
     assert len({row["eventId"] for row in rows}) == 2
     assert "ada@example.com" not in json.dumps(rows)
-    # AND whole, it is all there, but can't play with the terminal
+    # AND show prints its content, which cannot control the terminal
     (unread,) = [row["eventId"] for row in rows if row["reason"] == "not an event: body"]
-    assert "not an event, but a letter of ada@example.com \\x9b2J" in dlq("show", "emails", unread).stdout
+    assert "not an event, but a text of ada@example.com \\x9b2J" in dlq("show", "emails", unread).stdout
 
 
-def test_a_letter_about_a_mail_names_the_customer_by_id_alone(world, dlq, die):
+def test_a_dead_letter_about_a_mail_names_the_customer_by_id_only(world, dlq, send_dead_letter):
     (record,) = json.loads((ROOT / "events/feedback.json").read_text())["Records"]
-    die(record["body"], url=world.stack.environment("FeedbackFunction")["DEAD_LETTER_QUEUE_URL"])
+    send_dead_letter(record["body"], url=world.stack.environment("FeedbackFunction")["DEAD_LETTER_QUEUE_URL"])
 
     (row,) = listed(dlq)
 
@@ -222,16 +230,16 @@ def test_a_letter_about_a_mail_names_the_customer_by_id_alone(world, dlq, die):
     assert "@" not in json.dumps(row)
 
 
-def test_no_letters_are_said_to_be_none(dlq):
+def test_without_dead_letters_the_output_says_so(dlq):
     assert dlq("list").stdout == "No dead letters.\n"
     assert dlq("list", "emails").stdout == "No dead letters of emails.\n"
     assert dlq("list", "emails", "--reason", "x").stdout == "No dead letters of emails match.\n"
     assert listed(dlq) == []
 
 
-def test_one_letter_is_shown_whole_with_where_to_look_on(dlq, die):
+def test_show_prints_a_dead_letter_with_its_log_query(dlq, send_dead_letter):
     body = envelope("order_placed", "ord_1", 1)
-    die(json.dumps(body), reason="SendEmail: Throttling", eventId="ord_1-1", consumer="emails")
+    send_dead_letter(json.dumps(body), reason="SendEmail: Throttling", eventId="ord_1-1", consumer="emails")
 
     shown = dlq("show", "emails", "ord_1-1").stdout
 
@@ -243,10 +251,10 @@ def test_one_letter_is_shown_whole_with_where_to_look_on(dlq, die):
     assert (missing.exit_code, missing.output) == (1, "Error: emails has no dead letter of ord_9-1.\n")
 
 
-def test_letters_in_other_hands_are_counted(world, dlq, die, queue):
-    die(message("order_placed", "ord_1", 1))
+def test_dead_letters_held_elsewhere_are_counted(world, dlq, send_dead_letter, queue):
+    send_dead_letter(message("order_placed", "ord_1", 1))
     world.client("sqs").receive_message(QueueUrl=queue[1], VisibilityTimeout=60)
-    die(message("order_placed", "ord_2", 1))
+    send_dead_letter(message("order_placed", "ord_2", 1))
 
     done = dlq("list", "emails")
 
@@ -260,9 +268,9 @@ def test_letters_in_other_hands_are_counted(world, dlq, die, queue):
     "command",
     ["list", "list --json", "show emails ord_1-1", "redrive", "redrive --dry-run", "redrive --yes"],
 )
-def test_letters_that_are_all_in_other_hands_are_not_said_to_be_none(world, dlq, die, queue, command):
+def test_if_all_dead_letters_are_held_elsewhere_the_command_fails(world, dlq, send_dead_letter, queue, command):
     for number in range(7):
-        die(message("order_placed", f"ord_{number}", 1))
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
     world.client("sqs").receive_message(QueueUrl=queue[1], VisibilityTimeout=60, MaxNumberOfMessages=10)
 
     done = dlq(*command.split())
@@ -276,8 +284,8 @@ def test_letters_that_are_all_in_other_hands_are_not_said_to_be_none(world, dlq,
 # --- redrive ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_and_a_no_change_nothing(world, dlq, die, queue):
-    die(message("order_placed", "ord_1", 1), reason="SendEmail: Throttling", eventId="ord_1-1")
+def test_a_dry_run_and_a_declined_redrive_change_nothing(world, dlq, send_dead_letter, queue):
+    send_dead_letter(message("order_placed", "ord_1", 1), reason="SendEmail: Throttling", eventId="ord_1-1")
 
     dry, declined = dlq("redrive", "--dry-run"), dlq("redrive", input="n\n")
 
@@ -287,12 +295,12 @@ def test_a_dry_run_and_a_no_change_nothing(world, dlq, die, queue):
     assert {call.operation for call in world.wire.calls} == {
         "GetQueueAttributes", "ReceiveMessage", "ChangeMessageVisibilityBatch"
     }  # fmt: skip
-    assert [letter.attributes["eventId"] for letter in world.queues.dead_letters(EMAILS)] == ["ord_1-1"]
+    assert [dead_letter.attributes["eventId"] for dead_letter in world.queues.dead_letters(EMAILS)] == ["ord_1-1"]
 
 
-def test_only_what_was_chosen_is_redriven_and_the_rest_is_let_go(world, dlq, die):
+def test_only_chosen_dead_letters_are_redriven(world, dlq, send_dead_letter):
     for number in range(3):
-        die(message("order_placed", f"ord_{number}", 1))
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
 
     done = dlq("redrive", "emails", "--order", "ord_1", input="y\n")
 
@@ -303,13 +311,13 @@ def test_only_what_was_chosen_is_redriven_and_the_rest_is_let_go(world, dlq, die
 
 @pytest.mark.parametrize("crash", [crash_before, crash_after])
 @pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage"])
-def test_a_redrive_that_dies_anywhere_is_run_again_and_all_is_done_once(world, dlq, queue, order_id, operation, crash):
+def test_a_redrive_that_crashes_anywhere_can_be_run_again(world, dlq, queue, order_id, operation, crash):
     # GIVEN a dead letter of a placed order
     (record,) = world.queues.receive(EMAILS)
     world.client("sqs").send_message(QueueUrl=queue[1], MessageBody=record["body"])
     world.client("sqs").delete_message(QueueUrl=queue[0], ReceiptHandle=record["receiptHandle"])
 
-    # WHEN the redrive dies at once, without a chance to let go of what it has
+    # WHEN the redrive crashes without releasing its messages
     world.wire.on(f"sqs.{operation}", crash)
     world.wire.always("sqs.ChangeMessageVisibilityBatch", crash_before)
     with pytest.raises(Crash):
@@ -326,7 +334,7 @@ def test_a_redrive_that_dies_anywhere_is_run_again_and_all_is_done_once(world, d
 
 
 def interrupt(_call, _deliver):
-    """Ctrl-C is pressed."""
+    """Simulate Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -334,9 +342,9 @@ def interrupt(_call, _deliver):
 @pytest.mark.parametrize(
     "command", [["list"], ["show", "emails", "ord_1-1"], ["redrive", "--yes", "--event", "ord_1-1"]]
 )
-def test_whatever_ends_a_command_early_the_letters_are_let_go(world, dlq, die, fault, command):
+def test_a_command_that_ends_early_releases_its_messages(world, dlq, send_dead_letter, fault, command):
     for number in range(12):
-        die(message("order_placed", f"ord_x{number}", 1))
+        send_dead_letter(message("order_placed", f"ord_x{number}", 1))
     world.wire.on(
         "sqs.ReceiveMessage", fault, nth=2, where=lambda call: "EmailsDeadLetters" in call.request["QueueUrl"]
     )
@@ -348,9 +356,9 @@ def test_whatever_ends_a_command_early_the_letters_are_let_go(world, dlq, die, f
 
 
 @pytest.mark.parametrize(("fault", "why"), [(interrupt, "Interrupted"), (refuse("AccessDenied", 403), "AccessDenied")])
-def test_a_redrive_that_ends_early_says_how_far_it_came_and_can_go_on(world, dlq, die, queue, fault, why):
+def test_a_redrive_that_ends_early_reports_its_progress(world, dlq, send_dead_letter, queue, fault, why):
     for number in range(12):
-        die(message("order_placed", f"ord_{number}", 1))
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
     world.wire.on("sqs.SendMessage", fault, nth=5)
 
     first = dlq("redrive", "--yes")
@@ -362,40 +370,40 @@ def test_a_redrive_that_ends_early_says_how_far_it_came_and_can_go_on(world, dlq
     assert second.stdout == "8 redriven: 8 to emails\n"
 
 
-def test_what_dies_again_meanwhile_is_not_redriven_again(world, dlq, queue):
-    # GIVEN three letters whose cause is not mended
+def test_an_event_that_fails_again_is_redriven_only_once(world, dlq, queue):
+    # GIVEN three dead letters whose cause is not fixed
     for _ in range(3):
         world.queues.send(EMAILS, "poison")
     world.queues.deliver(EMAILS)
 
-    # WHEN they are redriven, and each dies again at once
+    # WHEN they are redriven, and each fails again at once
     sends = []
 
-    def dies_again(call, deliver):
+    def fails_again(call, deliver):
         sends.append(call)
-        assert len(sends) <= 3, "it goes round and round"
+        assert len(sends) <= 3, "endless redrive"
         response = deliver()
         world.queues.deliver(EMAILS)
         return response
 
-    world.wire.always("sqs.SendMessage", dies_again, where=sent_to(queue[0]))
+    world.wire.always("sqs.SendMessage", fails_again, where=sent_to(queue[0]))
     done = dlq("redrive", "--yes")
 
-    # THEN each had one more go, and is a dead letter again, for all to see
+    # THEN each was sent once, and is a visible dead letter again
     assert (len(sends), done.stdout.splitlines()[-1]) == (3, "3 redriven: 3 to emails")
     assert "3 more arrived meanwhile, or failed again; scan again to see them." in done.stderr
     assert len(world.queues.dead_letters(EMAILS)) == 3
 
 
-def test_letters_that_keep_coming_do_not_keep_a_look_from_ending(world, dlq, die):
-    die(message("order_placed", "ord_1", 1))
+def test_a_scan_ends_although_dead_letters_keep_arriving(world, dlq, send_dead_letter):
+    send_dead_letter(message("order_placed", "ord_1", 1))
     receives = []
 
     def another(call, deliver):
         receives.append(call)
-        assert len(receives) < 20, "it goes on and on"
+        assert len(receives) < 20, "endless scan"
         world.clock.forward(2)
-        die(message("order_placed", f"ord_new{len(receives)}", 1))
+        send_dead_letter(message("order_placed", f"ord_new{len(receives)}", 1))
         return deliver()
 
     world.wire.always("sqs.ReceiveMessage", another, where=lambda call: "EmailsDead" in call.request["QueueUrl"])
@@ -403,10 +411,12 @@ def test_letters_that_keep_coming_do_not_keep_a_look_from_ending(world, dlq, die
     assert [row["eventId"] for row in listed(dlq, "emails")] == ["ord_1-1"]
 
 
-def test_a_look_that_takes_longer_than_letters_stay_out_of_sight_sees_each_once(world, dlq, die, queue):
-    # GIVEN 120 letters, every other one of a kind, and an SQS so slow that the first come back before the last is seen
+def test_a_scan_longer_than_the_visibility_timeout_sees_each_once(world, dlq, send_dead_letter, queue):
+    # GIVEN 120 dead letters of two kinds, and an SQS so slow that the first time out before the last is received
     for number in range(120):
-        die(message("order_placed", f"ord_{number}", 1), reason=("odd" if number % 2 else "even"), eventId=f"{number}")
+        send_dead_letter(
+            message("order_placed", f"ord_{number}", 1), reason=("odd" if number % 2 else "even"), eventId=f"{number}"
+        )
     world.wire.always("sqs.ReceiveMessage", meanwhile(lambda: world.clock.forward(30)))
 
     # THEN all are listed once
@@ -416,14 +426,14 @@ def test_a_look_that_takes_longer_than_letters_stay_out_of_sight_sees_each_once(
     # WHEN those of one kind are redriven
     assert dlq("redrive", "emails", "--reason", "odd", "--yes").stdout == "60 redriven: 60 to emails\n"
 
-    # THEN each has been sent once, and the others are there for all to see
+    # THEN each was sent once, and the others are visible
     sent = [call.request["MessageBody"] for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
     assert len(sent) == len(set(sent)) == 60
-    assert {letter.attributes["reason"] for letter in world.queues.dead_letters(EMAILS)} == {"even"}
+    assert {dead_letter.attributes["reason"] for dead_letter in world.queues.dead_letters(EMAILS)} == {"even"}
 
 
 class SlowQueue:
-    """SQS with one queue of letters, each of an order of its own, one in ten odd. A call takes a tenth of a second."""
+    """SQS with a queue of dead letters of as many orders, one in ten odd. A call takes 0.1 s."""
 
     def __init__(self, clock, letters, at_most):
         self.calls = {}
@@ -431,12 +441,12 @@ class SlowQueue:
         self._clock = clock
         self._at_most = at_most
         self._sent_at = str(clock.ms - 3_600_000)
-        self._visible = dict.fromkeys(range(letters), 0.0)  # from when on; in the order in which they are given out
+        self._visible = dict.fromkeys(range(letters), 0.0)  # from when on; in the order in which SQS returns them
         self._received = {}
 
     def _call(self, name):
         self.calls[name] = self.calls.get(name, 0) + 1
-        assert sum(self.calls.values()) <= self._at_most, f"it goes on and on: {self.calls}"
+        assert sum(self.calls.values()) <= self._at_most, f"endless scan: {self.calls}"
         self._clock.forward(0.1)
 
     def get_queue_attributes(self, **_):
@@ -483,16 +493,16 @@ class SlowQueue:
 
     @property
     def visible(self):
-        """How many letters others would see."""
+        """The number of visible messages."""
         return sum(at <= time.time() for at in self._visible.values())
 
 
-def test_a_look_through_ten_thousand_letters_takes_minutes(clock):
+def test_a_scan_of_ten_thousand_dead_letters_takes_minutes(clock):
     sqs = SlowQueue(clock, 10_000, at_most=2_100)
     began = clock.ms
 
     with scan.QueueScan(sqs, "dead") as queue_scan:
-        found = [letter.event_id for letter in queue_scan]
+        found = [dead_letter.event_id for dead_letter in queue_scan]
 
     assert len(found) == len(set(found)) == 10_000
     assert sqs.calls == {"count": 1, "receive": 1_001, "release": 1_000}
@@ -502,9 +512,9 @@ def test_a_look_through_ten_thousand_letters_takes_minutes(clock):
 
 @pytest.mark.parametrize(
     ("rate", "prolongings"),
-    [(10.0, 0), (0.2, 2_000)],  # half an hour, and 12.5 hours: longer than SQS lets anybody hold a letter
+    [(10.0, 0), (0.2, 2_000)],  # half an hour, and 12.5 hours: longer than SQS allows to hold a message
 )
-def test_ten_thousand_letters_are_redriven_once_each_however_slowly(clock, rate, prolongings):
+def test_ten_thousand_dead_letters_are_redriven_once_at_any_rate(clock, rate, prolongings):
     sqs = SlowQueue(clock, 10_000, at_most=25_000)
     known = Directory(dead={"dead": "emails"}, queues={"emails": "queue"}, rules={})
 
@@ -513,15 +523,15 @@ def test_ten_thousand_letters_are_redriven_once_each_however_slowly(clock, rate,
     for _ in redriving.run(sqs, find(sqs, known, Filter(reason="known"), pytest.fail), known, done, rate):
         pass
 
-    # THEN each was sent once; the others were prolonged as seldom as can be, and are there for all to see
+    # THEN each was sent once; the timeouts of the others were extended rarely, and they are visible
     assert len(sqs.sent) == len(set(sqs.sent)) == done.sent.total() == 9_000
     assert sqs.calls.get("prolong", 0) <= prolongings
     assert sqs.visible == 1_000
 
 
-def test_a_redrive_keeps_to_its_rate_and_says_how_far_it_is(world, dlq, die):
+def test_a_redrive_keeps_to_its_rate_and_shows_its_progress(world, dlq, send_dead_letter):
     for number in range(101):
-        die(message("order_placed", f"ord_{number}", 1))
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
     sent_at = []
     world.wire.always("sqs.SendMessage", meanwhile(lambda: sent_at.append(world.clock.ms)))
 
@@ -535,26 +545,26 @@ def test_a_redrive_keeps_to_its_rate_and_says_how_far_it_is(world, dlq, die):
 
 
 @pytest.fixture
-def undelivered(world, die, resources):
-    """Puts an event where EventBridge puts what a rule could not deliver."""
+def undelivered(world, send_dead_letter, resources):
+    """Send an event to the queue of undelivered events, as EventBridge does."""
 
     def put(body, rule, queue="UndeliveredQueue"):
         url = resources["AWS::SQS::Queue"][queue]
         why = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized"}
-        die(body, url=url, RULE_ARN=RULE_ARN + rule, TARGET_ARN="arn:aws:sqs:somewhere", **why)
+        send_dead_letter(body, url=url, RULE_ARN=RULE_ARN + rule, TARGET_ARN="arn:aws:sqs:somewhere", **why)
 
     return put
 
 
-def test_what_was_not_delivered_is_listed_with_its_consumer_and_redriven_to_it(world, dlq, undelivered, order_id):
-    # GIVEN that the event of an order never came into the e-mail queue
+def test_an_undelivered_event_is_listed_and_redriven_to_its_consumer(world, dlq, undelivered, order_id):
+    # GIVEN an event that was not delivered to the emails queue
     (record,) = world.queues.receive(EMAILS)
     world.client("sqs").delete_message(
         QueueUrl=world.stack.environment(EMAILS)["QUEUE_URL"], ReceiptHandle=record["receiptHandle"]
     )
     undelivered(record["body"], world.stack.resource("EmailsRule").ref)
 
-    # THEN it is the e-mails' letter, and nobody else's
+    # THEN it is a dead letter of emails only
     (row,) = listed(dlq, "emails")
     assert (row["orderId"], row["reason"]) == (order_id, "not delivered: NO_PERMISSIONS: not authorized")
     assert listed(dlq, "analytics") == []
@@ -564,23 +574,23 @@ def test_what_was_not_delivered_is_listed_with_its_consumer_and_redriven_to_it(w
     assert len(world.mails()) == 1
 
 
-def test_what_was_not_delivered_and_dies_again_is_not_redriven_again(world, dlq, undelivered, queue):
+def test_an_undelivered_event_that_fails_is_redriven_only_once(world, dlq, undelivered, queue):
     undelivered("poison", world.stack.resource("EmailsRule").ref)
 
-    def dies(_call, deliver):
+    def fails(_call, deliver):
         response = deliver()
         world.clock.forward(2)
         world.queues.deliver(EMAILS)
         return response
 
-    world.wire.always("sqs.SendMessage", dies, where=sent_to(queue[0]))
+    world.wire.always("sqs.SendMessage", fails, where=sent_to(queue[0]))
 
     assert dlq("redrive", "emails", "--yes").stdout.splitlines()[-1] == "1 redriven: 1 to emails"
     assert len(world.queues.dead_letters(EMAILS)) == 1
 
 
-def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, undelivered, resources, clock):
-    # GIVEN two events that the bus took an hour late and the partner did not, and one of a rule that is gone
+def test_dead_letters_without_a_queue_get_the_replay_command(world, dlq, undelivered, resources, clock):
+    # GIVEN two events that the bus accepted an hour late and the partner did not, and one of a removed rule
     partner = world.client("sqs").create_queue(QueueName="partner")["QueueUrl"]
     resources["AWS::SQS::Queue"]["PartnerDeadLetters"] = partner
     resources["AWS::Events::Rule"]["PartnerRule"] = "handoff-bus|PartnerRule-1"
@@ -593,7 +603,7 @@ def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, und
     # WHEN all are redriven
     done = dlq("redrive", "--yes")
 
-    # THEN none is touched, and it says what to do: an archive goes by the minutes in which the bus took events
+    # THEN none is changed, and the output says what to do: an archive is replayed by the minute of publishing
     replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:52:00.000Z --rules partner"
     assert done.stdout.splitlines() == [
         "0 redriven",
@@ -604,11 +614,11 @@ def test_what_has_no_queue_is_left_with_the_replay_that_mends_it(world, dlq, und
     assert not world.wire.named("sqs.DeleteMessage")
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [["list", "partner"], ["redrive", "partner", "--yes"], ["show", "partner", "x"]])
-def test_a_consumer_that_the_stack_does_not_have_is_told_with_those_it_has(dlq, command):
+def test_an_unknown_consumer_is_rejected_with_a_list_of_consumers(dlq, command):
     done = dlq(*command)
 
     assert done.exit_code == 1
@@ -618,7 +628,7 @@ def test_a_consumer_that_the_stack_does_not_have_is_told_with_those_it_has(dlq, 
 
 
 @pytest.mark.parametrize("operation", ["GetQueueAttributes", "ReceiveMessage"])
-def test_a_missing_right_is_told_in_a_line(world, dlq, operation):
+def test_a_missing_permission_is_reported_in_a_line(world, dlq, operation):
     world.wire.always(f"sqs.{operation}", refuse("AccessDenied", 403))
 
     done = dlq("list")
@@ -628,7 +638,7 @@ def test_a_missing_right_is_told_in_a_line(world, dlq, operation):
     assert operation in done.stderr
 
 
-def test_an_age_that_is_none_is_refused(dlq):
+def test_an_invalid_age_is_rejected(dlq):
     done = dlq("list", "--older-than", "yesterday")
 
     assert done.exit_code == 2
