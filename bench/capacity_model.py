@@ -13,8 +13,8 @@ from bench import costs, formulas
 from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from dev.template import template_with
+from handoff.sweep import CLEARED_TOGETHER, PUBLISHING_BUDGET
 from shop.sales import MOST_ITEMS
-from shop.sweeping import CLEARED_TOGETHER, PUBLISHING_BUDGET
 
 QUOTAS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "quotas.toml").read_text())
 

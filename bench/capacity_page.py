@@ -9,7 +9,7 @@ from bench.markdown import plot, table
 from bench.profile import ASSUMED, ORDERS
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
 from dev.template import source
-from shop.sweeping import PUBLISHING_BUDGET
+from handoff.sweep import PUBLISHING_BUDGET
 
 RATES = (10, 1_000, 100_000)
 HOLDS = (5, 10, 20)  # milliseconds

@@ -33,9 +33,9 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.wire import Call, answer
 from dev.simulated.world import CREDENTIALS, body
 from handoff import aws, ids
+from handoff.sweep import PUBLISHING_BUDGET
 from shop import events
 from shop.sales_generations import POINTER
-from shop.sweeping import PUBLISHING_BUDGET
 
 GATE = 0.3  # calls of analytics per event, at batches of 100
 _BACKLOG = 10_000

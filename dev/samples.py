@@ -15,11 +15,10 @@ from typing import Any
 import click
 from pydantic import TypeAdapter
 
-from handoff import ids
 from handoff.aggregate import OutboxEntry
 from handoff.clock import from_iso, to_iso
-from shop import events, mail_tags
-from shop.events import DetailType
+from shop import events, ids, mail_tags
+from shop.events import DetailType, OrderData, ProfileData
 from shop.model import Address, Customer, Product
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"
@@ -79,10 +78,9 @@ class SampleOrder:
     def event(self, detail_type: DetailType, sequence: int) -> dict[str, Any]:
         """Return one of its events, as EventBridge delivers it, a second after the previous one."""
         at = _START + sequence * 1000
-        entry = events.outbox_entry(
-            detail_type,
-            order_id=self.order_id,
-            user_id=self.customer.user_id,
+        entry = events.EVENTS[detail_type].entry(
+            OrderData(order_id=self.order_id, user_id=self.customer.user_id),
+            aggregate_id=self.order_id,
             sequence=sequence,
             at=at,
             correlation_id=f"sample-{self.name}",
@@ -92,9 +90,9 @@ class SampleOrder:
 
 def profile_updated(customer: Customer) -> dict[str, Any]:
     """Return the event of a customer's first profile, as EventBridge delivers it."""
-    entry = events.profile_updated(
-        user_id=customer.user_id,
-        changed_fields=["name", "email"],
+    entry = events.USER_PROFILE_UPDATED.entry(
+        ProfileData(user_id=customer.user_id, changed_fields=("name", "email")),
+        aggregate_id=customer.user_id,
         sequence=1,
         at=_START,
         correlation_id="sample-profile",

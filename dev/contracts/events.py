@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dev.contracts.schema import Json, untitled
 from handoff.events import MAX_DETAIL_BYTES, Metadata
-from shop.events import DATA, SOURCES, DetailType
+from shop.events import EVENTS, DetailType
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,7 +31,7 @@ def delivered(detail_type: DetailType) -> Json:
     detail, definitions = _detail(detail_type)
     properties: Json = {
         **_OF_EVENTBRIDGE,
-        "source": {"const": SOURCES[detail_type]},
+        "source": {"const": EVENTS[detail_type].source},
         "detail-type": {"const": str(detail_type)},
         "detail": detail,
     }
@@ -67,7 +67,7 @@ def accepted(detail_type: DetailType) -> Json:
 
 def _detail(detail_type: DetailType, *, always: bool = True) -> tuple[Json, Json]:
     """Return the detail's schema and its definitions; with ``always``, all members are required."""
-    members: dict[str, type[BaseModel]] = {"metadata": Metadata, "data": DATA[detail_type]}
+    members: dict[str, type[BaseModel]] = {"metadata": Metadata, "data": EVENTS[detail_type].data}
     definitions: dict[str, Json] = {model.__name__: untitled(model.model_json_schema()) for model in members.values()}
     for definition in definitions.values():
         if always:

@@ -8,7 +8,7 @@ from dev.contracts import events as contracts_events
 from dev.contracts.schema import Json
 from dev.local.stack import ROOT
 from handoff.events import MAX_DETAIL_BYTES
-from shop.events import SOURCES, DetailType
+from shop.events import EVENTS, DetailType
 
 FILE = ROOT / "docs/reference/events.md"
 EXAMPLES = ROOT / "contracts/events/examples"
@@ -112,7 +112,7 @@ def _section(detail_type: DetailType) -> str:
         [
             f"## {detail_type}\n",
             f"{story.when}\n",
-            f"Source `{SOURCES[detail_type]}`. Sequence: {story.sequence}\n",
+            f"Source `{EVENTS[detail_type].source}`. Sequence: {story.sequence}\n",
             *("| consumer | |", "|---|---|", *heard, ""),
             *("| member | |", "|---|---|", *members, ""),
             *("```json", example, "```", ""),

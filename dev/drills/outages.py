@@ -13,8 +13,7 @@ from dev.drills.stack import WORKERS, DrillStack
 from dev.faults.rules import Planned, Rule
 from handoff.clock import now_ms
 from ops.stack.deployment import Deployment
-from shop import events
-from shop.events import DetailType
+from shop.events import EVENTS, DetailType, OrderData
 
 Fault = Callable[[DrillStack], AbstractContextManager[list[Planned]]]
 
@@ -75,10 +74,9 @@ def _poison(stack: DrillStack) -> Iterator[list[Planned]]:
 
 
 def _event(order: Mapping[str, Any], detail_type: DetailType) -> str:
-    entry = events.outbox_entry(
-        detail_type,
-        order_id=order["orderId"],
-        user_id=order["userId"],
+    entry = EVENTS[detail_type].entry(
+        OrderData(order_id=order["orderId"], user_id=order["userId"]),
+        aggregate_id=order["orderId"],
         sequence=1,
         at=now_ms(),
         correlation_id=order["correlationId"],

@@ -10,9 +10,10 @@ from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
 from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
+from handoff.events import Envelope
 from handoff.telemetry import logger
-from shop import events, order_store, settings
-from shop.events import DetailType, Envelope
+from shop import order_store, settings
+from shop.events import EVENTS, DetailType, OrderData
 from shop.model import Order
 from shop.sales import Sale, SalesStore, sales_of
 from shop.sales_generations import GenerationStore
@@ -25,7 +26,7 @@ _dynamodb = boto3.client("dynamodb", config=aws.config())
 _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 _generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))
-_consumer = consumer.connect("analytics", events.parse)
+_consumer = consumer.connect("analytics", EVENTS.parse)
 WRITING = 20.0  # seconds for all transactions of a batch
 _COUNTED = {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED}
 
@@ -52,13 +53,13 @@ class Batch:
         countable = [envelope for envelope in envelopes if envelope.detail_type in _COUNTED]
         try:
             generations = _generations.read()
-            orders, unreadable = _orders.look_up(envelope.order.order_id for envelope in countable)
+            orders, unreadable = _orders.look_up(envelope.expect(OrderData).order_id for envelope in countable)
         except aws.ERRORS as error:
             self._errors = {envelope.event_id: error for envelope in countable}
             return
         sales = {}
         for envelope in countable:
-            order_id = envelope.order.order_id
+            order_id = envelope.expect(OrderData).order_id
             found = sale(envelope, orders.get(order_id))
             if found:
                 sales[envelope.event_id] = found

@@ -18,10 +18,11 @@ from handoff import aws, consumer
 from handoff.clock import now_ms
 from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
+from handoff.events import Envelope
 from handoff.telemetry import MetricUnit, logger, metrics
-from shop import events, mail_tags, order_store, settings
+from shop import mail_tags, order_store, settings
 from shop.customers import CustomerStore
-from shop.events import DetailType, Envelope
+from shop.events import EVENTS, DetailType, OrderData, ProfileData
 from shop.model import Status
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))
 _sender = settings.text("MAIL_FROM")
 # With a configuration set, SES reports bounces and complaints; functions/feedback flags the addresses.
 _configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
-_consumer = consumer.connect("emails", events.parse)
+_consumer = consumer.connect("emails", EVENTS.parse)
 _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,
@@ -49,7 +50,7 @@ _idempotency = IdempotencyConfig(
 )
 _persistence = DynamoDBPersistenceLayer(table_name=settings.text("IDEMPOTENCY_TABLE"), boto3_client=_dynamodb)
 
-_ORDER_MAILS = {
+_ORDER_MAILS: dict[str, Any] = {
     DetailType.ORDER_PLACED: mails.confirmation,
     DetailType.ORDER_CANCELLED: mails.cancellation,
     DetailType.SHIPMENT_PREPARED: mails.on_its_way,
@@ -83,20 +84,20 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 def notify(envelope: Envelope) -> Handled:
     """Send one mail per event and recipient."""
     if now_ms() - envelope.happened_at > _REMEMBERED_DAYS * 86_400_000:
-        if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
-            _customers.clear_address_change(envelope.profile.user_id, envelope.detail.metadata.sequence)
+        if envelope.detail_type == DetailType.USER_PROFILE_UPDATED:
+            _customers.clear_address_change(envelope.expect(ProfileData).user_id, envelope.sequence)
         return consumer.skipped("too old to know whether it was mailed")
-    if envelope.detail_type is DetailType.USER_PROFILE_UPDATED:
+    if envelope.detail_type == DetailType.USER_PROFILE_UPDATED:
         return mail_address_change(envelope)
     return mail_order(envelope)
 
 
 def mail_order(envelope: Envelope) -> Handled:
     """Mail the customer about an order."""
-    order = _orders.get(envelope.order.order_id)
-    if order is None or order.sequence < envelope.detail.metadata.sequence:
-        raise NotYet(f"order {envelope.order.order_id} is missing or outdated")
-    if envelope.detail_type is DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
+    order = _orders.get(envelope.expect(OrderData).order_id)
+    if order is None or order.sequence < envelope.sequence:
+        raise NotYet(f"order {envelope.expect(OrderData).order_id} is missing or outdated")
+    if envelope.detail_type == DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
         return consumer.skipped("the order is cancelled")
     customer = _customers.get(order.user_id)
     if customer is None or not customer.email:
@@ -113,8 +114,8 @@ def mail_address_change(envelope: Envelope) -> Handled:
 
     The customer keeps both addresses until both mails are sent or the event is in the dead-letter queue.
     """
-    sequence = envelope.detail.metadata.sequence
-    customer = _customers.get(envelope.profile.user_id)
+    sequence = envelope.sequence
+    customer = _customers.get(envelope.expect(ProfileData).user_id)
     if customer is None or customer.sequence < sequence:
         raise NotYet("the customer is missing or outdated")
     change = customer.address_changes.get(str(sequence))

@@ -8,10 +8,11 @@ from handoff import aws, bus, consumer
 from handoff.clock import Deadline, now_ms
 from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet
+from handoff.events import Envelope
 from handoff.outbox import announce
 from handoff.telemetry import MetricUnit, logger, metrics
-from shop import events, order_store, payments, settings, transitions
-from shop.events import DetailType, Envelope
+from shop import order_store, payments, settings, transitions
+from shop.events import EVENTS, DetailType, OrderData
 from shop.model import Order, PaymentState, Status
 from shop.settlement import settle
 
@@ -25,7 +26,7 @@ _settings = settings.load()
 _orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
 _bus = bus.connect(_settings.bus_name)
-_consumer = consumer.connect("fulfillment", events.parse)
+_consumer = consumer.connect("fulfillment", EVENTS.parse)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -36,11 +37,11 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 def fulfill(envelope: Envelope) -> Handled:
     """Do the side effect of an event, unless the order's state shows that it was done before."""
-    order_id = envelope.order.order_id
+    order_id = envelope.expect(OrderData).order_id
     order = _orders.get(order_id)
-    if order is None or order.sequence < envelope.detail.metadata.sequence:
+    if order is None or order.sequence < envelope.sequence:
         raise NotYet(f"order {order_id} is missing or outdated")
-    if envelope.detail_type is DetailType.ORDER_PLACED:
+    if envelope.detail_type == DetailType.ORDER_PLACED:
         return prepare(order)
     return settle_payment(order)
 
@@ -54,7 +55,7 @@ def prepare(order: Order) -> Handled:
             return REPEATED
         return consumer.skipped(f"the order is {order.status.lower()}")
     deadline = Deadline(_SECONDS_FOR_ONE)
-    announce(_orders.unfinished, _bus, order.order_id, _orders.transition(step, deadline), deadline)
+    announce(_orders, _bus, _orders.transition(step, deadline), deadline)
     return DONE
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 import response_schemas
-from handoff.aggregate import HistoryEntry
-from shop.model import Address, Customer, Line, Order, OrderSummary, Product, Status
+from shop.model import Address, Customer, Line, Order, OrderStep, OrderSummary, Product, Status
 from shop.sales_report import SalesPage, SalesRow
 
 
@@ -129,8 +128,10 @@ def _address(address: Address) -> response_schemas.Address:
     }
 
 
-def _step(entry: HistoryEntry) -> response_schemas.Step:
+def _step(entry: OrderStep) -> response_schemas.Step:
     step: response_schemas.Step = {"sequence": entry.sequence, "status": Status(entry.status), "at": entry.at}
+    if entry.payment is not None:
+        step["payment"] = entry.payment
     if entry.reason is not None:
         step["reason"] = entry.reason
     return step

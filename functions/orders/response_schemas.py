@@ -50,11 +50,12 @@ class Placed(TypedDict):
 
 
 class Step(TypedDict):
-    """A change of an order's status."""
+    """A step of an order: a change of its status, of its payment, or of both."""
 
     sequence: Annotated[int, Field(ge=0)]
     status: Status
     at: Timestamp
+    payment: NotRequired[PaymentState]
     reason: NotRequired[str]
 
 

@@ -213,7 +213,7 @@ def put_profile(app: App, event: Event) -> Response:
         correlation_id=order_requests.correlation_id(event),
         deadline=deadline,
     )
-    announce(app.customers.unfinished, app.shop.bus, user_id, customer, deadline)
+    announce(app.customers, app.shop.bus, customer, deadline)
     return http_responses.profile(customer)
 
 

@@ -1,4 +1,4 @@
-"""The sweeper: each minute, it finishes whatever a crash, a dead bus or a silent provider left half done."""
+"""The sweeper: once a minute, it finishes what crashes, a dead bus or a silent provider left pending."""
 
 import random
 from typing import TYPE_CHECKING, Any
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from handoff import aws, bus
+from handoff.sweep import Sweep, Swept
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from shop import order_store, payments, settings
 from shop.customers import CustomerStore
-from shop.sweeping import Sweep
+from shop.finishing import OrderFinisher
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,16 +25,22 @@ _bus = bus.connect_patiently(_settings.bus_name)
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
-    """Look at every shard once; returns what was done."""
-    sweep = Sweep(_orders, _customers, _payments, _bus)
+    """Sweep every shard once; return what was done."""
+    finisher = OrderFinisher(_orders, _payments)
+    sweep = Sweep([Swept(_orders, finisher.finish), Swept(_customers)], _bus)
     shards = range(_settings.unfinished_shards)
     try:
-        sweep.run(random.sample(shards, len(shards)))  # none is always last, when there is more to do than time
-        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all was looked at
-        report = sweep.report()
+        sweep.run(random.sample(shards, len(shards)))  # no shard is always last when there is more work than time
+        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all shards were read
+        report = _report(sweep, finisher)
         logger.info("sweep finished", extra=report)
         return report
     finally:
-        for name, count in sweep.report().items():
+        for name, count in _report(sweep, finisher).items():
             metrics.add_metric(name, MetricUnit.Count, count)
         flush_metrics()
+
+
+def _report(sweep: Sweep, finisher: OrderFinisher) -> dict[str, int]:
+    """Return the counts by the names of their metrics."""
+    return {"EventsSwept": sweep.published, **finisher.report(), "SweepFailures": sweep.failed}

@@ -11,8 +11,8 @@ import pytest
 
 from dev.simulated import wire
 from dev.simulated.world import MUG, TEE, World, body
-from handoff import ids
 from handoff.clock import from_iso
+from shop import ids
 from tests.support.race_harness import RaceHarness
 from tests.support.scheduler import Race, at_random, every_order, follow
 

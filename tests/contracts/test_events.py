@@ -11,7 +11,7 @@ from dev.contracts import files as contracts
 from dev.contracts import page as contracts_page
 from dev.simulated.world import World, deployed
 from dev.template import template_with
-from shop.events import SOURCES, DetailType
+from shop.events import EVENTS, DetailType
 from tests.contracts import recording
 
 EXAMPLES = {
@@ -70,7 +70,7 @@ def test_an_example_is_what_the_schemas_say(event):
     name = DetailType(event["detail-type"])
     Draft202012Validator(contracts_events.delivered(name)).validate(event)
     Draft202012Validator(contracts_events.produced(name)).validate(event["detail"])
-    assert event["source"] == SOURCES[name]
+    assert event["source"] == EVENTS[name].source
 
 
 @example

@@ -18,15 +18,16 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import ADDRESS, Hold, holds_in
 from handoff import aws
 from handoff.clock import Deadline, now_ms
+from handoff.errors import ConcurrentUpdate
+from handoff.events import Envelope
 from handoff.outbox import announce
+from handoff.sweep import Sweep, Swept
 from shop import transitions
 from shop.cancelling import cancel_order
 from shop.errors import InProgress, RequestError, TryLater
-from shop.events import Envelope
+from shop.finishing import OrderFinisher
 from shop.model import Address, Order
-from shop.order_store import ConcurrentUpdate
 from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order, replay_response
-from shop.sweeping import Sweep
 from tests.dynamodb_local.network import Network
 
 THREADS = 200
@@ -124,7 +125,7 @@ class Market:
                 current = shop.orders.get(order.order_id)
                 assert current
                 after = shop.orders.transition(transitions.prepared(current, now_ms()), deadline)
-                announce(shop.orders.unfinished, shop.bus, order.order_id, after, deadline)
+                announce(shop.orders, shop.bus, after, deadline)
                 return
             except transitions.NotPossible:
                 return
@@ -155,9 +156,11 @@ class Market:
 
     def _sweep(self) -> dict[str, int]:
         function = random.choice(self._sweepers)
-        sweep = Sweep(function._orders, function._customers, function._payments, function._bus)
+        finisher = OrderFinisher(function._orders, function._payments)
+        sweep = Sweep([Swept(function._orders, finisher.finish), Swept(function._customers)], function._bus)
         sweep.run(range(function._settings.unfinished_shards))
-        return sweep.report()
+        report: dict[str, int] = function._report(sweep, finisher)
+        return report
 
     def _shop(self) -> Dependencies:
         return random.choice(self._shops)

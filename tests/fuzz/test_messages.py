@@ -12,8 +12,8 @@ from moto.moto_api._internal import mock_random
 import ses_events
 from dev import samples
 from dev.simulated.world import World, deployed
-from handoff import consumer
 from handoff.errors import PermanentError
+from shop import events
 from tests.contracts import recording
 from tests.fuzz.effort import fuzzed, fuzzed_slowly
 from tests.fuzz.shapes import TEXT, bodies
@@ -55,7 +55,7 @@ def check(read, body):
 @fuzzed
 @given(body=OURS)
 def test_an_event_is_one_or_says_what_is_wrong(body):
-    check(consumer.parse, body)
+    check(events.EVENTS.parse, body)
 
 
 @fuzzed

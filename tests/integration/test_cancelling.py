@@ -112,7 +112,7 @@ def test_a_cancellation_during_publishing_keeps_the_index_entry(world, api):
 
     clearing = wire.meanwhile(cancel)
     world.wire.on(
-        "dynamodb.UpdateItem", clearing, where=lambda call: "REMOVE outbox" in call.request["UpdateExpression"]
+        "dynamodb.UpdateItem", clearing, where=lambda call: "REMOVE #outbox" in call.request["UpdateExpression"]
     )
 
     # WHEN the order is placed
@@ -132,7 +132,15 @@ def unpublished(world, api):
     return order_id
 
 
+def test_canceling_leaves_a_recent_event_to_its_own_writer(world, api, unpublished):
+    api.cancel(unpublished)
+
+    assert [event["DetailType"] for event in world.events()] == ["order_cancelled"]
+    assert world.order(unpublished)["outbox"].keys() == {"1"}
+
+
 def test_canceling_removes_only_published_events(world, api, unpublished):
+    world.clock.forward(60)
     world.wire.on("eventbridge.PutEvents", wire.fail_first_entry)
 
     api.cancel(unpublished)

@@ -12,9 +12,9 @@ from dev.simulated import wire
 from dev.simulated.api import Api
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
-from handoff import ids
 from handoff.clock import to_iso
 from ops.rebuild import Rebuild
+from shop import ids
 from tests.support.orders import line, order
 
 ANALYTICS = "AnalyticsFunction"

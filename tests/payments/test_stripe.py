@@ -5,11 +5,10 @@ import traceback
 import pytest
 
 from dev.simulated import wire
-from handoff.aggregate import HistoryEntry
 from handoff.clock import Deadline, now_ms
 from handoff.settings import MissingSetting
 from shop import payments
-from shop.model import Payment, PaymentDue, PaymentState, Status
+from shop.model import OrderStep, Payment, PaymentDue, PaymentState, Status
 from shop.payments import Authorized, Captured, Declined, Failed, ProviderError, Unavailable, Unknown, Voided
 from shop.settlement import settle
 from tests.support import stripe_server
@@ -56,7 +55,7 @@ def settle_abandoned(stripe):
     """Settles an order that expired while nobody knew whether anything was held; returns what is recorded."""
 
     def settle_it(since):
-        began = HistoryEntry(sequence=0, status="PENDING", at="2026-11-23T10:00:00.000Z", transition_id="attempt")
+        began = OrderStep(sequence=0, status="PENDING", at="2026-11-23T10:00:00.000Z", transition_id="attempt")
         due = PaymentDue(action="void", since=since)
         abandoned = order(Status.REJECTED, payment_due=due, payment_token=VISA, history=(began,))
         settled = []

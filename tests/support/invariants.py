@@ -93,8 +93,11 @@ def histories_are_sound(world: World) -> None:
     for order in world.items("OrdersTable"):
         history = order["history"]
         assert [entry["sequence"] for entry in history] == list(range(len(history))), order
-        steps = {(one["status"], next_one["status"]) for one, next_one in pairwise(history)}
-        assert steps <= _STEPS, order
+        moves = [(one["status"], next_one["status"]) for one, next_one in pairwise(history)]
+        settling = [one == next_one and "payment" in history[n] for n, (one, next_one) in enumerate(moves, start=1)]
+        assert {move for move, settles in zip(moves, settling, strict=True) if not settles} <= _STEPS, order
+        payments = [entry["payment"] for entry in history if "payment" in entry]
+        assert ["none", *payments][-1] == order["payment"]["state"], order
         assert (history[-1]["status"], history[-1]["sequence"]) == (order["status"], order["sequence"])
         assert len({entry["transitionId"] for entry in history}) == len(history), order
 
@@ -144,8 +147,8 @@ def every_event_is_out(world: World) -> None:
     wanted = {
         (ids.event_id(order["orderId"], entry["sequence"]), _EVENTS[entry["status"]])
         for order in world.items("OrdersTable")
-        for entry in order["history"]
-        if entry["status"] in _EVENTS
+        for before, entry in pairwise(order["history"])
+        if entry["status"] in _EVENTS and entry["status"] != before["status"]
     }
     events = [event for event in world.events() if event["Source"] != "handoff.customers"]
     assert {(event["Detail"]["metadata"]["eventId"], event["DetailType"]) for event in events} == wanted

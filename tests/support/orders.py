@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from handoff.aggregate import HistoryEntry
-from shop.model import Address, Line, Order, Status
+from shop.model import Address, Line, Order, OrderStep, Status
 
 NOW = 1_795_428_000_000  # 2026-11-23T10:00:00.000Z
 ORDER_ID = "ord_" + "a" * 26
@@ -11,7 +10,7 @@ ORDER_ID = "ord_" + "a" * 26
 
 def order(status: Status = Status.PENDING, **values: Any) -> Order:
     """An order in any state, of two mugs and a tee."""
-    start = HistoryEntry(sequence=0, status=Status.PENDING, at="2026-11-23T10:00:00.000Z", transition_id="attempt")
+    start = OrderStep(sequence=0, status=Status.PENDING, at="2026-11-23T10:00:00.000Z", transition_id="attempt")
     defaults: dict[str, Any] = {
         "order_id": ORDER_ID,
         "user_id": "ada",

@@ -9,7 +9,7 @@ from typing import Any
 
 from dev.simulated.api import Answer
 from dev.simulated.world import ADDRESS, World, body
-from handoff import ids
+from shop import ids
 from shop.customers import MAX_PENDING_NOTICES
 from tests.support import invariants
 
@@ -104,7 +104,8 @@ class Reference:
         if stored["shippingAddress"]["street"] != wish.name:
             return {"key-reused"}
         if stored["status"] == "REJECTED":
-            return {EXPIRED if stored["history"][-1]["reason"] == "expired" else DECLINED}
+            rejected = next(entry for entry in stored["history"] if entry["status"] == "REJECTED")
+            return {EXPIRED if rejected["reason"] == "expired" else DECLINED}
         if stored["status"] != "PENDING":
             return {PLACED}
         asked = stored["orderId"] in self._world.ledger()

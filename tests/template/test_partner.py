@@ -6,7 +6,8 @@ import re
 import pytest
 
 from dev.template import WITH_PARTNER, Properties, Template, logical_id, source, template_with
-from shop.events import DetailType, Event
+from handoff.events import Metadata
+from shop.events import DetailType, OrderData
 from tests.template.test_events import event, heard
 from tests.template.test_rights import rights
 
@@ -68,7 +69,8 @@ def test_the_partner_gets_the_public_event_and_nothing_of_the_account(
 ) -> None:
     sent = transformed(template, detail_type)
     assert sent == {"type": detail_type, **event(detail_type)["detail"]}
-    Event.model_validate({"metadata": sent["metadata"], "data": sent["data"]}, extra="forbid")
+    assert Metadata.model_validate(sent["metadata"], extra="forbid")
+    assert OrderData.model_validate(sent["data"], extra="forbid")
 
 
 def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(template: Template) -> None:

@@ -10,13 +10,12 @@ import pytest
 from botocore.config import Config
 
 from dev.template import Consumer, Template
-from handoff import aws, bus
-from handoff.aggregate import HistoryEntry
+from handoff import aws, bus, sweep
 from handoff.clock import Deadline
-from shop import payments, placing, sweeping
+from shop import payments, placing
 from shop.catalog import Catalog
 from shop.errors import RequestError
-from shop.model import Address, Order, Product, Status
+from shop.model import Address, Order, OrderStep, Product, Status
 from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Unknown, sandbox, stripe_key
 from shop.placing import Dependencies, PlaceOrder, place_order
@@ -128,8 +127,7 @@ def test_a_sweep_that_uses_up_both_budgets_ends_in_time(template: Template) -> N
     # AND one look at each shard of the index, and at its orders
     looking = 2 * aws.LONGEST_CALL
     assert (
-        sweeping.PUBLISHING_BUDGET + sweeping.SETTLING_BUDGET + last + looking
-        < template.functions()["sweeper"]["Timeout"]
+        sweep.PUBLISHING_BUDGET + sweep.FINISHING_BUDGET + last + looking < template.functions()["sweeper"]["Timeout"]
     )
 
 
@@ -222,7 +220,7 @@ UNFINISHED = Order(
     user_id="user",
     status=Status.PENDING,
     sequence=0,
-    history=(HistoryEntry(sequence=0, status=Status.PENDING, at="1970-01-01T00:00:00Z", transition_id="earlier"),),
+    history=(OrderStep(sequence=0, status=Status.PENDING, at="1970-01-01T00:00:00Z", transition_id="earlier"),),
     lines=(),
     shipping_address=PLACEMENT.shipping_address,
     total=100,

@@ -2,8 +2,7 @@
 
 import pytest
 
-from handoff.aggregate import HistoryEntry
-from shop.model import Status
+from shop.model import OrderStep, Status
 from shop.sales import sales_of
 from tests.support.orders import ORDER_ID, order
 
@@ -11,7 +10,7 @@ from tests.support.orders import ORDER_ID, order
 def past(*steps):
     """Return an order with this history."""
     history = tuple(
-        HistoryEntry(sequence=n, status=step, at=f"2026-11-2{n}T10:00:00.000Z", transition_id=f"t{n}")
+        OrderStep(sequence=n, status=step, at=f"2026-11-2{n}T10:00:00.000Z", transition_id=f"t{n}")
         for n, step in enumerate(steps, start=0)
     )
     placed_at = next((step.at for step in history if step.status == "PLACED"), None)
@@ -26,6 +25,8 @@ def past(*steps):
         (["PENDING", "PLACED"], [(f"{ORDER_ID}-1", 1)]),
         (["PENDING", "PLACED", "PREPARED"], [(f"{ORDER_ID}-1", 1)]),
         (["PENDING", "PLACED", "CANCELLED"], [(f"{ORDER_ID}-1", 1), (f"{ORDER_ID}-2", -1)]),
+        # A step that changes the payment only, here its void, sells nothing.
+        (["PENDING", "PLACED", "CANCELLED", "CANCELLED"], [(f"{ORDER_ID}-1", 1), (f"{ORDER_ID}-2", -1)]),
     ],
 )
 def test_each_sale_has_the_id_of_its_event(steps, expected):

@@ -42,9 +42,9 @@ class Store:
 
     recorded = None
 
-    def settled(self, order, payment, deadline):
-        self.recorded = payment
-        return order.model_copy(update={"payment": payment, "payment_due": None})
+    def transition(self, step, deadline):
+        self.recorded = step.after.payment
+        return step.after
 
 
 def due(action, *, reference="hold-1"):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from shop import transitions
-from shop.model import PaymentState, Status
+from shop.model import Payment, PaymentState, Status
 from shop.transitions import NotPossible
 from tests.support.orders import NOW, ORDER_ID, order
 
@@ -150,6 +150,37 @@ def test_later_steps_keep_the_hold_and_the_time_of_placing(step):
     after = STEPS[step](placed).after
 
     assert (after.payment, after.placed_at) == (placed.payment, placed.placed_at)
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [("placed", PaymentState.AUTHORIZED), ("declined", PaymentState.FAILED), ("expired", None), ("cancelled", None)],
+)
+def test_a_step_that_changes_the_payment_says_so_in_the_history(step, state):
+    before = order(Status.PLACED if step == "cancelled" else Status.PENDING)
+
+    assert STEPS[step](before).after.history[-1].payment == state
+
+
+@pytest.mark.parametrize("state", [PaymentState.CAPTURED, PaymentState.VOIDED, PaymentState.FAILED])
+def test_settling_a_payment_is_a_step_with_its_own_time(state):
+    before = transitions.prepared(order(Status.PLACED), NOW - 1000).after
+    payment = Payment(state=state, reference="hold-1", reason="expired" if state is PaymentState.FAILED else None)
+    made = transitions.settled(before, payment, NOW)
+
+    assert (made.after.status, made.after.sequence) == (Status.PREPARED, before.sequence + 1)
+    assert (made.after.payment, made.after.payment_due, made.after.payment_token) == (payment, None, None)
+    entry = made.after.history[-1]
+    assert (entry.payment, entry.at, entry.reason) == (state, "2026-11-23T10:00:00.000Z", payment.reason)
+    assert made.releases_shipment == (state is PaymentState.CAPTURED)
+
+
+def test_settling_a_payment_does_not_change_the_status_again():
+    cancelled = transitions.cancelled(order(Status.PLACED), NOW).after
+    voided = transitions.settled(cancelled, Payment(state=PaymentState.VOIDED), NOW).after
+
+    assert [entry.status for entry in voided.status_changes][-1:] == [Status.CANCELLED]
+    assert voided.status_changes == cancelled.status_changes
 
 
 @pytest.mark.parametrize(("step", "reason"), [("declined", "declined"), ("expired", "expired")])

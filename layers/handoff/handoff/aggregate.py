@@ -1,26 +1,42 @@
-"""Something that changes in steps and announces them: what is stored of it, and what is left to be done."""
+"""Aggregates: objects that change in numbered steps and publish events about them."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from handoff import ids
+from handoff.clock import from_iso, to_iso
+
+if TYPE_CHECKING:
+    from handoff.events import EventData, EventType
+
+A = TypeVar("A", bound="Aggregate")
+
 
 class Model(BaseModel):
-    """A value that is stored and shown in camelCase; it ignores fields that a newer version may have added."""
+    """A value that is stored and shown in camelCase.
+
+    Unknown fields are ignored, because a newer release may have added them.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,
         frozen=True,
-        hide_input_in_errors=True,  # an error ends up in the log, where nobody is to read names and addresses
+        hide_input_in_errors=True,  # errors are logged, and logs hold no names or addresses
     )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the stored form: camelCase, JSON types, without fields that are None."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class HistoryEntry(Model):
-    """One step that an aggregate took. The transition's id tells a repeated write from a stranger's."""
+    """One step of an aggregate. ``transition_id`` identifies the write, so a retry can recognize its own success."""
 
     sequence: int
     status: str
@@ -30,7 +46,7 @@ class HistoryEntry(Model):
 
 
 class OutboxEntry(Model):
-    """An event that was decided on and may not have reached the bus yet; ``detail`` is its JSON text."""
+    """An event that was stored with its aggregate and may not be published yet; ``detail`` is its JSON text."""
 
     source: str
     detail_type: str
@@ -38,16 +54,25 @@ class OutboxEntry(Model):
 
 
 class Aggregate(Model):
-    """Something that changes in steps and announces them: the item and its unpublished events are one.
+    """An object that changes in numbered steps, stored as one item together with its unpublished events.
 
-    While anything is unfinished it carries the keys of the sparse index ``unfinished``: a shard, ``due_at`` (when the
-    sweeper looks at it) and ``unfinished_since`` (from which its age is measured), both in epoch milliseconds.
+    While the item has pending work it carries the keys of the sparse index ``unfinished``: its shard, ``due_at`` (when
+    the sweeper looks at it) and ``unfinished_since`` (its age counts from there), both in epoch milliseconds.
+    Pending work is an event in the outbox, a value in one of ``PENDING_FIELDS``, or one of ``OPEN_STATUSES``.
+
+    A subclass names its key field, and says what else is pending work. ``VERSION_FIELDS`` change between transitions;
+    a write requires that they, like the sequence, are as they were read.
     """
 
-    MORE_WORK: ClassVar[Mapping[str, str]] = {}  # fields besides the outbox that are unfinished work, and their aliases
-    WHILE: ClassVar[str] = ""  # the status in which it is unfinished though nothing else is
+    KEY: ClassVar[str]
+    STEP: ClassVar[type[HistoryEntry]] = HistoryEntry
+    HISTORY_LIMIT: ClassVar[int] = 0  # newest steps kept; 0 keeps all
+    MAP_FIELDS: ClassVar[tuple[str, ...]] = ("outbox",)  # written entry by entry, because entries go by themselves
+    PENDING_FIELDS: ClassVar[tuple[str, ...]] = ()
+    OPEN_STATUSES: ClassVar[tuple[str, ...]] = ()
+    VERSION_FIELDS: ClassVar[tuple[str, ...]] = ()
 
-    sequence: int
+    sequence: int = 0
     history: tuple[HistoryEntry, ...] = ()
     outbox: Mapping[str, OutboxEntry] = {}
     unfinished: int | None = None
@@ -55,15 +80,77 @@ class Aggregate(Model):
     unfinished_since: int | None = None
 
     @property
-    def log_keys(self) -> dict[str, str]:
-        """What finds it in the logs."""
-        raise NotImplementedError
+    def key(self) -> str:
+        """The value of the table's partition key."""
+        return str(getattr(self, self.KEY))
 
     @property
-    def more_work(self) -> frozenset[str]:
-        """The attributes of the item that are unfinished work, besides the outbox."""
-        return frozenset(alias for field, alias in self.MORE_WORK.items() if getattr(self, field) is not None)
+    def log_keys(self) -> dict[str, str]:
+        """The keys that its log lines carry."""
+        return {self.KEY: self.key}
+
+    @property
+    def pending_fields(self) -> frozenset[str]:
+        """The attributes, by stored name, that are pending work besides the outbox."""
+        return frozenset(to_camel(name) for name in self.PENDING_FIELDS if getattr(self, name) is not None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its status is pending work."""
+        return getattr(self, "status", None) in self.OPEN_STATUSES
 
     def took(self, transition_id: str) -> bool:
-        """Whether this transition is already part of the history."""
+        """Return whether this transition is in the history."""
         return any(entry.transition_id == transition_id for entry in self.history)
+
+    def step(
+        self,
+        status: str,
+        now: int,
+        *,
+        event: "tuple[EventType, EventData] | None" = None,
+        correlation_id: str = "",
+        changes: Mapping[str, Any] | None = None,
+        **entry: Any,
+    ) -> "Transition[Self]":
+        """Return the transition to the next sequence number; ``now`` in epoch milliseconds.
+
+        ``event`` goes into the outbox under that number, with ``correlation_id``. ``changes`` are the new values of
+        other fields, ``entry`` further fields of the history entry.
+        """
+        sequence = self.sequence + 1
+        transition_id = ids.unique()
+        made = self.STEP(sequence=sequence, status=status, at=to_iso(now), transition_id=transition_id, **entry)
+        history = (*self.history, made)[-self.HISTORY_LIMIT :]  # a limit of 0 keeps all
+        update: dict[str, Any] = {"sequence": sequence, "history": history, **(changes or {})}
+        if "status" in type(self).model_fields:
+            update["status"] = status
+        if event:
+            event_type, data = event
+            update["outbox"] = {
+                **self.outbox,
+                str(sequence): event_type.entry(
+                    data, aggregate_id=self.key, sequence=sequence, at=now, correlation_id=correlation_id
+                ),
+            }
+        return Transition(transition_id, self, self.model_copy(update=update))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[A]):
+    """A decision: one step of an aggregate, before and after. `AggregateStore.write` writes it."""
+
+    id: str
+    before: A
+    after: A
+
+    @property
+    def at(self) -> int:
+        """The time of the step, in epoch milliseconds."""
+        return from_iso(self.after.history[-1].at)
+
+    @property
+    def event(self) -> str | None:
+        """The outbox key of the event that the step publishes, if it publishes one."""
+        key = str(self.after.sequence)
+        return key if key in self.after.outbox else None

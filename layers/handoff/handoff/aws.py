@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import Deadline
+from handoff.errors import TransientError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -107,7 +108,7 @@ def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterabl
     return found
 
 
-class TransactionConflict(Exception):
+class TransactionConflict(TransientError):
     """Others kept writing the same items, or there was no time for a try. Nothing was changed; try again later."""
 
 

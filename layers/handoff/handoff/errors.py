@@ -1,10 +1,24 @@
-"""Errors that a consumer's work ends with. They live apart from `handoff.consumer`, whose import costs a cold start."""
+"""Errors of the core, apart from those that talking to AWS raises (`handoff.aws`) and a wrong environment.
+
+Exception
+├── PermanentError            no retry can help: the message becomes a dead letter
+├── TransientError            a later try may succeed
+│   ├── NotYet                the subject of the event is not visible yet
+│   └── aws.TransactionConflict   other writers kept changing the same items
+├── ConcurrentUpdate          the aggregate has changed since it was read
+├── aws.ConditionFailed       a conditional write was refused; it carries the current items
+└── settings.MissingSetting   the environment lacks a variable
+"""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handoff.aggregate import Aggregate
 
 
 class PermanentError(Exception):
-    """No retry can fix this. The text becomes the dead letter's reason, so it holds no personal data.
+    """No retry can help. The text becomes the dead letter's reason, so it holds no personal data.
 
     ``after_dead_letter`` runs once the dead letter is sent. Until then the message has to fail again.
     """
@@ -14,5 +28,17 @@ class PermanentError(Exception):
         self.after_dead_letter = after_dead_letter
 
 
-class NotYet(Exception):
-    """What the event is about can't be read yet; a later try will find it."""
+class TransientError(Exception):
+    """A later try may succeed: the consumer retries the message, the sweeper reschedules the aggregate."""
+
+
+class NotYet(TransientError):
+    """The subject of the event is missing, or older than the event. A later read will find it."""
+
+
+class ConcurrentUpdate(Exception):
+    """The aggregate has changed since it was read. ``current`` is its present state, None if it does not exist."""
+
+    def __init__(self, current: "Aggregate | None") -> None:
+        super().__init__("the aggregate has changed since it was read")
+        self.current: Any = current  # of the store's own kind of aggregate

@@ -1,27 +1,28 @@
-"""Aggregates that have something unfinished: finding them, and taking off what is done.
+"""The sparse index ``unfinished``: finding aggregates with pending work, and removing work that is done.
 
-The sparse index ``unfinished`` is a hint for the sweeper. An item carries its keys while its outbox holds an event, a
-payment is due or a reservation is open; whoever finishes the last of these removes the keys in the same write.
+The index is a hint for the sweeper. An item carries its keys while it has pending work (`handoff.aggregate`); the write
+that finishes the last of it removes the keys too.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
-from pydantic.alias_generators import to_snake
+from pydantic.alias_generators import to_camel, to_snake
 
 from handoff import aws
 from handoff.aggregate import Aggregate, Model
 from handoff.clock import Deadline
 from handoff.telemetry import logger
+from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 INDEX = "unfinished"
-SWEEP_AFTER = 60_000  # ms: when the sweeper first looks at what a request may have left behind
+SWEEP_AFTER = 60_000  # ms: until then, what a request leaves unpublished is its own to publish; then the sweeper's
 INDEX_KEYS = ("unfinished", "dueAt", "unfinishedSince")
 
 A = TypeVar("A", bound=Aggregate)
@@ -39,61 +40,62 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class PendingWork:
-    """What of an aggregate was seen to be unfinished, so that a write can insist on it."""
+    """The pending work that was read, so that a write can require it to be unchanged.
+
+    ``fields`` are the attributes present out of ``possible``, all by stored name.
+    """
 
     events: frozenset[str]
-    more_work: frozenset[str]
-    possible_work: tuple[str, ...]
+    fields: frozenset[str]
+    possible: tuple[str, ...]
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any], model: type[Aggregate]) -> "PendingWork":
-        """What an item as read from the table has unfinished."""
-        possible = tuple(model.MORE_WORK.values())
+        """Return the pending work of an item as read from the table."""
+        possible = _possible(model)
         return cls(frozenset(item.get("outbox", ())), frozenset(item.keys() & set(possible)), possible)
 
     @classmethod
     def of(cls, aggregate: Aggregate) -> "PendingWork":
-        """What an aggregate has unfinished."""
-        return cls(frozenset(aggregate.outbox), aggregate.more_work, tuple(aggregate.MORE_WORK.values()))
+        """Return the pending work of an aggregate."""
+        return cls(frozenset(aggregate.outbox), aggregate.pending_fields, _possible(type(aggregate)))
 
     @property
-    def condition(self) -> str:
-        """Still so; ``:events`` is to hold the number of events."""
-        more = [
-            f"attribute_{'exists' if name in self.more_work else 'not_exists'}({name})" for name in self.possible_work
-        ]
-        return " AND ".join(["size(outbox) = :events", *more])
+    def unchanged(self) -> "list[ConditionBase]":
+        """The conditions under which it is still the same."""
+        fields = [Attr(name).exists() if name in self.fields else Attr(name).not_exists() for name in self.possible]
+        return [Attr("outbox").size().eq(len(self.events)), *fields]
 
 
 def parse_or_log(model: type[M], item: Mapping[str, Any], key_name: str) -> M | None:
-    """An item as what it should be; None, and a line in the log, if it is none."""
+    """Return an item as a model, or None with a line in the log, so that one bad row cannot stop the others."""
     try:
         return model.model_validate(item)
     except ValidationError as error:
         # Not the error itself: it would show the fields' values.
         fields = [".".join(map(str, problem["loc"])) for problem in error.errors()]
-        found_by = {to_snake(key_name): item[key_name], "correlation_id": item.get("correlationId")}
-        logger.error("An item is not readable", extra=found_by, model=model.__name__, fields=fields)
+        keys = {to_snake(key_name): item[key_name], "correlation_id": item.get("correlationId")}
+        logger.error("item not readable", extra=keys, model=model.__name__, fields=fields)
         return None
 
 
-class UnfinishedStore:
+class UnfinishedStore(Generic[A]):
     """The outbox and the index of one table of aggregates."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, key_name: str, model: type[Aggregate]) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, model: type[A]) -> None:
         self._client = client
         self._table = table
-        self._key_name = key_name
         self._model = model
+        self._key_name = to_camel(model.KEY)
 
     def log_keys(self, key: str) -> dict[str, str]:
-        """What finds an aggregate in the logs, as far as its key tells."""
-        return {to_snake(self._key_name): key}
+        """Return the keys for log lines about an aggregate of which only the key is known."""
+        return {self._model.KEY: key}
 
-    def hints(self, shard: int) -> Iterator[list[IndexEntry]]:
-        """The entries of one shard, soonest due first, as many at a time as one read takes.
+    def entries(self, shard: int) -> Iterator[list[IndexEntry]]:
+        """Yield the entries of one shard, soonest due first, as many at a time as one BatchGetItem reads.
 
-        A page has thousands, and their items would not fit the memory.
+        A query's page holds thousands of entries; their items would not fit the memory.
         """
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
@@ -103,102 +105,79 @@ class UnfinishedStore:
         )
         for page in pages:
             items = [aws.from_item(item) for item in page["Items"]]
-            hints = [IndexEntry(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
-            for start in range(0, len(hints), aws.KEYS_PER_READ):
-                yield hints[start : start + aws.KEYS_PER_READ]
+            entries = [IndexEntry(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
+            for start in range(0, len(entries), aws.KEYS_PER_READ):
+                yield entries[start : start + aws.KEYS_PER_READ]
 
     def reschedule(self, key: str, due_at: int) -> None:
-        """Have the sweeper look again at ``due_at`` (epoch milliseconds), if anything is unfinished by then."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=aws.to_item({self._key_name: key}),
-                UpdateExpression="SET dueAt = :dueAt",
-                ConditionExpression="attribute_exists(unfinished)",
-                ExpressionAttributeValues=aws.to_item({":dueAt": due_at}),
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            logger.debug("Finished meanwhile", extra=self.log_keys(key))
+        """Set when the sweeper looks at the aggregate again (epoch milliseconds), if it still has pending work."""
+        update = self._update(key).set("dueAt", due_at).when(Attr("unfinished").exists())
+        self._write_if(update, key, "pending work finished meanwhile")
 
-    def clear(self, key: str, seen: "PendingWork", published: Collection[str], deadline: Deadline) -> bool:
-        """Take published events out of an aggregate's outbox, given what was last seen of it.
+    def remove_from_index(self, key: str) -> None:
+        """Remove an aggregate from the index if it has no pending work."""
+        update = self._update(key).remove(*INDEX_KEYS).when(*PendingWork.of_item({}, self._model).unchanged)
+        for status in self._model.OPEN_STATUSES:
+            update.when(Attr("status").not_exists() | Attr("status").ne(status))
+        self._write_if(update, key, "pending work again")
 
-        Best effort: a failure costs a duplicate event, never a lost one. Returns whether the events are out.
+    def clear(self, key: str, seen: PendingWork, published: Collection[str], deadline: Deadline) -> bool:
+        """Remove published events from an aggregate's outbox, given the pending work that was last read.
+
+        Best effort: a failure costs a duplicate event, never a lost one. Returns whether the events are removed.
         """
         for _ in aws.conflict_pauses(deadline):
-            gone = sorted(seen.events.intersection(published))
-            if not gone:
+            cleared = sorted(seen.events.intersection(published))
+            if not cleared:
                 return True
             try:
-                self._client.update_item(**self._clearing(key, seen, gone))
+                self._client.update_item(**self._clearing(key, seen, cleared).members())
                 return True
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 seen = PendingWork.of_item(aws.current_item(error), self._model)
             except aws.ERRORS as error:
-                logger.warning("Published events stay in the outbox", extra=self.log_keys(key), exc_info=error)
+                logger.warning("published events stay in the outbox", extra=self.log_keys(key), exc_info=error)
                 return False
         return False
 
-    def clear_together(self, cleared: Mapping[str, tuple[Aggregate, Collection[str]]], deadline: Deadline) -> set[str]:
-        """`clear` for several aggregates, in one write if all of them can be written; returns those cleared.
+    def clear_together(self, cleared: Mapping[str, tuple[A, Collection[str]]], deadline: Deadline) -> set[str]:
+        """Do `clear` for several aggregates, in one transaction if possible; returns the keys of those cleared.
 
-        Up to 100 of them: what DynamoDB takes in a transaction.
+        At most 100 of them, the limit of a DynamoDB transaction.
         """
-        writes: list[TransactWriteItemTypeDef] = []
-        for key, (seen, published) in cleared.items():
-            update: Any = self._clearing(key, PendingWork.of(seen), sorted(published))
-            writes.append({"Update": update})
+        writes = [
+            self._clearing(key, PendingWork.of(seen), sorted(published)).write()
+            for key, (seen, published) in cleared.items()
+        ]
         try:
             aws.write(self._client, writes, deadline)
             return set(cleared)
         except (aws.ConditionFailed, aws.TransactionConflict, self._client.exceptions.TransactionCanceledException):
-            # One of them has changed, or can't be written: not a reason to leave the others.
+            # One of them has changed or cannot be written: that must not keep the others in the outbox.
             return {key for key, (seen, published) in cleared.items() if self._clear(key, seen, published, deadline)}
         except aws.ERRORS as error:
-            logger.warning("Published events stay in the outboxes", aggregates=len(cleared), exc_info=error)
+            logger.warning("published events stay in the outboxes", aggregates=len(cleared), exc_info=error)
             return set()
 
-    def _clear(self, key: str, seen: Aggregate, published: Collection[str], deadline: Deadline) -> bool:
+    def _clear(self, key: str, seen: A, published: Collection[str], deadline: Deadline) -> bool:
         with logger.append_context_keys(**seen.log_keys):
             return self.clear(key, PendingWork.of(seen), published, deadline)
 
-    def _clearing(self, key: str, seen: "PendingWork", gone: list[str]) -> dict[str, Any]:
-        """The write that takes these events out, if what is unfinished is what was seen.
+    def _clearing(self, key: str, seen: PendingWork, cleared: list[str]) -> Update:
+        """Remove these events if the pending work is as seen, and the index keys if nothing else is pending."""
+        paths = [f"outbox.{sequence}" for sequence in cleared]
+        update = self._update(key).remove(*paths).when(*(Attr(path).exists() for path in paths), *seen.unchanged)
+        return update.remove(*INDEX_KEYS) if len(cleared) == len(seen.events) and not seen.fields else update
 
-        With nothing else left it removes the index keys too.
-        """
-        names = {f"#event{n}": sequence for n, sequence in enumerate(gone)}
-        there = [f"attribute_exists(outbox.{name})" for name in names]
-        removed = [f"outbox.{name}" for name in names]
-        if len(gone) == len(seen.events) and not seen.more_work:
-            removed += INDEX_KEYS
-        return {
-            "TableName": self._table,
-            "Key": aws.to_item({self._key_name: key}),
-            "UpdateExpression": "REMOVE " + ", ".join(removed),
-            "ConditionExpression": " AND ".join([*there, seen.condition]),
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": aws.to_item({":events": len(seen.events)}),
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+    def _update(self, key: str) -> Update:
+        return Update(self._table, {self._key_name: key})
 
-    def remove_from_index(self, key: str) -> None:
-        """Take an item out of the index if nothing of it is unfinished."""
-        nothing = PendingWork(frozenset(), frozenset(), tuple(self._model.MORE_WORK.values()))
-        condition = nothing.condition
-        names: Any = {}
-        values: dict[str, Any] = {":events": 0}
-        if self._model.WHILE:
-            condition += " AND (attribute_not_exists(#status) OR #status <> :while)"
-            names, values = {"ExpressionAttributeNames": {"#status": "status"}}, values | {":while": self._model.WHILE}
+    def _write_if(self, update: Update, key: str, otherwise: str) -> None:
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=aws.to_item({self._key_name: key}),
-                UpdateExpression="REMOVE " + ", ".join(INDEX_KEYS),
-                ConditionExpression=condition,
-                ExpressionAttributeValues=aws.to_item(values),
-                **names,
-            )
+            self._client.update_item(**update.members())
         except self._client.exceptions.ConditionalCheckFailedException:
-            logger.debug("Something is unfinished again", extra=self.log_keys(key))
+            logger.debug(otherwise, extra=self.log_keys(key))
+
+
+def _possible(model: type[Aggregate]) -> tuple[str, ...]:
+    return tuple(to_camel(name) for name in model.PENDING_FIELDS)

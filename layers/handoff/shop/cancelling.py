@@ -4,10 +4,10 @@ from math import ceil
 
 from handoff.aws import TransactionConflict
 from handoff.clock import Deadline, now_ms
+from handoff.errors import ConcurrentUpdate
 from handoff.telemetry import MetricUnit, metrics
 from shop import errors, transitions
 from shop.model import Order, Status
-from shop.order_store import ConcurrentUpdate
 from shop.placing import BUSY, Dependencies, in_progress, publish
 
 _SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
@@ -29,9 +29,10 @@ def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Dead
     except transitions.NotPossible as error:
         raise _refusal(order) from error
     except ConcurrentUpdate as overtaken:
-        if overtaken.order and overtaken.order.status is Status.CANCELLED:
-            return overtaken.order
-        raise _refusal(overtaken.order or order) from overtaken
+        current: Order = overtaken.current or order
+        if current.status is Status.CANCELLED:
+            return current
+        raise _refusal(current) from overtaken
     except TransactionConflict as error:
         raise errors.TryLater(order_id, BUSY) from error
     metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)

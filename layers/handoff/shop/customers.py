@@ -1,51 +1,39 @@
-"""Customers: how a profile changes, and how customers are kept in DynamoDB."""
+"""Customers: how a profile changes, and the store of customers."""
 
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from handoff import aws, ids
-from handoff.aggregate import HistoryEntry
-from handoff.clock import Deadline, from_iso, to_iso
-from handoff.unfinished import SWEEP_AFTER, UnfinishedStore, parse_or_log
-from shop import events
+from handoff.aggregate import Transition
+from handoff.clock import Deadline, from_iso
+from handoff.errors import ConcurrentUpdate
+from handoff.store import AggregateStore
+from handoff.update import Attr, Update
 from shop.errors import ProfileBusy, TooManyAddresses
+from shop.events import USER_PROFILE_UPDATED, ProfileData
 from shop.model import AddressChange, Customer
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-MAX_PENDING_NOTICES = 10  # changes that may wait for their event or their mails; beyond, a customer has to wait
-# How long a changed address can still be told: its event is 4 days in the queue and 14 among the dead letters, at most
-# (MessageRetentionPeriod of both in template.yaml).
-_TELLABLE = 18 * 86_400_000  # ms
-# Steps of the history that are kept. As many within a day, and there is no new address: each is written to unasked.
-REMEMBERED = 20
+MAX_PENDING_NOTICES = 10  # changes that may wait for their event or their mails; then a customer has to wait
+# How long the mails about a changed address can still be sent: its event is at most 4 days in the queue and 14 in the
+# dead-letter queue (MessageRetentionPeriod of both in template.yaml).
+_NOTICE_PERIOD = 18 * 86_400_000  # ms
 _DAY = 86_400_000  # ms
 _TRIES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileChange:
-    """One step of a customer; ``before`` is None for a new one."""
-
-    id: str
-    before: Customer | None
-    after: Customer
-
-
 def changed(
     before: Customer | None, *, user_id: str, name: str, email: str, now: int, correlation_id: str
-) -> ProfileChange | None:
-    """The step that gives a customer this name and address; None if nothing changes. ``now`` in epoch milliseconds.
+) -> Transition[Customer] | None:
+    """Return the step that gives a customer this name and address, or None if nothing changes.
+
+    ``before`` is None for a new customer, ``now`` is in epoch milliseconds.
 
     Raises
     ------
     ProfileBusy
-        If too many earlier changes have not been told yet.
+        If too many earlier changes wait for their event or their mails.
     TooManyAddresses
         If the address would change once more on a day that has seen too many changes.
     """
@@ -55,85 +43,54 @@ def changed(
         return None
     if "email" in fields:
         rate_limit_address_changes(was, now)
-    untold = pending_notices(was, now)
-    if len(was.outbox) >= MAX_PENDING_NOTICES or ("email" in fields and len(untold) >= MAX_PENDING_NOTICES):
+    notices = pending_notices(was, now)
+    if len(was.outbox) >= MAX_PENDING_NOTICES or ("email" in fields and len(notices) >= MAX_PENDING_NOTICES):
         raise ProfileBusy()
-    sequence = was.sequence + 1
-    key = str(sequence)
-    change_id = ids.unique()
-    event = events.profile_updated(
-        user_id=user_id, changed_fields=fields, sequence=sequence, at=now, correlation_id=correlation_id
-    )
-    entry = HistoryEntry(sequence=sequence, status="UPDATED", at=to_iso(now), transition_id=change_id)
-    told = "" if was.email_problem else was.email  # no mail goes to an address that is marked
-    moved = {key: AddressChange(old=told, new=email, at=now)} if "email" in fields else {}
-    after = was.model_copy(
-        update={
-            "name": name,
-            "email": email,
-            "email_problem": None if moved else was.email_problem,
-            "sequence": sequence,
-            "history": (*was.history, entry)[-REMEMBERED:],
-            "outbox": {**was.outbox, key: event},
-            "address_changes": {**untold, **moved},
-            "due_at": now + SWEEP_AFTER,
-            "unfinished_since": was.unfinished_since or now,
-        }
-    )
-    return ProfileChange(change_id, before, after)
+    changes: dict[str, object] = {"name": name, "email": email, "address_changes": notices}
+    if "email" in fields:
+        old = "" if was.email_problem else was.email  # no mail goes to a flagged address
+        notice = AddressChange(old=old, new=email, at=now)
+        changes |= {"email_problem": None, "address_changes": {**notices, str(was.sequence + 1): notice}}
+    data = ProfileData(user_id=user_id, changed_fields=tuple(fields))
+    return was.step("UPDATED", now, event=(USER_PROFILE_UPDATED, data), correlation_id=correlation_id, changes=changes)
 
 
 def rate_limit_address_changes(customer: Customer, now: int) -> None:
-    """Raise `TooManyAddresses` if nobody could be meant by so many changes but those who get the mails."""
+    """Raise `TooManyAddresses` after too many changes in a day: each mails two addresses that nobody has verified."""
     today = [at for entry in customer.history if (at := from_iso(entry.at)) > now - _DAY]
-    if len(today) >= REMEMBERED:
+    if len(today) >= Customer.HISTORY_LIMIT:
         raise TooManyAddresses(ceil((today[0] + _DAY - now) / 1000))
 
 
 def pending_notices(customer: Customer, now: int) -> dict[str, AddressChange]:
-    """The changed addresses that can still be told. One without a time of its own goes by its step's."""
+    """Return the changed addresses whose mails can still be sent. One without a time has the time of its step."""
     steps = {str(entry.sequence): from_iso(entry.at) for entry in customer.history}
     return {
         sequence: change
         for sequence, change in customer.address_changes.items()
-        if now - (change.at or steps.get(sequence, 0)) < _TELLABLE
+        if now - (change.at or steps.get(sequence, 0)) < _NOTICE_PERIOD
     }
 
 
-class CustomerStore:
+class CustomerStore(AggregateStore[Customer]):
     """Reads and conditional writes of customers."""
 
     def __init__(self, client: "DynamoDBClient", table: str, shards: int) -> None:
-        self._client = client
-        self._table = table
-        self._shards = shards
-        self.unfinished = UnfinishedStore(client, table, "userId", Customer)
-
-    def get(self, user_id: str) -> Customer | None:
-        """The customer as they are now (a consistent read)."""
-        response = self._client.get_item(
-            TableName=self._table, Key=aws.to_item({"userId": user_id}), ConsistentRead=True
-        )
-        return _customer(aws.from_item(response.get("Item", {})))
-
-    def get_many(self, user_ids: Iterable[str]) -> dict[str, Customer]:
-        """The customers as they are now, by id; what does not exist, or is no customer, is left out."""
-        items = aws.batch_get(self._client, self._table, "userId", user_ids)
-        return {user_id: found for user_id, item in items.items() if (found := parse_or_log(Customer, item, "userId"))}
+        super().__init__(client, table, Customer, shards)
 
     def update(
         self, user_id: str, *, name: str, email: str, now: int, correlation_id: str, deadline: Deadline
     ) -> Customer:
-        """Give a customer this name and address, and put the event of it into the outbox, in one write.
+        """Give a customer this name and address, with the event about it, in one write.
 
         Raises
         ------
         ProfileBusy
-            If too many earlier changes have not been told yet, or others keep changing the same customer.
+            If too many earlier changes wait for their event or their mails, or others keep changing the customer.
         TooManyAddresses
             If the address would change once more on a day that has seen too many changes.
         aws.TransactionConflict
-            If there is no time left.
+            If no time is left.
         """
         before = self.get(user_id)
         for _ in range(_TRIES):
@@ -141,79 +98,26 @@ class CustomerStore:
             if change is None:
                 return before or Customer(user_id=user_id, name=name)
             try:
-                aws.write(self._client, [self._writing(change)], deadline)
-                return change.after
-            except aws.ConditionFailed as failed:
-                before = _customer(failed.images[0])
-                # Our own id in the history means that an earlier try of this write succeeded, its answer lost.
-                if before and before.took(change.id):
-                    return before
+                return self.write(change, deadline)
+            except ConcurrentUpdate as update:
+                before = update.current
         raise ProfileBusy()
 
     def clear_address_change(self, user_id: str, sequence: int) -> None:
-        """Forget a changed address, if it is still kept: the old and the new one have been told, or given up."""
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.update_item(
-                TableName=self._table,
-                Key=aws.to_item({"userId": user_id}),
-                UpdateExpression="REMOVE addressChanges.#sequence",
-                ConditionExpression="attribute_exists(addressChanges)",
-                ExpressionAttributeNames={"#sequence": str(sequence)},
-            )
+        """Remove a changed address, if it is still kept: its mails are sent, or failed permanently."""
+        update = self._customer(user_id).remove(f"addressChanges.{sequence}").when(Attr("addressChanges").exists())
+        self._write_if(update)
 
     def flag_email(self, user_id: str, email: str, problem: str) -> bool:
-        """Mark a customer's address as unusable, if it is still theirs; returns whether it is."""
+        """Flag a customer's address as unusable; return whether it is still the customer's address."""
+        return self._write_if(self._customer(user_id).set("emailProblem", problem).when(Attr("email").eq(email)))
+
+    def _customer(self, user_id: str) -> Update:
+        return Update(self._table, {"userId": user_id})
+
+    def _write_if(self, update: Update) -> bool:
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=aws.to_item({"userId": user_id}),
-                UpdateExpression="SET emailProblem = :problem",
-                ConditionExpression="email = :email",
-                ExpressionAttributeValues=aws.to_item({":problem": problem, ":email": email}),
-            )
+            self._client.update_item(**update.members())
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
-
-    def _writing(self, change: ProfileChange) -> "TransactWriteItemTypeDef":
-        """The write of a change, if the customer is still at the sequence that was read."""
-        before, after = change.before, change.after
-        seen = before.sequence if before else 0
-        stored = after.model_dump(mode="json", by_alias=True, exclude_none=True)
-        stored["unfinished"] = ids.shard(after.user_id, self._shards)
-        sets = ["unfinishedSince = if_not_exists(unfinishedSince, :unfinishedSince)"]
-        names: dict[str, str] = {}
-        values = {":unfinishedSince": stored["unfinishedSince"], ":seen": seen}
-        removes = ["emailProblem"] if str(after.sequence) in after.address_changes else []
-        changed = ["name", "email", "sequence", "history", "unfinished", "dueAt"]
-        if before is None or seen == 0:  # new, or put into the table by somebody else: the maps may not be there yet
-            changed += ["outbox", "addressChanges"]
-        else:
-            names["#key"] = key = str(after.sequence)
-            sets.append("outbox.#key = :event")
-            values[":event"] = stored["outbox"][key]
-            if key in stored["addressChanges"]:
-                sets.append("addressChanges.#key = :pair")
-                values[":pair"] = stored["addressChanges"][key]
-            gone = sorted(before.address_changes.keys() - after.address_changes.keys())
-            names |= {f"#gone{n}": sequence for n, sequence in enumerate(gone)}
-            removes += [f"addressChanges.#gone{n}" for n in range(len(gone))]
-        sets += [f"#{field} = :{field}" for field in changed]
-        names |= {f"#{field}": field for field in changed}
-        values |= {f":{field}": stored[field] for field in changed}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": aws.to_item({"userId": after.user_id}),
-                "UpdateExpression": "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else ""),
-                "ConditionExpression": "#sequence = :seen"
-                + (" OR attribute_not_exists(#sequence)" if not seen else ""),
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": aws.to_item(values),
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        }
-
-
-def _customer(item: dict[str, Any]) -> Customer | None:
-    return Customer.model_validate(item) if item else None

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import ConfigDict
 
-from handoff.aggregate import Aggregate, Model
+from handoff.aggregate import Aggregate, HistoryEntry, Model
 from handoff.clock import from_iso
 
 MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
@@ -69,16 +69,26 @@ class PaymentDue(Model):
     since: int
 
 
+class OrderStep(HistoryEntry):
+    """One step of an order; ``payment`` is the payment's new state if the step changed it."""
+
+    payment: PaymentState | None = None
+
+
 class Order(Aggregate):
     """An order. Amounts are in minor units of its currency.
 
-    ``attempt_id`` names the request that works on a PENDING order, ``lease_until`` the time until which nobody else
-    may, and ``expires_at`` the time after which it is given up (both in epoch milliseconds).
+    ``attempt_id`` names the request that works on a PENDING order, ``lease_until`` is the end of that request's lease,
+    and ``expires_at`` the time after which the order expires (both in epoch milliseconds).
     """
 
-    MORE_WORK: ClassVar[Mapping[str, str]] = {"payment_due": "paymentDue"}
-    WHILE: ClassVar[str] = Status.PENDING
+    KEY = "order_id"
+    STEP = OrderStep
+    PENDING_FIELDS = ("payment_due",)
+    OPEN_STATUSES = (Status.PENDING,)
+    VERSION_FIELDS = ("status", "attempt_id")
 
+    history: tuple[OrderStep, ...] = ()
     order_id: str
     user_id: str
     status: Status
@@ -98,7 +108,7 @@ class Order(Aggregate):
 
     @property
     def log_keys(self) -> dict[str, str]:
-        """What finds it in the logs, and the request that it began with."""
+        """The keys that its log lines carry."""
         return {"order_id": self.order_id, "correlation_id": self.correlation_id}
 
     @property
@@ -106,8 +116,14 @@ class Order(Aggregate):
         """When its first attempt began, in epoch milliseconds."""
         return from_iso(self.history[0].at)
 
+    @property
+    def status_changes(self) -> list[OrderStep]:
+        """The steps that changed the status; the others changed only the payment."""
+        before = (None, *(entry.status for entry in self.history))
+        return [entry for entry, earlier in zip(self.history, before, strict=False) if entry.status != earlier]
+
     def hold_is_half_over(self, now: int) -> bool:
-        """Whether its hold, if it lapses at all, is past half its life."""
+        """Return whether the hold, if it expires at all, is past half its life."""
         lapses = self.payment.expires_at
         return lapses is not None and now - self.created_at >= lapses - now
 
@@ -148,17 +164,16 @@ class AddressChange(Model):
 class Customer(Aggregate):
     """A customer. ``address_changes`` by the sequence of the change; ``email_problem`` marks an unusable address."""
 
-    sequence: int = 0
+    KEY = "user_id"
+    # The newest steps. As many within a day, and no new address is accepted: each change mails two addresses unasked.
+    HISTORY_LIMIT = 20
+    MAP_FIELDS = ("outbox", "address_changes")
+
     user_id: str
     name: str
     email: str | None = None
     email_problem: Literal["bounced", "complained"] | None = None
     address_changes: Mapping[str, AddressChange] = {}
-
-    @property
-    def log_keys(self) -> dict[str, str]:
-        """What finds them in the logs."""
-        return {"user_id": self.user_id}
 
 
 class OrderSummary(Model):

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NoReturn
 
-from handoff import ids
-from handoff.aggregate import HistoryEntry
 from handoff.aws import ERRORS, LONGEST_CALL, TransactionConflict
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline, now_ms, to_iso
+from handoff.errors import ConcurrentUpdate
+from handoff.ids import unique
 from handoff.outbox import announce
 from handoff.telemetry import logger, timed
 from handoff.unfinished import SWEEP_AFTER
-from shop import errors, payments, transitions
+from shop import errors, ids, payments, transitions
 from shop.catalog import Catalog
-from shop.model import Address, Line, Order, Payment, Product, Status
-from shop.order_store import ConcurrentUpdate, OrderExists, OrderStore, ReservationFailed
+from shop.model import Address, Line, Order, OrderStep, Payment, Product, Status
+from shop.order_store import OrderExists, OrderStore, ReservationFailed
 from shop.payments import Authorized, Declined, Payments, ProviderError
 from shop.settlement import ask_for_hold
 
@@ -139,7 +139,7 @@ def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: 
     try:
         return shop.orders.acquire_lease(
             earlier,
-            ids.unique(),
+            unique(),
             lease_until=now + LEASE,
             expires_at=now + EXPIRES_AFTER,
             due_at=now + SWEEP_AFTER,
@@ -193,13 +193,13 @@ def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadlin
 
 def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
     """Tell the others; what is not told now is told by the sweeper."""
-    announce(shop.orders.unfinished, shop.bus, order.order_id, order, deadline)
+    announce(shop.orders, shop.bus, order, deadline)
 
 
 def replay_response(order: Order) -> Order:
     """What a finished order's key answers: the order, or the error that ended it."""
     if order.status is Status.REJECTED:
-        reason = order.history[-1].reason
+        reason = order.status_changes[-1].reason
         raise (
             errors.OrderExpired(order.order_id)
             if reason == transitions.EXPIRED
@@ -219,9 +219,9 @@ def _ended(order: Order) -> Exception:
 
 
 def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
-    if overtaken.order is None:
+    if overtaken.current is None:
         return errors.TryLater(order.order_id, "The order no longer exists.")
-    return _ended(overtaken.order)
+    return _ended(overtaken.current)
 
 
 def _release_lease(shop: Dependencies, order: Order, deadline: Deadline) -> None:
@@ -246,8 +246,8 @@ def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None
 
 def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currency: str) -> Order:
     now = now_ms()
-    attempt_id = ids.unique()
-    start = HistoryEntry(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
+    attempt_id = unique()
+    start = OrderStep(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
     return Order(
         order_id=placement.order_id,
         user_id=placement.user_id,

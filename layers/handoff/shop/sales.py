@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from handoff import aws, ids
 from handoff.clock import Deadline
+from handoff.once import write_once
+from handoff.update import Update
 from shop.model import Order, Status
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def sales_of(order: Order) -> list[Sale]:
     signs = {Status.PLACED.value: 1, Status.CANCELLED.value: -1}
     return [
         Sale(ids.event_id(order.order_id, step.sequence), order.placed_at[:10], order, signs[step.status])
-        for step in order.history
+        for step in order.status_changes
         if step.status in signs
     ]
 
@@ -88,43 +90,30 @@ class SalesStore:
         aws.TransactionConflict
             If others kept writing the same counters, or there is no time left.
         """
-        left = list(sales)
-        while left:
-            try:
-                aws.write(self._client, self._writes(left, generation), deadline)
-                break
-            except aws.ConditionFailed as failed:  # only markers have a condition
-                left = [sale for n, sale in enumerate(left) if n not in failed.images]
-        return left
+        shard = random.randrange(self._shards)
+        by_event = {sale.event_id: sale for sale in sales}
+        markers = {event: {"bucketId": f"{generation}#event#{event}", "entry": "counted"} for event in by_event}
 
-    def _writes(self, sales: Sequence[Sale], generation: int) -> "list[TransactWriteItemTypeDef]":
+        def effects(events: Sequence[str]) -> "list[TransactWriteItemTypeDef]":
+            return self._counters([by_event[event] for event in events], generation, shard)
+
+        counted = write_once(self._client, self._table, markers, effects, deadline)
+        return [by_event[event] for event in counted]
+
+    def _counters(self, sales: Sequence[Sale], generation: int, shard: int) -> "list[TransactWriteItemTypeDef]":
         merged: dict[tuple[str, str], Counter[str]] = {}
         for sale in sales:
             for key, count in sale.counts().items():
                 merged.setdefault(key, Counter()).update(count)
-        shard = random.randrange(self._shards)
-        return [self._marker(sale, generation) for sale in sales] + [
+        return [
             self._counter(bucket_id(generation, day, shard), entry, count) for (day, entry), count in merged.items()
         ]
 
-    def _marker(self, sale: Sale, generation: int) -> "TransactWriteItemTypeDef":
-        return {
-            "Put": {
-                "TableName": self._table,
-                "Item": aws.to_item({"bucketId": f"{generation}#event#{sale.event_id}", "entry": "counted"}),
-                "ConditionExpression": "attribute_not_exists(bucketId)",
-            }
-        }
-
     def _counter(self, bucket: str, entry: str, count: Counter[str]) -> "TransactWriteItemTypeDef":
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": aws.to_item({"bucketId": bucket, "entry": entry}),
-                "UpdateExpression": "ADD orders :orders, units :units, revenue :revenue",
-                "ExpressionAttributeValues": aws.to_item({f":{name}": number for name, number in count.items()}),
-            }
-        }
+        update = Update(self._table, {"bucketId": bucket, "entry": entry})
+        for name, number in count.items():
+            update.add(name, number)
+        return update.write()
 
 
 def _count(sign: int, units: int, revenue: int) -> Counter[str]:

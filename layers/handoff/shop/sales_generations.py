@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handoff import aws
 from handoff.clock import Deadline
+from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -76,14 +77,13 @@ class GenerationStore:
         lease = 0
         for _ in range(_TRIES):
             seen = self.read()
+            begin = self._pointer().set("currentGeneration", seen.current).set("nextGeneration", seen.current + 1)
+            begin.set("builder", builder).set("leaseUntil", lease_until).when(
+                Attr("currentGeneration").not_exists() | Attr("currentGeneration").eq(seen.current),
+                Attr("nextGeneration").not_exists() | Attr("leaseUntil").lt(now),
+            )
             try:
-                self._update(
-                    "SET currentGeneration = :current, nextGeneration = :next, builder = :builder, leaseUntil = :until",
-                    "(attribute_not_exists(currentGeneration) OR currentGeneration = :current)"
-                    " AND (attribute_not_exists(nextGeneration) OR leaseUntil < :now)",
-                    {"current": seen.current, "next": seen.current + 1, "until": lease_until, "now": now},
-                    builder,
-                )
+                self._write(begin)
                 return self.read()
             except aws.ConditionFailed as failed:
                 image = failed.images[0]
@@ -100,10 +100,10 @@ class GenerationStore:
         TakenOver
             If the lease is another run's.
         """
-        values: dict[str, Any] = {"leaseUntil": lease_until}
+        update = self._pointer().set("leaseUntil", lease_until)
         if built_up_to is not None:
-            values["builtUpTo"] = built_up_to
-        self._own("SET " + ", ".join(f"{name} = :{name}" for name in values), values, builder)
+            update.set("builtUpTo", built_up_to)
+        self._write_leased(update, builder)
 
     def switch(self, builder: str, generation: int, *, now: int) -> None:
         """Have the new generation count from now on, instead of the old one.
@@ -113,38 +113,22 @@ class GenerationStore:
         TakenOver
             If the lease is another run's.
         """
-        self._own(
-            "SET currentGeneration = :next, switchedAt = :now, switchedBy = :builder"
-            " REMOVE nextGeneration, builder, leaseUntil, builtUpTo",
-            {"next": generation, "now": now},
-            builder,
-        )
+        update = self._pointer().set("currentGeneration", generation).set("switchedAt", now).set("switchedBy", builder)
+        update.remove("nextGeneration", "builder", "leaseUntil", "builtUpTo")
+        self._write_leased(update, builder)
 
-    def _own(self, expression: str, values: dict[str, Any], builder: str) -> None:
+    def _write_leased(self, update: Update, builder: str) -> None:
         try:
-            self._update(expression, "builder = :builder", values, builder)
+            self._write(update.when(Attr("builder").eq(builder)))
         except aws.ConditionFailed as failed:
             if failed.images[0].get("switchedBy") != builder:  # else an earlier try of the switch had succeeded
                 raise TakenOver("another rebuild has taken over") from failed
 
-    def _update(self, expression: str, condition: str, values: Mapping[str, Any], builder: str) -> None:
-        parameters = {f":{name}": value for name, value in values.items()} | {":builder": builder}
-        aws.write(
-            self._client,
-            [
-                {
-                    "Update": {
-                        "TableName": self._table,
-                        "Key": aws.to_item({"bucketId": POINTER, "entry": POINTER}),
-                        "UpdateExpression": expression,
-                        "ConditionExpression": condition,
-                        "ExpressionAttributeValues": aws.to_item(parameters),
-                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                    }
-                }
-            ],
-            Deadline(_WRITE_SECONDS),
-        )
+    def _pointer(self) -> Update:
+        return Update(self._table, {"bucketId": POINTER, "entry": POINTER})
+
+    def _write(self, update: Update) -> None:
+        aws.write(self._client, [update.write()], Deadline(_WRITE_SECONDS))
 
 
 def _generations(item: Mapping[str, Any]) -> Generations:

@@ -1,14 +1,15 @@
-"""Settling a payment that is due: capturing what was shipped, voiding what was not."""
+"""Settling a payment that is due: capture for a packed order, void for one that ended otherwise."""
 
-from handoff import ids
-from handoff.clock import Deadline
+from handoff.clock import Deadline, now_ms
+from handoff.errors import ConcurrentUpdate
+from shop import ids, transitions
 from shop.model import Order, Payment, PaymentState
 from shop.order_store import OrderStore
 from shop.payments import Authorized, Captured, Declined, Failed, NothingHeld, Payments, Voided
 
 
 def ask_for_hold(payments: Payments, order: Order) -> Authorized | Declined:
-    """Have an order's total held; asked again, the answer is the same.
+    """Authorize the order's total. Asking again returns the same answer.
 
     Raises
     ------
@@ -26,25 +27,34 @@ def ask_for_hold(payments: Payments, order: Order) -> Authorized | Declined:
 
 
 def settle(orders: OrderStore, payments: Payments, order: Order, deadline: Deadline) -> Order:
-    """Have a due payment captured or voided, and record the provider's definite answer.
+    """Capture or void a due payment, and record the provider's definite answer in the order's history.
 
     Raises
     ------
     ProviderError
         If there is no definite answer yet; the payment stays due.
     ConcurrentUpdate
-        If the order keeps changing.
+        If the order has changed, and its payment is still due.
+    aws.TransactionConflict
+        If other writers kept changing the same items.
     """
     if order.payment_due is None:
         return order
-    return orders.settled(order, _settled(payments, order, order.payment_due.action), deadline)
+    payment = _settled(payments, order, order.payment_due.action)
+    try:
+        return orders.transition(transitions.settled(order, payment, now_ms()), deadline)
+    except ConcurrentUpdate as update:
+        current: Order | None = update.current
+        if current is None or current.payment_due:
+            raise
+        return current  # settled by another worker, with the same answer
 
 
 def _settled(payments: Payments, order: Order, action: str) -> Payment:
     reference = order.payment.reference
     if reference is None:
         # A request died before the answer. Asking again with its key tells for certain whether anything is held, and
-        # keeps a late authorisation from arriving after we looked; if the key is too old for that, the adapter looks.
+        # keeps a late authorization from arriving after we looked. If the key is too old for that, the adapter looks.
         try:
             held = ask_for_hold(payments, order)
         except NothingHeld as error:

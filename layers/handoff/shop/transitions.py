@@ -1,20 +1,21 @@
-"""The states of an order, and the only ways from one to the next.
+"""The states of an order, and the only transitions between them.
 
     PENDING -> PLACED -> PREPARED
        |          `----> CANCELLED
        `-> REJECTED
 
-Each function returns a `Transition`: the order before and after, and what has to be written together with it. It is
-a decision only; `OrderStore.transition` writes it, all or nothing, if the order is still as it was before.
+Each function returns an `OrderTransition`: the order before and after, and what is written together with it. It is a
+decision only. `OrderStore.transition` writes it, all or nothing, if the order is still as it was before. A payment's
+changes are steps of their own or part of one, so the history says when money moved.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from handoff import ids
-from handoff.aggregate import HistoryEntry, OutboxEntry
+from handoff.aggregate import Transition
 from handoff.clock import to_iso
+from handoff.events import EventType
 from shop import events
-from shop.events import DetailType
 from shop.model import Order, Payment, PaymentDue, PaymentState, Shipment, Status
 
 DECLINED = "declined"
@@ -27,7 +28,7 @@ _NEXT = {
 
 
 class NotPossible(Exception):
-    """The order is in a state that this step does not leave from."""
+    """The order's state does not allow this transition."""
 
     def __init__(self, order: Order, target: Status) -> None:
         super().__init__(f"order {order.order_id} is {order.status} and cannot become {target}")
@@ -35,58 +36,53 @@ class NotPossible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """One step of an order, with what belongs to it: stock given back, the shipment's row."""
+class OrderTransition(Transition[Order]):
+    """One step of an order, with what is written together with it: stock given back, the shipment."""
 
-    id: str
-    before: Order
-    after: Order
     restocks: bool = False
     shipment: Shipment | None = None
+    releases_shipment: bool = False
 
 
-def placed(order: Order, reference: str, now: int, hold_expires_at: int | None = None) -> Transition:
-    """The payment is authorised: the order stands."""
-    return _step(
-        order,
-        Status.PLACED,
-        now,
-        event=DetailType.ORDER_PLACED,
-        payment=Payment(state=PaymentState.AUTHORIZED, reference=reference, expires_at=hold_expires_at),
-        placed_at=to_iso(now),
-    )
+def placed(order: Order, reference: str, now: int, hold_expires_at: int | None = None) -> OrderTransition:
+    """The payment is authorized, and the order is placed."""
+    payment = Payment(state=PaymentState.AUTHORIZED, reference=reference, expires_at=hold_expires_at)
+    return _step(order, Status.PLACED, now, event=events.ORDER_PLACED, payment=payment, placed_at=to_iso(now))
 
 
-def declined(order: Order, reason: str, now: int) -> Transition:
-    """The payment is declined for good: the stock goes back, and nothing is left to do."""
+def declined(order: Order, reason: str, now: int) -> OrderTransition:
+    """The payment is declined for good: the stock goes back, and no work is left."""
     payment = Payment(state=PaymentState.FAILED, reason=reason)
-    return _step(order, Status.REJECTED, now, reason=DECLINED, payment=payment, restocks=True)
+    return _step(order, Status.REJECTED, now, reason=DECLINED, payment=payment, restocks=True, payment_token=None)
 
 
-def expired(order: Order, now: int) -> Transition:
-    """Nobody finished the order in time: the stock goes back, and a hold that may exist is to be voided."""
+def expired(order: Order, now: int) -> OrderTransition:
+    """The order was not finished in time: the stock goes back, and a hold that may exist has to be voided."""
     due = PaymentDue(action="void", since=now)
     return _step(order, Status.REJECTED, now, reason=EXPIRED, payment_due=due, restocks=True)
 
 
-def cancelled(order: Order, now: int) -> Transition:
-    """The customer changed their mind in time: the stock goes back, the hold is to be voided."""
+def cancelled(order: Order, now: int) -> OrderTransition:
+    """The customer cancelled in time: the stock goes back, and the hold has to be voided."""
     due = PaymentDue(action="void", since=now)
-    return _step(order, Status.CANCELLED, now, event=DetailType.ORDER_CANCELLED, payment_due=due, restocks=True)
+    return _step(order, Status.CANCELLED, now, event=events.ORDER_CANCELLED, payment_due=due, restocks=True)
 
 
-def prepared(order: Order, now: int) -> Transition:
-    """The shipment is packed: it cannot be cancelled any more, and is to be paid."""
-    return _step(
-        order,
-        Status.PREPARED,
-        now,
-        event=DetailType.SHIPMENT_PREPARED,
-        payment_due=PaymentDue(action="capture", since=now),
-        shipment=Shipment(
-            order_id=order.order_id, lines=order.lines, address=order.shipping_address, prepared_at=to_iso(now)
-        ),
+def prepared(order: Order, now: int) -> OrderTransition:
+    """The shipment is packed: the order cannot be cancelled anymore, and the payment has to be captured."""
+    shipment = Shipment(
+        order_id=order.order_id, lines=order.lines, address=order.shipping_address, prepared_at=to_iso(now)
     )
+    due = PaymentDue(action="capture", since=now)
+    return _step(order, Status.PREPARED, now, event=events.SHIPMENT_PREPARED, payment_due=due, shipment=shipment)
+
+
+def settled(order: Order, payment: Payment, now: int) -> OrderTransition:
+    """The provider gave its definite answer. A captured payment releases the shipment."""
+    captured = payment.state is PaymentState.CAPTURED
+    changes = {"payment": payment, "payment_due": None, "payment_token": None}
+    step = order.step(order.status, now, payment=payment.state, reason=payment.reason, changes=changes)
+    return OrderTransition(step.id, step.before, step.after, releases_shipment=captured)
 
 
 def _step(
@@ -94,42 +90,24 @@ def _step(
     target: Status,
     now: int,
     *,
-    event: DetailType | None = None,
+    event: EventType | None = None,
     reason: str | None = None,
     payment: Payment | None = None,
-    payment_due: PaymentDue | None = None,
-    placed_at: str | None = None,
     restocks: bool = False,
     shipment: Shipment | None = None,
-) -> Transition:
+    **changes: Any,
+) -> OrderTransition:
     if target not in _NEXT.get(order.status, ()):
         raise NotPossible(order, target)
-    sequence = order.sequence + 1
-    transition_id = ids.unique()
-    entry = HistoryEntry(sequence=sequence, status=target, at=to_iso(now), transition_id=transition_id, reason=reason)
-    outbox = dict(order.outbox)
-    if event:
-        outbox[str(sequence)] = _event(order, event, sequence, now)
-    after = order.model_copy(
-        update={
-            "status": target,
-            "sequence": sequence,
-            "history": (*order.history, entry),
-            "outbox": outbox,
-            "payment": payment or order.payment,
-            "payment_due": payment_due,
-            "placed_at": placed_at or order.placed_at,
-        }
-    )
-    return Transition(transition_id, order, after, restocks=restocks, shipment=shipment)
-
-
-def _event(order: Order, detail_type: DetailType, sequence: int, now: int) -> OutboxEntry:
-    return events.outbox_entry(
-        detail_type,
-        order_id=order.order_id,
-        user_id=order.user_id,
-        sequence=sequence,
-        at=now,
+    if payment:
+        changes["payment"] = payment
+    step = order.step(
+        target,
+        now,
+        event=(event, events.OrderData(order_id=order.order_id, user_id=order.user_id)) if event else None,
         correlation_id=order.correlation_id,
+        changes=changes,
+        reason=reason,
+        payment=payment.state if payment else None,
     )
+    return OrderTransition(step.id, step.before, step.after, restocks=restocks, shipment=shipment)

@@ -9,6 +9,8 @@ There are three ways of not getting the money. `Declined` is final. After `Unava
 from dataclasses import dataclass
 from typing import Protocol
 
+from handoff.errors import TransientError
+
 LONGEST_CALL = 4.0  # seconds, connecting included
 
 
@@ -47,7 +49,7 @@ class Failed:
     reason: str
 
 
-class ProviderError(Exception):
+class ProviderError(TransientError):
     """The provider gave no definite answer."""
 
 

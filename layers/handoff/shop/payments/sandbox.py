@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from handoff.telemetry import logger
+from handoff.update import Attr, Update, put_new
 from shop.payments import (
     LONGEST_CALL,
     Authorized,
@@ -117,44 +118,18 @@ class Sandbox:
 
     def _hold(self, key: str, seen: str) -> None:
         """Hold an amount after a failed first request, unless another request was faster and its hold may be void."""
+        update = Update(self._table, {"key": key}).set("state", HELD).when(Attr("state").eq(seen))
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=aws.to_item({"key": key}),
-                UpdateExpression="SET #state = :held",
-                ConditionExpression="#state = :seen",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=aws.to_item({":held": HELD, ":seen": seen}),
-            )
+            self._client.update_item(**update.members())
         except self._client.exceptions.ConditionalCheckFailedException:
             logger.debug("another request was faster", key=key)
 
     def _settle(self, key: str, kind: str, order_id: str, reference: str) -> str | None:
         """Capture or void a hold, once per key. Return the reason if that is not possible."""
         entry = {"key": key, "kind": kind, "orderId": order_id, "hold": reference, "at": to_iso(now_ms())}
+        hold = Update(self._table, {"key": reference}).set("state", kind).when(Attr("state").eq(HELD))
         try:
-            self._client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": aws.to_item(entry),
-                            "ConditionExpression": "attribute_not_exists(#key)",
-                            "ExpressionAttributeNames": {"#key": "key"},
-                        }
-                    },
-                    {
-                        "Update": {
-                            "TableName": self._table,
-                            "Key": aws.to_item({"key": reference}),
-                            "UpdateExpression": "SET #state = :kind",
-                            "ConditionExpression": "#state = :held",
-                            "ExpressionAttributeNames": {"#state": "state"},
-                            "ExpressionAttributeValues": aws.to_item({":kind": kind, ":held": HELD}),
-                        }
-                    },
-                ]
-            )
+            self._client.transact_write_items(TransactItems=[put_new(self._table, entry, "key"), hold.write()])
         except self._client.exceptions.TransactionCanceledException as error:
             codes = [reason["Code"] for reason in error.response["CancellationReasons"]]
             if codes[0] == "ConditionalCheckFailed":

@@ -1,0 +1,165 @@
+"""The sweep: finishing what crashes, a dead bus or a silent provider left pending.
+
+The index is a hint, so each aggregate is read again before anything is done about it. Two sweeps at once do no harm:
+each write requires what was read, and events may come twice.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from handoff import aws, ids
+from handoff.aggregate import A
+from handoff.bus import ENTRIES_PER_CALL, Bus
+from handoff.clock import Deadline, now_ms, to_iso
+from handoff.errors import ConcurrentUpdate, TransientError
+from handoff.store import AggregateStore
+from handoff.telemetry import logger
+from handoff.unfinished import IndexEntry
+
+PUBLISHING_BUDGET = 40.0  # seconds a run
+FINISHING_BUDGET = 20.0  # seconds a run, a separate budget, so that a dead provider does not hold up events
+_SHORTEST_PAUSE = 60_000  # ms
+# ms: it ends within a run, so the run after that retries, four minutes on. Alarms look at five minutes.
+_LONGEST_PAUSE = 180_000
+_WRITE_SECONDS = 10.0
+CLEARED_TOGETHER = aws.ITEMS_PER_WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Swept(Generic[A]):
+    """One table that the sweep looks after.
+
+    ``finish`` does the pending work of an aggregate that is not about its outbox; None if there is no such work. It
+    may raise a `TransientError`: the aggregate is rescheduled then.
+    """
+
+    store: AggregateStore[A]
+    finish: Callable[[A], None] | None = None
+
+
+class Sweep:
+    """One run. ``oldest_age`` is in seconds, 0 if nothing is pending; the others count."""
+
+    def __init__(self, tables: Sequence[Swept[Any]], bus: Bus) -> None:
+        self._tables = tables
+        self._bus = bus
+        self._publishing = Budget(PUBLISHING_BUDGET)
+        self._finishing = Budget(FINISHING_BUDGET)
+        self._bus_works = True
+        self.oldest_age = 0.0
+        self.published = 0
+        self.failed = 0
+
+    def run(self, shards: Iterable[int]) -> None:
+        """Look at all pending work in these shards of the index, and finish what is due."""
+        for shard in shards:
+            for table in self._tables:
+                for entries in table.store.unfinished.entries(shard):
+                    self._sweep(table, entries)
+
+    def _sweep(self, table: Swept[A], entries: Sequence[IndexEntry]) -> None:
+        now = now_ms()
+        self.oldest_age = max([self.oldest_age, *((now - entry.unfinished_since) / 1000 for entry in entries)])
+        if self._publishing.spent and (self._finishing.spent or table.finish is None):
+            return
+        due = {entry.key: entry for entry in entries if entry.due_at <= now}
+        # With its own time over, publishing is left out, and what is read is read for the other work.
+        with self._finishing if self._publishing.spent else self._publishing:
+            found = table.store.get_many(due)
+            self._publish(table.store, found)
+            for unreadable in due.keys() - found.keys():
+                self._reschedule(table.store, unreadable, due[unreadable].unfinished_since)
+        with self._finishing:
+            for aggregate in found.values():
+                if not self._finishing.spent:
+                    with logger.append_context_keys(**aggregate.log_keys):
+                        self._finish(table, aggregate)
+
+    def _publish(self, store: AggregateStore[A], aggregates: Mapping[str, A]) -> None:
+        """Publish the outboxes, oldest event first, and remove what the bus accepted, many at a time."""
+        waiting = [(key, sequence) for key, found in aggregates.items() for sequence in sorted(found.outbox, key=int)]
+        for start in range(0, len(waiting), CLEARED_TOGETHER):
+            published: dict[str, list[str]] = {}
+            refused: list[str] = []
+            for (key, sequence), taken in self._put_events(aggregates, waiting[start : start + CLEARED_TOGETHER]):
+                if taken:
+                    published.setdefault(key, []).append(sequence)
+                    keys = {**aggregates[key].log_keys, "event_id": ids.event_id(key, int(sequence))}
+                    logger.info("event published", extra=keys, outcome="published")
+                else:
+                    refused.append(key)
+            cleared = self._clear(store, aggregates, published)
+            for key in dict.fromkeys([*refused, *(key for key in published if key not in cleared)]):
+                with logger.append_context_keys(**aggregates[key].log_keys):
+                    self._reschedule(store, key, aggregates[key].unfinished_since)
+
+    def _put_events(
+        self, aggregates: Mapping[str, A], waiting: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], bool]]:
+        """Publish events, ten entries a call; yield each one that was sent, and whether the bus accepted it."""
+        for start in range(0, len(waiting), ENTRIES_PER_CALL):
+            if not self._bus_works or self._publishing.spent:
+                return
+            batch = waiting[start : start + ENTRIES_PER_CALL]
+            taken = self._bus.publish([aggregates[key].outbox[sequence] for key, sequence in batch])
+            self._bus_works = any(taken)
+            yield from zip(batch, taken, strict=True)
+
+    def _clear(
+        self, store: AggregateStore[A], aggregates: Mapping[str, A], published: Mapping[str, list[str]]
+    ) -> set[str]:
+        self.published += sum(map(len, published.values()))
+        cleared = {key: (aggregates[key], sequences) for key, sequences in published.items()}
+        return store.unfinished.clear_together(cleared, Deadline(_WRITE_SECONDS)) if cleared else set()
+
+    def _finish(self, table: Swept[A], aggregate: A) -> None:
+        """Do the pending work that is left besides the outbox, or remove the aggregate from the index."""
+        try:
+            if table.finish and (aggregate.pending_fields or aggregate.is_open):
+                table.finish(aggregate)
+            elif not aggregate.outbox:
+                table.store.unfinished.remove_from_index(aggregate.key)
+        except ConcurrentUpdate:
+            logger.info("changed by another writer", outcome="conflict")
+        except (TransientError, aws.ConditionFailed, *aws.ERRORS) as error:
+            logger.warning("pending work not finished", reason=aws.failure_reason(error), exc_info=error)
+            self._reschedule(table.store, aggregate.key, aggregate.unfinished_since)
+
+    def _reschedule(self, store: AggregateStore[A], key: str, unfinished_since: int | None) -> None:
+        """Retry after as long as the work has been pending, within bounds; its age keeps counting."""
+        self.failed += 1
+        now = now_ms()
+        pause = min(max(now - (unfinished_since or now), _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        try:
+            store.unfinished.reschedule(key, now + pause)
+            keys = {**store.unfinished.log_keys(key), "until": to_iso(now + pause)}
+            logger.info("retry rescheduled", extra=keys, outcome="rescheduled")
+        except aws.ERRORS as error:
+            keys = {**store.unfinished.log_keys(key), "reason": aws.failure_reason(error)}
+            logger.warning("retry not rescheduled; the next sweep tries again", extra=keys, exc_info=error)
+
+
+class Budget:
+    """Time that a kind of work may take in one run: it counts while the budget is entered."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._entered: float | None = None
+
+    def __enter__(self) -> "Budget":
+        self._entered = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left = self._remaining()
+        self._entered = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether no time is left."""
+        return self._remaining() <= 0
+
+    def _remaining(self) -> float:
+        return self._left - (time.monotonic() - self._entered if self._entered is not None else 0)

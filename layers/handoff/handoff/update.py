@@ -1,0 +1,134 @@
+"""A builder for DynamoDB's UpdateItem: what to set, add and remove, and under which condition.
+
+    Update("rooms", {"roomId": "12"}).set("state", "taken").add("guests", 1).when(Attr("state").eq("free"))
+
+Paths name nested attributes with dots (``outbox.3``). Conditions are boto3's own
+(https://docs.aws.amazon.com/boto3/latest/reference/customizations/dynamodb.html), and all conditions must hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
+
+from handoff import aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
+
+__all__ = ["Attr", "Update", "put", "put_new"]
+
+
+class Update:
+    """One conditional update of one item; each method returns the builder."""
+
+    def __init__(self, table: str, key: Mapping[str, Any]) -> None:
+        self._table = table
+        self._key = key
+        self._clauses: dict[str, list[str]] = {"SET": [], "ADD": [], "REMOVE": []}
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+        self._condition: ConditionBase | None = None
+
+    def set(self, path: str, value: object) -> Self:
+        """Set an attribute."""
+        return self._clause("SET", f"{self._name(path)} = {self._value(path, value)}")
+
+    def set_default(self, path: str, value: object) -> Self:
+        """Set an attribute unless the item has it."""
+        name = self._name(path)
+        return self._clause("SET", f"{name} = if_not_exists({name}, {self._value(path, value)})")
+
+    def append(self, path: str, values: Sequence[object]) -> Self:
+        """Append to a list attribute, which must exist."""
+        name = self._name(path)
+        return self._clause("SET", f"{name} = list_append({name}, {self._value(path, list(values))})")
+
+    def add(self, path: str, number: int) -> Self:
+        """Add to a top-level number; a missing attribute counts as 0."""
+        return self._clause("ADD", f"{self._name(path)} {self._value(path, number)}")
+
+    def increase(self, path: str, number: int) -> Self:
+        """Add to a number, which must exist: a missing attribute fails the write."""
+        name = self._name(path)
+        return self._clause("SET", f"{name} = {name} + {self._value(path, number)}")
+
+    def remove(self, *paths: str) -> Self:
+        """Remove attributes; a missing one is ignored, but the map around a nested one must exist."""
+        for path in paths:
+            self._clause("REMOVE", self._name(path))
+        return self
+
+    def when(self, *conditions: ConditionBase) -> Self:
+        """Write only if these conditions hold too."""
+        for condition in conditions:
+            self._condition = condition if self._condition is None else self._condition & condition
+        return self
+
+    def members(self) -> "UpdateTypeDef":
+        """The members of an UpdateItem request; a failed condition returns the current item.
+
+        The same members are an Update of TransactWriteItems.
+        """
+        request: UpdateTypeDef = {
+            "TableName": self._table,
+            "Key": aws.to_item(self._key),
+            "UpdateExpression": " ".join(
+                f"{verb} {', '.join(parts)}" for verb, parts in self._clauses.items() if parts
+            ),
+        }
+        names, values = dict(self._names), dict(self._values)
+        if self._condition is not None:
+            built = ConditionExpressionBuilder().build_expression(self._condition)
+            request["ConditionExpression"] = built.condition_expression
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            names |= built.attribute_name_placeholders
+            values |= built.attribute_value_placeholders
+        if names:
+            request["ExpressionAttributeNames"] = names
+        if values:
+            request["ExpressionAttributeValues"] = aws.to_item(values)
+        return request
+
+    def write(self) -> "TransactWriteItemTypeDef":
+        """The update as one item of a transaction."""
+        return {"Update": self.members()}
+
+    def _clause(self, verb: str, text: str) -> Self:
+        self._clauses[verb].append(text)
+        return self
+
+    def _name(self, path: str) -> str:
+        """The path with a placeholder per part: attribute names may be reserved words or numbers."""
+        placeholders = []
+        for part in path.split("."):
+            placeholder = f"#{part}"
+            self._names[placeholder] = part
+            placeholders.append(placeholder)
+        return ".".join(placeholders)
+
+    def _value(self, path: str, value: object) -> str:
+        placeholder = f":{path.replace('.', '_')}"
+        self._values[placeholder] = value
+        return placeholder
+
+
+def put(table: str, item: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
+    """A put that replaces the item with the same key, as one item of a transaction."""
+    return {"Put": {"TableName": table, "Item": aws.to_item(item)}}
+
+
+def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItemTypeDef":
+    """A put on the condition that no item has this key (``key``: the partition key's name).
+
+    A failed condition returns the current item.
+    """
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": aws.to_item(item),
+            "ConditionExpression": "attribute_not_exists(#key)",
+            "ExpressionAttributeNames": {"#key": key},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
