@@ -1,4 +1,4 @@
-"""Record the examples anew: part of ``make contracts``."""
+"""Record the example events again: part of ``make contracts``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The recorded examples: one event of each type, as the functions published it and the bus delivered it."""
+"""Record the examples: one event of each type, as the functions publish it and the bus delivers it."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ _TRACED = {"X-Correlation-Id": "recorded"}
 
 
 def happen(world: World) -> None:
-    """All that there are events of: a profile, an order that is packed, and one that is cancelled."""
+    """Cause every type of event: a profile, an order that is packed, and one that is cancelled."""
     world.stock()
     api = world.api(USER)
     profile = json.dumps({"name": "Mira Lindqvist", "email": "mira@example.com"})
@@ -27,18 +27,18 @@ def happen(world: World) -> None:
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """The first event of each type, by type, as it arrives in the queue of the consumer that hears them all."""
+    """Return the first event of each type, by type, from the queue of the consumer that receives all types."""
     with standing() as clock, deployed() as stack:
         world = World(stack, clock)
         happen(world)
         events = [json.loads(record["body"]) for record in world.queues.receive("EmailsFunction")]
     for event in events:
-        event["account"] = ACCOUNT  # moto leaves it out
-        # The one thing that differs each time: the bus's own id of the delivery.
+        event["account"] = ACCOUNT  # moto omits it
+        # The only value that differs in every run: the bus's id of the delivery.
         event["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, event["detail"]["metadata"]["eventId"]))
     return {event["detail-type"]: event for event in reversed(events)}
 
 
 def texts() -> dict[Path, str]:
-    """The files of the examples and what is to be in them."""
+    """Return the text of each example file."""
     return {EXAMPLES / f"{name}.json": json.dumps(event, indent=2) + "\n" for name, event in sorted(recorded().items())}

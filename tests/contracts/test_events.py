@@ -1,4 +1,4 @@
-"""The contracts of the events, and the recorded examples: what every consumer must be able to read."""
+"""The event schemas and the recorded examples, which every consumer must be able to read."""
 
 import copy
 import json
@@ -50,23 +50,23 @@ CASES = [
 
 
 def newer(event):
-    """The event with members that nobody knows yet, wherever one can be."""
+    """Return the event with an unknown field at every level."""
     event = copy.deepcopy(event)
     for part in (event, event["detail"], event["detail"]["metadata"], event["detail"]["data"]):
         part["addedLater"] = {"nested": [1, None, "text"]}
     return event
 
 
-def test_the_examples_are_what_a_run_records():
+def test_the_examples_equal_a_new_recording():
     assert recording.texts() == {file: file.read_text(encoding="utf-8") for file in recording.EXAMPLES.glob("*.json")}
 
 
-def test_there_is_an_example_of_each_event():
+def test_every_event_type_has_an_example():
     assert {event["detail-type"] for event in EXAMPLES.values()} == set(DetailType)
 
 
 @example
-def test_an_example_is_what_the_schemas_say(event):
+def test_an_example_fits_its_schemas(event):
     name = DetailType(event["detail-type"])
     Draft202012Validator(contracts_events.delivered(name)).validate(event)
     Draft202012Validator(contracts_events.produced(name)).validate(event["detail"])
@@ -74,7 +74,7 @@ def test_an_example_is_what_the_schemas_say(event):
 
 
 @example
-def test_readers_ignore_what_is_new_and_producers_must_not_write_it(event):
+def test_consumers_ignore_unknown_fields_and_producers_reject_them(event):
     name, added = DetailType(event["detail-type"]), newer(event)
     assert Draft202012Validator(contracts_events.delivered(name)).is_valid(added)
     assert not Draft202012Validator(contracts_events.produced(name)).is_valid(added["detail"])
@@ -84,8 +84,8 @@ def test_readers_ignore_what_is_new_and_producers_must_not_write_it(event):
 
 
 @pytest.mark.parametrize(("event", "function", "is_newer"), CASES)
-def test_a_consumer_does_its_work_on_an_example(stack, clock, event, function, is_newer):
-    # GIVEN the world that the examples are from, with nothing of it consumed
+def test_a_consumer_handles_an_example(stack, clock, event, function, is_newer):
+    # GIVEN the data that the examples are about, and empty queues
     world = World(stack, clock)
     recording.happen(world)
     for name in world.queues.names:
@@ -94,7 +94,7 @@ def test_a_consumer_does_its_work_on_an_example(stack, clock, event, function, i
     # WHEN the consumer gets the example
     records = _sent(world, function, newer(event) if is_newer else event)
     answer = world.functions.invoke(function, {"Records": records})
-    # THEN it is done with it, at the first try
+    # THEN it handles it at the first try
     assert answer == {"batchItemFailures": []}
     assert world.queues.dead_letters(function) == []
 
@@ -104,12 +104,12 @@ def _sent(world, function, event):
     return world.queues.receive(function)
 
 
-def test_every_consumer_has_an_example_of_all_that_it_hears():
+def test_every_consumer_of_events_has_an_example():
     heard = {function for event in EXAMPLES.values() for function in heard_by(event)}
     assert heard == {"EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"}
 
 
 @example
-def test_the_page_tells_who_hears_it(event):
+def test_the_page_lists_the_consumers_of_an_event(event):
     story = contracts_page.STORIES[DetailType(event["detail-type"])]
     assert [f"{name.capitalize()}Function" for name in story.consumers] == heard_by(event)

@@ -1,4 +1,4 @@
-"""openapi.json: as the code has it, and of the same routes as the template and the function."""
+"""openapi.json: it is generated from the code and has the routes of the template and of the function."""
 
 import ast
 import inspect
@@ -25,7 +25,7 @@ DESCRIBED = {
 
 
 @pytest.mark.parametrize("file", contracts.documents(), ids=lambda file: file.name)
-def test_what_is_committed_is_what_the_code_generates(file):
+def test_the_committed_contracts_equal_the_generated_ones(file):
     assert file.read_text(encoding="utf-8") == contracts.documents()[file], "run make contracts"
 
 
@@ -33,12 +33,12 @@ def test_no_other_schemas_are_committed():
     assert set(contracts.EVENTS.glob("*.json")) < contracts.documents().keys()
 
 
-def test_it_is_valid_openapi():
+def test_the_document_is_valid_openapi():
     validate(DOCUMENT)
     assert DOCUMENT["openapi"] == "3.1.0"
 
 
-def test_it_has_the_routes_of_the_template_and_no_others():
+def test_the_document_has_the_routes_of_the_template():
     assert DESCRIBED.keys() | {"$default"} == ROUTES.keys()
 
 
@@ -49,7 +49,7 @@ def test_every_operation_has_a_summary_and_a_description():
 
 
 @pytest.mark.parametrize("route", DESCRIBED)
-def test_a_route_takes_the_token_that_the_template_asks_for(route):
+def test_the_document_requires_the_same_tokens_as_the_template(route):
     asked = ROUTES[route]
     scopes = [OPERATIONS[route].scope] if "AuthorizationScopes" in asked else []
     expected = [{"token": scopes}] if asked["AuthorizationType"] == "JWT" else []
@@ -58,8 +58,8 @@ def test_a_route_takes_the_token_that_the_template_asks_for(route):
     assert ("401" in DESCRIBED[route]["responses"]) == bool(expected)
 
 
-def test_every_problem_that_the_code_can_make_is_described():
-    # GIVEN the problems that the source names
+def test_the_document_describes_every_problem():
+    # GIVEN the problems that are constructed in the source
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(problems))) if isinstance(node, ast.Call)]
     made = {
         (call.args[0].value, call.args[1].value)
@@ -67,7 +67,7 @@ def test_every_problem_that_the_code_can_make_is_described():
         if isinstance(call.func, ast.Name) and call.func.id == "Problem"
     }
     assert len(made) > 15
-    # THEN they are those of the document, and each has its schema
+    # THEN they are those of the document, and each has a schema
     assert {(problem.status, problem.name) for problem in openapi_problems.EXAMPLES} == made
     assert len(openapi_problems.BY_NAME) == len(openapi_problems.EXAMPLES)
     assert {openapi_problems.component(problem) for problem in openapi_problems.EXAMPLES} <= DOCUMENT["components"][
@@ -75,25 +75,25 @@ def test_every_problem_that_the_code_can_make_is_described():
     ].keys()
 
 
-def test_every_problem_is_an_answer_of_some_route():
+def test_every_problem_is_a_response_of_some_operation():
     text = json.dumps(DOCUMENT["paths"])
     unused = {
         problem.name for problem in openapi_problems.EXAMPLES if f'/{openapi_problems.component(problem)}"' not in text
     }
 
-    assert unused == {"no-such-route", "wrong-method"}  # these are of no route
+    assert unused == {"no-such-route", "wrong-method"}  # these belong to no operation
 
 
-def test_every_outcome_has_its_problem():
+def test_every_domain_error_has_a_described_problem():
     named = {error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, Exception)}
     texts = inspect.getsource(openapi_problems)
 
-    # The products that are not on sale are an invalid request.
+    # Products that are not on sale are an invalid request.
     expected = {error.__name__ for error in named} - {"RequestError", "UnknownProducts", "NoSuchOrder"}
     assert [name for name in expected if f"errors.{name}(" not in texts] == []
 
 
-def test_what_the_gateway_says_by_itself_is_described():
+def test_the_responses_of_api_gateway_are_described():
     for route, operation in DESCRIBED.items():
         by_gateway = {
             status for status, answer in operation["responses"].items() if "application/json" in answer["content"]
@@ -104,7 +104,7 @@ def test_what_the_gateway_says_by_itself_is_described():
         assert {status for status in by_gateway if status > "299"} == {"429", "500", "503"} | secured | scoped | bodied
 
 
-def test_the_examples_are_requests_that_the_api_takes():
+def test_the_example_requests_are_valid():
     examples = DESCRIBED["POST /orders"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) == 4
     for example in examples.values():

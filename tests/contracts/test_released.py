@@ -1,4 +1,4 @@
-"""Nothing that was released is broken, and whatever would break it is noticed."""
+"""The code is compatible with the released contracts, and every incompatible change is detected."""
 
 import copy
 import json
@@ -143,37 +143,37 @@ HARMLESS = {
 }
 
 
-def test_the_code_as_it_is_breaks_nothing_that_was_released():
+def test_the_code_is_compatible_with_the_released_contracts():
     assert contracts.breaks() == []
 
 
-def test_what_is_written_is_what_is_released():
-    # Every push to main is deployed, so that clients may rely on it from then on.
+def test_the_generated_contracts_are_released():
+    # Every push to main is deployed, and clients may rely on it from then on.
     assert contracts.unreleased() == [], "run make release-contracts, which refuses what breaks clients"
 
 
-def test_what_is_not_released_is_named_until_it_is(tmp_path):
-    # GIVEN a release from before there was a file, and before two others were changed
+def test_unreleased_files_are_listed_until_they_are_released(tmp_path):
+    # GIVEN a release that lacks one file and has older versions of two others
     released = tmp_path / "released"
     contracts.release(released)
     (released / "events/order_cancelled.json").unlink()
     (released / "events/order_placed.detail.json").write_text("{}")
     (released / "openapi.json").write_text("{}")
-    # THEN these are named
+    # THEN these are listed
     files = ["contracts/events/order_cancelled.json", "contracts/events/order_placed.detail.json"]
     assert contracts.unreleased(released) == [*files, "functions/orders/openapi.json"]
-    # AND they are released with the others
+    # AND a release brings them up to date
     contracts.release(released)
     assert contracts.unreleased(released) == []
 
 
 @pytest.mark.parametrize("name", BREAKING)
-def test_what_breaks_clients_is_refused(name):
+def test_a_change_that_breaks_clients_is_rejected(name):
     assert len(broken_by_api(API, BREAKING[name])) >= 1
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_breaks_nobody_is_allowed(name):
+def test_a_compatible_change_of_the_api_is_accepted(name):
     assert broken_by_api(API, HARMLESS[name]) == []
 
 
@@ -195,32 +195,32 @@ DATA = ("$defs", "OrderData")
     ],
     ids=["gone", "member gone", "may be missing", "another type", "any text", "version", "sequence", "source"],
 )
-def test_what_breaks_readers_is_refused(new):
+def test_a_change_that_breaks_consumers_is_rejected(new):
     assert len(broken_by_event({"order_placed": PLACED}, new)) == 1
 
 
-def test_what_breaks_no_reader_is_allowed():
+def test_a_compatible_change_of_an_event_is_accepted():
     new = changed(PLACED, *DATA, "properties", "channel", to={"type": "string"})
     new["$defs"]["OrderData"]["required"] += ["channel"]
 
     assert broken_by_event({"order_placed": PLACED}, {"order_placed": new, "order_lost": {}}) == []
 
 
-def test_a_consumer_that_insists_on_more_than_was_written_is_refused(tmp_path):
-    # GIVEN that a release has written profiles' events without changedFields
+def test_a_consumer_that_requires_an_unreleased_field_is_rejected(tmp_path):
+    # GIVEN a release whose profile events have no changedFields
     shutil.copytree(contracts.RELEASED, tmp_path / "released")
     file = tmp_path / "released/events/user_profile_updated.detail.json"
     old = json.loads(file.read_text())
     del old["$defs"]["ProfileData"]["properties"]["changedFields"]
     old["$defs"]["ProfileData"]["required"].remove("changedFields")
     file.write_text(json.dumps(old))
-    # THEN what today's consumers insist on is named
+    # THEN the field that today's consumers require is listed
     assert contracts.breaks(tmp_path / "released") == [
         "user_profile_updated, replayed: .data.changedFields: may be missing"
     ]
 
 
-def test_a_keyword_that_the_comparison_does_not_know_is_an_error():
+def test_an_unknown_schema_keyword_is_an_error():
     odd = Schema({}, {"type": "string", "contentEncoding": "base64"})
 
     with pytest.raises(NotImplementedError, match="contentEncoding"):

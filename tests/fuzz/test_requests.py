@@ -65,7 +65,7 @@ def sent(body, headers, **values):
 
 @fuzzed
 @given(body=bodies(GOOD), headers=HEADERS | st.just({}), in_base64=st.booleans())
-def test_an_order_is_one_or_a_problem(body, headers, in_base64):
+def test_an_order_is_valid_or_a_problem(body, headers, in_base64):
     with refused_at_most():
         placement = order_requests.placement(sent(body, headers, isBase64Encoded=in_base64))
         assert isinstance(placement, PlaceOrder)
@@ -76,14 +76,14 @@ def test_an_order_is_one_or_a_problem(body, headers, in_base64):
 
 @fuzzed
 @given(body=bodies(PROFILE))
-def test_a_profile_is_one_or_a_problem(body):
+def test_a_profile_is_valid_or_a_problem(body):
     with refused_at_most():
         assert order_requests.profile(sent(body, {})).name.strip()
 
 
 @fuzzed
 @given(query=query("limit", "cursor"))
-def test_a_page_is_one_or_a_problem(query):
+def test_a_page_is_valid_or_a_problem(query):
     request = event("GET", "/orders", None, {}, CLAIMS) | {"queryStringParameters": query}
     with refused_at_most():
         assert 1 <= order_requests.page(request).limit <= 50
@@ -91,7 +91,7 @@ def test_a_page_is_one_or_a_problem(query):
 
 @fuzzed
 @given(query=query("limit", "cursor", "from", "to"))
-def test_sales_are_of_some_days_or_a_problem(query):
+def test_a_sales_query_is_valid_or_a_problem(query):
     request = event("GET", "/reports/sales", None, {}, CLAIMS) | {"queryStringParameters": query}
     with refused_at_most():
         wanted = report_requests.sales(request)
@@ -101,7 +101,7 @@ def test_sales_are_of_some_days_or_a_problem(query):
 
 @fuzzed
 @given(claims=JSON | bent({"sub": "ada", "scope": "reports:read"}), order_id=TEXT, correlation_id=TEXT)
-def test_who_asks_for_what_is_known_or_a_problem(claims, order_id, correlation_id):
+def test_claims_and_ids_are_valid_or_a_problem(claims, order_id, correlation_id):
     request = event("GET", "/orders/x", None, {"X-Correlation-Id": correlation_id}, CLAIMS)
     request["requestContext"]["authorizer"] = {"jwt": {"claims": claims if isinstance(claims, dict) else {}}}
     request["pathParameters"] = {"orderId": order_id}

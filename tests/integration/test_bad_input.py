@@ -1,4 +1,4 @@
-"""What must not get past the first function: each gets a problem document that names the field."""
+"""Invalid input: the API rejects it with a problem document that names the fields."""
 
 import json
 from urllib.parse import urlencode
@@ -10,7 +10,7 @@ from dev.simulated.world import ADDRESS, MUG, TEE, body
 
 @pytest.fixture(autouse=True)
 def _nothing_happens(world):
-    """Nothing bad is stored, reserved or held."""
+    """No invalid request stores, reserves or holds anything."""
     yield
     assert world.items("OrdersTable") == world.items("SandboxTable") == []
     assert world.available() == 10
@@ -93,14 +93,14 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize(("document", "fields"), BAD_FIELDS)
-def test_each_bad_field_is_named(api, document, fields):
+def test_every_invalid_field_is_named(api, document, fields):
     answer = send(api, json.dumps(document))
 
     assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", fields)
     assert answer.json["detail"]
 
 
-def test_all_bad_fields_are_named_at_once(api):
+def test_all_invalid_fields_are_named_at_once(api):
     answer = send(api, json.dumps(body((MUG, 0)) | {"paymentToken": 1, "more": 1}))
 
     assert sorted(answer.fields) == ["lines.0.quantity", "more", "paymentToken"]
@@ -114,7 +114,7 @@ def test_a_delisted_product_cannot_be_ordered(world, api):
     assert (answer.status, answer.fields) == (400, ["lines.0.sku"])
 
 
-def test_a_product_that_was_delisted_since_the_copy_was_made_cannot_be_ordered(world, api):
+def test_a_product_delisted_after_the_catalog_was_cached_cannot_be_ordered(world, api):
     world.stock(TEE)
     api.get("/catalog")
     world.stock(TEE, listed=False)
@@ -134,13 +134,13 @@ def test_a_body_that_is_not_json_is_400(api, raw):
     assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["body"])
 
 
-def test_no_body_at_all_is_400(api):
+def test_a_missing_body_is_400(api):
     answer = send(api, None, **{"Content-Type": "application/json"})
 
     assert (answer.status, answer.fields) == (400, ["body"])
 
 
-def test_a_body_that_is_too_deeply_nested_is_400(api):
+def test_a_deeply_nested_body_is_400(api):
     answer = send(api, "[" * 30_000 + "]" * 30_000)
 
     assert (answer.status, answer.fields) == (400, ["body"])
@@ -153,46 +153,46 @@ def test_a_body_that_is_not_utf8_is_400(api):
 
 
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
-def test_a_body_that_is_not_said_to_be_json_is_415(api, media_type):
+def test_a_content_type_other_than_json_is_415(api, media_type):
     answer = send(api, urlencode({"sku": MUG, "quantity": 1}), **{"Content-Type": media_type})
 
     assert (answer.status, answer.problem, answer.fields) == (415, "not-json", ["Content-Type"])
 
 
-def test_a_body_that_is_too_large_is_413(api):
+def test_a_body_over_64_kb_is_413(api):
     answer = send(api, json.dumps(body(comment="x" * 65 * 1024)))
 
     assert (answer.status, answer.problem, answer.fields) == (413, "too-large", ["body"])
 
 
-def test_a_body_that_is_too_large_in_bytes_is_413(api):
+def test_the_size_of_a_body_is_counted_in_bytes(api):
     answer = send(api, json.dumps(body(comment="ä" * 33 * 1024), ensure_ascii=False))
 
     assert answer.status == 413
 
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "x" * 129, "tab\t", "ключ", "a\nb"])
-def test_an_unusable_key_is_400(api, key):
+def test_an_invalid_idempotency_key_is_400(api, key):
     answer = api.place(body(), key=key)
 
     assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["Idempotency-Key"])
 
 
-def test_a_missing_key_is_400(api):
+def test_a_missing_idempotency_key_is_400(api):
     answer = api.call("POST", "/orders", json.dumps(body()))
 
     assert (answer.status, answer.fields) == (400, ["Idempotency-Key"])
 
 
 @pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}, {"sub": "\U0001f600" * 128}, {"sub": "a b"}])
-def test_a_token_that_names_nobody_is_401(world, claims):
+def test_a_token_without_a_valid_subject_is_401(world, claims):
     api = world.api()
     api._claims = claims
 
     assert (api.place(body()).status, api.place(body()).problem) == (401, "unauthenticated")
 
 
-def test_bad_input_makes_no_call(world, api):
+def test_invalid_input_causes_no_aws_call(world, api):
     with world.wire.watched() as calls:
         send(api, json.dumps(body((MUG, 0))))
 

@@ -1,4 +1,4 @@
-"""Looking things up: one's own orders, the catalog, and paths that there are not."""
+"""Reading orders, the catalog and the description of the API, and unknown paths."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from dev.simulated.world import MUG, TEE, body
 
 @pytest.fixture
 def five(world, api):
-    """Five orders of Ada's, oldest first, and one of Bob's."""
+    """Five orders of Ada, oldest first, and one of Bob."""
     placed = []
     for n in range(5):
         placed.append(api.place(body(), key=f"key-{n}").json["orderId"])
@@ -39,31 +39,31 @@ def test_an_order_is_shown_to_its_owner(api):
     }
 
 
-def test_an_order_does_not_show_what_is_ours(api):
+def test_an_order_shows_no_internal_fields(api):
     shown = json.dumps(api.get(api.place(body()).headers["location"]).json)
 
     assert not [secret for secret in ("tok_approve", "requestHash", "attemptId", "transitionId") if secret in shown]
 
 
-def test_a_declined_order_says_why(api):
+def test_a_declined_order_shows_the_reason(api):
     declined = api.place(body(token="tok_decline"))
 
     shown = api.get(f"/orders/{declined.json['orderId']}").json
     assert (shown["status"], shown["payment"], shown["history"][-1]["reason"]) == ("REJECTED", "failed", "declined")
 
 
-def test_somebody_elses_order_is_not_shown(world, api):
+def test_another_users_order_is_404(world, api):
     placed = api.place(body())
 
     theirs = world.api("bob").get(placed.headers["location"])
-    nobodys = world.api("bob").get("/orders/ord_" + "a" * 26)
+    missing = world.api("bob").get("/orders/ord_" + "a" * 26)
 
     assert (theirs.status, theirs.problem) == (404, "no-such-order")
-    assert theirs.json == nobodys.json
+    assert theirs.json == missing.json
 
 
 @pytest.mark.parametrize("order_id", ["ord_short", "x", "ord_" + "A" * 26, "ord_" + "a" * 27, "%00", "..%2f"])
-def test_what_cannot_be_an_order_id_is_404_without_a_look(world, api, order_id):
+def test_an_invalid_order_id_is_404_without_a_read(world, api, order_id):
     with world.wire.watched() as calls:
         answer = api.get(f"/orders/{order_id}")
 
@@ -86,7 +86,7 @@ def test_orders_are_listed_newest_first(api, five):
     }
 
 
-def test_the_list_comes_in_pages(api, five):
+def test_orders_are_listed_in_pages(api, five):
     seen, url = [], "/orders?limit=2"
     while url:
         page = api.get(url).json
@@ -97,7 +97,7 @@ def test_the_list_comes_in_pages(api, five):
     assert seen == five[::-1]
 
 
-def test_the_list_of_somebody_without_orders_is_empty(api):
+def test_the_list_of_a_user_without_orders_is_empty(api):
     assert api.get("/orders").json == {"orders": []}
 
 
@@ -108,7 +108,7 @@ def test_an_order_that_is_not_placed_is_not_listed(api):
 
 
 @pytest.mark.usefixtures("five")
-def test_somebody_elses_cursor_shows_only_ones_own_orders(world, api):
+def test_another_users_cursor_shows_only_the_callers_orders(world, api):
     cursor = api.get("/orders?limit=1").json["next"]
 
     shown = world.api("bob").get(f"/orders?cursor={cursor}")
@@ -140,7 +140,7 @@ def _cursor(document):
         _cursor({"orderId": "a", "placedAt": "b", "userId": "bob"}),
     ],
 )
-def test_a_cursor_that_we_did_not_give_out_is_400(world, api, cursor):
+def test_a_forged_cursor_is_400(world, api, cursor):
     answer = api.get(f"/orders?cursor={cursor}")
 
     assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["cursor"])
@@ -156,7 +156,7 @@ def test_a_limit_out_of_bounds_is_400(api, limit):
 
 @pytest.mark.parametrize("path", ["/orders", "/orders/ord_" + "a" * 26])
 @pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x" * 129}, {"client_id": "machine"}])
-def test_a_token_that_names_nobody_is_401(world, path, claims):
+def test_a_token_without_a_valid_subject_is_401(world, path, claims):
     api = world.api()
     api._claims = claims
 
@@ -179,10 +179,10 @@ _CUP = {"name": "Cup", "unitPrice": 900, "available": 1, "listed": True}
         {name: value for name, value in _CUP.items() if name != "listed"},
     ],
 )
-def test_a_row_that_is_no_product_closes_no_shop(world, wrong, logged):
-    # GIVEN a row that somebody has put into the table by hand
+def test_an_invalid_product_row_is_skipped_and_logged(world, wrong, logged):
+    # GIVEN an invalid row in the table
     world.put("ProductsTable", {"sku": "CUP", **wrong})
-    # THEN all else is sold, it is not, and the log names it
+    # THEN all other products are on sale, this one is not, and it is logged
     api = world.api()
     assert [product["sku"] for product in api.get("/catalog").json["products"]] == [MUG]
     assert api.place(body()).status == 201
@@ -192,7 +192,7 @@ def test_a_row_that_is_no_product_closes_no_shop(world, wrong, logged):
     assert {line["sku"] for line in lines if line["message"] == "An item is not readable"} == {"CUP"}
 
 
-def test_the_catalog_shows_what_is_on_sale(world, api):
+def test_the_catalog_lists_the_products_on_sale(world, api):
     world.stock(TEE, available=0, unit_price=2000)
     world.stock("OLD-03", listed=False)
 
@@ -209,7 +209,7 @@ def test_the_catalog_shows_what_is_on_sale(world, api):
 
 
 @pytest.mark.parametrize("url", ["/orders?limt=1", "/orders?limit=1&Limit=1", "/orders?=1"])
-def test_a_parameter_that_there_is_not_is_400(api, url):
+def test_an_unknown_parameter_is_400(api, url):
     answer = api.get(url)
 
     assert (answer.status, answer.problem) == (400, "invalid-request")
@@ -225,7 +225,7 @@ def test_the_api_describes_itself(world, api):
     assert calls == []
 
 
-def test_health_asks_nobody(world, api):
+def test_health_calls_no_other_service(world, api):
     with world.wire.watched() as calls:
         answer = api.get("/health")
 
@@ -237,7 +237,7 @@ def test_health_asks_nobody(world, api):
     ("method", "path"),
     [("GET", "/"), ("GET", "/orderz"), ("PUT", "/orders/x/y"), ("POST", "/orders/x/cancel/"), ("GET", "/orders//")],
 )
-def test_an_unknown_path_is_a_proper_404(api, method, path):
+def test_an_unknown_path_is_404(api, method, path):
     answer = api.call(method, path)
 
     assert (answer.status, answer.problem) == (404, "no-such-route")
@@ -254,21 +254,21 @@ def test_an_unknown_path_is_a_proper_404(api, method, path):
         ("GET", "/orders/x/cancel", "POST"),
     ],
 )
-def test_a_path_with_another_method_is_405_and_says_which_it_takes(api, method, path, allowed):
+def test_another_method_is_405_and_lists_the_allowed_ones(api, method, path, allowed):
     answer = api.call(method, path)
 
     assert (answer.status, answer.problem, answer.headers["allow"]) == (405, "wrong-method", allowed)
 
 
-def test_a_mistake_of_ours_is_500_and_shows_nothing(world, api):
-    # GIVEN an order that cannot be read
+def test_an_internal_error_is_500_and_shows_no_details(world, api):
+    # GIVEN an order whose item is invalid
     order_id = api.place(body()).json["orderId"]
     world.change("OrdersTable", {"orderId": order_id}, status="inner workings")
 
-    # WHEN it is asked for
+    # WHEN a client reads it
     answer = api.get(f"/orders/{order_id}")
 
-    # THEN the answer is a problem document that shows nothing of it
+    # THEN the problem document does not show why
     assert (answer.status, answer.problem) == (500, "internal")
     assert "inner" not in json.dumps(answer.json)
 

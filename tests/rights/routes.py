@@ -25,11 +25,11 @@ CHECKS = {
     ),
     "GET /orders": Check(
         "one partition of the index is read, the token's `sub`; a cursor names a place in it, never a user",
-        "tests/integration/test_reading.py::test_somebody_elses_cursor_shows_only_ones_own_orders",
+        "tests/integration/test_reading.py::test_another_users_cursor_shows_only_the_callers_orders",
     ),
     "GET /orders/{orderId}": Check(
         "`own_order`: another's order is answered as one that does not exist",
-        "tests/integration/test_reading.py::test_somebody_elses_order_is_not_shown",
+        "tests/integration/test_reading.py::test_another_users_order_is_404",
     ),
     "POST /orders/{orderId}/cancel": Check(
         "`own_order`, before anything is written",

@@ -1,4 +1,4 @@
-"""What clients send, before anything is done about it. All bad input: tests/integration/test_bad_input.py."""
+"""Parsing and validating requests. Invalid input: tests/integration/test_bad_input.py."""
 
 import json
 
@@ -25,7 +25,7 @@ def get(query=""):
 
 
 def put(**profile):
-    """A request to change one's profile."""
+    """A request to change a profile."""
     return event("PUT", "/me", json.dumps({"name": "Ada"} | profile), {"Content-Type": "application/json"}, CLAIMS)
 
 
@@ -33,7 +33,7 @@ def fields(refused):
     return [error["field"] for error in refused.value.document["errors"]]
 
 
-def test_a_placement_holds_what_was_sent():
+def test_an_order_request_has_all_fields_of_the_body():
     placement = order_requests.placement(post(body((MUG, 2), (TEE, 1), expectedTotal=4500)))
 
     assert placement.user_id == "ada"
@@ -48,14 +48,14 @@ def test_lines_of_the_same_product_are_merged():
     assert order_requests.placement(post(body((MUG, 2), (TEE, 1), (MUG, 3)))).quantities == {MUG: 5, TEE: 1}
 
 
-def test_spaces_around_an_address_are_taken_off():
+def test_spaces_around_an_address_are_stripped():
     sent = body()
     sent["shippingAddress"] = sent["shippingAddress"] | {"name": "  Ada  "}
 
     assert order_requests.placement(post(sent)).shipping_address.name == "Ada"
 
 
-def test_a_whole_number_is_one_however_it_is_written():
+def test_a_whole_number_may_be_written_as_a_decimal():
     raw = json.dumps(body((MUG, 2), expectedTotal=2500)).replace(": 2}", ": 2.0}").replace(": 2500", ": 2.5e3")
 
     assert order_requests.placement(post(raw=raw)).quantities == {MUG: 2}
@@ -65,7 +65,7 @@ def test_a_whole_number_is_one_however_it_is_written():
     )
 
 
-def test_the_hash_is_of_what_was_meant_and_not_of_how_it_was_written():
+def test_the_request_hash_does_not_depend_on_formatting():
     spaced = json.dumps(dict(reversed(body().items())), indent=2)
 
     assert (
@@ -74,11 +74,11 @@ def test_the_hash_is_of_what_was_meant_and_not_of_how_it_was_written():
 
 
 @pytest.mark.parametrize("other", [body((MUG, 2)), body((TEE, 1)), body(token="tok_other"), body(expectedTotal=1)])
-def test_another_order_has_another_hash(other):
+def test_a_different_order_has_a_different_hash(other):
     assert order_requests.placement(post(other)).request_hash != order_requests.placement(post(body())).request_hash
 
 
-def test_a_body_that_came_in_base64_is_read():
+def test_a_base64_body_is_decoded():
     sent = post(body(), **{"Content-Type": "application/json"})
     encoded = event("POST", "/orders", json.dumps(body()), {"Content-Type": "application/octet-stream"}, CLAIMS)
     assert encoded["isBase64Encoded"]
@@ -87,19 +87,19 @@ def test_a_body_that_came_in_base64_is_read():
     assert order_requests.placement(sent).quantities == {MUG: 1}
 
 
-def test_a_body_that_is_no_base64_is_refused():
+def test_invalid_base64_is_rejected():
     with pytest.raises(problems.Problem) as refused:
         order_requests.placement(post(raw="###") | {"isBase64Encoded": True})
     assert fields(refused) == ["body"]
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
-def test_json_is_json_however_it_is_written(media_type):
+def test_the_content_type_may_have_any_case_and_a_charset(media_type):
     assert order_requests.placement(post(body(), **{"Content-Type": media_type})).quantities == {MUG: 1}
 
 
 @pytest.mark.parametrize("key", ["k", "x" * 128, "0b9b4c1e-8f6e-4b62-9d1f", "!~"])
-def test_any_visible_key_of_up_to_128_characters_will_do(key):
+def test_a_key_has_1_to_128_visible_characters(key):
     assert order_requests.placement(post(body(), key=key)).idempotency_key == key
 
 
@@ -109,7 +109,7 @@ def test_the_largest_order_is_accepted():
     assert len(order_requests.placement(post(body(*lines))).quantities) == 50
 
 
-def test_a_body_of_64_kb_is_still_read():
+def test_the_maximum_body_size_is_64_kb():
     raw = json.dumps(body())
     assert order_requests.placement(post(raw=raw + " " * (64 * 1024 - len(raw)))).quantities == {MUG: 1}
 
@@ -119,7 +119,7 @@ def test_a_body_of_64_kb_is_still_read():
 
 
 @pytest.mark.parametrize("lone", ["\ud800", '"\ud800"'])
-def test_text_that_is_no_utf8_is_refused(lone):
+def test_text_that_is_not_utf8_is_rejected(lone):
     with pytest.raises(problems.Problem) as refused:
         order_requests.placement(post(body()) | {"body": lone})
     assert fields(refused) == ["body"]
@@ -143,7 +143,7 @@ def test_the_fields_of_unknown_products_are_found():
         "x" * 64 + "@" + "x" * 63 + ".example",
     ],
 )
-def test_an_address_that_mail_services_take_is_taken(email):
+def test_a_deliverable_email_address_is_accepted(email):
     assert order_requests.profile(put(email=email)).email == email
 
 
@@ -166,7 +166,7 @@ def test_an_address_that_mail_services_take_is_taken(email):
         ("a@example.com\n", "such as ada@mail.example"),
     ],
 )
-def test_an_address_that_no_mail_service_takes_is_refused_with_what_is_wrong(email, wrong):
+def test_an_undeliverable_email_address_is_rejected_with_a_reason(email, wrong):
     with pytest.raises(problems.Problem) as refused:
         order_requests.profile(put(email=email))
     (error,) = refused.value.document["errors"]
@@ -175,24 +175,24 @@ def test_an_address_that_no_mail_service_takes_is_refused_with_what_is_wrong(ema
     assert email not in error["message"]
 
 
-def test_a_page_has_twenty_orders_unless_told_otherwise():
+def test_a_page_has_20_orders_by_default():
     assert order_requests.page(get()) == order_requests.Page(20, None)
     assert order_requests.page(get("?limit=50")).limit == 50
 
 
 @pytest.mark.parametrize("usable", ["trace-me", "1-5759e988:bd862e3f=", "x" * 64])
-def test_a_usable_correlation_id_is_taken_over(usable):
+def test_a_valid_correlation_id_is_used(usable):
     assert order_requests.correlation_id(post(body(), **{"X-Correlation-Id": usable})) == usable
 
 
 @pytest.mark.parametrize("unusable", ["", "x" * 65, "a b", "ü", "a\n"])
-def test_an_unusable_correlation_id_gives_way_to_the_gateways(unusable):
+def test_an_invalid_correlation_id_is_replaced_by_the_request_id(unusable):
     sent = post(body(), **{"X-Correlation-Id": unusable})
 
     assert order_requests.correlation_id(sent) == sent["requestContext"]["requestId"]
 
 
-def test_without_any_usable_id_there_is_a_new_one():
+def test_without_a_valid_id_a_new_correlation_id_is_made():
     sent = get()
     sent["requestContext"]["requestId"] = "not usable"
 

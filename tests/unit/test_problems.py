@@ -87,7 +87,7 @@ _HTTP = re.compile(r"\b(GET|PUT|POST)\b|header|Idempotency-Key|Retry-After|expec
 @pytest.mark.parametrize(
     ("error", "status", "members", "detail"), OUTCOMES, ids=[type(case[0]).__name__ for case in OUTCOMES]
 )
-def test_every_outcome_is_a_problem_document(error, status, members, detail):
+def test_every_domain_error_has_a_problem_document(error, status, members, detail):
     answer = problems.answer(problems.of(error))
 
     assert answer["statusCode"] == status
@@ -98,7 +98,7 @@ def test_every_outcome_is_a_problem_document(error, status, members, detail):
     assert document.items() >= {"status": status, "detail": detail, **members}.items()
 
 
-def test_the_errors_of_the_domain_know_nothing_of_http():
+def test_domain_errors_do_not_mention_http():
     texts = [str(error) for error, *_ in OUTCOMES] + [str(errors.UnknownProducts(["NO-SUCH"]))]
 
     assert not _HTTP.findall(inspect.getsource(errors))
@@ -115,19 +115,19 @@ def test_the_errors_of_the_domain_know_nothing_of_http():
         ("amount_invalid", "Change the order,"),
     ],
 )
-def test_a_decline_says_what_to_do_about_its_reason(reason, advice):
+def test_the_advice_after_a_decline_depends_on_its_reason(reason, advice):
     assert advice in problems.of(errors.PaymentDeclined("ord_x", reason)).document["detail"]
 
 
-def test_every_outcome_that_there_is_has_its_document():
+def test_the_cases_above_cover_every_domain_error():
     (base,) = [error for error in vars(errors).values() if inspect.isclass(error) and error.__base__ is Exception]
     named = {error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, base)}
 
-    # The products that are not on sale are named field by field, by the route itself.
+    # Products that are not on sale are reported by field, by the operation itself.
     assert named == {type(case[0]) for case in OUTCOMES} | {base, errors.UnknownProducts}
 
 
-def test_no_two_outcomes_share_a_type():
+def test_every_domain_error_has_a_type_of_its_own():
     types = {type(error): problems.of(error).document["type"] for error, *_ in OUTCOMES}
 
     assert len(set(types.values())) == len(types)
@@ -143,16 +143,16 @@ def test_no_two_outcomes_share_a_type():
         (problems.unavailable(), {"retry-after": "5"}),
     ],
 )
-def test_what_passes_says_when_to_come_back(problem, headers):
+def test_a_temporary_problem_has_a_retry_after_header(problem, headers):
     assert problems.answer(problem)["headers"].items() >= headers.items()
 
 
-def test_an_outcome_without_a_document_is_not_swallowed():
+def test_an_error_without_a_problem_document_is_raised():
     with pytest.raises(errors.UnknownProducts):
         problems.of(errors.UnknownProducts(["NO-SUCH"]))
 
 
-def test_invalid_names_every_field():
+def test_an_invalid_request_lists_every_field():
     document = problems.invalid({"one": "wrong", "two": "missing"}).document
 
     assert document["errors"] == [{"field": "one", "message": "wrong"}, {"field": "two", "message": "missing"}]
@@ -160,9 +160,9 @@ def test_invalid_names_every_field():
 
 
 @pytest.mark.parametrize("problem", [problems.no_route("/" + "x" * 10_000), problems.not_json("x" * 10_000)])
-def test_what_is_quoted_is_cut(problem):
+def test_quoted_input_is_truncated(problem):
     assert len(problem.document["detail"]) < 400
 
 
-def test_a_mistake_of_ours_shows_nothing():
+def test_an_internal_error_shows_no_details():
     assert problems.internal().document.keys() == {"type", "title", "status", "detail"}
