@@ -29,7 +29,7 @@ _PLENTY = 10**9  # units of each product
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCHEMATHESIS-ARGUMENT]...")
 def fuzz(port: int, arguments: tuple[str, ...]) -> None:
-    """Send generated requests to the API of a local stack, with schemathesis."""
+    """Send generated requests to the API of a local stack."""
     try:
         with running(port) as stack:
             stack.build()

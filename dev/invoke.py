@@ -27,10 +27,10 @@ _PACKED_WITHIN = 30.0  # seconds
 @click.argument("event", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
 def invoke(function: str, event: Path | None, port: int) -> None:
-    """Invoke FUNCTION, such as emails, of the running local stack with the payload in the file EVENT.
+    """Invoke a function of the running local stack.
 
-    EVENT defaults to the function's sample in events/. The events in a sample are moved to the current time, and the
-    orders that they are about are placed first.
+    FUNCTION is its name, such as emails; EVENT is a file with a payload. EVENT defaults to the function's sample in
+    events/. The events in a sample are moved to the current time, and the orders that they are about are placed first.
     """
     stack = LocalStack(port)
     if not stack.is_up():

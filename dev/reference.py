@@ -21,7 +21,7 @@ _COMPARISONS = {
 
 @click.command()
 def reference() -> None:
-    """Generate docs/reference/api.md, parameters.md, alarms.md and cli.md."""
+    """Generate pages in docs/reference from code and template."""
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

@@ -27,7 +27,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
 @click.option("--once", is_flag=True, envvar="ONCE", help="End after the summary; the default without a terminal.")
 def run(port: int, once: bool) -> None:
-    """Start the local stack, place the sample orders, and show what happened."""
+    """Start the local stack and place the sample orders."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)  # clean up as after Ctrl-C
     try:

@@ -199,7 +199,7 @@ def payloads() -> dict[str, dict[str, Any]]:
 
 @click.command()
 def samples() -> None:
-    """Generate the sample payloads in events/ from the contract models."""
+    """Generate the sample payloads in events/."""
     write(EVENTS)
 
 

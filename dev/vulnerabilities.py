@@ -79,7 +79,7 @@ def _read(dependencies: list[dict[str, Any]]) -> Audit:
 @click.command()
 @click.option("--required", is_flag=True, help="Fail if the database of vulnerabilities does not answer.")
 def vulnerabilities(*, required: bool) -> None:
-    """Look up all locked packages in the database of known vulnerabilities."""
+    """Look up all locked packages in a vulnerability database."""
     sys.exit(check(locked_files(), required=required))
 
 

@@ -16,7 +16,7 @@ from ops.text import sentences
 @click.option("--port", default=PORT, show_default=True, help="Port of the console; 0 picks a free one.")
 @local_option("The local stack on PORT.", default=LOCAL_DEFAULT)
 def console(*, port: int, local: int) -> None:
-    """Serve the console with sample orders and fault switches, for a local stack."""
+    """Serve the console with sample orders and fault switches."""
     deployment = Target(DEFAULT_STACK, local).deployment()
     proxy = variables_of(local).get("AWS_ENDPOINT_URL_SESV2")
     if proxy is None:

@@ -9,13 +9,13 @@ from dev.local.stack import ROOT
 
 @click.group()
 def contracts() -> None:
-    """Contracts: openapi.json, the schemas in contracts/ and docs/events.md."""
+    """Generate the contracts, or record them as released."""
     sys.path.insert(0, str(ROOT / "functions/orders"))  # the API is described from the code that answers
 
 
 @contracts.command()
 def write() -> None:
-    """Generate the contracts from the code."""
+    """Generate openapi.json, contracts/events and docs/reference/events.md."""
     from dev.contracts import files  # noqa: PLC0415  # it imports the orders function
 
     files.write()
@@ -23,7 +23,10 @@ def write() -> None:
 
 @contracts.command()
 def release() -> None:
-    """Record the contracts as released, unless that breaks clients or consumers."""
+    """Record the contracts as released.
+
+    Fails if they break clients or consumers of the released ones.
+    """
     from dev.contracts import files  # noqa: PLC0415
 
     found = files.breaks() if files.RELEASED.exists() else []

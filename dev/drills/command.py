@@ -22,9 +22,10 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 @click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
 @click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
-    """Cause outages on a local stack under load, and check that nothing is lost or doubled.
+    """Cause outages under load and check that nothing is lost.
 
-    Runs all drills, or those that you name. Exits with status 1 if an effect is lost, doubled or otherwise wrong.
+    Runs all drills on a local stack, or those that you name. Exits with status 1 if an effect is lost, doubled or
+    otherwise wrong.
     """
     from dev.drills import run as drills  # noqa: PLC0415  # costs other commands half a second
     from dev.drills.report import table  # noqa: PLC0415
@@ -51,5 +52,5 @@ def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     if figures:
         figures.write_text(json.dumps([report.figures() for report in reports], indent=2) + "\n")
     failed = [report.name for report in reports if not report.passed]
-    console.print(f"{len(reports)} drills, {len(failed) or 'none'} failed {', '.join(failed)}")
+    console.print(f"{len(reports)} drills run, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
     sys.exit(1 if failed else 0)
