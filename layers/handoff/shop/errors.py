@@ -20,17 +20,18 @@ The exceptions that a caller of the core or of the shop can meet, and the module
     ├── NotPossible              shop.transitions         the order's status does not allow the transition
     ├── OrderExists              shop.order_store         reserving: the order is stored already
     ├── ReservationFailed        shop.order_store         reserving: the stock, price or listing does not hold
-    ├── ConcurrentUpdate         shop.order_store         another process has changed the order
     ├── Busy                     shop.sales_generations   another rebuild of the sales is running
     ├── TakenOver                shop.sales_generations   another rebuild has continued or finished this one
-    ├── ProviderError            shop.payments            the payment provider gave no definite answer
-    │   ├── Unavailable          shop.payments            nothing was done
-    │   │   └── NothingHeld      shop.payments            the provider rejects the request itself; nothing is held
-    │   └── Unknown              shop.payments            it may have been done: ask again with the same key
+    ├── ConcurrentUpdate         handoff.errors           the order or customer has changed since it was read
+    ├── PermanentError           handoff.errors           no retry can help: consumers dead-letter the message
+    ├── TransientError           handoff.errors           a later try may succeed
+    │   ├── NotYet               handoff.errors           the subject of the event is missing or outdated
+    │   ├── TransactionConflict  handoff.aws              a transaction kept conflicting, or its time ran out
+    │   └── ProviderError        shop.payments            the payment provider gave no definite answer
+    │       ├── Unavailable      shop.payments            nothing was done
+    │       │   └── NothingHeld  shop.payments            the provider rejects the request itself; nothing is held
+    │       └── Unknown          shop.payments            it may have been done: ask again with the same key
     ├── ConditionFailed          handoff.aws              a conditional write did not happen
-    ├── TransactionConflict      handoff.aws              a transaction kept conflicting, or its time ran out
-    ├── NotYet                   handoff.errors           consumers: the message is retried later
-    ├── PermanentError           handoff.errors           consumers: the message goes to the dead-letter queue
     └── MissingSetting           handoff.settings         an environment variable is missing or not usable
 
 Calls to AWS also raise botocore's ClientError and BotoCoreError (`handoff.aws.ERRORS`).
