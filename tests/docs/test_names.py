@@ -15,6 +15,7 @@ SOURCES = [
     *(ROOT / name for name in ("template.yaml", "samconfig.toml", "Makefile", "functions/orders/openapi.json")),
     *(ROOT / ".github").rglob("*.y*ml"),
 ]
+LOGGING = "\n".join(path.read_text() for path in SOURCES if path.parts[len(ROOT.parts)] in {"layers", "functions"})
 TEXT = "\n".join(path.read_text() for path in SOURCES if "docs" not in path.relative_to(ROOT).parts)
 # Names of AWS, GitHub and Stripe that nothing here spells out, and of a consumer that a reader adds.
 ELSEWHERE = re.compile(
@@ -41,7 +42,7 @@ def test_a_test_that_is_named_exists(test: str) -> None:
 
 @pytest.mark.parametrize("message", matching(r'"[^"]+"'))
 def test_a_log_message_that_is_quoted_is_logged(message: str) -> None:
-    is_logged = message in TEXT
+    is_logged = message in LOGGING
     assert is_logged
 
 
@@ -52,3 +53,13 @@ def test_a_resource_parameter_or_metric_that_is_named_exists(name: str) -> None:
     # as it is, as an alarm, or as the method of an AWS client
     found = re.search(rf"\b({name}|{name}Alarm|{xform_name(name)})\b", TEXT)
     assert found is not None
+
+
+def test_each_reason_of_a_dead_letter_is_one_that_consumers_give() -> None:
+    table = (ROOT / "docs/how-to/dead-letters.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
+    reasons = [code for row in table.splitlines()[2:] for code in codes(row.split("|")[1])]
+    # the fixed words of each, between "..." and placeholders
+    words = [part.strip(" :") for reason in reasons for part in re.split(r"\.\.\.|\b[A-Z]\w+", reason)]
+    given = "\n".join(path.read_text() for path in SOURCES if path.suffix == ".py" and "tests" not in path.parts)
+    assert len(reasons) > 8
+    assert [part for part in words if part and part not in given] == []
