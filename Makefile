@@ -15,6 +15,12 @@ export SAM_CLI_TELEMETRY := 0
 # Bytecode stays out of the functions' folders: they are uploaded as they are.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# uv, SAM and npm keep files in HOME. If HOME is not writable, they keep them in .local/cache.
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.local/cache
+export __SAM_CLI_APP_DIR := $(XDG_CACHE_HOME)/aws-sam
+export npm_config_cache := $(XDG_CACHE_HOME)/npm
+endif
 
 # The first target is the default.
 .PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean

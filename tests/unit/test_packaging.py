@@ -1,5 +1,6 @@
 """The wheel, the commands of operators and developers, and the lists of modules in pyproject.toml."""
 
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,19 @@ def test_make_without_a_target_describes_every_target():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert set(re.findall(r"^  ([a-z-]+) +\S", shown, re.MULTILINE)) == set(phony.split())
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_caches_are_in_the_project_if_home_is_not_writable(writable, tmp_path):
+    names = ("XDG_CACHE_HOME", "__SAM_CLI_APP_DIR", "npm_config_cache")
+    home = tmp_path if writable else "/proc/none"
+    others = {name: value for name, value in os.environ.items() if name not in names}
+    probe = ["make", "--eval", f"probe: ; @printf '%s\\n' {' '.join(f'$${name}' for name in names)}", "probe"]
+    shown = subprocess.run(
+        probe, cwd=ROOT, env=others | {"HOME": str(home)}, check=True, capture_output=True, text=True
+    ).stdout
+    cache = f"{ROOT}/.local/cache"
+    assert shown.split() == ([] if writable else [cache, f"{cache}/aws-sam", f"{cache}/npm"])
 
 
 def test_mypy_and_import_linter_know_the_modules_of_all_functions():
