@@ -78,17 +78,17 @@ def test_all_functions_are_built(built: Build) -> None:
     assert sorted(built.functions) == FUNCTIONS
 
 
-def test_a_function_can_be_imported_with_its_layers_alone(imported: tuple[str, Imported]) -> None:
+def test_a_function_can_be_imported_with_only_its_layers(imported: tuple[str, Imported]) -> None:
     name, outcome = imported
     assert outcome.error == "", name
     assert outcome.handler_is_callable
 
 
-def test_importing_reaches_for_no_network(imported: tuple[str, Imported]) -> None:
+def test_importing_a_function_makes_no_network_calls(imported: tuple[str, Imported]) -> None:
     assert imported[1].reached == ()
 
 
-def test_a_functions_libraries_come_from_its_layers_and_boto3_from_the_runtime(
+def test_libraries_come_from_layers_and_boto3_from_the_runtime(
     imported: tuple[str, Imported], built: Build, runtime: Path
 ) -> None:
     _, outcome = imported
@@ -100,7 +100,7 @@ def test_a_functions_libraries_come_from_its_layers_and_boto3_from_the_runtime(
         assert outcome.file(module).is_relative_to(runtime)
 
 
-def test_a_function_imports_the_third_party_modules_that_it_may_and_no_others(
+def test_a_function_imports_exactly_the_allowed_libraries(
     imported: tuple[str, Imported], built: Build, runtime: Path
 ) -> None:
     name, outcome = imported
@@ -110,7 +110,7 @@ def test_a_function_imports_the_third_party_modules_that_it_may_and_no_others(
 
 
 @pytest.mark.parametrize("name", ASK_FOR_PAYMENTS)
-def test_stripes_library_is_imported_where_it_is_chosen(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
+def test_stripes_library_is_imported_with_stripe(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
     function = built.with_stripe(name)
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
     outcome = artifacts.imported(function, path, bytecode)
@@ -132,20 +132,20 @@ def test_a_missing_layer_is_noticed(built: Build, runtime: Path, bytecode: Path,
     assert outcome.error.startswith("ModuleNotFoundError")
 
 
-def test_the_layers_leave_boto3_to_the_runtime(built: Build) -> None:
+def test_the_dependencies_layer_has_no_boto3(built: Build) -> None:
     brought = {file.name for file in built.layer("DependenciesLayer").iterdir()}
     assert "pydantic" in brought
     assert not brought & {"boto3", "botocore", "s3transfer", "urllib3", "dateutil"}
 
 
-def test_the_layers_hold_no_tests(built: Build) -> None:
+def test_layers_contain_no_tests(built: Build) -> None:
     files = [file.relative_to(built.folder) for layer in LAYERS for file in files_of(built.layer(layer))]
     assert len(files) > 100
     assert not [file for file in files if {"tests", "test"} & set(file.parts)]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_holds_bytecode_of_all_its_modules_for_the_python_that_will_run_it(built: Build, layer: str) -> None:
+def test_a_layer_has_unchecked_bytecode_of_all_its_modules(built: Build, layer: str) -> None:
     # GIVEN a layer that was built for this very Python
     modules = list(built.layer(layer).rglob("*.py"))
     assert modules
@@ -188,7 +188,7 @@ def test_a_function_with_stripes_library_is_small_enough(built: Build, name: str
     assert size_of(built.with_stripe(name)) < LARGEST_WITH_STRIPE
 
 
-def test_a_functions_folder_holds_its_own_modules_and_nothing_else(built: Build) -> None:
+def test_a_functions_folder_has_no_unused_files(built: Build) -> None:
     for name, function in built.functions.items():
         # GIVEN the folder that is uploaded as it is
         there = {file for file in files_of(function.folder) if "__pycache__" not in file.parts}
@@ -209,14 +209,14 @@ def test_a_functions_folder_holds_its_own_modules_and_nothing_else(built: Build)
         assert there == reached | read
 
 
-def test_no_two_functions_have_modules_of_the_same_name_and_none_hides_another(built: Build) -> None:
+def test_module_names_are_unique_and_hide_no_other_module(built: Build) -> None:
     modules = [file.stem for function in built.functions.values() for file in function.folder.glob("*.py")]
     assert len(set(modules)) == len(modules)
     brought = {file.stem for layer in ("DependenciesLayer", "HandoffLayer") for file in built.layer(layer).iterdir()}
     assert not set(modules) & (sys.stdlib_module_names | brought | {Path(name).stem for name in artifacts.RUNTIME})
 
 
-def test_what_is_deployed_is_what_is_tested() -> None:
+def test_deployed_and_tested_versions_are_the_same() -> None:
     # GIVEN the versions that the layer is locked to
     layers = ("dependencies", "stripe")
     deployed = {k: v for name in layers for k, v in locked(ROOT / f"layers/{name}/requirements.txt").items()}
@@ -235,7 +235,7 @@ def test_every_requirement_of_a_layer_is_pinned_by_hash(layer: str) -> None:
 
 
 @pytest.mark.parametrize("layer", ["dependencies", "stripe", "handoff"])
-def test_a_layer_is_built_for_the_templates_defaults(layer: str) -> None:
+def test_a_layers_defaults_match_the_template(layer: str) -> None:
     # GIVEN the defaults of the layer's Makefile and of the template
     makefile = (ROOT / f"layers/{layer}/Makefile").read_text()
     declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))

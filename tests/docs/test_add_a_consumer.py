@@ -45,7 +45,7 @@ def follow(copy: Path) -> None:
     (copy / "template.yaml").write_text(SHOWN.sub(lambda line: line[0] + renamed(line[0]), template))
     insert(copy / "template.yaml", rule, "                  - !GetAtt FeedbackRule.Arn\n")
     insert(copy / "dev/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
-    insert(copy / "tests/template/test_rights.py", rights, '    "sweeper": {\n')
+    insert(copy / "tests/template/test_permissions.py", rights, '    "sweeper": {\n')
     insert(copy / "tests/rights/catalog.py", purposes, "    # --- sweeper\n")
     (copy / "tests/integration/test_loyalty.py").write_text(test)
     project = (copy / "pyproject.toml").read_text()

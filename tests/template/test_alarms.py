@@ -25,7 +25,7 @@ def alarm_id(request: pytest.FixtureRequest) -> str:
 # --- when they go off -------------------------------------------------------------------------------------------------
 
 
-def test_every_alarm_has_a_bad_day_and_every_bad_day_an_alarm() -> None:
+def test_every_alarm_has_a_scenario_that_raises_it() -> None:
     assert _BAD_DAYS.keys() == _ALARMS.keys()
 
 
@@ -34,7 +34,7 @@ def test_every_alarm_has_a_bad_day_and_every_bad_day_an_alarm() -> None:
     [(alarm_id, bad_day) for alarm_id, bad_days in _BAD_DAYS.items() for bad_day in bad_days],
     ids=[f"{alarm_id}-{n}" for alarm_id, bad_days in _BAD_DAYS.items() for n in range(len(bad_days))],
 )
-def test_an_alarm_goes_off_on_its_bad_day(stack: SimulatedStack, alarm_id: str, bad_day: BadDay) -> None:
+def test_an_alarm_is_raised_in_its_scenario(stack: SimulatedStack, alarm_id: str, bad_day: BadDay) -> None:
     with monitoring(stack) as monitored:
         bad_day(monitored)
     # That a metric is missing raises an alarm is not to hide that its values do not.
@@ -42,7 +42,7 @@ def test_an_alarm_goes_off_on_its_bad_day(stack: SimulatedStack, alarm_id: str, 
     assert "ALARM" in monitored.states(_ALARMS[alarm_id] | missing)
 
 
-def test_no_alarm_goes_off_on_a_good_day(good_day: MonitoredStack) -> None:
+def test_normal_operation_raises_no_alarm(good_day: MonitoredStack) -> None:
     states = {alarm_id: set(good_day.states(alarm)) for alarm_id, alarm in _ALARMS.items()}
     assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
@@ -50,9 +50,7 @@ def test_no_alarm_goes_off_on_a_good_day(good_day: MonitoredStack) -> None:
 @pytest.mark.parametrize(
     "trouble", [alarm_scenarios.tries_fail, alarm_scenarios.answers_are_slow, alarm_scenarios.events_are_late]
 )
-def test_no_alarm_takes_what_passes_at_the_turn_of_a_minute_for_two_bad_periods(
-    stack: SimulatedStack, trouble: BadDay
-) -> None:
+def test_a_short_failure_at_the_turn_of_a_minute_raises_no_alarm(stack: SimulatedStack, trouble: BadDay) -> None:
     with monitoring(stack) as monitored:
         monitored.minute()
         trouble(monitored)
@@ -61,7 +59,7 @@ def test_no_alarm_takes_what_passes_at_the_turn_of_a_minute_for_two_bad_periods(
     assert {alarm_id for alarm_id, alarm in _ALARMS.items() if "ALARM" in monitored.states(alarm)} == set()
 
 
-def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
+def test_missing_data_raises_only_the_alarm_on_the_sweeper() -> None:
     states = {alarm_id: CloudWatch().states(alarm, 0, HOUR * 1000)[-1] for alarm_id, alarm in _ALARMS.items()}
     assert states == dict.fromkeys(_ALARMS, "OK") | {"UnfinishedAgeAlarm": "ALARM"}
 
@@ -69,25 +67,25 @@ def test_silence_of_the_sweeper_is_an_alarm_and_no_other_silence() -> None:
 # --- what they watch --------------------------------------------------------------------------------------------------
 
 
-def test_an_alarm_on_aws_watches_what_aws_publishes(alarm_id: str) -> None:
+def test_an_alarm_on_an_aws_metric_uses_a_statistic_that_exists(alarm_id: str) -> None:
     metric = Metric.watched_by(_ALARMS[alarm_id])
     if metric.namespace != "Handoff":
         assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
-def test_the_simulated_aws_publishes_nothing_that_aws_does_not(good_day: MonitoredStack) -> None:
+def test_simulated_aws_metrics_are_those_that_aws_publishes(good_day: MonitoredStack) -> None:
     simulated = {metric: unit for metric, unit in good_day.cloudwatch.units.items() if metric.namespace != "Handoff"}
     assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"}
     assert simulated == {metric: aws_metric_catalog.by_aws(metric, _TEMPLATE)["unit"] for metric in simulated}
 
 
-def test_an_alarm_on_our_own_metrics_asks_for_what_they_mean(alarm_id: str, emitted: CloudWatch) -> None:
+def test_an_alarm_on_a_handoff_metric_uses_a_meaningful_statistic(alarm_id: str, emitted: CloudWatch) -> None:
     metric = Metric.watched_by(_ALARMS[alarm_id])
     if metric.namespace == "Handoff":
         assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.statistics(metric, emitted.units[metric])
 
 
-def test_percentiles_are_looked_at_however_few_values_they_are_of(alarm_id: str) -> None:
+def test_percentiles_are_evaluated_with_few_samples_too(alarm_id: str) -> None:
     alarm = _ALARMS[alarm_id]
     assert alarm.get("EvaluateLowSampleCountPercentile") == ("evaluate" if "ExtendedStatistic" in alarm else None)
 
@@ -97,7 +95,7 @@ def test_every_dead_letter_queue_has_its_alarm(dead_letters_id: str) -> None:
     assert [Metric.watched_by(alarm) for alarm in _ALARMS.values()].count(watched) == 1
 
 
-def test_every_rule_has_an_alarm_for_what_even_the_undelivered_do_not_get() -> None:
+def test_every_rule_has_an_alarm_on_lost_events() -> None:
     assert {
         f"{rule.removesuffix('Rule')}LostAlarm" for rule in _TEMPLATE.of_type("AWS::Events::Rule")
     } <= _ALARMS.keys()
@@ -108,7 +106,7 @@ def test_every_consumer_has_all_five_alarms(consumer: Consumer) -> None:
     assert {f"{name}{kind}Alarm" for kind in ("DeadLetters", "Errors", "Oldest", "Lag", "Lost")} <= _ALARMS.keys()
 
 
-def test_a_message_that_waits_raises_an_alarm_long_before_it_is_lost(consumer: Consumer) -> None:
+def test_a_waiting_message_raises_an_alarm_long_before_it_expires(consumer: Consumer) -> None:
     alarm = _ALARMS[f"{consumer.queue_id.removesuffix('Queue')}OldestAlarm"]
     needed = alarm["Threshold"] + alarm["Period"] * alarm["EvaluationPeriods"]
     assert needed < consumer.queue["MessageRetentionPeriod"] / 24
@@ -117,18 +115,18 @@ def test_a_message_that_waits_raises_an_alarm_long_before_it_is_lost(consumer: C
 # --- whom they tell, and what -----------------------------------------------------------------------------------------
 
 
-def test_every_alarm_tells_somebody(alarm: Properties) -> None:
+def test_every_alarm_notifies_the_topic(alarm: Properties) -> None:
     assert alarm["AlarmActions"] == ["${AlarmTopic}"]
     assert alarm.get("ActionsEnabled", True) is True
 
 
-def test_an_address_is_told_of_alarms_if_one_is_given(template: Template) -> None:
+def test_an_email_address_subscribes_to_alarms_if_given(template: Template) -> None:
     assert "AlarmSubscription" not in template.resources
     told = template_with(AlarmEmail="ops@example.com").resources["AlarmSubscription"]["Properties"]
     assert told == {"TopicArn": "${AlarmTopic}", "Protocol": "email", "Endpoint": "ops@example.com"}
 
 
-def test_every_alarm_says_what_to_do_and_where_more_is_written() -> None:
+def test_every_alarm_describes_what_to_do_and_links_its_runbook_entry() -> None:
     # GIVEN the entries of the page on alarms
     page = (ROOT / "docs/how-to/alarms.md").read_text()
     entries = {anchor(heading) for heading in re.findall(r"^## (.+)$", page, flags=re.MULTILINE)}

@@ -17,7 +17,7 @@ def test_every_route_has_a_handler_and_every_handler_a_route(template: Template)
     assert routes(template).keys() == OPERATIONS.keys() | {"$default"}
 
 
-def test_every_route_leads_to_the_orders_function(template: Template) -> None:
+def test_every_route_invokes_the_orders_function(template: Template) -> None:
     (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["IntegrationType"] == "AWS_PROXY"
     assert integration["IntegrationUri"] == "${OrdersFunction.Arn}"
@@ -25,14 +25,14 @@ def test_every_route_leads_to_the_orders_function(template: Template) -> None:
     assert {route["Target"] for route in routes(template).values()} == {"integrations/${OrdersIntegration}"}
 
 
-def test_all_routes_but_the_open_ones_take_a_token(template: Template) -> None:
+def test_every_route_but_the_public_ones_requires_a_token(template: Template) -> None:
     assert {key for key, operation in OPERATIONS.items() if operation.is_public} | {"$default"} == OPEN
     for key, route in routes(template).items():
         expected = ("NONE", None) if key in OPEN else ("JWT", "${Authorizer}")
         assert (route["AuthorizationType"], route.get("AuthorizerId")) == expected, key
 
 
-def test_tokens_are_those_of_the_stacks_own_pool(template: Template) -> None:
+def test_tokens_are_from_the_stacks_user_pool_by_default(template: Template) -> None:
     (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["AuthorizerType"] == "JWT"
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
@@ -43,7 +43,7 @@ def test_tokens_are_those_of_the_stacks_own_pool(template: Template) -> None:
     assert {"UserPoolId", "UserPoolClientId"} <= template.outputs.keys()
 
 
-def test_tokens_are_those_of_another_issuer_if_one_is_given() -> None:
+def test_tokens_are_from_another_issuer_if_one_is_given() -> None:
     # WHEN the deployment names an issuer
     template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
     # THEN its tokens are taken, and there is no pool
@@ -53,13 +53,13 @@ def test_tokens_are_those_of_another_issuer_if_one_is_given() -> None:
     assert not {"UserPoolId", "UserPoolClientId"} & template.outputs.keys()
 
 
-def test_passwords_are_not_sent_in_the_clear_unless_told_so(template: Template) -> None:
+def test_plain_password_sign_in_is_disabled_by_default(template: Template) -> None:
     assert "ALLOW_USER_PASSWORD_AUTH" not in clients(template)["UserPoolClient"]["ExplicitAuthFlows"]
     told_so = clients(template_with(PasswordSignIn="true"))
     assert "ALLOW_USER_PASSWORD_AUTH" in told_so["UserPoolClient"]["ExplicitAuthFlows"]
 
 
-def test_a_client_can_not_find_out_who_is_a_customer(template: Template) -> None:
+def test_sign_in_errors_do_not_reveal_who_is_a_customer(template: Template) -> None:
     assert {client["PreventUserExistenceErrors"] for client in clients(template).values()} == {"ENABLED"}
 
 
@@ -68,7 +68,7 @@ def clients(template: Template) -> dict[str, Properties]:
     return template.of_type("AWS::Cognito::UserPoolClient")
 
 
-def test_the_pool_is_kept_like_the_tables(template: Template) -> None:
+def test_the_user_pool_has_the_deletion_policy_of_the_tables(template: Template) -> None:
     kept, passing = template.resources["UserPool"], template_with(DataPolicy="Delete").resources["UserPool"]
     assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert kept["Properties"]["DeletionProtection"] == "ACTIVE"
@@ -86,7 +86,7 @@ def test_only_this_api_may_invoke_the_function(template: Template) -> None:
     }
 
 
-def test_the_gateway_limits_the_rate(template: Template) -> None:
+def test_the_api_is_throttled(template: Template) -> None:
     (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     limits = stage["DefaultRouteSettings"]
     assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
@@ -94,7 +94,7 @@ def test_the_gateway_limits_the_rate(template: Template) -> None:
     assert stage["StageName"] == "$default"
 
 
-def test_every_access_is_logged_as_json_without_the_users_data(template: Template) -> None:
+def test_access_logs_are_json_without_user_data(template: Template) -> None:
     (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     logged = json.loads(stage["AccessLogSettings"]["Format"])
     assert stage["AccessLogSettings"]["DestinationArn"] == "${ApiLogs.Arn}"
@@ -102,7 +102,7 @@ def test_every_access_is_logged_as_json_without_the_users_data(template: Templat
     assert not [value for value in logged.values() if "authorizer" in value or "identity" in value]
 
 
-def test_the_local_address_can_be_fixed_and_is_not_elsewhere(template: Template) -> None:
+def test_the_api_id_can_be_fixed_for_the_local_stack(template: Template) -> None:
     assert "Tags" not in template.resources["Api"]["Properties"]
     local = template_with(ApiId="0a1b2c3d").resources["Api"]["Properties"]
     assert local["Tags"] == {"ms-custom-id": "0a1b2c3d"}

@@ -21,7 +21,7 @@ def audit(template: Template) -> Properties:
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_event_on_the_bus_is_kept_whoever_sent_it(template: Template) -> None:
+def test_the_audit_log_keeps_every_event_from_any_sender(template: Template) -> None:
     pattern = EventPattern.load(json.dumps(audit(template)["EventPattern"]))
     assert audit(template)["EventBusName"] == "${Bus}"
     for detail_type in DetailType:
@@ -29,7 +29,7 @@ def test_every_event_on_the_bus_is_kept_whoever_sent_it(template: Template) -> N
     assert pattern.matches_event({"source": "another.stack", "detail-type": "anything", "detail": {}})
 
 
-def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(template: Template) -> None:
+def test_the_audit_log_keeps_events_for_a_year(template: Template) -> None:
     # GIVEN that EventBridge writes into groups under /aws/events/ only
     (target,) = audit(template)["Targets"]
     group = template.of_type("AWS::Logs::LogGroup")["AuditLog"]
@@ -40,7 +40,7 @@ def test_it_is_kept_for_a_year_in_a_group_that_eventbridge_may_write_to(template
     assert "RoleArn" not in target
 
 
-def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(template: Template) -> None:
+def test_eventbridge_may_write_only_to_the_audit_log(template: Template) -> None:
     (policy,) = template.of_type("AWS::Logs::ResourcePolicy").values()
     create, put = json.loads(policy["PolicyDocument"])["Statement"]
     for statement in (create, put):
@@ -51,7 +51,7 @@ def test_eventbridge_is_allowed_to_write_there_and_nowhere_else(template: Templa
     assert put["Condition"] == {"ArnEquals": {"aws:SourceArn": "${AuditRule.Arn}"}}
 
 
-def test_the_query_finds_the_trail_of_one_order(template: Template) -> None:
+def test_a_saved_query_finds_the_audit_trail_of_one_order(template: Template) -> None:
     query = template.of_type("AWS::Logs::QueryDefinition")["OrderTrailQuery"]
     assert query["LogGroupNames"] == ["${AuditLog}"]
     assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
@@ -61,12 +61,12 @@ def test_the_query_finds_the_trail_of_one_order(template: Template) -> None:
     assert all(line in documented for line in query["QueryString"].splitlines())
 
 
-def test_the_audit_is_kept_like_the_tables(template: Template) -> None:
+def test_the_audit_log_has_the_deletion_policy_of_the_tables(template: Template) -> None:
     assert template.resources["AuditLog"]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert template_with(DataPolicy="Delete").resources["AuditLog"]["DeletionPolicy"] == "Delete"
 
 
-def test_the_audit_can_be_left_out() -> None:
+def test_the_audit_log_can_be_disabled() -> None:
     template = template_with(Audit="false")
     assert not {"AuditRule", "AuditLog", "AuditLogPolicy", "OrderTrailQuery"} & template.resources.keys()
 
@@ -81,20 +81,20 @@ def test_the_archive_keeps_all_events_of_the_bus_for_a_year(template: Template) 
     assert "EventPattern" not in archive
 
 
-def test_the_retention_is_a_parameter_and_zero_makes_no_archive() -> None:
+def test_zero_days_of_retention_create_no_archive() -> None:
     # GIVEN that for AWS zero would mean for ever
     assert template_with(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"
     assert "Archive" not in template_with(ArchiveDays="0").resources
 
 
-def test_rules_are_found_by_the_names_of_their_consumers(template: Template, consumer: Consumer) -> None:
+def test_a_replay_finds_a_rule_by_its_consumers_name(template: Template, consumer: Consumer) -> None:
     # GIVEN that `handoff replay` makes a rule's name of its logical id
     on_the_bus = {name for name, rule in consumer.rules.items() if rule["EventBusName"] == "${Bus}"}
     # THEN it is that of the consumer
     assert {name.removesuffix("Rule").lower() for name in on_the_bus} <= {consumer.name}
 
 
-def test_a_replay_goes_to_no_consumer_by_itself_but_analytics() -> None:
+def test_a_replay_goes_to_analytics_unless_others_are_named() -> None:
     assert replay.DEFAULT == ("analytics",)
     # AND whoever names another is told what may come of it
     others = [name for name in CONSUMERS if name != "analytics"]

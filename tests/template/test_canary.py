@@ -42,7 +42,7 @@ def shift(template: Template) -> str:
 # --- what changes with the parameter ----------------------------------------------------------------------------------
 
 
-def test_without_it_the_api_calls_the_function_itself_and_nothing_is_shifted(template: Template) -> None:
+def test_without_canary_the_api_invokes_the_function_directly(template: Template) -> None:
     assert not [name for name, resource in template.resources.items() if "CodeDeploy" in resource["Type"]]
     assert "UpdatePolicy" not in alias_of(template)
     assert "DeployRole" not in template.resources
@@ -50,7 +50,7 @@ def test_without_it_the_api_calls_the_function_itself_and_nothing_is_shifted(tem
     assert integration["IntegrationUri"] == "${OrdersFunction.Arn}"
 
 
-def test_with_it_the_api_calls_the_alias_and_may(canary: Template) -> None:
+def test_with_canary_the_api_may_invoke_the_alias(canary: Template) -> None:
     (integration,) = canary.of_type("AWS::ApiGatewayV2::Integration").values()
     (permission,) = canary.of_type("AWS::Lambda::Permission").values()
     assert integration["IntegrationUri"] == permission["FunctionName"] == "${OrdersFunctionAliaslive}"
@@ -67,7 +67,7 @@ def test_codedeploy_moves_the_alias(canary: Template) -> None:
     assert canary.resources["ServerlessDeploymentApplication"]["Properties"] == {"ComputePlatform": "Lambda"}
 
 
-def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Template) -> None:
+def test_ten_percent_of_requests_go_first_and_an_alarm_rolls_back(canary: Template) -> None:
     assert shift(canary) == "CodeDeployDefault.LambdaCanary10Percent15Minutes"
     assert group(canary)["DeploymentStyle"]["DeploymentOption"] == "WITH_TRAFFIC_CONTROL"
     assert group(canary)["AlarmConfiguration"]["Enabled"] is True
@@ -76,7 +76,7 @@ def test_a_tenth_goes_first_and_an_alarm_takes_it_back(canary: Template) -> None
     assert {"DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_FAILURE"} <= set(rollback["Events"])
 
 
-def test_consumers_and_sweeper_change_at_once(canary: Template) -> None:
+def test_consumers_and_sweeper_are_deployed_at_once(canary: Template) -> None:
     """Nobody waits for them; their alarms are watched for as long."""
     invoked = {mapping["FunctionName"] for mapping in canary.of_type("AWS::Lambda::EventSourceMapping").values()}
     (schedule,) = canary.of_type("AWS::Scheduler::Schedule").values()
@@ -95,7 +95,7 @@ def watched(template: Template) -> dict[str, Properties]:
     return {name: alarms[name] for name in names}
 
 
-def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Template) -> None:
+def test_errors_and_slow_responses_roll_back_a_deployment(canary: Template) -> None:
     # GIVEN the alarms on errors of every function that is not behind the API, and on the API's own answers
     errors = {
         name
@@ -108,7 +108,7 @@ def test_what_a_bad_deployment_shows_in_takes_it_back(canary: Template) -> None:
     assert len(watched(canary)) <= 10  # what a group can watch
 
 
-def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(canary: Template) -> None:
+def test_each_of_these_alarms_can_fire_before_all_traffic_is_shifted(canary: Template) -> None:
     found = MINUTES.search(shift(canary))
     assert found
     for name, alarm in watched(canary).items():
@@ -116,7 +116,7 @@ def test_every_one_of_them_can_go_off_before_all_requests_go_to_the_new_version(
         assert needed < int(found[1]) * 60 < HOUR, name
 
 
-def test_an_alarm_that_stays_on_for_days_forbids_no_deployment(canary: Template) -> None:
+def test_an_alarm_on_dead_letters_blocks_no_deployment(canary: Template) -> None:
     """A dead letter is there until it is redriven, which may take the deployment that mends it."""
     assert not {name for name, alarm in watched(canary).items() if alarm["Namespace"] == "AWS/SQS"}
 
@@ -151,15 +151,15 @@ def set_property(resource: str, name: str, value: Any) -> Callable[[Source], Non
         set_property("DependenciesLayer", "ContentUri", "layers/other"),
     ],
 )
-def test_what_sam_sees_change_is_another_version(change: Callable[[Source], None]) -> None:
+def test_a_change_that_sam_sees_publishes_a_version(change: Callable[[Source], None]) -> None:
     assert len(versions() | versions(change)) == 2
 
 
-def test_a_change_elsewhere_is_none() -> None:
+def test_a_change_of_another_function_publishes_none() -> None:
     assert versions() == versions(set_property("EmailsFunction", "CodeUri", "functions/other"))
 
 
-def test_what_sam_does_not_see_is_in_the_versions_description(canary: Template) -> None:
+def test_parameters_that_sam_ignores_are_in_the_version_description(canary: Template) -> None:
     """CloudFormation replaces a version whose description changes."""
     template = source()
     function = template["Resources"]["OrdersFunction"]["Properties"]
@@ -189,7 +189,7 @@ def names_in(node: Any, template: Source) -> Iterator[str]:
             yield from names_in(argument, template)
 
 
-def test_a_new_version_of_stripes_layer_is_in_it_as_well() -> None:
+def test_the_version_of_the_stripe_layer_is_in_the_description() -> None:
     """SAM does not see a layer behind a condition: if it ever does, this goes red, and the description can go."""
     changed = set_property("StripeLayer", "ContentUri", "layers/other")
     assert versions() == versions(changed)
@@ -197,14 +197,14 @@ def test_a_new_version_of_stripes_layer_is_in_it_as_well() -> None:
     assert re.search(r"\$\{StripeLayer\w*\}\[7\]", version["Description"])
 
 
-def test_the_description_is_never_too_long() -> None:
+def test_the_version_description_is_short_enough() -> None:
     parameters = source()["Parameters"]
     longest = {"StripeSecret": "s" * parameters["StripeSecret"]["MaxLength"], "PaymentProvider": "stripe"}
     (version,) = template_with(**longest).of_type("AWS::Lambda::Version").values()
     assert len(version["Description"]) + 40 <= 256
 
 
-def test_versions_are_left_for_the_next_rollback(canary: Template) -> None:
+def test_old_versions_are_retained_for_rollbacks(canary: Template) -> None:
     (name,) = canary.of_type("AWS::Lambda::Version")
     assert canary.resources[name]["DeletionPolicy"] == "Retain"
 
@@ -212,7 +212,7 @@ def test_versions_are_left_for_the_next_rollback(canary: Template) -> None:
 # --- who does it ------------------------------------------------------------------------------------------------------
 
 
-def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Template) -> None:
+def test_codedeploy_may_only_move_the_alias_and_read_alarms(canary: Template) -> None:
     role = canary.resources["DeployRole"]["Properties"]
     assert group(canary)["ServiceRoleArn"] == "${DeployRole.Arn}"
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -224,7 +224,7 @@ def test_codedeploy_may_move_this_alias_and_look_at_alarms(canary: Template) -> 
     assert looking["Action"] == "cloudwatch:DescribeAlarms"
 
 
-def test_no_other_role_is_made_for_it(template: Template, canary: Template) -> None:
+def test_canary_adds_no_other_role(template: Template, canary: Template) -> None:
     roles = canary.of_type("AWS::IAM::Role").keys() - template.of_type("AWS::IAM::Role").keys()
     assert roles == {"DeployRole"}
     assert "ManagedPolicyArns" not in json.dumps(canary.of_type("AWS::IAM::Role"))

@@ -50,9 +50,7 @@ def test_widgets_are_within_the_grid_and_do_not_overlap() -> None:
         assert not cells(one) & cells(other)
 
 
-def test_every_metric_shown_is_published_with_these_dimensions_and_asked_for_what_it_means(
-    plot: dict[str, Any], emitted: CloudWatch
-) -> None:
+def test_every_shown_metric_exists_with_its_dimensions_and_statistic(plot: dict[str, Any], emitted: CloudWatch) -> None:
     assert plot["properties"]["region"] == "${AWS::Region}"
     assert plot["properties"]["metrics"]
     for metric, statistic in metrics_of(plot):
@@ -64,14 +62,14 @@ def test_every_metric_shown_is_published_with_these_dimensions_and_asked_for_wha
 
 
 @pytest.mark.parametrize("parameters", [WITH_PARTNER, {}], ids=["with a partner", "without"])
-def test_the_state_of_every_alarm_is_shown(parameters: dict[str, str]) -> None:
+def test_the_dashboard_shows_every_alarm(parameters: dict[str, str]) -> None:
     template = template_with(**parameters)
     (states,) = [widget for widget in widgets(template) if widget["type"] == "alarm"]
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     assert sorted(states["properties"]["alarms"]) == sorted(f"${{{alarm}.Arn}}" for alarm in alarms)
 
 
-def test_every_consumer_is_shown(consumer: Consumer) -> None:
+def test_the_dashboard_shows_every_consumer(consumer: Consumer) -> None:
     # GIVEN what there is to be seen of a consumer
     queue, dead_letters = f"${{{consumer.queue_id}.QueueName}}", f"${{{consumer.dead_letters_id}.QueueName}}"
     function = consumer.mapping["FunctionName"]
@@ -89,7 +87,7 @@ def test_every_consumer_is_shown(consumer: Consumer) -> None:
     assert wanted <= {shown for widget in plots for shown in metrics_of(widget)}
 
 
-def test_all_dead_letters_are_shown(dead_letters_id: str) -> None:
+def test_the_dashboard_shows_every_dead_letter_queue(dead_letters_id: str) -> None:
     letters = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{dead_letters_id}.QueueName}}")
     (plot,) = [widget for widget in widgets(_TEMPLATE) if widget["properties"]["title"] == "Dead letters"]
     assert (letters, "Maximum") in set(metrics_of(plot))
@@ -98,14 +96,14 @@ def test_all_dead_letters_are_shown(dead_letters_id: str) -> None:
 # --- saved query ------------------------------------------------------------------------------------------------------
 
 
-def test_the_saved_query_looks_into_the_log_of_every_function() -> None:
+def test_the_saved_query_searches_the_logs_of_every_function() -> None:
     query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
     logs = {function["LoggingConfig"]["LogGroup"] for function in _TEMPLATE.functions().values()}
     assert sorted(query["LogGroupNames"]) == sorted(logs)
     assert all(_TEMPLATE.resources[logical_id(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
 
 
-def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
+def test_the_saved_query_is_the_documented_one() -> None:
     query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
     assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
     # AND it is the one that the documents show
@@ -113,14 +111,14 @@ def test_the_saved_query_goes_by_keys_that_lines_have() -> None:
     assert all(line in documented for line in query.splitlines())
 
 
-def test_queries_can_be_left_out() -> None:
+def test_saved_queries_can_be_disabled() -> None:
     assert "OrderLinesQuery" not in template_with(SavedQueries="false").resources
 
 
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
-def test_the_documents_name_every_metric_with_its_dimensions_and_no_other(emitted: CloudWatch) -> None:
+def test_the_docs_list_every_metric_with_its_dimensions(emitted: CloudWatch) -> None:
     # GIVEN the page on metrics
     page = (ROOT / "docs/reference/metrics.md").read_text()
     documented = {

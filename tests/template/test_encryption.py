@@ -40,19 +40,19 @@ def key_policy(template: Template) -> dict[str, Properties]:
 
 
 @pytest.mark.parametrize("kind", NAMES_KEY)
-def test_everything_that_is_kept_is_under_the_own_key(own: Template, kind: str) -> None:
+def test_with_own_key_all_stored_data_is_encrypted_with_it(own: Template, kind: str) -> None:
     keys = {name: NAMES_KEY[kind](properties) for name, properties in own.of_type(kind).items()}
     assert keys == dict.fromkeys(keys, KEY)
 
 
 @pytest.mark.parametrize("kind", NAMES_KEY)
-def test_without_it_there_is_no_key_and_nobody_names_one(template: Template, kind: str) -> None:
+def test_without_own_key_no_resource_uses_a_kms_key(template: Template, kind: str) -> None:
     assert {NAMES_KEY[kind](properties) for properties in template.of_type(kind).values()} == {None}
     assert not [name for name, resource in template.resources.items() if resource["Type"].startswith("AWS::KMS")]
     assert "kms:" not in json.dumps(template.resources)
 
 
-def test_nothing_else_could_be_under_a_key_and_is_not(own: Template) -> None:
+def test_resources_without_customer_data_use_no_kms_key(own: Template) -> None:
     # GIVEN the types of resources here whose CloudFormation schema has a key of KMS
     takes_key = {*NAMES_KEY, *WITH_AWS_KEY, "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"}
     takes_key |= {"AWS::Events::Connection", "AWS::Scheduler::Schedule"}
@@ -62,12 +62,12 @@ def test_nothing_else_could_be_under_a_key_and_is_not(own: Template) -> None:
             assert not re.search("Kms|DataKey", json.dumps(resource.get("Properties"))), name
 
 
-def test_a_table_under_the_own_key_says_so_as_dynamodb_wants_it(own: Template) -> None:
+def test_a_table_with_own_key_has_the_settings_that_dynamodb_requires(own: Template) -> None:
     for table in own.of_type("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
 
 
-def test_a_queue_has_one_kind_of_encryption(template: Template, own: Template, queue_id: str) -> None:
+def test_a_queue_has_exactly_one_kind_of_encryption(template: Template, own: Template, queue_id: str) -> None:
     plain, under_key = template.of_type("AWS::SQS::Queue")[queue_id], own.of_type("AWS::SQS::Queue")[queue_id]
     assert plain["SqsManagedSseEnabled"] is True
     assert "KmsDataKeyReusePeriodSeconds" not in plain
@@ -75,13 +75,13 @@ def test_a_queue_has_one_kind_of_encryption(template: Template, own: Template, q
     assert 60 <= under_key["KmsDataKeyReusePeriodSeconds"] <= 86400  # SQS's own limits
 
 
-def test_nothing_uses_a_key_that_other_services_may_not_use() -> None:
+def test_no_template_uses_an_aws_managed_key_for_sqs_or_sns() -> None:
     """EventBridge and CloudWatch can't get at AWS's own keys for SQS and SNS."""
     for template in (ROOT / "template.yaml", *ROOT.glob("examples/*/template.yaml")):
         assert not re.search(r"alias/aws/", template.read_text()), template
 
 
-def test_the_key_turns_and_outlives_the_stack(own: Template) -> None:
+def test_the_key_is_rotated_and_outlives_the_stack(own: Template) -> None:
     key = own.resources["DataKey"]
     assert key["Properties"]["EnableKeyRotation"] is True
     assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
@@ -92,7 +92,7 @@ def test_the_key_turns_and_outlives_the_stack(own: Template) -> None:
 # --- who may use the key ----------------------------------------------------------------------------------------------
 
 
-def test_the_key_is_for_the_account_and_three_services(own: Template) -> None:
+def test_the_key_policy_allows_the_account_and_three_services(own: Template) -> None:
     assert key_policy(own).keys() == {
         "arn:${AWS::Partition}:iam::${AWS::AccountId}:root",
         "events.amazonaws.com",
@@ -101,13 +101,13 @@ def test_the_key_is_for_the_account_and_three_services(own: Template) -> None:
     }
 
 
-def test_iam_decides_who_else_of_the_account_may_use_it(own: Template) -> None:
+def test_iam_policies_decide_who_in_the_account_may_use_the_key(own: Template) -> None:
     statement = key_policy(own)["arn:${AWS::Partition}:iam::${AWS::AccountId}:root"]
     assert (statement["Action"], statement["Resource"]) == ("kms:*", "*")
 
 
 @pytest.mark.parametrize("service", ["events.amazonaws.com", "cloudwatch.amazonaws.com"])
-def test_who_sends_to_a_queue_or_the_topic_may_encrypt_for_this_account(own: Template, service: str) -> None:
+def test_services_that_send_to_queues_or_the_topic_may_use_the_key(own: Template, service: str) -> None:
     """As AWS has it: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     and https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
     # GIVEN that this service sends something here
@@ -130,11 +130,11 @@ def senders(template: Template) -> set[str]:
     return {statement["Principal"]["Service"] for statement in statements if statement["Effect"] == "Allow"}
 
 
-def test_no_other_service_sends_to_a_queue_or_the_topic(own: Template) -> None:
+def test_only_two_services_send_to_queues_and_the_topic(own: Template) -> None:
     assert senders(own) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
 
 
-def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Template) -> None:
+def test_cloudwatch_logs_may_use_the_key_for_this_stacks_groups_only(own: Template) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html"""
     statement = key_policy(own)["logs.${AWS::Region}.amazonaws.com"]
     operations = ("Encrypt*", "Decrypt*", "ReEncrypt*", "GenerateDataKey*", "Describe*")
@@ -154,7 +154,7 @@ def test_cloudwatch_logs_may_use_it_for_this_stacks_groups_alone(own: Template) 
 
 
 @pytest.mark.parametrize("name", template_with().functions())
-def test_a_function_may_use_it_through_what_it_reads_and_writes_and_not_by_itself(own: Template, name: str) -> None:
+def test_a_function_may_use_the_key_only_through_its_tables_and_queues(own: Template, name: str) -> None:
     # GIVEN what a function does with tables and queues
     statements = statements_of(own, name)
     does = {action for statement in statements for action in as_list(statement["Action"])}
@@ -185,7 +185,7 @@ def topic_policy(template: Template) -> list[Properties]:
     return statements
 
 
-def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(template: Template) -> None:
+def test_only_alarms_of_this_account_may_publish_to_the_topic(template: Template) -> None:
     (allowed,) = (statement for statement in topic_policy(template) if statement["Effect"] == "Allow")
     alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
     assert allowed == {
@@ -197,7 +197,7 @@ def test_alarms_of_this_account_may_publish_to_the_topic_and_nobody_else(templat
     }
 
 
-def test_the_topic_refuses_what_does_not_come_over_tls(template: Template) -> None:
+def test_the_topic_rejects_requests_without_tls(template: Template) -> None:
     (denied,) = (statement for statement in topic_policy(template) if statement["Effect"] == "Deny")
     assert denied == {
         "Effect": "Deny",
@@ -208,6 +208,6 @@ def test_the_topic_refuses_what_does_not_come_over_tls(template: Template) -> No
     }
 
 
-def test_where_there_is_no_tls_nothing_is_refused_for_want_of_it() -> None:
+def test_requests_without_tls_are_allowed_only_with_require_tls_off() -> None:
     template = template_with(**WITH_PARTNER, RequireTls="false")
     assert "aws:SecureTransport" not in json.dumps(template.resources)

@@ -35,13 +35,13 @@ def heard(rule: Properties) -> set[DetailType]:
 
 
 @pytest.mark.parametrize("name", HEARD)
-def test_a_consumer_hears_exactly_what_it_is_there_for(template: Template, name: str) -> None:
+def test_a_consumers_rule_matches_exactly_its_events(template: Template, name: str) -> None:
     (consumer,) = (consumer for consumer in template.consumers() if consumer.name == name)
     (rule,) = consumer.rules.values()
     assert heard(rule) == HEARD[name]
 
 
-def test_every_event_is_heard_by_somebody(template: Template) -> None:
+def test_every_event_has_a_consumer(template: Template) -> None:
     rules = [rule for consumer in template.consumers() for rule in consumer.rules.values()]
     assert set(itertools.chain.from_iterable(heard(rule) for rule in rules)) == set(DetailType)
 
@@ -56,7 +56,7 @@ def test_a_pattern_names_only_events_and_sources_that_exist(choosing_rule: Prope
     assert heard(choosing_rule) == detail_types
 
 
-def test_a_pattern_matches_nobody_elses_events(choosing_rule: Properties) -> None:
+def test_a_pattern_matches_no_events_of_other_senders(choosing_rule: Properties) -> None:
     pattern = EventPattern.load(json.dumps(choosing_rule["EventPattern"]))
     for detail_type in DetailType:
         source = EVENTS[detail_type].source
@@ -66,14 +66,14 @@ def test_a_pattern_matches_nobody_elses_events(choosing_rule: Properties) -> Non
             assert not pattern.matches_event({**event(detail_type), "detail-type": other}), other
 
 
-def test_the_audit_hears_everything_whoever_sends_it(template: Template) -> None:
+def test_the_audit_rule_matches_every_event_from_any_sender(template: Template) -> None:
     pattern = EventPattern.load(json.dumps(template.of_type("AWS::Events::Rule")["AuditRule"]["EventPattern"]))
     for detail_type in DetailType:
         assert pattern.matches_event(event(detail_type))
         assert pattern.matches_event({**event(detail_type), "source": "somebody.else", "detail-type": "anything"})
 
 
-def test_no_consumer_of_our_events_hears_what_ses_reports_and_feedback_hears_nothing_else(template: Template) -> None:
+def test_only_feedback_and_the_audit_get_reports_of_ses(template: Template) -> None:
     # GIVEN a mail of this stack's that came back, and the rules
     bounced = samples.bounced(samples.customers()[0])
     bounced["detail"]["mail"]["tags"]["ses:configuration-set"] = ["${AWS::StackName}-mail"]
@@ -86,7 +86,7 @@ def test_no_consumer_of_our_events_hears_what_ses_reports_and_feedback_hears_not
     assert not [detail_type for detail_type in DetailType if rules["FeedbackRule"].matches_event(event(detail_type))]
 
 
-def test_rules_listen_to_the_bus_that_the_functions_publish_to(template: Template, choosing_rule: Properties) -> None:
+def test_rules_are_on_the_bus_that_functions_publish_to(template: Template, choosing_rule: Properties) -> None:
     publishing = {function["Environment"]["Variables"]["BUS_NAME"] for function in template.functions().values()}
     assert publishing == {choosing_rule["EventBusName"]}
 
@@ -95,9 +95,7 @@ def test_rules_are_enabled(rule: Properties) -> None:
     assert rule.get("State", "ENABLED") == "ENABLED"
 
 
-def test_every_target_outlasts_an_hour_without_its_queue_and_then_keeps_the_event(
-    template: Template, rule: Properties
-) -> None:
+def test_every_target_retries_for_over_an_hour_and_has_a_dlq(template: Template, rule: Properties) -> None:
     queues = template.of_type("AWS::SQS::Queue")
     for target in rule["Targets"]:
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] > HOUR
@@ -105,14 +103,14 @@ def test_every_target_outlasts_an_hour_without_its_queue_and_then_keeps_the_even
         assert logical_id(target["DeadLetterConfig"]["Arn"]) in queues
 
 
-def test_targets_get_the_event_as_it_is(consumer: Consumer) -> None:
+def test_targets_get_the_unchanged_event(consumer: Consumer) -> None:
     # GIVEN consumers that parse EventBridge's envelope
     # THEN no target rewrites it
     changing = {"Input", "InputPath", "InputTransformer"}
     assert not any(changing & target.keys() for rule in consumer.rules.values() for target in rule["Targets"])
 
 
-def test_what_can_not_be_delivered_is_kept_apart_from_what_failed(template: Template, consumer: Consumer) -> None:
+def test_undelivered_events_are_separate_from_dead_letters(template: Template, consumer: Consumer) -> None:
     # A consumer's dead letters are redriven into its queue, EventBridge's have not been in it yet.
     (rule,) = consumer.rules.values()
     assert {logical_id(target["DeadLetterConfig"]["Arn"]) for target in rule["Targets"]}.isdisjoint(

@@ -14,7 +14,7 @@ def test_every_function_folder_is_deployed(template: Template) -> None:
     assert template.functions().keys() == folders
 
 
-def test_a_function_is_the_handler_of_the_module_named_after_its_folder(template: Template) -> None:
+def test_a_functions_module_is_named_after_its_folder(template: Template) -> None:
     for name, function in template.functions().items():
         assert function["Handler"] == f"{name}.handler"
 
@@ -46,7 +46,7 @@ def test_other_stacks_can_find_the_layers(template: Template) -> None:
         assert "Export" not in template.outputs[output]
 
 
-def test_stripes_library_is_deployed_only_with_stripe_and_only_where_it_is_needed() -> None:
+def test_only_functions_that_call_stripe_have_its_layer() -> None:
     template = template_with(**WITH_STRIPE)
     layers = {layer["Content"]["S3Key"]: name for name, layer in template.of_type("AWS::Lambda::LayerVersion").items()}
     library = f"${{{layers['layers/stripe']}}}"
@@ -59,7 +59,7 @@ def test_tracing_is_active(function: Properties) -> None:
     assert function["TracingConfig"] == {"Mode": "Active"}
 
 
-def test_the_xray_sdk_is_nowhere() -> None:
+def test_the_xray_sdk_is_not_used() -> None:
     # In maintenance, ends 2027-02, and costs 147 ms of import: Lambda and PutEvents' TraceHeader do without.
     locked = (ROOT / "layers/dependencies/requirements.txt").read_text()
     assert re.search("^pydantic==", locked, re.MULTILINE)
@@ -76,7 +76,7 @@ def test_every_variable_that_the_code_reads_is_set(template: Template) -> None:
         assert all(given[variable] != "" for variable in read.keys() - {"STRIPE_SECRET_ID"})
 
 
-def test_with_stripe_the_functions_are_told_where_its_key_is_and_not_the_key() -> None:
+def test_functions_get_the_name_of_stripes_secret_and_not_the_key() -> None:
     functions = template_with(**WITH_STRIPE).functions()
     for name in ("orders", "fulfillment", "sweeper"):
         variables = variables_of(functions[name])
@@ -84,13 +84,13 @@ def test_with_stripe_the_functions_are_told_where_its_key_is_and_not_the_key() -
         assert variables["STRIPE_API_BASE"] == "https://api.stripe.com"
 
 
-def test_stripe_without_its_secret_is_refused_before_anything_is_created() -> None:
+def test_stripe_without_its_secret_is_rejected_before_deployment() -> None:
     rule = source()["Rules"]["StripeIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "PaymentProvider"}, "stripe"]}
     assert {"Fn::Not": [{"Fn::Equals": [{"Ref": "StripeSecret"}, ""]}]} in [one["Assert"] for one in rule["Assertions"]]
 
 
-def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> None:
+def test_stripe_is_rejected_for_currencies_with_other_minor_units() -> None:
     # GIVEN https://docs.stripe.com/currencies
     (refused,) = (
         listed
@@ -105,7 +105,7 @@ def test_stripe_is_refused_for_currencies_that_it_counts_in_other_units() -> Non
     assert not {"EUR", "USD", "GBP", "JPY", "KRW"} & set(refused)
 
 
-def test_an_issuer_without_an_audience_is_refused_before_anything_is_created() -> None:
+def test_an_issuer_without_an_audience_is_rejected_before_deployment() -> None:
     rule = source()["Rules"]["IssuerIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]}
     (assertion,) = rule["Assertions"]
@@ -114,14 +114,14 @@ def test_an_issuer_without_an_audience_is_refused_before_anything_is_created() -
 
 
 @pytest.mark.parametrize(("parameter", "value"), [("PaymentProvider", "cash"), ("StripeSecret", "sk_live_pasted")])
-def test_a_parameter_that_can_not_be_meant_is_refused(parameter: str, value: str) -> None:
+def test_an_invalid_parameter_is_rejected(parameter: str, value: str) -> None:
     declared = source()["Parameters"][parameter]
     assert not re.fullmatch(declared["AllowedPattern"], value)
     assert re.fullmatch(declared["AllowedPattern"], WITH_STRIPE[parameter])
     assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
 
 
-def test_every_variable_that_must_be_a_number_is_a_positive_one(template: Template) -> None:
+def test_every_numeric_variable_is_positive(template: Template) -> None:
     numbers = [
         float(variables_of(function)[variable])
         for name, function in template.functions().items()
@@ -132,14 +132,14 @@ def test_every_variable_that_must_be_a_number_is_a_positive_one(template: Templa
     assert min(numbers) > 0
 
 
-def test_nothing_is_set_that_nothing_reads(template: Template) -> None:
+def test_no_variable_is_set_that_no_code_reads(template: Template) -> None:
     for name, function in template.functions().items():
         libraries = ("POWERTOOLS_", "PYDANTIC_")
         ours = {variable for variable in variables_of(function) if not variable.startswith(libraries)}
         assert ours == function_source.settings_of(name).keys()
 
 
-def test_all_functions_of_a_stack_are_one_service_and_no_two_stacks_the_same(template: Template) -> None:
+def test_all_functions_of_a_stack_are_one_powertools_service(template: Template) -> None:
     named_so = {
         (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"])
         for variables in map(variables_of, template.functions().values())
@@ -147,13 +147,13 @@ def test_all_functions_of_a_stack_are_one_service_and_no_two_stacks_the_same(tem
     assert named_so == {("${AWS::StackName}", "Handoff")}
 
 
-def test_every_function_logs_into_a_group_of_its_own(template: Template) -> None:
+def test_every_function_has_its_own_log_group(template: Template) -> None:
     groups = [logical_id(function["LoggingConfig"]["LogGroup"]) for function in template.functions().values()]
     assert len(set(groups)) == len(groups)
     assert set(groups) <= template.of_type("AWS::Logs::LogGroup").keys()
 
 
-def test_logs_are_not_kept_for_ever(template: Template) -> None:
+def test_log_groups_have_a_retention(template: Template) -> None:
     for name, group in template.of_type("AWS::Logs::LogGroup").items():
         assert group["RetentionInDays"] == (365 if name == "AuditLog" else template.parameters["LogDays"]) > 0
 

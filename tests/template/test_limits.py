@@ -15,7 +15,7 @@ def stage(template: Template) -> Properties:
     return found
 
 
-def test_what_no_customer_does_often_has_a_limit_far_below_the_stages(template: Template) -> None:
+def test_rarely_called_routes_have_lower_limits_than_the_stage(template: Template) -> None:
     usual = stage(template)["DefaultRouteSettings"]["ThrottlingRateLimit"]
     assert stage(template)["RouteSettings"].keys() == RARE
     for limits in stage(template)["RouteSettings"].values():
@@ -23,26 +23,26 @@ def test_what_no_customer_does_often_has_a_limit_far_below_the_stages(template: 
         assert limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
 
 
-def test_the_stage_waits_for_the_routes_that_it_sets_limits_for(template: Template) -> None:
+def test_the_stage_depends_on_the_routes_that_it_limits(template: Template) -> None:
     """The gateway refuses settings of a route that is not there yet."""
     routes = {name: route["RouteKey"] for name, route in template.of_type("AWS::ApiGatewayV2::Route").items()}
     waits_for = template.resources["ApiStage"]["DependsOn"]
     assert {routes[name] for name in waits_for} == stage(template)["RouteSettings"].keys()
 
 
-def test_ordering_has_the_whole_rate_of_the_stage(template: Template) -> None:
+def test_orders_and_the_catalog_have_the_rate_of_the_stage(template: Template) -> None:
     raised = template_with(ThrottleRate="2000", ThrottleBurst="4000")
     assert stage(raised)["DefaultRouteSettings"]["ThrottlingRateLimit"] == "2000"
     assert not {"POST /orders", "GET /catalog"} & stage(raised)["RouteSettings"].keys()
 
 
-def test_a_ceiling_for_the_api_is_reserved_only_if_one_is_given(template: Template) -> None:
+def test_the_api_has_reserved_concurrency_only_if_given(template: Template) -> None:
     assert "ReservedConcurrentExecutions" not in template.functions()["orders"]
     reserved = template_with(ApiConcurrency="50").functions()
     assert reserved["orders"]["ReservedConcurrentExecutions"] == "50"
 
 
-def test_no_consumer_has_a_ceiling_even_then() -> None:
+def test_consumers_never_have_reserved_concurrency() -> None:
     functions = template_with(ApiConcurrency="50").functions().items()
     assert [name for name, function in functions if "ReservedConcurrentExecutions" in function] == ["orders"]
 
@@ -63,7 +63,7 @@ def test_no_consumer_has_a_ceiling_even_then() -> None:
         ("", False),
     ],
 )
-def test_payments_go_to_stripe_or_stay_on_this_machine(base: str, *, is_allowed: bool) -> None:
+def test_stripes_address_is_stripe_or_this_machine(base: str, *, is_allowed: bool) -> None:
     declared = source()["Parameters"]["StripeApiBase"]
     assert bool(re.fullmatch(declared["AllowedPattern"], base)) is is_allowed
     assert re.fullmatch(declared["AllowedPattern"], declared["Default"])

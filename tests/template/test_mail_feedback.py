@@ -18,7 +18,7 @@ def bounce() -> dict:
     return report
 
 
-def test_bounces_and_complaints_are_reported_to_the_one_bus_that_ses_knows(template: Template) -> None:
+def test_ses_reports_bounces_and_complaints_to_the_default_bus(template: Template) -> None:
     (destination,) = template.of_type("AWS::SES::ConfigurationSetEventDestination").values()
     told = destination["EventDestination"]
     assert set(told["MatchingEventTypes"]) == {"BOUNCE", "COMPLAINT"}
@@ -26,7 +26,7 @@ def test_bounces_and_complaints_are_reported_to_the_one_bus_that_ses_knows(templ
     assert template.of_type("AWS::Events::Rule")["FeedbackRule"]["EventBusName"] == "default"
 
 
-def test_mails_are_sent_under_the_configuration_that_is_reported_on(template: Template) -> None:
+def test_mails_are_sent_with_the_reporting_configuration_set(template: Template) -> None:
     (name,) = template.of_type("AWS::SES::ConfigurationSet")
     destination = template.of_type("AWS::SES::ConfigurationSetEventDestination")["MailFeedbackDestination"]
     sender = template.functions()["emails"]["Environment"]["Variables"]["CONFIGURATION_SET"]
@@ -34,7 +34,7 @@ def test_mails_are_sent_under_the_configuration_that_is_reported_on(template: Te
     assert name == "MailConfiguration"
 
 
-def test_the_rule_takes_reports_of_this_stacks_mails_only(template: Template) -> None:
+def test_the_rule_matches_reports_on_this_stacks_mails_only(template: Template) -> None:
     pattern = EventPattern.load(json.dumps(template.of_type("AWS::Events::Rule")["FeedbackRule"]["EventPattern"]))
     report = bounce()
     assert pattern.matches_event(report)
@@ -43,6 +43,6 @@ def test_the_rule_takes_reports_of_this_stacks_mails_only(template: Template) ->
         assert not pattern.matches_event(report | {"detail": report["detail"] | change})
 
 
-def test_where_ses_reports_nothing_nothing_is_asked_for() -> None:
+def test_mail_feedback_can_be_disabled() -> None:
     assert "MailFeedbackDestination" in template_with().resources
     assert "MailFeedbackDestination" not in template_with(MailFeedback="false").resources

@@ -9,7 +9,7 @@ from dev.template import WITH_PARTNER, Properties, Template, logical_id, source,
 from handoff.events import Metadata
 from shop.events import DetailType, OrderData
 from tests.template.test_events import event, heard
-from tests.template.test_rights import rights
+from tests.template.test_permissions import rights
 
 OAUTH = {**WITH_PARTNER, "PartnerTokenEndpoint": "https://partner.example.com/token"}
 PARTNERS = {
@@ -49,31 +49,29 @@ def transformed(template: Template, detail_type: DetailType) -> dict:
     return json.loads(re.sub(r"<([\w-]+)>", value, transformer["InputTemplate"]))
 
 
-def test_without_an_endpoint_there_is_no_partner() -> None:
+def test_without_an_endpoint_there_are_no_partner_resources() -> None:
     assert not PARTNERS & template_with().resources.keys()
 
 
-def test_with_an_endpoint_there_is_one(template: Template) -> None:
+def test_an_endpoint_adds_the_partner_resources(template: Template) -> None:
     assert template.resources.keys() >= PARTNERS
     assert {name for name in template.resources if name.startswith("Partner")} == PARTNERS
 
 
-def test_the_partner_hears_of_orders_and_of_no_profile(template: Template) -> None:
+def test_the_partner_gets_events_of_orders_and_not_of_profiles(template: Template) -> None:
     rule = template.of_type("AWS::Events::Rule")["PartnerRule"]
     assert heard(rule) == {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED, DetailType.SHIPMENT_PREPARED}
 
 
 @pytest.mark.parametrize("detail_type", [DetailType.ORDER_PLACED, DetailType.SHIPMENT_PREPARED])
-def test_the_partner_gets_the_public_event_and_nothing_of_the_account(
-    template: Template, detail_type: DetailType
-) -> None:
+def test_the_partner_gets_the_public_event_without_aws_metadata(template: Template, detail_type: DetailType) -> None:
     sent = transformed(template, detail_type)
     assert sent == {"type": detail_type, **event(detail_type)["detail"]}
     assert Metadata.model_validate(sent["metadata"], extra="forbid")
     assert OrderData.model_validate(sent["data"], extra="forbid")
 
 
-def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(template: Template) -> None:
+def test_events_are_posted_at_the_partners_rate(template: Template) -> None:
     (destination,) = template.of_type("AWS::Events::ApiDestination").values()
     assert target(template)["Arn"] == "${PartnerDestination.Arn}"
     assert destination == {
@@ -84,7 +82,7 @@ def test_it_is_sent_by_post_no_faster_than_the_partner_takes_it(template: Templa
     }
 
 
-def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(template: Template) -> None:
+def test_events_rejected_for_a_day_go_to_the_partners_own_dlq(template: Template) -> None:
     assert target(template)["RetryPolicy"] == {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400}
     queue = logical_id(target(template)["DeadLetterConfig"]["Arn"])
     others = {
@@ -97,14 +95,14 @@ def test_what_the_partner_does_not_take_within_a_day_is_kept_apart(template: Tem
     assert queue not in others
 
 
-def test_eventbridge_may_call_this_destination_and_nothing_else(template: Template) -> None:
+def test_eventbridge_may_invoke_only_the_partners_destination(template: Template) -> None:
     role = template.of_type("AWS::IAM::Role")[logical_id(target(template)["RoleArn"])]
     assert rights(role) == {"${PartnerDestination.Arn}": {"events:InvokeApiDestination"}}
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
 
 
-def test_the_key_is_in_a_secret_and_not_in_the_template(template: Template) -> None:
+def test_the_api_key_is_read_from_a_secret(template: Template) -> None:
     assert connection(template) == {
         "AuthorizationType": "API_KEY",
         "AuthParameters": {
@@ -116,7 +114,7 @@ def test_the_key_is_in_a_secret_and_not_in_the_template(template: Template) -> N
     }
 
 
-def test_with_a_token_endpoint_it_is_oauth() -> None:
+def test_a_token_endpoint_enables_oauth() -> None:
     made = connection(template_with(**OAUTH))
     assert made["AuthorizationType"] == "OAUTH_CLIENT_CREDENTIALS"
     assert made["AuthParameters"] == {
@@ -145,12 +143,12 @@ def test_with_a_token_endpoint_it_is_oauth() -> None:
         ("https:// a", False),
     ],
 )
-def test_an_endpoint_is_an_https_address(name: str, value: str, *, is_taken: bool) -> None:
+def test_an_endpoint_must_use_https(name: str, value: str, *, is_taken: bool) -> None:
     pattern = source()["Parameters"][name]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, value)) is is_taken
 
 
-def test_an_endpoint_without_a_secret_is_refused_before_anything_is_created() -> None:
+def test_an_endpoint_without_a_secret_is_rejected_before_deployment() -> None:
     rule = source()["Rules"]["PartnerIsComplete"]
     assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PartnerEndpoint"}, ""]}]}
     (assertion,) = rule["Assertions"]

@@ -9,11 +9,11 @@ HOUR = 3_600
 LONGEST_VISIBILITY = 12 * HOUR  # SQS's own limit
 
 
-def test_the_three_consumers_are_there(template: Template) -> None:
+def test_the_three_consumers_exist(template: Template) -> None:
     assert {consumer.name for consumer in template.consumers()} >= {"emails", "analytics", "fulfillment"}
 
 
-def test_each_consumer_has_a_queue_and_dead_letters_of_its_own(template: Template) -> None:
+def test_each_consumer_has_its_own_queue_and_dlq(template: Template) -> None:
     # GIVEN the queues of all consumers, and those of what EventBridge can't deliver
     consumers = template.consumers()
     used = [queue for consumer in consumers for queue in (consumer.queue_id, consumer.dead_letters_id)]
@@ -28,22 +28,22 @@ def test_each_consumer_has_a_queue_and_dead_letters_of_its_own(template: Templat
     assert not undelivered & set(used)
 
 
-def test_visibility_outlasts_six_timeouts_and_the_batching_window(consumer: Consumer) -> None:
+def test_visibility_timeout_covers_six_function_timeouts(consumer: Consumer) -> None:
     needed = 6 * consumer.function["Timeout"] + consumer.mapping["MaximumBatchingWindowInSeconds"]
     assert needed <= consumer.queue["VisibilityTimeout"] <= LONGEST_VISIBILITY
 
 
-def test_a_message_gets_five_tries_or_more_and_the_function_knows_how_many(consumer: Consumer) -> None:
+def test_queue_and_function_agree_on_at_least_five_receives(consumer: Consumer) -> None:
     receives = consumer.queue["RedrivePolicy"]["maxReceiveCount"]
     assert receives >= 5
     assert consumer.variables["MAX_RECEIVES"] == receives
 
 
-def test_the_number_of_tries_can_not_be_set_below_five() -> None:
+def test_max_receives_cannot_be_set_below_five() -> None:
     assert source()["Parameters"]["MaxReceives"]["MinValue"] >= 5
 
 
-def test_the_tries_outlast_two_hours_and_end_long_before_the_queue_forgets(consumer: Consumer) -> None:
+def test_retries_last_over_two_hours_and_end_before_messages_expire(consumer: Consumer) -> None:
     # GIVEN the pauses between the receives of one message, each shortened by up to a fifth
     receives = consumer.queue["RedrivePolicy"]["maxReceiveCount"]
     pauses = [BACKOFF[min(n, len(BACKOFF)) - 1] for n in range(1, receives)]
@@ -62,18 +62,18 @@ def test_dead_letters_are_kept_for_fourteen_days(template: Template, dead_letter
     assert template.of_type("AWS::SQS::Queue")[dead_letters_id]["MessageRetentionPeriod"] == 14 * DAY
 
 
-def test_queues_are_encrypted_and_kept_like_the_tables(template: Template, queue_id: str) -> None:
+def test_queues_are_encrypted_and_retained_like_the_tables(template: Template, queue_id: str) -> None:
     queue = template.resources[queue_id]
     assert queue["Properties"]["SqsManagedSseEnabled"] is True
     assert queue["DeletionPolicy"] == queue["UpdateReplacePolicy"] == template.parameters["DataPolicy"]
 
 
-def test_the_function_is_told_its_own_queues(consumer: Consumer) -> None:
+def test_the_function_gets_the_urls_of_its_own_queues(consumer: Consumer) -> None:
     assert consumer.variables["QUEUE_URL"] == f"${{{consumer.queue_id}}}"
     assert consumer.variables["DEAD_LETTER_QUEUE_URL"] == f"${{{consumer.dead_letters_id}}}"
 
 
-def test_only_what_failed_comes_back(consumer: Consumer) -> None:
+def test_consumers_report_partial_batch_failures(consumer: Consumer) -> None:
     assert consumer.mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
@@ -82,7 +82,7 @@ def test_concurrency_is_limited_at_the_queue(consumer: Consumer) -> None:
     assert consumer.mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
-def test_no_function_has_a_reserved_concurrency_that_would_turn_throttled_receives_into_dead_letters(
+def test_no_function_has_reserved_concurrency(
     template: Template,
 ) -> None:
     assert not any("ReservedConcurrentExecutions" in function for function in template.functions().values())
@@ -93,7 +93,7 @@ def test_a_large_batch_has_a_batching_window(consumer: Consumer) -> None:
     assert consumer.mapping["BatchSize"] <= 10 or consumer.mapping["MaximumBatchingWindowInSeconds"] >= 1
 
 
-def test_the_senders_of_mail_share_the_quota(template: Template) -> None:
+def test_concurrent_mail_senders_share_the_ses_rate(template: Template) -> None:
     # GIVEN the consumers that pace themselves
     paced = [consumer for consumer in template.consumers() if "MAIL_SENDERS" in consumer.variables]
     assert [consumer.name for consumer in paced] == ["emails"]
@@ -103,14 +103,14 @@ def test_the_senders_of_mail_share_the_quota(template: Template) -> None:
         assert consumer.variables["MAILS_PER_SECOND"] == template.parameters["MailsPerSecond"]
 
 
-def test_a_mail_is_remembered_for_longer_than_its_event_can_be_queued(template: Template) -> None:
+def test_sent_mails_are_remembered_longer_than_events_are_queued(template: Template) -> None:
     (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
     dead_letters = template.of_type("AWS::SQS::Queue")[emails.dead_letters_id]
     longest = emails.queue["MessageRetentionPeriod"] + dead_letters["MessageRetentionPeriod"]
     assert function_source.constant("emails", "_REMEMBERED_DAYS") * DAY > longest
 
 
-def test_a_queue_takes_messages_from_its_rule_alone(template: Template, queue_id: str) -> None:
+def test_a_queue_accepts_messages_from_its_rules_only(template: Template, queue_id: str) -> None:
     # GIVEN the rules that send to a queue, or leave there what they can't deliver
     arn = f"${{{queue_id}.Arn}}"
     senders = {
@@ -136,7 +136,7 @@ def test_a_consumer_queue_has_exactly_one_rule(consumer: Consumer) -> None:
     assert len(consumer.rules) == 1
 
 
-def test_every_queue_refuses_what_does_not_come_over_tls(template: Template, queue_id: str) -> None:
+def test_every_queue_rejects_requests_without_tls(template: Template, queue_id: str) -> None:
     denied = [statement for statement in statements(template, queue_id) if statement["Effect"] == "Deny"]
     assert denied == [
         {
@@ -149,7 +149,7 @@ def test_every_queue_refuses_what_does_not_come_over_tls(template: Template, que
     ]
 
 
-def test_only_consumers_have_a_say_in_receives(template: Template) -> None:
+def test_only_consumers_get_queue_variables(template: Template) -> None:
     # GIVEN the functions that consume no queue
     consuming = {consumer.name for consumer in template.consumers()}
     others = [function for name, function in template.functions().items() if name not in consuming]

@@ -18,24 +18,24 @@ PASSING = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*template_
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_nothing_that_was_released_is_lost(deployment: str) -> None:
+def test_no_deployment_loses_a_released_resource(deployment: str) -> None:
     template = template_with(**DEPLOYMENTS[deployment])
     assert released_resources.lost(RELEASED, template, deployment) == []
 
 
-def test_what_is_new_is_on_the_list() -> None:
+def test_new_resources_are_on_the_list() -> None:
     missing = released_resources.current().keys() - RELEASED.keys()
     assert not missing, "to protect them from now on: .venv/bin/python -m tests.template.released_resources"
 
 
-def test_the_list_is_as_the_command_writes_it(tmp_path: Path) -> None:
+def test_the_list_has_the_format_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "released_resources.toml"
     path.write_text(released_resources.written(RELEASED))
     released_resources.extend(path)
     assert path.read_text() == released_resources.LIST.read_text()
 
 
-def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None:
+def test_the_command_only_adds_to_the_list(tmp_path: Path) -> None:
     # GIVEN a list with something that the template does not have, and something that it has otherwise
     path = tmp_path / "released_resources.toml"
     older: dict[str, Any] = copy.deepcopy(RELEASED)
@@ -72,7 +72,7 @@ def test_the_command_changes_nothing_that_is_on_the_list(tmp_path: Path) -> None
         ),
     ],
 )
-def test_what_would_be_lost_is_said(name: str, change: dict[str, Any] | None, complaint: str) -> None:
+def test_a_change_that_loses_data_is_reported(name: str, change: dict[str, Any] | None, complaint: str) -> None:
     # GIVEN a change that CloudFormation would make without asking
     template = Template(**DEPLOYMENTS["everything"])
     if change is None:
@@ -86,7 +86,7 @@ def test_what_would_be_lost_is_said(name: str, change: dict[str, Any] | None, co
     assert all(name in text for text in said)
 
 
-def test_a_table_may_get_another_index() -> None:
+def test_adding_an_index_to_a_table_is_allowed() -> None:
     template = Template(**DEPLOYMENTS["prod"])
     table = template.resources["OrdersTable"]["Properties"]
     table["AttributeDefinitions"] = [*table["AttributeDefinitions"], {"AttributeName": "day", "AttributeType": "S"}]
@@ -95,7 +95,7 @@ def test_a_table_may_get_another_index() -> None:
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_what_holds_something_stays_when_it_is_replaced_or_the_stack_goes(deployment: str) -> None:
+def test_resources_with_data_are_retained(deployment: str) -> None:
     template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
     for name, resource in template.resources.items():
         if resource["Type"] in KEPT and name not in PASSING:
@@ -109,12 +109,12 @@ def _is_named(properties: dict[str, Any]) -> bool:
     return any("${AWS::StackName}" in properties.get(name, "") for name in ("Name", "LogGroupName"))
 
 
-def test_no_transform_comes_before_sams() -> None:
+def test_sams_transform_is_the_only_one() -> None:
     # AWS::LanguageExtensions takes no function for the policies of what a condition leaves out.
     assert source()["Transform"] == "AWS::Serverless-2016-10-31"
 
 
-def test_production_is_deployed_so() -> None:
+def test_production_retains_and_protects_its_data() -> None:
     assert DEPLOYMENTS["prod"]["DataPolicy"] == "Retain"
     template = template_with(**DEPLOYMENTS["prod"])
     assert template.resources["UserPool"]["Properties"]["DeletionProtection"] == "ACTIVE"
@@ -122,5 +122,5 @@ def test_production_is_deployed_so() -> None:
         assert table.get("DeletionProtectionEnabled", False) is (name not in PASSING), name
 
 
-def test_whoever_names_no_policy_keeps_everything() -> None:
+def test_data_is_retained_by_default() -> None:
     assert source()["Parameters"]["DataPolicy"]["Default"] == "Retain"

@@ -40,49 +40,49 @@ def test_tables_are_encrypted(template: Template, table_id: str) -> None:
     assert template.of_type("AWS::DynamoDB::Table")[table_id]["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_no_name_is_fixed_so_that_a_table_can_be_replaced(template: Template, table_id: str) -> None:
+def test_tables_have_no_fixed_names_so_they_can_be_replaced(template: Template, table_id: str) -> None:
     assert "TableName" not in template.of_type("AWS::DynamoDB::Table")[table_id]
 
 
-def test_data_is_retained_and_protected_unless_told_otherwise(template: Template) -> None:
+def test_data_is_retained_and_protected_by_default(template: Template) -> None:
     kept = template.of_type("AWS::DynamoDB::Table").keys() - PASSING
     for table in (template.resources[name] for name in kept):
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] is True
 
 
-def test_data_goes_with_a_stack_that_is_told_so(table_id: str) -> None:
+def test_data_policy_delete_removes_data_with_the_stack(table_id: str) -> None:
     table = template_with(DataPolicy="Delete").resources[table_id]
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Delete"
     assert table["Properties"].get("DeletionProtectionEnabled", False) is False
 
 
-def test_tables_have_the_keys_of_the_design(template: Template) -> None:
+def test_tables_have_the_expected_keys(template: Template) -> None:
     found = {name: keys(table) for name, table in template.of_type("AWS::DynamoDB::Table").items()}
     assert {name: found.get(name) for name in KEYS} == KEYS
 
 
-def test_no_attribute_is_declared_without_a_key_that_uses_it(template: Template, table_id: str) -> None:
+def test_every_declared_attribute_is_used_by_a_key(template: Template, table_id: str) -> None:
     # CloudFormation refuses it, but only once deployed.
     table = template.of_type("AWS::DynamoDB::Table")[table_id]
     used = {key for described in (table, *table.get("GlobalSecondaryIndexes", [])) for key in keys(described)}
     assert {attribute["AttributeName"] for attribute in table["AttributeDefinitions"]} == used
 
 
-def test_orders_are_listed_by_user_and_time_with_what_the_list_shows(template: Template) -> None:
+def test_the_index_of_orders_by_user_has_what_the_list_shows(template: Template) -> None:
     index = indexes(template)["byUser"]
     assert keys(index) == ["userId", "placedAt"]
     projected = {*keys(index), "orderId", *index["Projection"]["NonKeyAttributes"]}
     assert projected == {"orderId", "userId", "placedAt", "status", "total", "currency"}
 
 
-def test_the_index_of_unfinished_work_is_by_shard_and_due_time_and_small(template: Template) -> None:
+def test_the_index_of_unfinished_work_is_by_shard_and_due_time(template: Template) -> None:
     index = indexes(template)["unfinished"]
     assert keys(index) == ["unfinished", "dueAt"]
     assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["unfinishedSince"]}
 
 
-def test_there_are_no_indexes_that_orders_would_pay_for_in_vain(template: Template) -> None:
+def test_there_are_no_other_indexes(template: Template) -> None:
     assert indexes(template).keys() == {"byUser", "unfinished"}
     tables = template.of_type("AWS::DynamoDB::Table")
     assert [index["IndexName"] for index in tables["CustomersTable"]["GlobalSecondaryIndexes"]] == ["unfinished"]
@@ -90,7 +90,7 @@ def test_there_are_no_indexes_that_orders_would_pay_for_in_vain(template: Templa
     assert not any("GlobalSecondaryIndexes" in tables[name] for name in others)
 
 
-def test_records_of_mails_expire_by_the_attribute_that_powertools_writes(template: Template) -> None:
+def test_mail_records_expire_by_the_attribute_of_powertools(template: Template) -> None:
     # GIVEN Powertools' names for the attributes, which the emails function leaves as they are
     defaults = inspect.signature(DynamoDBPersistenceLayer.__init__).parameters
     assert "_attr" not in (ROOT / "functions/emails/emails.py").read_text()
@@ -100,12 +100,12 @@ def test_records_of_mails_expire_by_the_attribute_that_powertools_writes(templat
     assert table["TimeToLiveSpecification"] == {"AttributeName": defaults["expiry_attr"].default, "Enabled": True}
 
 
-def test_nothing_else_expires(template: Template) -> None:
+def test_no_other_table_expires_items(template: Template) -> None:
     tables = template.of_type("AWS::DynamoDB::Table").items()
     assert [name for name, table in tables if "TimeToLiveSpecification" in table] == ["IdempotencyTable"]
 
 
-def test_without_the_sandbox_there_is_no_ledger_and_nobody_may_write_to_it() -> None:
+def test_without_the_sandbox_there_is_no_ledger() -> None:
     # GIVEN a deployment with another provider
     template = template_with(PaymentProvider="another")
     # THEN nothing of the sandbox is left: a reference to it would have failed

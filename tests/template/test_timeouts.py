@@ -44,11 +44,11 @@ def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], obje
     return connecting
 
 
-def test_a_call_to_aws_takes_no_longer_than_we_count_with() -> None:
+def test_an_aws_call_never_exceeds_its_assumed_maximum() -> None:
     assert longest(aws.config()) <= aws.LONGEST_CALL
 
 
-def test_publishing_takes_no_longer_than_we_count_with(config_of: Callable[..., Config]) -> None:
+def test_publishing_never_exceeds_its_assumed_maximum(config_of: Callable[..., Config]) -> None:
     config = config_of(bus.connect)
     assert config.retries["total_max_attempts"] == 1
     assert longest(config) <= bus.LONGEST_PUBLISH <= 1
@@ -61,30 +61,30 @@ def test_the_sweeper_waits_for_a_slow_bus(config_of: Callable[..., Config]) -> N
     assert bus.LONGEST_PUBLISH < longest(config) <= bus.LONGEST_PATIENT_PUBLISH
 
 
-def test_the_sandbox_provider_takes_no_longer_than_we_count_with(config_of: Callable[..., Config]) -> None:
+def test_a_sandbox_call_never_exceeds_its_assumed_maximum(config_of: Callable[..., Config]) -> None:
     assert longest(config_of(sandbox.connect)) <= payments.LONGEST_CALL
 
 
-def test_reading_stripes_key_leaves_most_of_a_payments_time_to_stripe(config_of: Callable[..., Config]) -> None:
+def test_reading_stripes_key_leaves_most_of_the_time_to_stripe(config_of: Callable[..., Config]) -> None:
     config = config_of(stripe_key.connect)
     assert config.retries["total_max_attempts"] == 1
     assert longest(config) < payments.LONGEST_CALL / 2
 
 
-def test_clients_retry_in_standard_mode_and_keep_their_connections_alive(config_of: Callable[..., Config]) -> None:
+def test_clients_retry_in_standard_mode_with_keep_alive(config_of: Callable[..., Config]) -> None:
     connects = (bus.connect, bus.connect_patiently, sandbox.connect, stripe_key.connect)
     for config in (aws.config(), *map(config_of, connects)):
         assert config.retries["mode"] == "standard"
         assert config.tcp_keepalive is True
 
 
-def test_an_order_placed_at_the_slowest_call_of_each_kind_stays_inside_its_deadline() -> None:
+def test_the_slowest_order_stays_within_its_deadline() -> None:
     # GIVEN a warm catalog: reserve, authorise, commit and publish
     worst = aws.LONGEST_CALL + payments.LONGEST_CALL + aws.LONGEST_CALL + bus.LONGEST_PUBLISH
     assert worst <= placing.DEADLINE
 
 
-def test_deadline_timeout_lease_and_gateway_follow_each_other(template: Template) -> None:
+def test_deadline_timeout_lease_and_gateway_are_in_order(template: Template) -> None:
     timeout = template.functions()["orders"]["Timeout"]
     (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert timeout > placing.DEADLINE
@@ -94,7 +94,7 @@ def test_deadline_timeout_lease_and_gateway_follow_each_other(template: Template
     assert timeout < integration["TimeoutInMillis"] / 1000 < 30
 
 
-def test_a_batch_of_mails_that_get_no_answer_ends_in_time(template: Template) -> None:
+def test_a_batch_of_unanswered_mails_ends_in_time(template: Template) -> None:
     (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
     config = aws.config(**function_source.client_settings("emails", "sesv2"))  # type: ignore[arg-type]
     # Asking again after a time-out is how a mail is sent twice.
@@ -108,20 +108,20 @@ def test_a_paced_batch_of_mails_ends_in_time(template: Template) -> None:
     assert emails.mapping["BatchSize"] / share < emails.function["Timeout"] / 2
 
 
-def test_a_batch_of_payments_that_get_no_answer_ends_in_time(template: Template) -> None:
+def test_a_batch_of_unanswered_payments_ends_in_time(template: Template) -> None:
     # GIVEN that a settlement asks the provider twice at most: for the hold, and for the capture or the void
     (fulfillment,) = (consumer for consumer in template.consumers() if consumer.name == "fulfillment")
     assert fulfillment.mapping["BatchSize"] * 2 * payments.LONGEST_CALL < fulfillment.function["Timeout"]
 
 
-def test_a_batch_of_sales_that_get_no_answer_ends_in_time(template: Template) -> None:
+def test_a_batch_of_unanswered_sales_ends_in_time(template: Template) -> None:
     # GIVEN a batch whose generations and orders are read first, and whose last transaction may begin at the last moment
     (analytics,) = (consumer for consumer in template.consumers() if consumer.name == "analytics")
     writing = function_source.constant("analytics", "WRITING")
     assert 2 * aws.LONGEST_CALL + writing + aws.LONGEST_CALL < analytics.function["Timeout"]
 
 
-def test_a_sweep_that_uses_up_both_budgets_ends_in_time(template: Template) -> None:
+def test_a_sweep_that_uses_both_budgets_ends_in_time(template: Template) -> None:
     # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
     last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
     # AND one look at each shard of the index, and at its orders
@@ -131,7 +131,7 @@ def test_a_sweep_that_uses_up_both_budgets_ends_in_time(template: Template) -> N
     )
 
 
-def test_functions_have_a_timeout_of_their_own(template: Template, consumer: Consumer) -> None:
+def test_functions_have_longer_timeouts_than_lambdas_default(template: Template, consumer: Consumer) -> None:
     # Lambda's default of three seconds is less than one call may take.
     assert consumer.function["Timeout"] > aws.LONGEST_CALL
 
@@ -246,7 +246,7 @@ ANSWERS = {
 @pytest.mark.parametrize("catalog", ["warm", "cold"])
 @pytest.mark.parametrize("found", FOUND)
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_placing_an_order_ends_before_the_functions_timeout_however_slow_all_calls_are(
+def test_placing_an_order_ends_in_time_even_if_every_call_is_slow(
     template: Template, monkeypatch: pytest.MonkeyPatch, catalog: str, found: str, answer: str
 ) -> None:
     # GIVEN a shop behind which each call takes the longest that it can

@@ -24,7 +24,7 @@ WRITES = {
     **{job: {"id-token"} for job in DEPLOYING},
     "update.propose": {"contents", "pull-requests"},
 }
-DEPLOYING_MD = (ROOT / "docs/how-to/deploy-from-github.md").read_text()
+DEPLOYING_MD = " ".join((ROOT / "docs/how-to/deploy-from-github.md").read_text().split())
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -12,13 +12,13 @@ def test_a_route_requires_the_scope_of_its_operation(template: Template) -> None
         assert set(routes[key].get("AuthorizationScopes", [])) == expected, key
 
 
-def test_no_other_route_asks_for_a_scope(template: Template) -> None:
+def test_no_other_route_requires_a_scope(template: Template) -> None:
     # GIVEN that users sign in with ID tokens, which have none
     routes = template.of_type("AWS::ApiGatewayV2::Route").values()
     assert {route["RouteKey"] for route in routes if "AuthorizationScopes" in route} == {"GET /reports/sales"}
 
 
-def test_the_scope_is_written_as_cognito_writes_it(template: Template) -> None:
+def test_the_scope_has_cognitos_notation(template: Template) -> None:
     # GIVEN that Cognito writes custom scopes as resource-server/scope
     (server,) = template.of_type("AWS::Cognito::UserPoolResourceServer").values()
     written = {f"{server['Identifier']}/{scope['ScopeName']}" for scope in server["Scopes"]}
@@ -28,7 +28,7 @@ def test_the_scope_is_written_as_cognito_writes_it(template: Template) -> None:
     assert written <= order_requests.accepted_scopes("reports:read")
 
 
-def test_only_a_program_with_a_secret_gets_the_scope(template: Template) -> None:
+def test_only_a_client_with_a_secret_gets_the_scope(template: Template) -> None:
     clients = template.of_type("AWS::Cognito::UserPoolClient")
     reports = clients["ReportsClient"]
     assert reports["GenerateSecret"] is True
@@ -39,7 +39,7 @@ def test_only_a_program_with_a_secret_gets_the_scope(template: Template) -> None
     assert not {"AllowedOAuthFlows", "AllowedOAuthScopes"} & clients["UserPoolClient"].keys()
 
 
-def test_tokens_are_given_out_at_a_domain_of_the_stacks_own(template: Template) -> None:
+def test_the_token_endpoint_has_the_stacks_own_domain(template: Template) -> None:
     # GIVEN that a domain must be unique in its region, in lower-case letters, digits and hyphens
     (domain,) = template.of_type("AWS::Cognito::UserPoolDomain").values()
     assert domain["Domain"] == "0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"
@@ -47,7 +47,7 @@ def test_tokens_are_given_out_at_a_domain_of_the_stacks_own(template: Template) 
     assert template.outputs["ReportsClientId"]["Value"] == "${ReportsClient}"
 
 
-def test_with_another_issuer_there_is_no_such_client() -> None:
+def test_with_another_issuer_there_is_no_reports_client() -> None:
     template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
     assert not {"ReportsClient", "ReportScopes", "UserPoolDomain"} & template.resources.keys()
     assert not {"ReportsClientId", "TokenUrl"} & template.outputs.keys()

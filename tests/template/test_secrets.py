@@ -49,12 +49,12 @@ def any_stack(request: pytest.FixtureRequest) -> Template:
     return template_with(**request.param)
 
 
-def test_every_log_group_forgets(any_stack: Template) -> None:
+def test_every_log_group_has_a_valid_retention(any_stack: Template) -> None:
     for name, group in any_stack.of_type("AWS::Logs::LogGroup").items():
         assert int(group["RetentionInDays"]) in MONTHS_AND_YEARS, name
 
 
-def test_nothing_logs_into_a_group_that_is_not_the_stacks_own(any_stack: Template) -> None:
+def test_functions_and_gateway_log_only_to_groups_of_the_stack(any_stack: Template) -> None:
     # GIVEN that Lambda and API Gateway make a group of their own, which forgets nothing, where none is named
     groups = {f"${{{name}}}" for name in any_stack.of_type("AWS::Logs::LogGroup")}
     assert {function["LoggingConfig"]["LogGroup"] for function in any_stack.functions().values()} <= groups
@@ -62,7 +62,7 @@ def test_nothing_logs_into_a_group_that_is_not_the_stacks_own(any_stack: Templat
     assert stage["AccessLogSettings"]["DestinationArn"] in {f"{group[:-1]}.Arn}}" for group in groups}
 
 
-def test_the_access_log_says_nothing_of_what_the_caller_has_sent(template: Template) -> None:
+def test_the_access_log_has_nothing_that_the_caller_sent(template: Template) -> None:
     (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     logged = json.loads(stage["AccessLogSettings"]["Format"])
     variables = {name for value in logged.values() for name in re.findall(r"\$context\.([\w.]+)", value)}
@@ -70,25 +70,25 @@ def test_the_access_log_says_nothing_of_what_the_caller_has_sent(template: Templ
     assert variables <= HARMLESS
 
 
-def test_no_function_is_given_a_secret(any_stack: Template) -> None:
+def test_no_environment_variable_holds_a_secret(any_stack: Template) -> None:
     for function in any_stack.functions().values():
         assert {name for name in variables_of(function) if SECRETIVE.search(name)} <= NAMES_OF_SECRETS
         assert not [value for value in variables_of(function).values() if "resolve:" in str(value)]
 
 
-def test_no_parameter_takes_a_secret() -> None:
+def test_no_parameter_holds_a_secret() -> None:
     declared = source()["Parameters"]
     assert {name for name in declared if SECRETIVE.search(name)} <= NAMES_OF_SECRETS | NO_SECRETS
     assert not [name for name in NAMES_OF_SECRETS & declared.keys() if declared[name]["Default"]]
 
 
-def test_no_output_shows_a_secret(any_stack: Template) -> None:
+def test_no_output_holds_a_secret(any_stack: Template) -> None:
     for name, output in any_stack.outputs.items():
         assert not SECRETIVE.search(name) or name in NO_SECRETS
         assert "resolve:" not in str(output["Value"])
 
 
-def test_a_secret_is_read_by_the_connection_alone_which_keeps_it_as_one(any_stack: Template) -> None:
+def test_only_the_partner_connection_reads_a_secret(any_stack: Template) -> None:
     # GIVEN that EventBridge keeps what a connection holds in Secrets Manager
     reading = {name for name, resource in any_stack.resources.items() if "resolve:" in str(list(_texts(resource)))}
     connections = {
@@ -97,7 +97,7 @@ def test_a_secret_is_read_by_the_connection_alone_which_keeps_it_as_one(any_stac
     assert reading == connections
 
 
-def test_nobody_asks_the_pool_for_its_clients_secret(any_stack: Template) -> None:
+def test_no_resource_reads_the_clients_secret_of_the_user_pool(any_stack: Template) -> None:
     everything = [*any_stack.resources.values(), *any_stack.outputs.values()]
     assert not [text for part in everything for text in _texts(part) if "ClientSecret}" in text]
 

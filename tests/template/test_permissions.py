@@ -97,50 +97,50 @@ def role_of(template: Template, function: Properties) -> Properties:
     return template.of_type("AWS::IAM::Role")[logical_id(function["Role"])]
 
 
-def test_every_function_has_a_role_of_its_own(template: Template) -> None:
+def test_every_function_has_its_own_role(template: Template) -> None:
     roles = [function["Role"] for function in template.functions().values()]
     assert len(set(roles)) == len(roles)
 
 
-def test_every_function_has_its_rights_written_down(template: Template) -> None:
+def test_every_function_is_listed_here(template: Template) -> None:
     assert RIGHTS.keys() == template.functions().keys()
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_a_function_may_do_what_it_does_and_nothing_else(template: Template, name: str) -> None:
+def test_a_function_has_exactly_its_permissions(template: Template, name: str) -> None:
     assert rights(role_of(template, template.functions()[name])) == RIGHTS[name]
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_without_the_sandbox_nobody_has_a_right_to_its_ledger(name: str) -> None:
+def test_without_the_sandbox_no_function_may_use_its_ledger(name: str) -> None:
     template = template_with(PaymentProvider="another")
     expected = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
     assert rights(role_of(template, template.functions()[name])) == expected
 
 
 @pytest.mark.parametrize("name", RIGHTS)
-def test_with_stripe_who_asks_it_may_read_its_key_and_nobody_else_may(name: str) -> None:
+def test_only_functions_that_call_stripe_may_read_its_key(name: str) -> None:
     template = template_with(**WITH_STRIPE)
     without = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
     key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != RIGHTS[name] else {}
     assert rights(role_of(template, template.functions()[name])) == without | key
 
 
-def test_no_role_may_do_everything(template: Template) -> None:
+def test_no_permission_has_a_wildcard_action(template: Template) -> None:
     for role in template.of_type("AWS::IAM::Role").values():
         assert not any("*" in action for actions in rights(role).values() for action in actions)
 
 
-def test_only_tracing_names_no_resource(template: Template) -> None:
+def test_only_tracing_is_allowed_on_all_resources(template: Template) -> None:
     for role in template.of_type("AWS::IAM::Role").values():
         assert rights(role).get("*", set()) <= TRACING["*"]
 
 
-def test_no_role_takes_over_a_managed_policy(template: Template) -> None:
+def test_no_role_has_a_managed_policy(template: Template) -> None:
     assert not any("ManagedPolicyArns" in role for role in template.of_type("AWS::IAM::Role").values())
 
 
-def test_a_role_is_for_the_one_service_that_needs_it(template: Template) -> None:
+def test_only_the_service_that_needs_a_role_may_assume_it(template: Template) -> None:
     functions = {logical_id(function["Role"]) for function in template.functions().values()}
     others = {"PartnerRole": "events.amazonaws.com"}
     for name, role in template.of_type("AWS::IAM::Role").items():
@@ -150,13 +150,13 @@ def test_a_role_is_for_the_one_service_that_needs_it(template: Template) -> None
         assert as_list(trust["Action"]) == ["sts:AssumeRole"]
 
 
-def test_the_scheduler_may_invoke_the_sweeper_alone(template: Template) -> None:
+def test_the_scheduler_may_invoke_only_the_sweeper(template: Template) -> None:
     (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
     role = template.of_type("AWS::IAM::Role")[logical_id(schedule["Target"]["RoleArn"])]
     assert rights(role) == {"${SweeperFunction.Arn}": {"lambda:InvokeFunction"}}
 
 
-def test_mails_go_out_under_the_shops_name_only(template: Template) -> None:
+def test_mails_may_be_sent_only_from_the_configured_address(template: Template) -> None:
     role = role_of(template, template.functions()["emails"])
     (sending,) = (statement for statement in statements(role) if statement["Action"] == "ses:SendEmail")
     sender = template.functions()["emails"]["Environment"]["Variables"]["MAIL_FROM"]

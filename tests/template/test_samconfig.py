@@ -25,7 +25,7 @@ def deployed(deployment: str) -> Template:
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(deployment: str) -> None:
+def test_a_deployment_sets_existing_parameters_to_allowed_values(deployment: str) -> None:
     declared = source()["Parameters"]
     for name, value in overrides(deployment).items():
         assert value in map(str, declared[name].get("AllowedValues", [value]))
@@ -34,7 +34,7 @@ def test_a_deployment_sets_only_parameters_that_exist_to_values_that_they_allow(
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_a_deployment_is_whole(deployment: str) -> None:
+def test_a_deployment_has_every_function(deployment: str) -> None:
     # A reference to something that its conditions leave out would have failed.
     assert deployed(deployment).functions().keys() == template_with().functions().keys()
 
@@ -46,7 +46,7 @@ def test_production_keeps_its_data() -> None:
 
 
 @pytest.mark.parametrize("deployment", ON_AWS)
-def test_only_the_local_stack_speaks_plain_http_with_its_queues(deployment: str) -> None:
+def test_only_the_local_stack_allows_plain_http_to_queues(deployment: str) -> None:
     policies = deployed(deployment).of_type("AWS::SQS::QueuePolicy").values()
     queues = deployed(deployment).of_type("AWS::SQS::Queue")
     denying = [
@@ -58,7 +58,7 @@ def test_only_the_local_stack_speaks_plain_http_with_its_queues(deployment: str)
 
 
 @pytest.mark.parametrize("deployment", ON_AWS)
-def test_only_the_local_stack_may_send_mail_as_anybody(deployment: str) -> None:
+def test_only_the_local_stack_may_send_mail_as_any_identity(deployment: str) -> None:
     role = deployed(deployment).resources["EmailsRole"]["Properties"]
     (sending,) = (
         statement
@@ -70,12 +70,12 @@ def test_only_the_local_stack_may_send_mail_as_anybody(deployment: str) -> None:
     assert "ses:FromAddress" in sending["Condition"]["StringEquals"]
 
 
-def test_production_takes_no_plain_passwords() -> None:
+def test_production_accepts_no_plain_passwords() -> None:
     assert deployed("prod").parameters["PasswordSignIn"] == "false"
 
 
 @pytest.mark.parametrize("parameter", ["MailFrom", "AlarmEmail", "PaymentProvider", "StripeSecret"])
-def test_what_production_has_of_its_own_is_asked_for_first_and_set_back_by_no_later_deployment(parameter: str) -> None:
+def test_the_shops_own_parameters_are_documented_and_never_reset(parameter: str) -> None:
     # GIVEN the page for whoever deploys first
     step = (ROOT / "docs/how-to/deploy-from-github.md").read_text().partition("\n1. ")[2].partition("\n2. ")[0]
     # THEN it gives the parameter

@@ -50,12 +50,12 @@ def in_queue(monitored: MonitoredStack) -> float:
     return max(monitored.cloudwatch.values(metric, now - _MINUTE + 1, now + 1), default=0.0)
 
 
-def test_a_failing_event_is_looked_for_longer_than_it_may_wait() -> None:
+def test_failures_are_searched_for_longer_than_the_longest_backoff() -> None:
     assert max(BACKOFF) < lag.BETWEEN_TRIES * 60
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
-def test_an_event_that_keeps_failing_grows_older_until_it_is_done(stack: SimulatedStack, others: bool) -> None:
+def test_lag_shows_the_age_of_a_failing_event_until_it_is_done(stack: SimulatedStack, others: bool) -> None:
     # GIVEN that the mail of one order is refused, again and again
     with monitoring(stack) as monitored:
         first = monitored.order().json["orderId"]
@@ -80,7 +80,7 @@ def test_an_event_that_keeps_failing_grows_older_until_it_is_done(stack: Simulat
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
-def test_what_was_given_up_does_not_keep_failing(stack: SimulatedStack, others: bool) -> None:
+def test_dead_letters_do_not_count_as_failing_events(stack: SimulatedStack, others: bool) -> None:
     # GIVEN an order's mails that fail twice, and then turn out to be such that no retry can mend
     with monitoring(stack) as monitored:
         first = monitored.order().json["orderId"]
@@ -101,7 +101,7 @@ def test_what_was_given_up_does_not_keep_failing(stack: SimulatedStack, others: 
         assert failing(monitored) is None
 
 
-def test_nothing_keeps_failing_on_a_good_day(stack: SimulatedStack) -> None:
+def test_normal_operation_has_no_failing_events(stack: SimulatedStack) -> None:
     with monitoring(stack) as monitored:
         alarm_scenarios.good(monitored)
         assert failing(monitored) is None
