@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class CheckFailed(Exception):
-    """A check failed; the text says what was found."""
+    """A check failed; the text is its finding."""
 
 
 @dataclass(frozen=True)

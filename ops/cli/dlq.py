@@ -172,7 +172,7 @@ def _prepare(
 
 
 def _rows(deployment: Deployment, known: Directory, chosen: Filter) -> list[report.Row]:
-    """Return a row for each event; fail if there is none but another receiver holds some."""
+    """Return a row for each event. End with an error if another receiver holds all dead letters."""
     held_elsewhere = Counter[str]()
     with closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches:
         rows = report.rows(matches)

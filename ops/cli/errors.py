@@ -13,7 +13,7 @@ from ops.stack.deployment import NoSuchResource
 
 @contextmanager
 def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
-    """End the command with a one-line message on an AWS error, or on one of its own exceptions."""
+    """End the command with a one-line message on an AWS error, or on one of these exceptions."""
     ours: tuple[type[Exception], ...] = (NoSuchResource, *own)
     try:
         yield

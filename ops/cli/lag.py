@@ -108,7 +108,7 @@ def _console() -> Console:
 
 
 class _Failed(click.ClickException):
-    """An error, with a status of its own: 1 means a lag."""
+    """An error. Its exit status is not 1, which means a lag."""
 
     exit_code = 2
 

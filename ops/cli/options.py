@@ -79,7 +79,7 @@ class Target:
         Raises
         ------
         click.ClickException
-            If there is none.
+            If it does not exist, or cannot be reached.
         """
         try:
             if self.port is not None:

@@ -122,14 +122,18 @@ def find(
                 consumer = known.owner_of(queue_url, dead_letter)
                 if chosen.matches(consumer, dead_letter):
                     yield Match(consumer, dead_letter, scan)
-        name = queue_url.rpartition("/")[2]
-        if scan.held_elsewhere:
-            if held_elsewhere is not None:
-                held_elsewhere[name] += scan.held_elsewhere
-            back = ages.show(scan.visibility_seconds * 1000)
-            warn(
-                f"{name}: SQS counts {scan.held_elsewhere} more; another receiver may hold them. "
-                f"If it was killed, they are visible again within {back}."
-            )
-        if scan.arrived_later:
-            warn(f"{name}: {scan.arrived_later} more arrived meanwhile, or failed again; scan again to see them.")
+        _warn_of_unseen(scan, warn)
+        if scan.held_elsewhere and held_elsewhere is not None:
+            held_elsewhere[queue_url] += scan.held_elsewhere
+
+
+def _warn_of_unseen(scan: QueueScan, warn: Callable[[str], None]) -> None:
+    name = scan.queue_url.rpartition("/")[2]
+    if scan.held_elsewhere:
+        back = ages.show(scan.visibility_seconds * 1000)
+        warn(
+            f"{name}: SQS counts {scan.held_elsewhere} more; another receiver may hold them. "
+            f"If it was killed, they are visible again within {back}."
+        )
+    if scan.arrived_later:
+        warn(f"{name}: {scan.arrived_later} more arrived meanwhile, or failed again; scan again to see them.")

@@ -31,7 +31,7 @@ class Undeliverable:
 
 @dataclass
 class Outcome:
-    """What a redrive did, or would do, by consumer."""
+    """The result of a redrive, planned or done, by consumer."""
 
     sent: Counter[str] = field(default_factory=Counter)
     undeliverable: dict[str, Undeliverable] = field(default_factory=dict)

@@ -78,7 +78,7 @@ class QueueScan:
         return int(now.timestamp() + self.PRECISION) * 1000
 
     def _receive(self) -> list[DeadLetter]:
-        """Receive up to ten messages that were not seen yet; empty if there are none."""
+        """Receive up to ten messages that were not seen yet; empty at the end."""
         self._extend_visibility()
         seconds = self.visibility_seconds
         answer = self._client.receive_message(

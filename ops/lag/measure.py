@@ -10,6 +10,7 @@ from ops.dlq.directory import Directory, directory
 from ops.stack import cloudwatch, observe
 from ops.stack.cloudwatch import MINUTE, Metric
 from ops.stack.deployment import Deployment
+from ops.stack.observe import Depth
 
 # Minutes that AWS may take to publish a queue's metrics. An older value is not used as the current one.
 _LATE = 3
@@ -51,37 +52,55 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
         If a request failed.
     """
-    known, now = directory(deployment), now_ms()
+    known = directory(deployment)
+    metrics = _read_metrics(deployment, known, minutes)
+    dead_letter_queues = {owner: url for url, owner in known.dead.items()}
+    return [
+        metrics.lag(consumer, observe.depth(deployment, url), _count(deployment, dead_letter_queues.get(consumer)))
+        for consumer, url in sorted(known.queues.items())
+    ]
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """The metrics of all consumers: lags by statistic, and series by the minute; times in epoch milliseconds."""
+
+    lags: Mapping[str, float]
+    flows: Mapping[str, Points]  # of the minutes that rates are measured over
+    tries: Mapping[str, Points]  # of the minutes that failing events are searched for
+    minutes: int
+    now: int
+
+    def lag(self, consumer: str, depth: Depth, dead_letters: int) -> Lag:
+        """Return the lag of one consumer."""
+        sent, finished, failed = (self.flows[f"{name} {consumer}"] for name in ("in", "finished", "failed"))
+        rate_in = rate(sent, self.minutes, self.now)
+        rate_out = rate(departures(sent, finished, failed), self.minutes, self.now)
+        in_queue = _latest(self.flows[f"oldest {consumer}"], self.now)
+        ages = (in_queue, keeps_failing(Tries.of(self.tries, consumer), self.now))
+        oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
+        return Lag(
+            consumer,
+            depth.waiting,
+            depth.in_flight,
+            oldest=oldest,
+            p50=self.lags.get(f"p50 {consumer}"),
+            p99=self.lags.get(f"p99 {consumer}"),
+            rate_in=rate_in,
+            rate_out=rate_out,
+            drain=drain(depth.total, oldest, rate_in, rate_out),
+            dead_letters=dead_letters,
+        )
+
+
+def _read_metrics(deployment: Deployment, known: Directory, minutes: int) -> _Metrics:
+    now = now_ms()
     lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
     wanted = _queue_metrics(known) | _try_metrics(deployment.stack, known)
     start = _minutes_before(now, max(minutes + _LATE, BETWEEN_TRIES))
     series = cloudwatch.series(deployment.cloudwatch, wanted, start=start, end=now, period=60)
     flows = _since(_minutes_before(now, minutes + _LATE), series)
-    tries = _since(_minutes_before(now, BETWEEN_TRIES), series)
-    dead_letter_queues = {owner: url for url, owner in known.dead.items()}
-    found = []
-    for consumer, url in sorted(known.queues.items()):
-        depth = observe.depth(deployment, url)
-        sent = flows[f"in {consumer}"]
-        rate_in = rate(sent, minutes, now)
-        rate_out = rate(departures(sent, flows[f"finished {consumer}"], flows[f"failed {consumer}"]), minutes, now)
-        ages = (_latest(flows[f"oldest {consumer}"], now), keeps_failing(Tries.of(tries, consumer), now))
-        oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
-        found.append(
-            Lag(
-                consumer,
-                depth.waiting,
-                depth.in_flight,
-                oldest=oldest,
-                p50=lags.get(f"p50 {consumer}"),
-                p99=lags.get(f"p99 {consumer}"),
-                rate_in=rate_in,
-                rate_out=rate_out,
-                drain=drain(depth.total, oldest, rate_in, rate_out),
-                dead_letters=_count(deployment, dead_letter_queues.get(consumer)),
-            )
-        )
-    return found
+    return _Metrics(lags, flows, _since(_minutes_before(now, BETWEEN_TRIES), series), minutes, now)
 
 
 def other_dead_letters(deployment: Deployment) -> dict[str, int]:
@@ -107,7 +126,7 @@ class Tries:
 
 
 def keeps_failing(tries: Tries, now: int) -> float | None:
-    """Return the age in seconds, at least, of the oldest event whose last try failed; None if there is none.
+    """Return the age in seconds, at least, of the oldest event whose last try failed; None without one.
 
     SQS excludes messages that were received three times from a queue's age, so this uses the consumer's metrics. An
     event as old that was done or became a dead letter in the same minute or later is assumed to be the failed one.

@@ -33,7 +33,7 @@ class LogLine:
 
     @property
     def event_id(self) -> str:
-        """The id of the event it is about; empty if there is none."""
+        """The id of the event it is about, or empty."""
         return str(self.keys.get("event_id", ""))
 
     @property

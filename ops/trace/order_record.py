@@ -96,7 +96,7 @@ def read_order(deployment: "Deployment", order_id: str) -> OrderItem:
     Raises
     ------
     NoSuchOrder
-        If there is none, it cannot be read, or the id has the wrong form; the text says which.
+        If it does not exist, cannot be read, or its id has the wrong form; the text says which.
     """
     if not _ORDER_ID.fullmatch(order_id):
         raise NoSuchOrder(f"{order_id!r} is not an order id. An order id is ord_ and 26 of the characters a-z and 2-7.")

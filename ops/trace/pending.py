@@ -1,4 +1,4 @@
-"""What is not finished about an order: its own work, and the events that consumers still have to handle."""
+"""The pending work of an order: its own, and the events that consumers still have to handle."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence

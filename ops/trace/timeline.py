@@ -69,7 +69,7 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
     Raises
     ------
     NoSuchOrder
-        If there is none, it cannot be read, or the id has the wrong form; the text says which.
+        If it does not exist, cannot be read, or its id has the wrong form; the text says which.
     """
     order = read_order(deployment, order_id)
     shipment = read_shipment(deployment, order_id)
@@ -143,7 +143,7 @@ def _search_logs(
 
 
 def _searched(groups: Collection[str], start: int, end: int, late: Collection[str], now: int) -> str:
-    """Return which logs were searched, and for what time."""
+    """Return a note on which logs were searched, and for which period."""
     searched = f"Searched the logs of {', '.join(groups)} from {to_iso(start)} to "
     if end == now:
         return f"{searched}now."
@@ -187,7 +187,7 @@ def _pending_work(
     waiting: Iterable[Delivery],
     dead_letters: Iterable[Row],
 ) -> Iterator[PendingItem]:
-    """Yield what is not finished, each thing once."""
+    """Yield the unfinished work of the order, its dead letters and its deliveries."""
     yield from pending.of_order(order)
     dead = set()
     for row in dead_letters:
