@@ -3,7 +3,8 @@
 A place is the innermost node of its kind that mentions all the words: ``condition lease_until``, ``call sorted``,
 ``keyword ConsistentRead``. A word is a name, a number or a part of a string. The first word of a call, a keyword (or
 entry of a dict), a value or a default is its name. ``text ...`` and ``clause ...`` are parts of a string, verbatim.
-With `` > `` a place is inside another one: ``handler ProviderError > raise``.
+With `` > `` a place is inside another one: ``handler ProviderError > raise``. An ``attr available`` is a condition on
+that attribute of an item, in boto3's notation.
 """
 
 import ast
@@ -59,6 +60,7 @@ NODES = {
     "fstring": ast.JoinedStr,
     "handler": ast.ExceptHandler,
     "if": ast.If,
+    "ifexp": ast.IfExp,
     "raise": ast.Raise,
     "return": ast.Return,
     "statement": ast.stmt,
@@ -101,6 +103,8 @@ def edit(scope: ast.AST, verb: str, place: str, new: str = "") -> None:
     match verb:
         case "drop":
             slot.clear()
+        case "always_true" if kind == "attr":
+            slot.fill(*_code("_ | ~_", slot.node))
         case "always_true" | "always_false":
             slot.fill(ast.Constant(verb == "always_true"))
         case "replace":
@@ -127,6 +131,8 @@ def _only_place(scope: ast.AST, place: str) -> Slot:
 
 
 def _is(slot: Slot, kind: str) -> bool:
+    if kind == "attr":
+        return not isinstance(slot.parent, ast.Attribute) and _attribute(slot.node) is not None
     if kind in NODES:
         return isinstance(slot.node, NODES[kind])
     return any(isinstance(slot.parent, parent) and slot.field == field for parent, field in FIELDS[kind])
@@ -143,12 +149,22 @@ def _slots(scope: ast.AST) -> Iterator[Slot]:
             )
 
 
+def _attribute(node: ast.AST) -> ast.expr | None:
+    """Return the attribute that ``Attr("name").eq(value)`` is about."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="Attr"), args=[attribute]))):
+            return attribute
+        case ast.Call(func=ast.Attribute(value=inner)):
+            return _attribute(inner)
+    return None
+
+
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _matches(slot: Slot, kind: str, words: list[str]) -> bool:
-    if kind in {"call", "default", "keyword", "value"} and words:
+    if kind in {"attr", "call", "default", "keyword", "value"} and words:
         name, *words = words
         if not any(_is_named(node, name) for node in _name_nodes(slot, kind)):
             return False
@@ -163,6 +179,8 @@ def _name_nodes(slot: Slot, kind: str) -> list[ast.AST]:
     at = slot.index or 0
     if kind == "call":
         return [slot.node.func]
+    if kind == "attr":
+        return [_attribute(slot.node)]
     match slot.parent:
         case ast.Call():
             return [slot.node]

@@ -164,7 +164,8 @@ def save(item, tries=3):
             return [1, *item.rest]
     except ValueError:
         return sorted(item.rest, key=int)
-    return {"a": tries, "b": 2}
+    update.when(Attr("left").size().gte(tries), Attr("size").exists())
+    return {"a": tries, "b": 2 if tries else 0}
 """
 
 
@@ -173,11 +174,14 @@ def save(item, tries=3):
     [
         ("drop", "statement put", "", "put(item, {keywords})", "pass"),
         ("drop", "keyword Consistent", "", ", Consistent=True", ""),
-        ("drop", "keyword b", "", ", 'b': 2", ""),
+        ("drop", "keyword b", "", ", 'b': 2 if tries else 0", ""),
         ("drop", "operand old", "", "item.old and item.new > 1", "item.new > 1"),
         ("drop", "item rest", "", "[1, *item.rest]", "[1]"),
         ("drop", "handler ValueError", "", "return sorted(item.rest, key=int)", "raise"),
         ("always_true", "condition new", "", "item.old and item.new > 1", "True"),
+        ("always_true", "attr size", "", "Attr('size').exists()", "Attr('size').exists() | ~Attr('size').exists()"),
+        ("drop", "attr left", "", "Attr('left').size().gte(tries), ", ""),
+        ("replace", "ifexp 2", "2", "2 if tries else 0", "2"),
         ("always_true", "clause size = :n", "", "size = :n", "(size = :n OR NOT (size = :n))"),
         ("replace", "text size = :n", "size < :n", "size = :n", "size < :n"),
         ("replace", "value a", "0", "'a': tries", "'a': 0"),
