@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "contracts/events/examples"
 
 
 @dataclass(frozen=True)
-class Story:
+class Description:
     """A type of event in words; ``consumers`` holds the effect of each one."""
 
     when: str
@@ -23,8 +23,8 @@ class Story:
     consumers: Mapping[str, str]
 
 
-STORIES = {
-    DetailType.ORDER_PLACED: Story(
+DESCRIPTIONS = {
+    DetailType.ORDER_PLACED: Description(
         "An order is placed: its stock is taken and its payment authorized. Written together with the order's step to "
         "PLACED, by the orders function.",
         "1, an order's first event.",
@@ -34,7 +34,7 @@ STORIES = {
             "fulfillment": "packs the shipment",
         },
     ),
-    DetailType.ORDER_CANCELLED: Story(
+    DetailType.ORDER_CANCELLED: Description(
         "The customer has cancelled an order before it was packed; its stock is returned. Written together with the "
         "step to CANCELLED, by the orders function.",
         "2.",
@@ -44,7 +44,7 @@ STORIES = {
             "fulfillment": "voids the payment",
         },
     ),
-    DetailType.SHIPMENT_PREPARED: Story(
+    DetailType.SHIPMENT_PREPARED: Description(
         "The shipment is packed. Written in the same transaction as the shipment's row and the order's step to "
         "PREPARED, by the fulfillment function.",
         "2.",
@@ -53,7 +53,7 @@ STORIES = {
             "fulfillment": "captures the payment, then releases the shipment",
         },
     ),
-    DetailType.USER_PROFILE_UPDATED: Story(
+    DetailType.USER_PROFILE_UPDATED: Description(
         "A customer has created or changed a profile: one event for all changed fields, with their names and not their "
         "values. Written together with the profile, by the orders function.",
         "grows by one with every change of the profile.",
@@ -94,26 +94,26 @@ changes, and `make test` checks both. A change that has not been on main can sti
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([_HEAD, *(_section(detail_type) for detail_type in DetailType)])
 
 
 def _section(detail_type: DetailType) -> str:
-    story = STORIES[detail_type]
+    described = DESCRIPTIONS[detail_type]
     schema = contracts_events.delivered(detail_type)
     members = [
         f"| `detail.{part}.{name}` | {_value(member)} |"
         for part, reference in schema["properties"]["detail"]["properties"].items()
         for name, member in schema["$defs"][reference["$ref"].rpartition("/")[2]]["properties"].items()
     ]
-    heard = [f"| {name} | {what} |" for name, what in story.consumers.items()]
+    consumers = [f"| {name} | {what} |" for name, what in described.consumers.items()]
     example = (EXAMPLES / f"{detail_type}.json").read_text(encoding="utf-8").rstrip()
     return "\n".join(
         [
             f"## {detail_type}\n",
-            f"{story.when}\n",
-            f"Source `{EVENTS[detail_type].source}`. Sequence: {story.sequence}\n",
-            *("| consumer | |", "|---|---|", *heard, ""),
+            f"{described.when}\n",
+            f"Source `{EVENTS[detail_type].source}`. Sequence: {described.sequence}\n",
+            *("| consumer | |", "|---|---|", *consumers, ""),
             *("| member | |", "|---|---|", *members, ""),
             *("```json", example, "```", ""),
         ]
@@ -121,7 +121,7 @@ def _section(detail_type: DetailType) -> str:
 
 
 def _value(member: Json) -> str:
-    """A member's values in words."""
+    """Return a member's values in words."""
     if "description" in member:
         return str(member["description"])
     if "const" in member:

@@ -111,5 +111,5 @@ def test_every_consumer_of_events_has_an_example():
 
 @example
 def test_the_page_lists_the_consumers_of_an_event(event):
-    story = contracts_page.STORIES[DetailType(event["detail-type"])]
+    story = contracts_page.DESCRIPTIONS[DetailType(event["detail-type"])]
     assert [f"{name.capitalize()}Function" for name in story.consumers] == heard_by(event)
