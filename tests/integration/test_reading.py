@@ -34,7 +34,7 @@ def test_an_order_is_shown_to_its_owner(api):
         "payment": "authorised",
         "history": [
             {"sequence": 0, "status": "PENDING", "at": "2026-11-23T10:00:00.000Z"},
-            {"sequence": 1, "status": "PLACED", "at": "2026-11-23T10:00:00.000Z"},
+            {"sequence": 1, "status": "PLACED", "at": "2026-11-23T10:00:00.000Z", "payment": "authorised"},
         ],
     }
 
@@ -189,7 +189,7 @@ def test_an_invalid_product_row_is_skipped_and_logged(world, wrong, logged):
     answer = api.place(body(("CUP", 1)), key="another")
     assert (answer.status, "CUP" in json.dumps(answer.json)) == (400, True)
     lines = [json.loads(line) for line in logged().splitlines()]
-    assert {line["sku"] for line in lines if line["message"] == "An item is not readable"} == {"CUP"}
+    assert {line["sku"] for line in lines if line["message"] == "item not readable"} == {"CUP"}
 
 
 def test_the_catalog_lists_the_products_on_sale(world, api):
