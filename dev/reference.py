@@ -1,5 +1,6 @@
 """`make reference`: the pages of docs/reference on the API, parameters, alarms and commands, from their sources."""
 
+import inspect
 import json
 import re
 import tomllib
@@ -210,6 +211,8 @@ def _commands() -> str:
         "Operators use `handoff`, which `make run` installs as `.venv/bin/handoff`. Developers use `make`, and "
         "`python -m dev` for the same commands with more options.",
         "## handoff",
+        *_paragraphs(operators.help),
+        "`handoff --version` prints the version.",
         *_sections(operators, "handoff"),
         "## make",
         _table(["command", "does"], [[f"`make {name}`", does] for name, does in targets().items()]),
@@ -224,6 +227,15 @@ def targets() -> dict[str, str]:
     return dict(re.findall(r"^([a-z][a-z-]*):.*? ## (.+)$", makefile, re.MULTILINE))
 
 
+def _paragraphs(help_text: str | None) -> Iterator[str]:
+    """Yield the paragraphs of a help text; indented ones as code."""
+    for part in inspect.cleandoc(help_text or "").split("\n\n"):
+        if part.startswith("    "):
+            yield f"```text\n{part.strip()}\n```"
+        else:
+            yield " ".join(part.split()).replace("<", "&lt;")
+
+
 def _sections(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
     context = click.Context(command, info_name=path if parent is None else command.name, parent=parent)
     if isinstance(command, click.Group):
@@ -232,11 +244,10 @@ def _sections(command: click.Command, path: str, parent: click.Context | None = 
                 yield from _sections(found, f"{path} {name}", context)
         return
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    help_text = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
     records = [record for option in command.get_params(context) if (record := option.get_help_record(context))]
     rows = [[f"`{names}`", " ".join(text.split())] for names, text in records if text and "--help" not in names]
     yield f"### {path}"
     yield f"```text\n{usage}\n```"
-    yield help_text.replace("<", "&lt;")
+    yield from _paragraphs(command.help)
     if rows:
         yield _table(["option", "meaning"], rows)
