@@ -13,8 +13,8 @@ from dev import samples
 from dev.local.stack import LocalStack
 from handoff import aws
 from handoff.clock import now_ms
-from ops.stack.deployment import CONSUMERS, Deployment
-from ops.stack.local import DEFAULT_PORT
+from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
+from ops.stack.deployment import CONSUMERS, DEFAULT_STACK, Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
@@ -22,20 +22,17 @@ if TYPE_CHECKING:
 _PACKED_WITHIN = 30.0  # seconds
 
 
-@click.command()
+@click.command(cls=StackCommand)
 @click.argument("function")
 @click.argument("event", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
-def invoke(function: str, event: Path | None, port: int) -> None:
+@local_option("The local stack on PORT.", default=LOCAL_DEFAULT)
+def invoke(function: str, event: Path | None, local: int) -> None:
     """Invoke a function of the running local stack.
 
     FUNCTION is its name, such as emails; EVENT is a file with a payload. EVENT defaults to the function's sample in
     events/. The events in a sample are moved to the current time, and the orders that they are about are placed first.
     """
-    stack = LocalStack(port)
-    if not stack.is_up():
-        raise click.ClickException(f"No local stack answers on port {port}. Start one in another terminal: make run")
-    deployment = Deployment("handoff", stack.session(), stack.endpoint)
+    deployment = Target(DEFAULT_STACK, local).deployment()
     known = {name.removesuffix("Function").lower(): name for name in deployment.of_type("AWS::Lambda::Function")}
     if function not in known:
         raise click.ClickException(f"No function is called {function!r}. Functions: {', '.join(sorted(known))}.")
@@ -49,7 +46,7 @@ def invoke(function: str, event: Path | None, port: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         current = Path(folder) / "event.json"
         current.write_text(json.dumps(payload), encoding="utf-8")
-        sys.exit(stack.invoke(deployment.stack, known[function], current))
+        sys.exit(LocalStack(local).invoke(deployment.stack, known[function], current))
 
 
 def _place_sample_orders(deployment: Deployment) -> None:
