@@ -119,7 +119,7 @@ def test_an_event_whose_order_does_not_exist_yet_is_retried(world, order_id, fun
 def test_an_event_ahead_of_its_stored_order_is_retried(world, order_id, function):
     world.queues.until_quiet(function)
     done = effects(world)
-    world.queues.send(function, message("order_cancelled", order_id, 3))
+    world.queues.send(function, message("order_cancelled", order_id, 9))
 
     world.queues.deliver(function)
 

@@ -248,7 +248,7 @@ def test_a_lease_that_cannot_be_released_does_not_change_the_response(world, api
     # THEN the response tells the client how to continue, and the log gives the reason of the delay
     assert (first.status, first.problem) == (503, "try-later")
     assert first.headers["location"] == f"/orders/{first.json['orderId']}"
-    (line,) = [line for line in logged().splitlines() if "The lease ends by itself" in line]
+    (line,) = [line for line in logged().splitlines() if "lease not released" in line]
     assert "ReadTimeoutError" in line
     # AND the same key continues after the lease
     world.wire.heal()

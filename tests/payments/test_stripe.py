@@ -59,7 +59,7 @@ def settle_abandoned(stripe):
         due = PaymentDue(action="void", since=since)
         abandoned = order(Status.REJECTED, payment_due=due, payment_token=VISA, history=(began,))
         settled = []
-        store = type("Store", (), {"settled": lambda self, order, payment, deadline: settled.append(payment)})()
+        store = type("Store", (), {"transition": lambda self, step, deadline: settled.append(step.after.payment)})()
         settle(store, stripe.payments, abandoned, Deadline(10))
         return settled
 

@@ -31,7 +31,7 @@ class Model(BaseModel):
     )
 
     def dump(self) -> dict[str, Any]:
-        """Return the stored form: camelCase, JSON types, without fields that are None."""
+        """Return the stored form: camelCase, JSON types, without null fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

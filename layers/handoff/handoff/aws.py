@@ -1,4 +1,4 @@
-"""How the functions talk to AWS: time-outs, tries, and DynamoDB's notation for plain values."""
+"""Calls to AWS: timeouts, retries, transactions, and DynamoDB's notation of values."""
 
 import random
 import time
@@ -22,7 +22,7 @@ Item = Mapping[str, "AttributeValueTypeDef"]
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 LONGEST_CALL = 7.0
 
-# What a call to AWS raises when it is refused or gets no answer.
+# Raised by a call to AWS that is refused or gets no answer.
 ERRORS = (BotoCoreError, ClientError)
 
 _CONFLICT_TRIES = 8
@@ -37,7 +37,7 @@ _serializer = TypeSerializer()
 
 
 def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: int = 2) -> Config:
-    """Client settings that keep a request's worst case inside its deadline; times in seconds."""
+    """Return client settings that keep a request's worst case inside its deadline; times in seconds."""
     return Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
@@ -54,7 +54,7 @@ def failure_reason(error: BaseException) -> str:
 
 
 class _IntDeserializer(TypeDeserializer):
-    """Numbers come back as int: every number that Handoff stores is one. Another's are left for the model to refuse."""
+    """Deserializes numbers as int, which all stored numbers are. Others are left for the model to reject."""
 
     def _deserialize_n(self, value: str) -> int | float:
         try:
@@ -67,17 +67,17 @@ _deserializer = _IntDeserializer()
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
-    """Plain values in DynamoDB's notation."""
+    """Return plain values in DynamoDB's notation."""
     return {name: _serializer.serialize(value) for name, value in values.items()}
 
 
 def from_item(item: Item) -> dict[str, Any]:
-    """DynamoDB's notation as plain values."""
+    """Return values in DynamoDB's notation as plain values."""
     return {name: _deserializer.deserialize(value) for name, value in item.items()}
 
 
 def conflict_pauses(deadline: Deadline) -> Iterator[None]:
-    """One turn per try of a write that others contend for, with full jitter between them.
+    """Yield once per try of a contended write, with full jitter between the tries.
 
     No try is started that might not end within the deadline.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -90,13 +90,13 @@ def conflict_pauses(deadline: Deadline) -> Iterator[None]:
 
 
 def current_item(error: ClientError) -> dict[str, Any]:
-    """The item that failed a condition, as it stands; empty if there is none, or the write did not ask for it."""
+    """Return the item that failed a condition, as it is now; empty if it does not exist or was not asked for."""
     response: Mapping[str, Any] = error.response
     return from_item(response.get("Item", {}))
 
 
 def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The items with these keys as they stand now (consistent reads), by key; what does not exist is left out."""
+    """Return the items with these keys as they are now (consistent reads), by key, without missing ones."""
     found: dict[str, dict[str, Any]] = {}
     left = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
     while left:
@@ -109,11 +109,11 @@ def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterabl
 
 
 class TransactionConflict(TransientError):
-    """Others kept writing the same items, or there was no time for a try. Nothing was changed; try again later."""
+    """Other writers kept changing the same items, or there was no time for a try. Nothing was changed; retry later."""
 
 
 class ConditionFailed(Exception):
-    """A conditional write did not happen: the items whose condition failed, by position, as they stand.
+    """A conditional write was refused. ``images`` are the items whose condition failed, by position, as they are now.
 
     An item that does not exist, or whose write did not ask for its image, is empty.
     """
@@ -124,7 +124,7 @@ class ConditionFailed(Exception):
 
 
 def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]", deadline: Deadline) -> None:
-    """Write all or nothing: one update by itself, several items as one transaction.
+    """Write all or nothing: one update alone, several items as one transaction.
 
     botocore gives each call a request token of its own, which its retries share. A conflict with another writer is
     tried again, a failed condition is not.

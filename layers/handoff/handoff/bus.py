@@ -1,4 +1,4 @@
-"""The event bus, and the only place that knows EventBridge."""
+"""The event bus: the only module that calls EventBridge."""
 
 import os
 import time
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from handoff.aggregate import OutboxEntry
 
 ENTRIES_PER_CALL = 10  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-LONGEST_PUBLISH = 1.0  # seconds, with somebody waiting: one try, 0.3 to connect and 0.7 to answer
-LONGEST_PATIENT_PUBLISH = 5.0  # seconds, with nobody waiting: one try, 1 to connect and 4 to answer
+LONGEST_PUBLISH = 1.0  # seconds, while a client waits: one try, 0.3 to connect and 0.7 to answer
+LONGEST_PATIENT_PUBLISH = 5.0  # seconds, in the sweeper: one try, 1 to connect and 4 to answer
 _PAUSE_AFTER_FAILURE = 30.0
 
 
 class Bus:
-    """Publishes events, once each try: what fails is still in its outbox, and the sweeper's."""
+    """Publishes events with one try each. A failed event stays in its outbox, and the sweeper publishes it."""
 
     def __init__(self, client: "EventBridgeClient", name: str) -> None:
         self._client = client
@@ -31,9 +31,9 @@ class Bus:
         self._paused_until = 0.0
 
     def publish(self, entries: Sequence["OutboxEntry"]) -> list[bool]:
-        """Publish up to ten events; for each, whether the bus took it.
+        """Publish up to ten events; return for each whether the bus accepted it.
 
-        After a failure this instance does not try for 30 s, so that a dead bus costs no request its time.
+        After a failure this instance pauses for 30 s, so that a dead bus does not slow down every request.
         """
         if time.monotonic() < self._paused_until:
             return [False] * len(entries)
@@ -69,12 +69,12 @@ class Bus:
 
 
 def connect(name: str) -> Bus:
-    """The bus of this deployment, for whoever has others waiting."""
+    """Return the deployment's bus with short timeouts, for functions that a client waits for."""
     return _connect(name, connect_timeout=0.3, read_timeout=0.7)
 
 
 def connect_patiently(name: str) -> Bus:
-    """The same, for the sweeper: from a bus that is slow but works, what it takes is to be known as taken."""
+    """Return the bus with longer timeouts, so that events accepted by a slow bus are not published again."""
     return _connect(name, connect_timeout=1.0, read_timeout=4.0)
 
 

@@ -1,10 +1,11 @@
-"""What every consumer of a queue does around its own business.
+"""The consumer of a queue: partial batch responses, backoff, dead letters and lag metrics around one handler.
 
-Each message is tried by itself and only what failed comes back (partial batch responses). Errors that may pass are
-tried again later and later; what no retry can mend, and what fails on its last receive, goes to the dead-letter queue
-with its reason. A letter that SQS moved there by itself, without a reason, means that the function crashed each time.
+Each message succeeds or fails alone (partial batch responses). Transient errors are retried with growing pauses.
+Permanent errors, and failures on the last receive, go to the dead-letter queue with their reason. A dead letter without
+a reason was moved by SQS, because the function crashed on every receive.
 
-Whoever imports this does so before pydantic: where that is loaded, Powertools' batch loads its parser's models as well.
+Import this module before pydantic: once pydantic is loaded, Powertools' batch utility also imports its parser models,
+which costs time at each cold start.
 """
 
 import random
@@ -28,26 +29,26 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs.client import SQSClient
 
-# Seconds until the next try after the first, second, ... receive: six receives outlast two hours.
+# Seconds until the retry after the first, second, ... receive: six receives last over two hours.
 BACKOFF = (10, 300, 1800, 3600, 3600)
 
 
 class Message(Protocol):
-    """What the consumer has to know of a message; times in epoch milliseconds."""
+    """A message as the consumer needs it; times in epoch milliseconds."""
 
     @property
     def event_id(self) -> str:
-        """Its id."""
+        """The event's id."""
         ...
 
     @property
     def happened_at(self) -> int:
-        """When what it tells of happened."""
+        """The time of the event."""
         ...
 
     @property
     def log_keys(self) -> Mapping[str, str]:
-        """What finds it in the logs."""
+        """The keys that its log lines carry."""
         ...
 
 
@@ -64,19 +65,19 @@ class Handled:
 
 DONE = Handled("done")
 REPEATED = Handled("repeated")
-# These two are counted; the lag of every handled event is.
+# The outcomes with a metric of their own; the lag metrics cover every handled event.
 _COUNTED = {"repeated": "EventsRepeated", "skipped": "EventsSkipped"}
 
 
 def skipped(reason: str) -> Handled:
-    """Return that there was nothing to do for an event, and why."""
+    """Return the outcome of an event that needs no work, with the reason."""
     return Handled("skipped", reason)
 
 
 class Consumer(Generic[M]):
-    """One queue's consumer: ``run`` is its Lambda handler's body.
+    """The consumer of one queue; ``run`` is the body of its Lambda handler.
 
-    ``read`` makes a message of a body, and raises `PermanentError` if it is none.
+    ``read`` parses a message's body, and raises `PermanentError` if it is not valid.
     """
 
     def __init__(
@@ -105,11 +106,10 @@ class Consumer(Generic[M]):
         handle: Callable[[M], Handled | None],
         prepare_batch: Callable[[list[M]], None] | None = None,
     ) -> "PartialItemFailureResponse":
-        """Handle each record of a batch; raises if all of them failed.
+        """Handle each record of a batch; raise if all of them failed.
 
-        ``handle`` returns None for `DONE`.
-        ``prepare_batch`` gets all events of the batch first, for work that is cheaper together; ``handle`` then reports
-        for each event whether that work succeeded.
+        ``handle`` returns the outcome, or None for `DONE`. ``prepare_batch`` gets all events of the batch first, for
+        work that is cheaper together; ``handle`` then reports for each event whether that work succeeded.
         """
         metrics.set_default_dimensions(consumer=self.name)
         self._received_at = now_ms()
@@ -139,7 +139,7 @@ class Consumer(Generic[M]):
         logger.info("event handled", outcome=handled.outcome, reason=handled.reason)
 
     def _readable(self, event: dict[str, Any]) -> list[M]:
-        """The messages of a batch; what is none is left for `_handle`, and so for the dead letters."""
+        """Return the valid messages of a batch. `_handle` sends the others to the dead-letter queue."""
         messages = []
         for record in event["Records"]:
             with suppress(PermanentError):
@@ -147,14 +147,14 @@ class Consumer(Generic[M]):
         return messages
 
     def done(self, record: SQSRecord) -> None:
-        """A message that came back once is deleted right away, so that a crashing neighbour can't take it along."""
+        """Delete a message that was retried at once, so that a crash later in the batch cannot bring it back."""
         if _receives(record) > 1:
             self._try_aws(
                 lambda: self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle)
             )
 
     def failed(self, record: SQSRecord, error: BaseException) -> bool:
-        """Deal with a message that failed; returns whether it is dealt with for good, in the dead-letter queue."""
+        """Back off, or send the message to the dead-letter queue; return whether it is there."""
         receives = _receives(record)
         if isinstance(error, PermanentError) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
@@ -180,7 +180,7 @@ class Consumer(Generic[M]):
             if trace
             else {}
         )
-        buried = self._try_aws(
+        sent = self._try_aws(
             lambda: self._client.send_message(
                 QueueUrl=self._dead_letter_url,
                 MessageBody=record.body,
@@ -190,11 +190,11 @@ class Consumer(Generic[M]):
                 **traced,
             )
         )
-        if buried and isinstance(error, PermanentError):
-            buried = self._try_aws(error.after_dead_letter)
-        if buried:
+        if sent and isinstance(error, PermanentError):
+            sent = self._try_aws(error.after_dead_letter)
+        if sent:
             self.done(record)
-        return buried
+        return sent
 
     def _event_id(self, body: str) -> str:
         try:
@@ -203,7 +203,7 @@ class Consumer(Generic[M]):
             return "unknown"
 
     def _try_aws(self, call: Callable[[], object]) -> bool:
-        """A call to AWS that may fail: the message is still in its queue then, and comes back."""
+        """Make a call to AWS; return False if it failed. The message is then still in its queue and is redelivered."""
         try:
             call()
         except aws.ERRORS as error:
@@ -214,7 +214,7 @@ class Consumer(Generic[M]):
 
 
 class _Processor(BatchProcessor):
-    """Powertools' batch processor, with our way of dealing with success and failure."""
+    """Powertools' batch processor, with the consumer's handling of success and failure."""
 
     def __init__(self, consumer: Consumer[Any]) -> None:
         super().__init__(event_type=EventType.SQS)

@@ -54,7 +54,7 @@ class Metadata(Model):
 
 
 class EventData(Model):
-    """Base of what a kind of event says. Subclasses add ids and small facts, never personal data."""
+    """The base class for an event's data. Subclasses add ids and small facts, never personal data."""
 
     @property
     def log_keys(self) -> dict[str, str]:

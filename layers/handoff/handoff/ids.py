@@ -6,7 +6,7 @@ import uuid
 
 
 def derived(prefix: str, owner: str, idempotency_key: str) -> str:
-    """Return the id of what a request creates, from its owner and the owner's idempotency key.
+    """Return the id of an aggregate that a request creates, from its owner and the owner's idempotency key.
 
     Two owners with the same key get different ids.
     """

@@ -1,22 +1,34 @@
-"""What template.yaml tells the functions through their environment, read once and checked."""
+"""Settings: environment variables, checked when they are read."""
 
 import os
 
 
 class MissingSetting(Exception):
-    """The environment lacks a variable that template.yaml should have set, or it has no usable value."""
+    """An environment variable is missing or has an invalid value."""
 
 
 def text(name: str) -> str:
-    """The value of one variable; see `load` for the errors."""
+    """Return the value of a variable.
+
+    Raises
+    ------
+    MissingSetting
+        If it is not set.
+    """
     value = os.environ.get(name)
     if value is None:
-        raise MissingSetting(f"{name} is not set; template.yaml sets it")
+        raise MissingSetting(f"{name} is not set; set it in the function's environment in template.yaml")
     return value
 
 
 def number(name: str) -> float:
-    """The value of one variable that must be a positive number; see `load` for the errors."""
+    """Return the value of a variable that must be a positive number.
+
+    Raises
+    ------
+    MissingSetting
+        If it is not set, or not a positive number.
+    """
     value = text(name)
     try:
         parsed = float(value)

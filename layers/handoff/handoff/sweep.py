@@ -53,7 +53,7 @@ class Sweep:
         self.failed = 0
 
     def run(self, shards: Iterable[int]) -> None:
-        """Look at all pending work in these shards of the index, and finish what is due."""
+        """Finish the pending work that is due in these shards of the index."""
         for shard in shards:
             for table in self._tables:
                 for entries in table.store.unfinished.entries(shard):
@@ -65,7 +65,7 @@ class Sweep:
         if self._publishing.spent and (self._finishing.spent or table.finish is None):
             return
         due = {entry.key: entry for entry in entries if entry.due_at <= now}
-        # With its own time over, publishing is left out, and what is read is read for the other work.
+        # Once the publishing budget is spent, aggregates are read for their other work, on that work's budget.
         with self._finishing if self._publishing.spent else self._publishing:
             found = table.store.get_many(due)
             self._publish(table.store, found)

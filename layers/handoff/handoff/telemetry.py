@@ -1,4 +1,4 @@
-"""The logger and the metrics of every function. Their names come from template.yaml (POWERTOOLS_* variables)."""
+"""The logger and the metrics of a function. Powertools reads their names from the environment (POWERTOOLS_*)."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ metrics = Metrics()
 
 @contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Count what the block takes, in milliseconds, as this metric; also when it raises."""
+    """Record the duration of the block in milliseconds as this metric, also if it raises."""
     start = time.monotonic()
     try:
         yield
@@ -24,6 +24,6 @@ def timed(name: str) -> Iterator[None]:
 
 
 def flush_metrics() -> None:
-    """Print what was counted, if anything was."""
+    """Flush the metrics, if there are any."""
     if metrics.metric_set:
         metrics.flush_metrics()

@@ -1,4 +1,4 @@
-"""Cancelling an order, as long as it has not been prepared."""
+"""Cancelling an order, until it is packed."""
 
 from math import ceil
 
@@ -10,11 +10,11 @@ from shop import errors, transitions
 from shop.model import Order, Status
 from shop.placing import BUSY, Dependencies, in_progress, publish
 
-_SWEEP = 60_000  # ms: the sweeper, which gives orders up, runs once a minute
+_SWEEP = 60_000  # ms: the sweeper, which expires orders, runs once a minute
 
 
 def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Deadline) -> Order:
-    """Cancel a user's order: its stock goes back at once, its payment is voided soon. Cancelling twice is cancelling.
+    """Cancel a user's order: restock it now, and void its payment soon. Idempotent.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Dead
 
 
 def own_order(shop: Dependencies, order_id: str, user_id: str) -> Order:
-    """A user's order; somebody else's is as good as none."""
+    """Return the user's order; raise `NoSuchOrder` if it does not exist or belongs to another user."""
     order = shop.orders.get(order_id)
     if order is None or order.user_id != user_id:
         raise errors.NoSuchOrder()
@@ -54,5 +54,5 @@ def _refusal(order: Order) -> errors.RequestError:
     now = now_ms()
     if order.lease_until > now:
         return in_progress(order)
-    given_up_in = max(order.expires_at - now, 0) + _SWEEP
-    return errors.InProgress(order.order_id, ceil(given_up_in / 1000), abandoned=True)
+    expires_in = max(order.expires_at - now, 0) + _SWEEP
+    return errors.InProgress(order.order_id, ceil(expires_in / 1000), abandoned=True)

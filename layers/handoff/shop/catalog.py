@@ -1,4 +1,4 @@
-"""What the shop sells, from a copy in memory."""
+"""The catalog: a copy of the products in memory."""
 
 import time
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 MAX_AGE = 60.0  # seconds that a copy may be used
-_MIN_AGE = 5.0  # seconds before an unknown product is worth another look
+_MIN_AGE = 5.0  # seconds before an unknown product causes another read
 
 
 class Catalog:
-    """A copy of the products, at most a minute old. Reserving checks the price again, so a stale one does no harm."""
+    """A copy of the products, at most a minute old. Reserving checks price and listing again."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -24,7 +24,7 @@ class Catalog:
         self._read_at = float("-inf")
 
     def product(self, sku: str) -> Product | None:
-        """A product that is on sale, or None. One that the copy does not know may be new: it is looked up."""
+        """Return a listed product, or None. An unknown product may be new, so the table is read for it."""
         products = self._fresh(MAX_AGE)
         if sku not in products:
             products = self._fresh(_MIN_AGE)
@@ -32,12 +32,15 @@ class Catalog:
         return found if found and found.listed else None
 
     def listed(self) -> list[Product]:
-        """All products on sale, by sku."""
+        """Return all listed products, by sku."""
         products = self._fresh(MAX_AGE)
         return [products[sku] for sku in sorted(products) if products[sku].listed]
 
     def refresh(self) -> None:
-        """Read the table now. A row that is no product is left out, and named in the log: it closes no shop."""
+        """Read the table.
+
+        Rows that fail validation are logged and skipped, so one bad row cannot take the catalog down.
+        """
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         items = [aws.from_item(item) for page in pages for item in page["Items"]]
         self._products = {item["sku"]: found for item in items if (found := parse_or_log(Product, item, "sku"))}

@@ -56,7 +56,7 @@ def changed(
 
 
 def rate_limit_address_changes(customer: Customer, now: int) -> None:
-    """Raise `TooManyAddresses` after too many changes in a day: each mails two addresses that nobody has verified."""
+    """Raise `TooManyAddresses` after too many changes in a day: each mails two unverified addresses."""
     today = [at for entry in customer.history if (at := from_iso(entry.at)) > now - _DAY]
     if len(today) >= Customer.HISTORY_LIMIT:
         raise TooManyAddresses(ceil((today[0] + _DAY - now) / 1000))

@@ -1,4 +1,4 @@
-"""Finishing orders: expiring what was not completed in time, and settling payments that are due."""
+"""The sweeper's work on orders: expire orders that were not completed in time, and settle payments that are due."""
 
 from handoff.clock import Deadline, now_ms
 from handoff.telemetry import logger

@@ -1,4 +1,4 @@
-"""The business: orders, what they consist of, and the states they go through. No AWS in here."""
+"""The domain model: orders, products, customers. It knows no AWS."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -54,7 +54,7 @@ class Address(Model):
 
 
 class Payment(Model):
-    """What is known of an order's payment; a hold lapses at ``expires_at`` (epoch milliseconds)."""
+    """The state of an order's payment; a hold expires at ``expires_at`` (epoch milliseconds)."""
 
     state: PaymentState = PaymentState.NONE
     reference: str | None = None
@@ -63,7 +63,7 @@ class Payment(Model):
 
 
 class PaymentDue(Model):
-    """What the payment provider still has to be told, and since when (epoch milliseconds)."""
+    """The request that the payment provider still has to get, and since when (epoch milliseconds)."""
 
     action: Literal["capture", "void"]
     since: int
@@ -129,7 +129,7 @@ class Order(Aggregate):
 
 
 class Shipment(Model):
-    """What the warehouse packs; it may leave the house once it is ``released``, that is, paid."""
+    """A packed shipment; it may be sent once it is ``released``, that is, paid."""
 
     order_id: str
     lines: tuple[Line, ...]
@@ -139,9 +139,9 @@ class Shipment(Model):
 
 
 class Product(Model):
-    """A product of the catalog. ``available`` is what is left to sell; a delisted one is kept, not deleted.
+    """A product of the catalog. ``available`` is the stock left to sell; a delisted product is kept, not deleted.
 
-    Strict, as the condition is under which it is reserved: else a row would be shown that nobody could ever order.
+    Strict like the condition of reserving it: a row that fails it would be shown, but could never be ordered.
     """
 
     model_config = ConfigDict(strict=True)
@@ -154,7 +154,7 @@ class Product(Model):
 
 
 class AddressChange(Model):
-    """A changed e-mail address, kept until the old and the new one have been told; ``at`` in epoch milliseconds."""
+    """A changed e-mail address, kept until both addresses are mailed; ``at`` in epoch milliseconds."""
 
     old: str | None = None
     new: str

@@ -1,4 +1,4 @@
-"""The critical path: what a customer waits for when placing an order."""
+"""The critical path: the steps of placing an order while the customer waits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _SLOW = "The request ran out of time."
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What placing and cancelling an order needs."""
+    """The stores and clients that placing and cancelling an order need."""
 
     catalog: Catalog
     orders: OrderStore
@@ -59,7 +59,7 @@ class PlaceOrder:
 
 
 class DuplicateRequest(Exception):
-    """The key has had its outcome: the order is attached as it stands, and `outcome` tells what to answer."""
+    """The idempotency key has its outcome already; `replay_response` turns ``order`` into the original response."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(f"order {order.order_id} is {order.status}")
@@ -72,7 +72,7 @@ def place_order(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -
     Raises
     ------
     DuplicateRequest
-        If the same key has placed one before, or tried to.
+        If the same key has had its outcome.
     errors.RequestError
         One of its subclasses, for every other outcome.
     """
@@ -88,7 +88,7 @@ def place_order(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -
 
 
 def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
-    """Price the order, and take its stock under a new PENDING order; or resume the order that the key has."""
+    """Price the order and reserve its stock with a new PENDING order, or resume the order that the key has."""
     for _ in range(_PRICING_TRIES):
         if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalog, or for looking up an earlier order
             raise errors.TryLater(placement.order_id, _SLOW)
@@ -106,14 +106,14 @@ def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Or
             return resume(shop, repeat.order, placement, deadline)
         except ReservationFailed as refused:
             _name_shortages(order, refused.products)
-            shop.catalog.refresh()  # the price or the listing has changed since our copy was made
+            shop.catalog.refresh()  # the price or the listing has changed since the catalog copy was read
         except TransactionConflict as error:
             raise errors.TryLater(placement.order_id, BUSY) from error
     raise errors.TryLater(placement.order_id, BUSY)
 
 
 def price(shop: Dependencies, placement: PlaceOrder) -> Order:
-    """The order at today's prices, not stored yet."""
+    """Return the order at current prices, not stored yet."""
     products = {sku: shop.catalog.product(sku) for sku in placement.quantities}
     unknown = [sku for sku, product in products.items() if product is None]
     if unknown:
@@ -130,7 +130,7 @@ def price(shop: Dependencies, placement: PlaceOrder) -> Order:
 
 
 def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: Deadline) -> Order:
-    """A key's unfinished order, now ours to finish."""
+    """Resume the unfinished order for this idempotency key, under our lease."""
     if earlier.request_hash != placement.request_hash:
         raise errors.KeyReused()
     now = now_ms()
@@ -152,15 +152,15 @@ def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: 
 
 
 def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorized:
-    """Have the total held. Only while there is time left to commit: a hold must not outlive its order's chance."""
+    """Authorize the total, if the deadline leaves time for it and the commit: a hold without an order is an orphan."""
     if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
-        logger.warning("No time was left to ask the payment provider", order_id=order.order_id)
+        logger.warning("no time left to authorize the payment", order_id=order.order_id)
         _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, _SLOW)
     try:
         answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
-        logger.warning("The payment provider gave no answer", order_id=order.order_id, exc_info=error)
+        logger.warning("payment provider gave no answer", order_id=order.order_id, exc_info=error)
         _release_lease(shop, order, deadline)
         raise errors.TryLater(order.order_id, "The payment provider did not respond.") from error
     if isinstance(answer, Declined):
@@ -169,7 +169,7 @@ def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorize
 
 
 def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
-    """The order ends here, and its stock goes back."""
+    """Reject the order and restock its products."""
     try:
         shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
     except ConcurrentUpdate as overtaken:
@@ -181,7 +181,7 @@ def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadlin
 
 
 def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadline) -> Order:
-    """The order stands from here on, and its event is kept with it."""
+    """Place the order; its event goes into the outbox in the same write."""
     try:
         return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
     except ConcurrentUpdate as overtaken:
@@ -192,12 +192,12 @@ def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadlin
 
 
 def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
-    """Tell the others; what is not told now is told by the sweeper."""
+    """Publish the event. If this fails, the sweeper publishes it later."""
     announce(shop.orders, shop.bus, order, deadline)
 
 
 def replay_response(order: Order) -> Order:
-    """What a finished order's key answers: the order, or the error that ended it."""
+    """Replay the original response for a completed idempotency key: return the order, or raise its error."""
     if order.status is Status.REJECTED:
         reason = order.status_changes[-1].reason
         raise (
@@ -209,12 +209,12 @@ def replay_response(order: Order) -> Order:
 
 
 def in_progress(order: Order) -> errors.InProgress:
-    """That a PENDING order is still being worked on, and for how long at most."""
+    """Return the error for a PENDING order that another attempt works on, with the longest wait."""
     return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
 
 
 def _ended(order: Order) -> Exception:
-    """Why an order is not for us to go on with."""
+    """Return the exception for an order that this attempt may not resume."""
     return in_progress(order) if order.status is Status.PENDING else DuplicateRequest(order)
 
 
@@ -225,15 +225,15 @@ def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
 
 
 def _release_lease(shop: Dependencies, order: Order, deadline: Deadline) -> None:
-    """End our lease, best effort: whatever comes of it, the answer is what brought us here."""
+    """Release our lease, best effort: a failure does not change the response, and the lease expires."""
     try:
         shop.orders.release_lease(order, deadline)
     except (ConcurrentUpdate, TransactionConflict, *ERRORS) as error:
-        logger.info("The lease ends by itself", order_id=order.order_id, exc_info=error)
+        logger.info("lease not released; it will expire", order_id=order.order_id, exc_info=error)
 
 
 def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None:
-    """Raise `OutOfStock` if that is why products were refused, and not an outdated price or listing."""
+    """Raise `OutOfStock` if stock is short, rather than a price or a listing outdated."""
     wanted = {line.sku: line.quantity for line in order.lines}
     short = {
         sku: product.available

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = aws.ITEMS_PER_WRITE
 ALL = "all"  # the counter of a day's orders as such, beside those of its products
-PRODUCT = "sku#"  # what the counter of a product begins with
+PRODUCT = "sku#"  # the prefix of a product's counter
 
 
 @dataclass(frozen=True, slots=True)

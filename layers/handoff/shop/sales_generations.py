@@ -1,8 +1,8 @@
-"""Which generation of the sales counters counts, and, while a rebuild runs, which one is being built.
+"""The current generation of the sales counters, and the one that a running rebuild builds.
 
-Both stand in one item of the sales table. Consumers read it once a batch, after they have received its events, and
-count each event into every generation that it names. So an event that happens after a generation was announced is
-counted into it, and one that happened before is part of its order's history, where the rebuild finds it.
+Both are in one item of the sales table. Consumers read it once per batch, after receiving the events, and count each
+event in every generation that it names. An event after the start of a rebuild is therefore counted in the new
+generation, and an earlier one is in its order's history, where the rebuild reads it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """The generation that counts, and the one being built, if any; ``switched_at`` in epoch milliseconds."""
+    """The current generation, and the one being built, if any; ``switched_at`` in epoch milliseconds."""
 
     current: int = FIRST
     building: int | None = None
@@ -33,12 +33,12 @@ class Generations:
 
     @property
     def counted(self) -> tuple[int, ...]:
-        """All generations that an event is counted into."""
+        """The generations that an event is counted in."""
         return (self.current,) if self.building is None else (self.current, self.building)
 
 
 class Busy(Exception):
-    """Somebody else is building; ``lease_until`` (epoch milliseconds) is when they are taken for dead."""
+    """Another rebuild holds the lease; it ends at ``lease_until`` (epoch milliseconds)."""
 
     def __init__(self, lease_until: int) -> None:
         super().__init__("another rebuild is at work")
@@ -46,18 +46,18 @@ class Busy(Exception):
 
 
 class TakenOver(Exception):
-    """Somebody else has gone on with, or finished, what this run was building."""
+    """Another rebuild has continued or finished the generation that this run was building."""
 
 
 class GenerationStore:
-    """Reads the item, and changes it under a lease. Only rebuilding changes it."""
+    """Reads the item, and changes it under a lease. Only rebuilds change it."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def read(self) -> Generations:
-        """The generations as they are now (a consistent read)."""
+        """Return the generations as they are now (a consistent read)."""
         response = self._client.query(
             TableName=self._table,
             KeyConditionExpression="bucketId = :pointer",
@@ -67,12 +67,12 @@ class GenerationStore:
         return _generations(aws.from_item(response["Items"][0])) if response["Items"] else Generations()
 
     def announce(self, builder: str, *, now: int, lease_until: int) -> Generations:
-        """Begin a new generation, or go on with the one that a dead run has left; times in epoch milliseconds.
+        """Begin a new generation, or continue the one of an interrupted run; times in epoch milliseconds.
 
         Raises
         ------
         Busy
-            If another run is alive.
+            If another run holds the lease.
         """
         lease = 0
         for _ in range(_TRIES):
@@ -93,7 +93,7 @@ class GenerationStore:
         raise Busy(lease)
 
     def keep(self, builder: str, *, built_up_to: str | None, lease_until: int) -> None:
-        """Renew the lease, and note the last order of those that are done.
+        """Renew the lease, and record the last finished order.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class GenerationStore:
         self._write_leased(update, builder)
 
     def switch(self, builder: str, generation: int, *, now: int) -> None:
-        """Have the new generation count from now on, instead of the old one.
+        """Make the new generation the current one.
 
         Raises
         ------

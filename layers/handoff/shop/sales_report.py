@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SalesRow(Model):
-    """What was sold of a product on a UTC day (YYYY-MM-DD); revenue in minor units."""
+    """The sales of a product on a UTC day (YYYY-MM-DD); revenue in minor units."""
 
     day: str
     sku: str
@@ -85,7 +85,7 @@ class SalesReport:
     def _part(
         self, generation: int, position: PagePosition, most: int, deadline: Deadline
     ) -> tuple[list[SalesRow], PagePosition | None]:
-        """The next rows of one day, and up to where they are complete; None for all of the day."""
+        """Return the next rows of one day, and the position up to which they are complete; None for the whole day."""
         totals: dict[str, Counter[str]] = {}
         ends = []
         for shard in range(self._shards):
@@ -94,7 +94,7 @@ class SalesReport:
                 totals.setdefault(sku, Counter()).update(count)
             if is_cut:
                 ends.append(max(counts))
-        # Of what comes after the end of a shard that was cut off, other shards may hold a share only.
+        # Past the end of a truncated shard, the counts of the other shards are incomplete.
         until = min(ends, default=None)
         rows = [
             SalesRow(day=position.day, sku=sku, orders=count["orders"], units=count["units"], revenue=count["revenue"])
@@ -104,7 +104,7 @@ class SalesReport:
         return rows, None if until is None else PagePosition(position.day, until)
 
     def _counts(self, bucket: str, after: str, most: int, deadline: Deadline) -> tuple[dict[str, Counter[str]], bool]:
-        """The counters of up to ``most`` products of one shard, by sku, and whether there are more."""
+        """Return the counters of up to ``most`` products of one shard, by sku, and whether there are more."""
         if deadline.remaining() < aws.LONGEST_CALL:
             raise _OutOfTime
         response = self._client.query(

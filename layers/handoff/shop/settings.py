@@ -1,4 +1,4 @@
-"""What template.yaml tells the shop's functions through their environment, read once and checked."""
+"""The settings of the shop's functions: environment variables from template.yaml, read once and checked."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ __all__ = ["MissingSetting", "Settings", "load", "number", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all functions that deal with orders are told; what only one is told, it reads with `text` and `number`."""
+    """The settings of all functions that handle orders. A function reads its own with `text` and `number`."""
 
     orders_table: str
     products_table: str
@@ -25,7 +25,7 @@ class Settings:
 
 @cache
 def load() -> Settings:
-    """The settings of this process.
+    """Return the settings of this process.
 
     Raises
     ------

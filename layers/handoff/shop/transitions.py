@@ -37,7 +37,7 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OrderTransition(Transition[Order]):
-    """One step of an order, with what is written together with it: stock given back, the shipment."""
+    """One step of an order, with the writes that belong to it: the stock given back, the shipment."""
 
     restocks: bool = False
     shipment: Shipment | None = None
