@@ -5,19 +5,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dev import samples
+from dev.local.consumers import lambda_client, paused
 from dev.local.stack import LocalStack
 from handoff import aws
 from handoff.clock import now_ms
 from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
 from ops.stack.deployment import CONSUMERS, DEFAULT_STACK, Deployment
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda.client import LambdaClient
 
 _PACKED_WITHIN = 30.0  # seconds
 
@@ -51,12 +49,13 @@ def invoke(function: str, event: Path | None, local: int) -> None:
 
 def _place_sample_orders(deployment: Deployment) -> None:
     """Place the orders that the samples are about, unless they exist, and wait until the good one is packed."""
-    client: LambdaClient = deployment.session.client("lambda", endpoint_url=deployment.endpoint)
-    for request in samples.setup_requests():
-        invoked = client.invoke(FunctionName=deployment.resource("OrdersFunction"), Payload=json.dumps(request))
-        answer = json.loads(invoked["Payload"].read())
-        if answer.get("statusCode") not in {200, 201}:
-            click.echo(f"{request['routeKey']} of the sample failed: {answer.get('body', answer)}", err=True)
+    client, function = lambda_client(deployment), deployment.resource("OrdersFunction")
+    with paused(deployment, "fulfillment"):  # a packed order can't be cancelled
+        for request in samples.setup_requests():
+            invoked = client.invoke(FunctionName=function, Payload=json.dumps(request))
+            answer = json.loads(invoked["Payload"].read())
+            if answer.get("statusCode") not in {200, 201}:
+                click.echo(f"{request['routeKey']} of the sample failed: {answer.get('body', answer)}", err=True)
     key = aws.to_item({"orderId": samples.orders()["good"].order_id})
     deadline = time.monotonic() + _PACKED_WITHIN
     while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from dev.demo.orders import Progress, Snapshot
 from dev.drills.invariants import Violation
 from dev.faults.proxy import FaultProxy, routes
 from dev.faults.rules import Rule
+from dev.local.consumers import limit_concurrency
 from dev.local.stack import LocalStack, running
 from ops import catalog
 from ops.shop_client import Account, ShopClient, sign_up
@@ -77,11 +78,8 @@ class DrillStack:
 
     def limit_consumers(self) -> None:
         """Limit the consumers' concurrency, so that two cores are enough for them and the API."""
-        client = self.deployment.session.client("lambda", endpoint_url=self.deployment.endpoint)
         for name in CONSUMERS:
-            function = self.deployment.resource(f"{name.capitalize()}Function")
-            for source in client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]:
-                client.update_event_source_mapping(UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": WORKERS})
+            limit_concurrency(self.deployment, name, WORKERS)
 
     def client(self, account: Account) -> AbstractContextManager[ShopClient]:
         """Return a connection for one customer."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import psutil
 
 from dev.demo import orders as demo
+from dev.local.consumers import lambda_client
 from handoff import aws
 from ops.shop_client import Answer, ShopClient
 from ops.stack.deployment import Deployment
@@ -62,10 +63,6 @@ def about(items: list[dict[str, Any]], order_id: str) -> list[dict[str, Any]]:
     return [item for item in items if item.get("orderId") == order_id]
 
 
-def lambda_client(deployment: Deployment) -> Any:
-    return deployment.session.client("lambda", endpoint_url=deployment.endpoint)
-
-
 def invoke(deployment: Deployment, function: str, event: Any) -> Any:
     """Invoke a function and return its answer; an error of the function fails the test."""
     answer = lambda_client(deployment).invoke(
@@ -74,26 +71,6 @@ def invoke(deployment: Deployment, function: str, event: Any) -> Any:
     payload = answer["Payload"].read().decode()
     assert "FunctionError" not in answer, payload
     return json.loads(payload)
-
-
-@contextlib.contextmanager
-def paused(deployment: Deployment, *consumers: str) -> Iterator[None]:
-    """Consumers that take nothing from their queues meanwhile."""
-    client = lambda_client(deployment)
-    mappings = [
-        mapping["UUID"]
-        for consumer in consumers
-        for mapping in client.list_event_source_mappings(
-            FunctionName=deployment.resource(f"{consumer.capitalize()}Function")
-        )["EventSourceMappings"]
-    ]
-    for mapping in mappings:
-        client.update_event_source_mapping(UUID=mapping, Enabled=False)
-    try:
-        yield
-    finally:
-        for mapping in mappings:
-            client.update_event_source_mapping(UUID=mapping, Enabled=True)
 
 
 @contextlib.contextmanager

@@ -13,22 +13,13 @@ from click.testing import CliRunner
 
 from dev.__main__ import main as dev
 from dev.demo import orders as demo
+from dev.local.consumers import paused
 from dev.local.stack import ROOT, LocalStack
 from ops.shop_client import ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
 from shop import mail_tags
-from tests.e2e.support import (
-    KillingServer,
-    about,
-    change_order,
-    environment,
-    eventually,
-    invoke,
-    order,
-    paused,
-    place,
-)
+from tests.e2e.support import KillingServer, about, change_order, environment, eventually, invoke, order, place
 
 
 def quiet(deployment: Deployment) -> demo.Snapshot:

@@ -8,13 +8,14 @@ import httpx
 from click.testing import CliRunner
 
 from dev.demo import orders as demo
+from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from dev.simulated.messages import message
 from ops.cli import main as cli
 from ops.dlq import scan
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, eventually, order, paused, sample
+from tests.e2e.support import change_order, eventually, order, sample
 
 PLACED = ("order", "PLACED", "payment authorised")
 PREPARED = ("order", "PREPARED", "shipment packed")

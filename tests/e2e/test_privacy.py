@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
+from dev.local.consumers import paused
 from ops.dlq import scan
 from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
-from tests.e2e.support import change_order, eventually, invoke, order, paused, sample
+from tests.e2e.support import change_order, eventually, invoke, order, sample
 from tests.rights.shop import Shop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"

@@ -18,12 +18,13 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
+from dev.local.consumers import lambda_client, paused
 from handoff import aws
 from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
-from tests.e2e.support import change_order, invoke, lambda_client, paused, sample
+from tests.e2e.support import change_order, invoke, sample
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500

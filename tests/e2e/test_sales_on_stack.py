@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from dev.demo import orders as demo
+from dev.local.consumers import paused
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, paused, place
+from tests.e2e.support import eventually, place
 
 NAMES = ("orders", "units", "revenue")
 

@@ -5,11 +5,12 @@ import contextlib
 import pytest
 from click.testing import CliRunner, Result
 
+from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from ops import smoke
 from ops.cli.smoke import smoke as command
 from ops.stack.deployment import Deployment
-from tests.e2e.support import environment, eventually, order, paused
+from tests.e2e.support import environment, eventually, order
 
 
 def run(stack: LocalStack, *options: str) -> Result:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dev.demo import orders as demo
+from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from handoff.clock import now_ms
 from ops.cli.main import main
@@ -17,7 +18,7 @@ from ops.shop_client import ShopClient
 from ops.stack import cloudwatch, emf
 from ops.stack.cloudwatch import MINUTE, Metric
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, paused, place
+from tests.e2e.support import eventually, place
 
 ORDERS = 3
 ALWAYS = ("--minutes", "180")  # longer than any test run

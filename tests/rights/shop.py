@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 
 from dev.demo import orders as demo
+from dev.local.consumers import lambda_client, paused
 from handoff import aws
 from ops import catalog, tokens
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
 from shop import mail_tags
-from tests.e2e.support import change_order, environment, eventually, lambda_client, order, paused, sample
+from tests.e2e.support import change_order, environment, eventually, order, sample
 
 UNREACHABLE = "http://127.0.0.1:9"  # nothing listens there: a connection is refused at once
 _SKU = "RIGHTS-MUG"
