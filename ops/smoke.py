@@ -88,9 +88,9 @@ def run(deployment: Deployment, *, token: str = "", within: float = 120.0) -> It
     yield _check("the sweeper runs", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
 
 
-def _check(what: str, look_at: str, look: Callable[[], str]) -> Check:
+def _check(what: str, look_at: str, run: Callable[[], str]) -> Check:
     try:
-        return Check(what, look(), True)
+        return Check(what, run(), True)
     except CheckFailed as failure:
         return Check(what, str(failure), False, look_at)
     except (httpx.HTTPError, ValueError, BotoCoreError, ClientError) as error:
@@ -159,8 +159,8 @@ def _order(deployment: Deployment, token: str, began: int, within: float) -> Ite
         ("every consumer handled its event", "handoff dlq list, and the consumers' logs", order.consumed),
     )
     with closing(order):
-        for what, look_at, look in steps:
-            check = _check(what, look_at, look)
+        for what, look_at, run_step in steps:
+            check = _check(what, look_at, run_step)
             yield check
             if not check.passed:
                 return
@@ -255,13 +255,13 @@ class _Order:
         return {line.who for line in lines if line.event_id == f"{self._id}-1" and line.outcome in HANDLED}
 
 
-def _until(look: Callable[[], T], wanted: Callable[[T], bool], within: float) -> T:
+def _until(poll: Callable[[], T], wanted: Callable[[T], bool], within: float) -> T:
     """Poll until the result is as wanted, or time is up; return the last result."""
     deadline = time.monotonic() + within
-    seen = look()
+    seen = poll()
     while not wanted(seen) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        seen = look()
+        seen = poll()
     return seen
 
 

@@ -23,7 +23,7 @@ _MARGIN = 60_000  # ms: clocks differ, and an earlier try with the same key may 
 _USUALLY_DONE = 3_600_000  # ms after an order's last step
 _MEANINGS = {
     Status.PENDING: "requested, stock reserved",
-    Status.PLACED: "payment authorised",
+    Status.PLACED: "payment authorized",
     Status.PREPARED: "shipment packed",
     Status.CANCELLED: "stock given back",
     Status.REJECTED: "stock given back",

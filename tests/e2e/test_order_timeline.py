@@ -17,7 +17,7 @@ from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
 from tests.e2e.support import change_order, eventually, order, sample
 
-PLACED = ("order", "PLACED", "payment authorised")
+PLACED = ("order", "PLACED", "payment authorized")
 PREPARED = ("order", "PREPARED", "shipment packed")
 PACKED = ("shipment", "Packed", "now released for dispatch")
 ANSWERED = ("api", "request answered", "POST /orders")

@@ -128,7 +128,7 @@ def test_a_good_order_is_shown_from_its_request_to_the_last_consumer(world, cloc
     # THEN it has all steps in the order in which they happened
     assert steps(timeline) == [
         ("order", "PENDING", "requested, stock reserved"),
-        ("order", "PLACED", "payment authorised, order_placed published"),
+        ("order", "PLACED", "payment authorized, order_placed published"),
         ("api", "request answered", "POST /orders, status 201"),
         ("emails", "event handled", "order_placed, done"),
         ("analytics", "event handled", "order_placed, done"),
@@ -169,7 +169,7 @@ def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, 
         "  2026-11-23T10:00:00.000Z  +0.000 s  order        PENDING           requested, stock reserved",
         (
             "  2026-11-23T10:00:00.000Z  +0.000 s  order        PLACED            "
-            "payment authorised, order_placed published"
+            "payment authorized, order_placed published"
         ),
         "  2026-11-23T10:00:00.000Z  +0.000 s  api          request answered  POST /orders, status 201",
     ]
@@ -280,7 +280,7 @@ def test_an_event_in_the_outbox_is_pending_until_the_sweeper_publishes_it(world,
 
     timeline = timeline_of(order_id)
 
-    assert ("order", "PLACED", "payment authorised, order_placed not published yet") in steps(timeline)
+    assert ("order", "PLACED", "payment authorized, order_placed not published yet") in steps(timeline)
     assert [who for who, _, _ in troubles(timeline)] == ["api"]
     sweep = "the sweeper checks it from 2026-11-23T10:01:00.000Z"
     assert pending_work(timeline) == [("order", f"order_placed is not published yet; {sweep}")]

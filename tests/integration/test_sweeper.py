@@ -536,7 +536,7 @@ def test_a_due_capture_releases_the_shipment(world, order_id):
     invariants.nothing_is_unfinished(world)
 
 
-def test_a_refusal_by_the_provider_is_counted_for_the_alarm(world, due):
+def test_a_refusal_by_the_provider_is_counted_for_the_alarm(world, due, caplog):
     # GIVEN a hold that was captured outside Handoff
     world.change("SandboxTable", {"key": f"{due}:authorise"}, state="capture")
     world.clock.forward(MINUTE)
@@ -544,6 +544,9 @@ def test_a_refusal_by_the_provider_is_counted_for_the_alarm(world, due):
     # THEN the due void is refused permanently, and counted
     assert world.sweep()["PaymentsFailed"] == 1
     assert world.order(due)["payment"]["state"] == "failed"
+    # AND its outcome is logged with the reason
+    reason = world.order(due)["payment"]["reason"]
+    assert [record.reason for record in caplog.records if getattr(record, "outcome", "") == "refused"] == [reason]
 
 
 def test_a_failing_provider_is_retried_with_backoff(world, due):
@@ -666,6 +669,21 @@ def test_two_sweeps_at_the_same_time_do_no_harm(world, pending, due_of_bob, nth)
     assert len(reports) == 2
     world.settle_down(2)
     invariants.check(world, {MUG: 10})
+
+
+def test_an_order_changed_by_another_writer_is_logged_as_a_conflict(world, pending, caplog):
+    # GIVEN a second sweep that expires the order before the first one writes
+    caplog.set_level("INFO")
+    world.clock.forward(10 * MINUTE)
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(world.sweep))
+
+    # WHEN the first one runs
+    report = world.sweep()
+
+    # THEN it leaves the order alone, and logs why
+    assert (report["OrdersExpired"], report["SweepFailures"]) == (0, 0)
+    outcomes = [record.outcome for record in caplog.records if hasattr(record, "outcome")]
+    assert outcomes == ["expired", "settled", "conflict"]
 
 
 @pytest.fixture

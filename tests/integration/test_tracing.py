@@ -124,7 +124,7 @@ def test_the_sweeper_logs_the_correlation_id_of_the_order(world, lines):
     # THEN each of its log lines has the id of that request
     said = [line for line in of(lines(), "SweeperFunction") if line["message"] != "sweep finished"]
     assert outcomes(said) == {"expired", "rescheduled", "settled"}
-    assert "order not finished" in {line["message"] for line in said}
+    assert [line["reason"] for line in said if "reason" in line] == ["Unavailable"]
     assert {(line["order_id"], line["correlation_id"]) for line in said} == {(order["orderId"], ADA)}
 
 
@@ -135,5 +135,5 @@ def test_an_unreadable_order_is_logged_with_its_correlation_id(world, api, lines
     world.queues.deliver("AnalyticsFunction")
 
     assert [
-        (line["order_id"], line["correlation_id"]) for line in lines() if line["message"] == "An item is not readable"
+        (line["order_id"], line["correlation_id"]) for line in lines() if line["message"] == "item not readable"
     ] == [(order_id, ADA)]
