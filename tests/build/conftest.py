@@ -14,11 +14,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Lambda runtime brings."""
+    """A folder with the packages of the Lambda runtime."""
     return artifacts.runtime(tmp_path_factory.mktemp("runtime") / "python")
 
 
 @pytest.fixture(scope="session")
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where bytecode goes."""
+    """A folder for bytecode."""
     return tmp_path_factory.mktemp("bytecode")

@@ -1,4 +1,4 @@
-"""The built artifacts: a missing requirement goes unnoticed on the local stack, and is noticed here."""
+"""The built artifacts. The local stack does not notice a missing requirement; these tests do."""
 
 import ast
 import importlib.util
@@ -14,15 +14,15 @@ from dev.local.stack import ROOT
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024
-LARGEST = 20 * MEGABYTE  # Lambda takes 250 MB; but each cold start has to fetch and read it
+LARGEST = 20 * MEGABYTE  # Lambda allows 250 MB, but each cold start has to fetch and read it
 LARGEST_WITH_STRIPE = 50 * MEGABYTE
-ASK_FOR_PAYMENTS = ["orders", "fulfillment", "sweeper"]
+CALL_THE_PROVIDER = ["orders", "fulfillment", "sweeper"]
 PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "StripeLayer"]
-UNCHECKED = 1  # the flags of bytecode that is taken as it is: https://peps.python.org/pep-0552/
+UNCHECKED = 1  # flags of bytecode that Python does not compare with its source: https://peps.python.org/pep-0552/
 
-# Third-party modules that a function may import, those of Powertools' to their utilities. All are paid for at each cold
-# start: docs/reference/benchmarks.md has the prices.
+# Third-party modules that a function may import; Powertools' are listed by utility. Each costs time at each cold start:
+# docs/reference/benchmarks.md has the numbers.
 _BOTO3 = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 _PYDANTIC = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
 _OF_POWERTOOLS = {"", ".exceptions", ".logging", ".metrics", ".package_logger", ".shared", ".tracing", ".warnings"}
@@ -43,23 +43,23 @@ MAY_IMPORT = {
 
 
 def size_of(function: Function) -> int:
-    """What a function and its layers take when they are unpacked, in bytes."""
+    """Return the unpacked size of a function and its layers, in bytes."""
     folders = [function.folder, *function.layers]
     return sum(file.stat().st_size for folder in folders for file in files_of(folder))
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def sources_of(package: Path) -> set[Path]:
-    """All files of a package but its bytecode."""
+    """Return all files of a package except its bytecode."""
     return {file.relative_to(package) for file in files_of(package) if "__pycache__" not in file.parts}
 
 
 def third_party(module: str) -> str:
-    """The library that a module is part of; Powertools are several."""
+    """Return the library of a module; each utility of Powertools counts as one."""
     parts = module.split(".")
     if parts[0] != "aws_lambda_powertools":
         return parts[0]
@@ -68,7 +68,7 @@ def third_party(module: str) -> str:
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
 def imported(request: pytest.FixtureRequest, built: Build, runtime: Path, bytecode: Path) -> tuple[str, Imported]:
-    """Every function, imported as Lambda does: its folder, its layers, the runtime, and nothing else."""
+    """Every function, imported as in Lambda: from its folder, its layers and the runtime only."""
     function = built.functions[request.param]
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
     return request.param, artifacts.imported(function, path, bytecode)
@@ -109,7 +109,7 @@ def test_a_function_imports_exactly_the_allowed_libraries(
     assert {third_party(module) for module in found} - {"aws_lambda_powertools.utilities"} == MAY_IMPORT[name]
 
 
-@pytest.mark.parametrize("name", ASK_FOR_PAYMENTS)
+@pytest.mark.parametrize("name", CALL_THE_PROVIDER)
 def test_stripes_library_is_imported_with_stripe(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
     function = built.with_stripe(name)
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
@@ -121,14 +121,14 @@ def test_stripes_library_is_imported_with_stripe(built: Build, runtime: Path, by
 
 @pytest.mark.parametrize("missing", ["dependencies", "handoff", "runtime"])
 def test_a_missing_layer_is_noticed(built: Build, runtime: Path, bytecode: Path, missing: str) -> None:
-    # GIVEN an interpreter that has all but one of what a function needs
+    # GIVEN an interpreter that lacks one of the folders that a function needs
     layers = {"dependencies": built.layer("DependenciesLayer"), "handoff": built.layer("HandoffLayer")}
     parts = layers | {"runtime": runtime}
     del parts[missing]
     # WHEN the function is imported
     function = built.functions["orders"]
     outcome = artifacts.imported(function, [function.folder, *parts.values()], bytecode)
-    # THEN nothing of ours stands in for it
+    # THEN the import fails: no package of this project replaces the missing ones
     assert outcome.error.startswith("ModuleNotFoundError")
 
 
@@ -149,7 +149,7 @@ def test_a_layer_has_unchecked_bytecode_of_all_its_modules(built: Build, layer: 
     # GIVEN a layer that was built for this very Python
     modules = list(built.layer(layer).rglob("*.py"))
     assert modules
-    # THEN each module is compiled, for this Python, and Python won't compare it with its source
+    # THEN each module is compiled for this Python, and Python won't compare it with its source
     for module in modules:
         compiled = module.parent / "__pycache__" / f"{module.stem}.{sys.implementation.cache_tag}.pyc"
         header = compiled.read_bytes()[:8]
@@ -183,16 +183,16 @@ def test_a_function_with_its_layers_is_small(built: Build) -> None:
         assert size_of(function) < LARGEST
 
 
-@pytest.mark.parametrize("name", ASK_FOR_PAYMENTS)
+@pytest.mark.parametrize("name", CALL_THE_PROVIDER)
 def test_a_function_with_stripes_library_is_small_enough(built: Build, name: str) -> None:
     assert size_of(built.with_stripe(name)) < LARGEST_WITH_STRIPE
 
 
 def test_a_functions_folder_has_no_unused_files(built: Build) -> None:
     for name, function in built.functions.items():
-        # GIVEN the folder that is uploaded as it is
+        # GIVEN the folder that is uploaded unchanged
         there = {file for file in files_of(function.folder) if "__pycache__" not in file.parts}
-        # THEN all of it is reached from the handler's module
+        # THEN the handler's module imports all modules, directly or indirectly
         reached: set[Path] = set()
         waiting = [function.folder / f"{name}.py"]
         while waiting:
@@ -200,7 +200,7 @@ def test_a_functions_folder_has_no_unused_files(built: Build) -> None:
             reached.add(file)
             local = {function.folder / f"{module}.py" for module in modules_of(file)}
             waiting += [other for other in local if other.is_file() and other not in reached]
-        # AND what is no module is read by one, which names it
+        # AND every other file is named by a module that reads it
         read = {
             file
             for file in there
@@ -217,10 +217,10 @@ def test_module_names_are_unique_and_hide_no_other_module(built: Build) -> None:
 
 
 def test_deployed_and_tested_versions_are_the_same() -> None:
-    # GIVEN the versions that the layer is locked to
+    # GIVEN the versions that the layers lock
     layers = ("dependencies", "stripe")
     deployed = {k: v for name in layers for k, v in locked(ROOT / f"layers/{name}/requirements.txt").items()}
-    # THEN the tests run with the same
+    # THEN the tests run with the same versions
     tested = locked(ROOT / "requirements/dev.txt")
     assert {"pydantic", "aws-lambda-powertools", "stripe"} <= deployed.keys()
     assert {name: tested.get(name) for name in deployed} == deployed
@@ -241,24 +241,24 @@ def test_a_layers_defaults_match_the_template(layer: str) -> None:
     declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
     parameters = artifacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]
-    # THEN they name the same Python on the same machine
+    # THEN both are for the same Python on the same architecture
     assert f"python{declared['PYTHON_VERSION']}" == parameters["Runtime"]["Default"]
     assert declared.get("PYTHON_PLATFORM", f"{machine}-manylinux2014") == f"{machine}-manylinux2014"
 
 
 def test_the_layer_can_be_built_for_production_on_any_machine(tmp_path: Path) -> None:
-    # WHEN it is built for the defaults, whatever machine this is
+    # WHEN it is built with the defaults, on any machine
     makefile = ["make", "-C", ROOT / "layers/dependencies", "build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path}"]
     artifacts.run(makefile, tmp_path, artifacts.clean_environment())
-    # THEN its native code is for them
+    # THEN its native code is for the defaults
     (native,) = (tmp_path / "python/pydantic_core").glob("*.so")
     assert native.name == "_pydantic_core.cpython-313-aarch64-linux-gnu.so"
-    # AND so is its bytecode, if there is a Python here that can make it
+    # AND so is its bytecode, if this machine has that Python
     assert all(".cpython-313." in file.name for file in tmp_path.rglob("*.pyc"))
 
 
 def modules_of(file: Path) -> set[str]:
-    """The modules that a file imports by name."""
+    """Return the names of the modules that a file imports."""
     tree = ast.walk(ast.parse(file.read_text()))
     nodes = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
@@ -266,5 +266,5 @@ def modules_of(file: Path) -> set[str]:
 
 
 def locked(file: Path) -> dict[str, str]:
-    """The versions that a requirements file pins."""
+    """Return the versions that a requirements file pins."""
     return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", file.read_text(), re.MULTILINE))

@@ -1,7 +1,7 @@
-"""CloudWatch as far as alarms need it: the values that were published, and the states that an alarm goes through.
+"""A simulated CloudWatch: published values, and the states of alarms.
 
-How it does this is in AWS's documents, but for how far an alarm looks back beyond its evaluation periods when data is
-missing: two periods, as in the example there.
+It follows AWS's documentation. That does not say how far an alarm looks back beyond its evaluation periods when data is
+missing, so it is two periods here, as in the example there.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
 """
@@ -22,7 +22,7 @@ _COMPARED = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's identity: what is published under other dimensions is another metric."""
+    """A metric's identity. The same name with other dimensions is another metric."""
 
     namespace: str
     name: str
@@ -30,30 +30,30 @@ class Metric:
 
     @classmethod
     def of(cls, namespace: str, name: str, **dimensions: str) -> "Metric":
-        """The metric with exactly these dimensions."""
+        """Return the metric with exactly these dimensions."""
         return cls(namespace, name, frozenset(dimensions.items()))
 
     @classmethod
     def watched_by(cls, alarm: Alarm) -> "Metric":
-        """The metric that an alarm is about."""
+        """Return the metric that an alarm watches."""
         dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
         return cls.of(alarm["Namespace"], alarm["MetricName"], **dimensions)
 
 
 class CloudWatch:
-    """What was published; times in epoch milliseconds."""
+    """Published values; times in epoch milliseconds."""
 
     def __init__(self) -> None:
         self._values: dict[Metric, list[tuple[int, float]]] = defaultdict(list)
         self.units: dict[Metric, str] = {}
 
     def put(self, metric: Metric, at: int, value: float, unit: str = "Count") -> None:
-        """Take a value."""
+        """Publish a value."""
         self._values[metric].append((at, value))
         self.units[metric] = unit
 
     def read(self, output: str) -> None:
-        """Take what is in a function's output: lines in the embedded metric format, and others."""
+        """Publish the metrics in a function's output, which has lines in the embedded metric format and others."""
         for line in output.splitlines():
             document = json.loads(line)
             for block in document.get("_aws", {}).get("CloudWatchMetrics", []):
@@ -66,17 +66,17 @@ class CloudWatch:
 
     @property
     def metrics(self) -> set[Metric]:
-        """All that was published."""
+        """All published metrics."""
         return set(self._values)
 
     def values(self, metric: Metric, start: int, end: int) -> list[float]:
-        """The values of a span of time, whose end is not in it."""
+        """Return the values from start up to, but not including, end."""
         return [value for at, value in self._values.get(metric, []) if start <= at < end]
 
     def states(self, alarm: Alarm, start: int, end: int) -> list[str]:
-        """The states that an alarm goes through, from when it has seen a first whole period.
+        """Return the states of an alarm from the end of its first whole period.
 
-        It looks each minute, at periods that end just then; with a wall clock window, at the end of each period.
+        It is evaluated each minute, for periods that end then; with a wall clock window, at the end of each period.
         """
         metric, period = Metric.watched_by(alarm), alarm["Period"] * 1000
         step = period if "WallClockWindow" in alarm.get("EvaluationWindow", {}) else _MINUTE
@@ -89,7 +89,7 @@ class CloudWatch:
 
 
 def statistic(name: str, values: list[float]) -> float:
-    """What a statistic makes of values; p95 is the value that 95 of a hundred do not exceed."""
+    """Return a statistic of values; p95 is the value that 95 % of them do not exceed."""
     if name.startswith("p"):
         return sorted(values)[max(0, math.ceil(len(values) * float(name[1:]) / 100) - 1)]
     found: float = {
@@ -103,7 +103,7 @@ def statistic(name: str, values: list[float]) -> float:
 
 
 def _breaches(alarm: Alarm, values: list[float]) -> bool | None:
-    """Whether a period breaches the threshold; None if there is nothing to be judged."""
+    """Whether a period breaches the threshold; None without enough data."""
     name = alarm.get("ExtendedStatistic") or alarm["Statistic"]
     if not values or (alarm.get("EvaluateLowSampleCountPercentile") == "ignore" and len(values) < _enough(name)):
         return None
@@ -111,12 +111,12 @@ def _breaches(alarm: Alarm, values: list[float]) -> bool | None:
 
 
 def _enough(percentile: str) -> float:
-    """How many values CloudWatch wants for a percentile above the median: 200 for p95, 1,000 for p99."""
+    """Return the number of values that CloudWatch needs for a percentile: 200 for p95, 1,000 for p99."""
     return 10 / (1 - float(percentile[1:]) / 100)
 
 
 def _state(alarm: Alarm, seen: list[bool | None], before: str) -> str:
-    """An alarm's state by the periods that it looks at: real data first, the newest, and only then what is missing."""
+    """Return an alarm's state. The newest real data count first, and missing data only fill up the periods."""
     periods = alarm["EvaluationPeriods"]
     real = [found for found in seen if found is not None][-periods:]
     missing = alarm.get("TreatMissingData", "missing")
@@ -127,7 +127,7 @@ def _state(alarm: Alarm, seen: list[bool | None], before: str) -> str:
 
 
 def metrics_of(widget: dict[str, Any]) -> Iterator[tuple[Metric, str]]:
-    """The metrics that a dashboard's widget shows, each with its statistic."""
+    """Yield the metrics that a dashboard's widget shows, each with its statistic."""
     for line in widget["properties"]["metrics"]:
         options = line[-1] if isinstance(line[-1], dict) else {}
         namespace, name, *pairs = [part for part in line if part is not options]

@@ -1,6 +1,6 @@
-"""Some hours of a deployment in moto with CloudWatch watching: what our functions print, and what AWS publishes itself.
+"""A simulated stack with a simulated CloudWatch, which gets the functions' metrics and those that AWS publishes.
 
-AWS's part is as tests/template/aws_metric_catalog.toml has it. Resources have the names of the translated template.
+AWS's metrics are those in tests/template/aws_metric_catalog.toml. Resources have their placeholders in `dev.template`.
 """
 
 import io
@@ -32,7 +32,7 @@ _POISON = 3  # receives after which SQS leaves a message out of its age
 
 @contextmanager
 def monitoring(deployment: SimulatedStack) -> Iterator["MonitoredStack"]:
-    """A new day on a deployment: the shop is full, and CloudWatch knows nothing."""
+    """Start monitoring a stack with full stock and an empty CloudWatch."""
     output = io.StringIO()
     with standing() as clock, redirect_stdout(output):
         world = World(deployment, clock)
@@ -44,7 +44,7 @@ def monitoring(deployment: SimulatedStack) -> Iterator["MonitoredStack"]:
 
 @dataclass
 class MonitoredStack:
-    """What happens in it, minute by minute."""
+    """The stack, which the caller advances minute by minute."""
 
     world: World
     clock: Clock
@@ -56,42 +56,42 @@ class MonitoredStack:
         self._placed = 0
         self._touched: set[str] = set()
 
-    # --- what people do -----------------------------------------------------------------------------------------------
+    # --- requests and events ------------------------------------------------------------------------------------------
 
     def order(self, key: str = "", **values: Any) -> Answer:
-        """Somebody places an order, by default of one mug."""
+        """Place an order, by default for one mug."""
         self._placed += 1
         return self.request("POST", "/orders", body(**values), **{"Idempotency-Key": key or f"key-{self._placed}"})
 
     def request(self, method: str, path: str, content: dict[str, Any] | None = None, **headers: str) -> Answer:
-        """Any request of Ada's; API Gateway publishes what it has seen of it."""
+        """Send a request of Ada; API Gateway publishes its metrics."""
         begun = self.clock.ms
         answer = self.world.api().call(method, path, content and json.dumps(content), **headers)
         self.answered(begun, answer.status)
         return answer
 
     def answered(self, begun: int, status: int) -> None:
-        """API Gateway has answered a request."""
+        """Publish API Gateway's metrics of a request."""
         for name, value in (("Count", 1), ("4xx", status // 100 == 4), ("5xx", status // 100 == 5)):
             self.cloudwatch.put(Metric.of("AWS/ApiGateway", name, ApiId="${Api}"), begun, float(value))
         latency = Metric.of("AWS/ApiGateway", "Latency", ApiId="${Api}")
         self.cloudwatch.put(latency, begun, self.clock.ms - begun, "Milliseconds")
 
     def feed(self) -> None:
-        """Something happens for every consumer: an order, a new name, and a mail that came back from Bob."""
+        """Cause an event for every consumer: an order, a new name, and a bounce of a mail to Bob."""
         self.order()
         self.request("PUT", "/me", {"name": f"Ada {self._placed}", "email": "ada@example.com"})
         self.world.queues.send("FeedbackFunction", bounce())
 
-    def refuse(self) -> None:
-        """Lambda has no execution left for a request, and API Gateway says so."""
+    def throttle(self) -> None:
+        """Publish the metrics of a request that Lambda throttles."""
         self.cloudwatch.put(Metric.of("AWS/Lambda", "Throttles", FunctionName="${OrdersFunction}"), self.clock.ms, 1)
         self.answered(self.clock.ms, 503)
 
-    # --- what time brings ---------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def minute(self, running: Collection[str] | None = None) -> None:
-        """A minute passes, at the end of which these functions run; all of them, if none are named."""
+        """Let a minute pass, then run these functions, by default all."""
         self.clock.forward(MINUTE)
         if running is None or SWEEPER in running:
             with suppress(*aws.ERRORS):  # Lambda counts it
@@ -102,7 +102,7 @@ class MonitoredStack:
         self.publish()
 
     def publish(self) -> None:
-        """The minute's metrics: what the functions printed, what Lambda counted, and what SQS sees in its queues."""
+        """Publish the minute's metrics: those printed by the functions, and those of Lambda and SQS."""
         self.cloudwatch.read(self._output.getvalue().replace(json.dumps(STACK_NAME), json.dumps("${AWS::StackName}")))
         self._output.seek(0)
         self._output.truncate()
@@ -112,15 +112,15 @@ class MonitoredStack:
                 self.cloudwatch.put(metric, self.clock.ms, float(value))
         self.world.functions.ended.clear()
         for name, queue in sqs_backends[ACCOUNT][REGION].queues.items():
-            self._look_into(name.removeprefix(f"{STACK_NAME}-"), queue)
+            self._publish_queue(name.removeprefix(f"{STACK_NAME}-"), queue)
 
         self._now = self.clock.ms
 
-    def _look_into(self, name: str, queue: Any) -> None:
+    def _publish_queue(self, name: str, queue: Any) -> None:
         waiting = [message for message in queue._messages if message.approximate_receive_count < _POISON]
         if queue._messages or name.endswith("Queue"):
             self._touched.add(name)
-        if name in self._touched:  # of a queue that nobody ever touched SQS publishes nothing
+        if name in self._touched:  # SQS publishes nothing for a queue that was never used
             self._put(name, "ApproximateNumberOfMessagesVisible", len(queue.messages))
         if waiting:
             oldest = min(message.sent_timestamp for message in waiting)
@@ -131,12 +131,12 @@ class MonitoredStack:
         self.cloudwatch.put(metric, self.clock.ms, value, unit)
 
     def states(self, alarm: dict[str, Any]) -> list[str]:
-        """The states that an alarm has gone through by the end of the last minute."""
+        """Return an alarm's states up to the end of the last minute."""
         return self.cloudwatch.states(alarm, self.start, self._now)
 
 
 def bounce() -> str:
-    """A report of SES's, just now, that Bob's address does not work."""
+    """Return a report of SES that a mail to Bob has just bounced."""
     (record,) = samples.payloads()["feedback.json"]["Records"]
     report = json.loads(record["body"])
     report |= {"id": str(uuid.uuid4()), "time": to_iso(now_ms())}

@@ -1,7 +1,7 @@
-"""Days in the life of a deployment: a good one, and for each alarm a bad one on which it has to go off.
+"""Scenarios for alarms: normal operation, and for each alarm at least one scenario that must raise it.
 
-Faults are injected on the wire. What no engine here does - EventBridge that can't deliver, Lambda that has no execution
-left - is published as AWS would.
+Faults are injected on the wire. Failures that no local engine can simulate, such as EventBridge that can't deliver or
+Lambda that throttles, are published as metrics as AWS would publish them.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,27 @@ from tests.support.cloudwatch import Metric
 from tests.support.monitored_stack import MINUTE, SWEEPER, MonitoredStack
 from tests.template import aws_metric_catalog
 
-BadDay = Callable[[MonitoredStack], None]
+Scenario = Callable[[MonitoredStack], None]
 FULFILLMENT = "FulfillmentFunction"
 HOUR = 60 * MINUTE
 WEEK = 7 * 24 * HOUR
 _BROKEN = wire.refuse("InternalServerError", 500)
 
 
-def good(monitored: MonitoredStack) -> None:
-    """Three quarters of an hour in a small shop, with what is no reason to wake anybody."""
-    happens = _ordinary(monitored)
+def normal(monitored: MonitoredStack) -> None:
+    """Run a small shop for 45 minutes, with failures that are no reason for an alarm."""
+    actions = _ordinary(monitored)
     for minute in range(45):
-        happens[minute // 5]() if minute % 5 == 0 else monitored.order()
+        actions[minute // 5]() if minute % 5 == 0 else monitored.order()
         monitored.minute()
 
 
 def everything(monitored: MonitoredStack) -> None:
-    """What happens in a good hour, and everything else that is counted."""
+    """Run normal operation, and everything else that emits a metric."""
     world = monitored.world
-    for happens in _ordinary(monitored):
+    for action in _ordinary(monitored):
         monitored.feed()
-        happens()
+        action()
         monitored.minute()
     monitored.order(shippingAddress={})
     _capture_is_refused(monitored)
@@ -52,13 +52,13 @@ def everything(monitored: MonitoredStack) -> None:
         world.queues.send(function, replayed(placed))
     monitored.minute()
     order_id = placed["Detail"]["data"]["orderId"]
-    world.change("OrdersTable", {"orderId": order_id}, status="?")  # no code of ours does this
+    world.change("OrdersTable", {"orderId": order_id}, status="?")  # no code does this
     monitored.order("key-1")
     monitored.minute()
 
 
 def _ordinary(monitored: MonitoredStack) -> list[Callable[[], object]]:
-    """What happens to any shop, and mends itself."""
+    """Return actions that any shop sees, and failures that need no operator."""
     world = monitored.world
     world.stock(TEE, available=1)
     return [
@@ -75,7 +75,7 @@ def _ordinary(monitored: MonitoredStack) -> list[Callable[[], object]]:
 
 
 def tries_fail(monitored: MonitoredStack) -> None:
-    """An event fails, and at the turn of the minute it fails again."""
+    """Let an event fail before and after the turn of a minute."""
     monitored.world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429), times=2)
     monitored.order()
     monitored.world.queues.deliver("EmailsFunction")
@@ -84,7 +84,7 @@ def tries_fail(monitored: MonitoredStack) -> None:
 
 
 def answers_are_slow(monitored: MonitoredStack) -> None:
-    """Some seconds of a slow provider, and an order before and after the turn of the minute."""
+    """Slow down the provider for an order before and an order after the turn of a minute."""
     slow = wire.meanwhile(lambda: monitored.clock.forward(3.5))
     for _ in range(2):
         monitored.world.wire.on("dynamodb.*", slow, where=monitored.world.to_provider)
@@ -93,7 +93,7 @@ def answers_are_slow(monitored: MonitoredStack) -> None:
 
 
 def events_are_late(monitored: MonitoredStack) -> None:
-    """Nobody consumes for a minute, and two events are late, before and after the turn of the minute."""
+    """Handle two events more than a minute late, before and after the turn of a minute."""
     monitored.order()
     monitored.order()
     monitored.clock.forward(65)
@@ -103,59 +103,59 @@ def events_are_late(monitored: MonitoredStack) -> None:
     monitored.minute()
 
 
-def bad(template: Template) -> dict[str, list[BadDay]]:
-    """For every alarm the days that have to raise it, each by itself."""
-    days: dict[str, list[BadDay]] = {
-        "ApiErrorsAlarm": [_the_provider_is_gone],
-        "ApiLatencyAlarm": [_the_provider_is_slow],
-        "OrdersThrottledAlarm": [_requests_find_no_execution],
-        "SweeperErrorsAlarm": [_the_index_can_not_be_read],
-        "UnfinishedAgeAlarm": [_the_bus_is_dead, silence],
-        "PaymentsStuckAlarm": [_a_payment_is_never_answered_for],
-        "HoldsExpiringAlarm": [_a_capture_is_never_answered_for],
+def raising(template: Template) -> dict[str, list[Scenario]]:
+    """Return the scenarios for every alarm; each of them alone must raise it."""
+    scenarios: dict[str, list[Scenario]] = {
+        "ApiErrorsAlarm": [_provider_is_unreachable],
+        "ApiLatencyAlarm": [_provider_is_slow],
+        "OrdersThrottledAlarm": [_requests_are_throttled],
+        "SweeperErrorsAlarm": [_index_cannot_be_read],
+        "UnfinishedAgeAlarm": [_bus_is_unreachable, sweeper_is_silent],
+        "PaymentsStuckAlarm": [_void_is_never_answered],
+        "HoldsExpiringAlarm": [_capture_is_never_answered],
         "CaptureRefusedAlarm": [_capture_is_refused],
         "SettlementRefusedAlarm": [_void_is_refused],
-        "UndeliveredAlarm": [partial(_eventbridge_can_not_deliver, queue="UndeliveredQueue")],
-        "PartnerDeadLettersAlarm": [partial(_eventbridge_can_not_deliver, queue="PartnerDeadLetters")],
+        "UndeliveredAlarm": [partial(_eventbridge_cannot_deliver, queue="UndeliveredQueue")],
+        "PartnerDeadLettersAlarm": [partial(_eventbridge_cannot_deliver, queue="PartnerDeadLetters")],
         "AuditLostAlarm": [partial(_eventbridge_loses_an_event, template, "AuditRule")],
         "PartnerLostAlarm": [partial(_eventbridge_loses_an_event, template, "PartnerRule")],
     }
     for consumer in template.consumers():
         name, function = consumer.queue_id.removesuffix("Queue"), consumer.function_id
-        days[f"{name}DeadLettersAlarm"] = [partial(_a_message_is_no_event, function=function)]
-        days[f"{name}ErrorsAlarm"] = [partial(_all_that_it_calls_fails, function=function)]
-        days[f"{name}OldestAlarm"] = [_nobody_consumes]
-        days[f"{name}LagAlarm"] = [partial(_it_comes_late, function=function)]
-        days[f"{name}LostAlarm"] = [partial(_eventbridge_loses_an_event, template, f"{name}Rule")]
-    return days
+        scenarios[f"{name}DeadLettersAlarm"] = [partial(_message_is_malformed, function=function)]
+        scenarios[f"{name}ErrorsAlarm"] = [partial(_all_calls_fail, function=function)]
+        scenarios[f"{name}OldestAlarm"] = [_event_sources_are_disabled]
+        scenarios[f"{name}LagAlarm"] = [partial(_events_are_handled_late, function=function)]
+        scenarios[f"{name}LostAlarm"] = [partial(_eventbridge_loses_an_event, template, f"{name}Rule")]
+    return scenarios
 
 
 # --- consumers --------------------------------------------------------------------------------------------------------
 
 
-def _a_message_is_no_event(monitored: MonitoredStack, function: str) -> None:
+def _message_is_malformed(monitored: MonitoredStack, function: str) -> None:
     monitored.world.queues.send(function, "not an event")
     for _ in range(3):
         monitored.minute([function])
 
 
-def _all_that_it_calls_fails(monitored: MonitoredStack, function: str) -> None:
-    """A quiet shop: something happens once, and fails again and again."""
+def _all_calls_fail(monitored: MonitoredStack, function: str) -> None:
+    """In a quiet shop, one event fails again and again."""
     monitored.world.wire.always("dynamodb.*", _BROKEN, where=_called_by(monitored, function))
     monitored.feed()
     for _ in range(25):
         monitored.minute([function])
 
 
-def _nobody_consumes(monitored: MonitoredStack) -> None:
-    """A deployment has disabled the event sources: nothing fails, and nothing is late, for nothing is done."""
+def _event_sources_are_disabled(monitored: MonitoredStack) -> None:
+    """No consumer runs, so nothing fails and no lag is measured."""
     monitored.feed()
     for _ in range(25):
         monitored.minute([SWEEPER])
 
 
-def _it_comes_late(monitored: MonitoredStack, function: str) -> None:
-    """A backlog: something happens once a minute, and is done two minutes later."""
+def _events_are_handled_late(monitored: MonitoredStack, function: str) -> None:
+    """Each event is handled two minutes after it happened."""
     for _ in range(5):
         monitored.feed()
         monitored.minute([])
@@ -166,15 +166,15 @@ def _it_comes_late(monitored: MonitoredStack, function: str) -> None:
 # --- the API ----------------------------------------------------------------------------------------------------------
 
 
-def _the_provider_is_gone(monitored: MonitoredStack) -> None:
+def _provider_is_unreachable(monitored: MonitoredStack) -> None:
     monitored.world.wire.always("dynamodb.*", wire.cannot_connect, where=monitored.world.to_provider)
     for _ in range(10):
         monitored.order()
         monitored.minute([])
 
 
-def _the_provider_is_slow(monitored: MonitoredStack) -> None:
-    """One order in five minutes, and all of them slow."""
+def _provider_is_slow(monitored: MonitoredStack) -> None:
+    """Every order is slow, and there is one in five minutes."""
     slow = wire.meanwhile(lambda: monitored.clock.forward(3.5))
     monitored.world.wire.always("dynamodb.*", slow, where=monitored.world.to_provider)
     for minute in range(15):
@@ -183,38 +183,38 @@ def _the_provider_is_slow(monitored: MonitoredStack) -> None:
         monitored.minute([])
 
 
-def _requests_find_no_execution(monitored: MonitoredStack) -> None:
+def _requests_are_throttled(monitored: MonitoredStack) -> None:
     for _ in range(10):
-        monitored.refuse()
+        monitored.throttle()
         monitored.minute([])
 
 
 # --- the sweeper, and payments ----------------------------------------------------------------------------------------
 
 
-def _the_index_can_not_be_read(monitored: MonitoredStack) -> None:
+def _index_cannot_be_read(monitored: MonitoredStack) -> None:
     monitored.world.wire.always("dynamodb.Query", wire.refuse("AccessDeniedException"))
     for _ in range(10):
         monitored.minute([SWEEPER])
 
 
-def _the_bus_is_dead(monitored: MonitoredStack) -> None:
+def _bus_is_unreachable(monitored: MonitoredStack) -> None:
     monitored.world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
     monitored.order()
     for _ in range(25):
         monitored.minute([SWEEPER])
 
 
-def silence(monitored: MonitoredStack) -> None:
-    """The sweeper does not run any more."""
+def sweeper_is_silent(monitored: MonitoredStack) -> None:
+    """The sweeper stops running."""
     for _ in range(5):
         monitored.minute([SWEEPER])
     for _ in range(25):
         monitored.minute([])
 
 
-def _a_payment_is_never_answered_for(monitored: MonitoredStack) -> None:
-    """An order is cancelled, and its payment can't be voided for a day."""
+def _void_is_never_answered(monitored: MonitoredStack) -> None:
+    """A cancelled order's payment can't be voided for a day."""
     monitored.request("POST", f"/orders/{monitored.order().json['orderId']}/cancel")
     monitored.world.wire.always("dynamodb.TransactWriteItems", wire.lose_request, where=monitored.world.to_provider)
     monitored.clock.forward(23 * HOUR)
@@ -222,8 +222,8 @@ def _a_payment_is_never_answered_for(monitored: MonitoredStack) -> None:
         monitored.minute([SWEEPER])
 
 
-def _a_capture_is_never_answered_for(monitored: MonitoredStack) -> None:
-    """A packed order's hold lasts a week, and half of it passes."""
+def _capture_is_never_answered(monitored: MonitoredStack) -> None:
+    """A packed order's payment is not captured for half the life of its hold, which is a week."""
     order_id = monitored.order().json["orderId"]
     payment = monitored.world.order(order_id)["payment"] | {"expiresAt": monitored.clock.ms + WEEK * 1000}
     monitored.world.change("OrdersTable", {"orderId": order_id}, payment=payment)
@@ -235,7 +235,7 @@ def _a_capture_is_never_answered_for(monitored: MonitoredStack) -> None:
 
 
 def _capture_is_refused(monitored: MonitoredStack) -> None:
-    """The hold of an order that is packed is gone."""
+    """The hold of a packed order does not exist any more."""
     order_id = monitored.order().json["orderId"]
     monitored.world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="void")
     for _ in range(5):
@@ -243,7 +243,7 @@ def _capture_is_refused(monitored: MonitoredStack) -> None:
 
 
 def _void_is_refused(monitored: MonitoredStack) -> None:
-    """Somebody has captured the payment of an order that is cancelled, and only the sweeper gets to it."""
+    """The payment of a cancelled order was captured at the provider. Only the sweeper runs."""
     order_id = monitored.order().json["orderId"]
     monitored.request("POST", f"/orders/{order_id}/cancel")
     monitored.world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="capture")
@@ -251,7 +251,7 @@ def _void_is_refused(monitored: MonitoredStack) -> None:
         monitored.minute([SWEEPER])
 
 
-def _eventbridge_can_not_deliver(monitored: MonitoredStack, queue: str) -> None:
+def _eventbridge_cannot_deliver(monitored: MonitoredStack, queue: str) -> None:
     metric = Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=f"${{{queue}.QueueName}}")
     for _ in range(3):
         monitored.minute([])
@@ -259,7 +259,7 @@ def _eventbridge_can_not_deliver(monitored: MonitoredStack, queue: str) -> None:
 
 
 def _eventbridge_loses_an_event(template: Template, rule: str, monitored: MonitoredStack) -> None:
-    """Neither its target takes it, nor the queue of what is not delivered."""
+    """Neither the target nor the rule's dead-letter queue accepts the event."""
     bus = template.resources[rule]["Properties"]["EventBusName"]
     dimension = {} if bus == "default" else {"EventBusName": bus}
     name = f"${{{rule}.Arn}}[{aws_metric_catalog.parts_before_name(template, rule)}]"

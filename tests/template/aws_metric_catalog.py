@@ -1,4 +1,4 @@
-"""What is known of metrics: under which dimensions AWS publishes its own, and what one may ask of any."""
+"""Metrics: the dimensions under which AWS publishes its own, and the statistics that are meaningful for each."""
 
 import tomllib
 from typing import Any
@@ -13,21 +13,21 @@ _STATISTICS = {
     "Milliseconds": {"p50", "p95", "p99", "Maximum"},
     "Seconds": {"Maximum"},
 }
-_GAUGES = {"PaymentsStuck", "HoldsExpiring"}  # each run of the sweeper counts them anew
+_GAUGES = {"PaymentsStuck", "HoldsExpiring"}  # gauges: each run of the sweeper reports the current number
 
 
 def statistics(metric: Metric, unit: str) -> set[str]:
-    """The statistics that mean something of a metric of ours."""
+    """Return the meaningful statistics of a Handoff metric."""
     return {"Maximum"} if metric.name in _GAUGES else _STATISTICS[unit]
 
 
 def parts_before_name(template: Template, rule: str) -> int:
-    """How many parts a rule's ARN has before its name: only that of a custom bus names the bus."""
+    """Return the number of parts before the name in a rule's ARN, which includes the bus if it is a custom one."""
     return 1 if template.resources[rule]["Properties"]["EventBusName"] == "default" else 2
 
 
 def by_aws(metric: Metric, template: Template) -> dict[str, Any]:
-    """What AWS says of a metric of its own; fails if it has no such dimensions, or they are not of this template."""
+    """Return the catalog's entry of an AWS metric; fail if the dimensions don't exist or are not of this template."""
     names = sorted(name for name, _ in metric.dimensions)
     (found,) = [
         described

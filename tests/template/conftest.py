@@ -39,7 +39,7 @@ def queue_id(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=sorted(_TEMPLATE.of_type("AWS::SQS::Queue").keys() - _CONSUMED))
 def dead_letters_id(request: pytest.FixtureRequest) -> str:
-    """Every queue that nothing consumes: what failed is in it, or what EventBridge could not deliver."""
+    """Every queue without a consumer: for dead letters, or for events that EventBridge could not deliver."""
     return request.param
 
 
@@ -49,10 +49,10 @@ def rule(request: pytest.FixtureRequest) -> Properties:
     return _TEMPLATE.of_type("AWS::Events::Rule")[request.param]
 
 
-# The audit's rule takes everything, and mails' feedback is SES's to tell, not ours.
+# Except the audit's rule, which matches everything, and the feedback's rule, which matches events of SES.
 @pytest.fixture(params=sorted(_TEMPLATE.of_type("AWS::Events::Rule").keys() - {"AuditRule", "FeedbackRule"}))
 def choosing_rule(request: pytest.FixtureRequest) -> Properties:
-    """Every rule that chooses among our own events."""
+    """Every rule that matches some of Handoff's events."""
     return _TEMPLATE.of_type("AWS::Events::Rule")[request.param]
 
 
@@ -76,16 +76,16 @@ def stack() -> Iterator[SimulatedStack]:
 
 
 @pytest.fixture(scope="module")
-def good_day(stack: SimulatedStack) -> MonitoredStack:
-    """A good day that is over."""
+def normal(stack: SimulatedStack) -> MonitoredStack:
+    """A stack after a period of normal operation."""
     with monitoring(stack) as monitored:
-        alarm_scenarios.good(monitored)
+        alarm_scenarios.normal(monitored)
     return monitored
 
 
 @pytest.fixture(scope="module")
 def emitted(stack: SimulatedStack) -> CloudWatch:
-    """All metrics that our functions ever emit."""
+    """All metrics that the functions can emit."""
     with monitoring(stack) as monitored:
         alarm_scenarios.everything(monitored)
     return monitored.cloudwatch

@@ -1,4 +1,4 @@
-"""What the functions' source says of itself, read with `ast`: importing it would take an environment."""
+"""Facts about the functions' source, read with `ast`, because importing it would need their environment."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ LAYER = ROOT / "layers/handoff"
 
 @cache
 def modules_of(function: str) -> tuple[Path, ...]:
-    """The files that a function runs: its own module, and what that imports of its folder and of the handoff layer."""
+    """Return the files that a function runs: its module, and those it imports from its folder and the layer."""
     folder = ROOT / "functions" / function
     found: dict[Path, None] = {}
     waiting = [folder / f"{function}.py"]
@@ -25,7 +25,7 @@ def modules_of(function: str) -> tuple[Path, ...]:
 
 
 def settings_of(function: str) -> dict[str, bool]:
-    """The environment variables that a function reads, and whether each must be a number."""
+    """Return the environment variables that a function reads, and whether each must be a number."""
     read: dict[str, bool] = {}
     for file in modules_of(function):
         for call in _calls(file):
@@ -37,7 +37,7 @@ def settings_of(function: str) -> dict[str, bool]:
 
 
 def constant(function: str, name: str) -> int:
-    """A number that a function's own module names."""
+    """Return a numeric constant of a function's module."""
     for node in ast.parse((ROOT / f"functions/{function}/{function}.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return int(ast.literal_eval(node.value))
@@ -45,7 +45,7 @@ def constant(function: str, name: str) -> int:
 
 
 def client_settings(function: str, service: str) -> dict[str, float]:
-    """What a function's own module passes to `aws.config` for its client of this service."""
+    """Return the arguments of `aws.config` for a function's client of this service."""
     for call in _calls(ROOT / f"functions/{function}/{function}.py"):
         if ast.unparse(call.func) == "boto3.client" and ast.literal_eval(call.args[0]) == service:
             (config,) = (keyword.value for keyword in call.keywords if keyword.arg == "config")

@@ -1,6 +1,6 @@
-"""What was released and holds something: CloudFormation would leave it behind, or take it away, under another name.
+"""Released resources that store data. If one is renamed or replaced, CloudFormation abandons or deletes its data.
 
-``python -m tests.template.released_resources`` puts on the list what is new. It changes nothing that is on it.
+``python -m tests.template.released_resources`` adds new resources to the list. It does not change existing entries.
 """
 
 import json
@@ -15,13 +15,13 @@ LIST = ROOT / "tests/template/released_resources.toml"
 _CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 _EVERYTHING = {**WITH_PARTNER, "OwnKey": "true", "Canary": "true"}
 _HEAD = """\
-# What was released and holds something. .venv/bin/python -m tests.template.released_resources puts on it what is new.
-# By hand it is changed only to give something up for good: empty it, take it out of the stacks, then out of this list.
+# Released resources that store data. `.venv/bin/python -m tests.template.released_resources` adds new ones.
+# Edit it by hand only to abandon a resource for good: empty it, remove it from the stacks, then from this list.
 """
 Released = dict[str, Any]
 
-# The properties whose change makes CloudFormation replace the resource, or fail. (AWS's resource reference: "Update
-# requires: Replacement", and for a pool and a key what can't be changed at all.)
+# Properties whose change makes CloudFormation replace the resource, or fail. (AWS's resource reference: "Update
+# requires: Replacement"; for a user pool and a key also properties that can't be changed at all.)
 FIXED = {
     "AWS::DynamoDB::Table": ("TableName", "KeySchema", "ImportSourceSpecification"),
     "AWS::SQS::Queue": ("QueueName", "FifoQueue"),
@@ -35,7 +35,7 @@ FIXED = {
 
 
 def deployments() -> dict[str, dict[str, str]]:
-    """Ways to deploy on AWS, by name: their parameters."""
+    """Return the parameters of typical deployments on AWS, by name."""
     configured = {
         name: dict(pair.split("=", 1) for pair in _CONFIG[name]["deploy"]["parameters"]["parameter_overrides"])
         for name in ("dev", "prod")
@@ -46,7 +46,7 @@ def deployments() -> dict[str, dict[str, str]]:
 
 
 def stateful(template: Template) -> dict[str, Released]:
-    """All of a stack's resources that hold something, by logical id: their type, and what must not change."""
+    """Return the resources that store data, by logical id: their type, and the properties that must not change."""
     return {
         name: {"type": resource["Type"], "fixed": _fixed(resource["Type"], resource.get("Properties", {}))}
         for name, resource in template.resources.items()
@@ -58,13 +58,13 @@ def _fixed(kind: str, properties: Properties) -> dict[str, str]:
     fixed = {name: properties[name] for name in FIXED[kind] if name in properties}
     if kind == "AWS::DynamoDB::Table":
         keys = {key["AttributeName"] for key in properties["KeySchema"]}
-        types = {told["AttributeName"]: told["AttributeType"] for told in properties["AttributeDefinitions"]}
+        types = {each["AttributeName"]: each["AttributeType"] for each in properties["AttributeDefinitions"]}
         fixed["AttributeTypes"] = {name: types[name] for name in sorted(keys)}
     return {name: json.dumps(value, sort_keys=True) for name, value in fixed.items()}
 
 
 def current() -> dict[str, Released]:
-    """What the template has now, in the form of the list."""
+    """Return the template's resources in the form of the list."""
     found: dict[str, Released] = {}
     for deployment, parameters in deployments().items():
         for name, resource in stateful(template_with(**parameters)).items():
@@ -73,12 +73,12 @@ def current() -> dict[str, Released]:
 
 
 def listed(path: Path = LIST) -> dict[str, Released]:
-    """The list."""
+    """Return the list."""
     return tomllib.loads(path.read_text())
 
 
 def lost(released: Mapping[str, Released], template: Template, deployment: str) -> list[str]:
-    """What a deployment of this stack would lose of what was released, and what to do instead."""
+    """Return a line for each released resource that a deployment would lose, with what to do instead."""
     there = stateful(template)
     expected = {name: resource for name, resource in released.items() if deployment in resource["deployments"]}
     return [
@@ -91,19 +91,19 @@ def lost(released: Mapping[str, Released], template: Template, deployment: str) 
 def _complaints(name: str, released: Released, now: Released | None) -> Iterator[str]:
     if now is None or now["type"] != released["type"]:
         yield (
-            f"{name} ({released['type']}) is no longer in the stack: what it holds is left behind or goes with it. "
-            "Give it its name back."
+            f"{name} ({released['type']}) is no longer in the stack, so its data is abandoned or deleted. "
+            "Restore its logical id."
         )
         return
     for fixed in sorted({changed for changed, _ in released["fixed"].items() ^ now["fixed"].items()}):
         yield (
-            f"{name}.{fixed} is another one: CloudFormation would put an empty {released['type']} in its place. "
-            "Undo that, or add a second resource and move there what the first one holds."
+            f"{name}.{fixed} has changed, so CloudFormation would replace it by an empty {released['type']}. "
+            "Undo the change, or add a second resource and move the data there."
         )
 
 
 def written(resources: Mapping[str, Released]) -> str:
-    """A list as text."""
+    """Return a list as text."""
     parts = [_HEAD]
     for name, resource in sorted(resources.items()):
         fixed = [f"fixed.{key} = '{value}'" for key, value in sorted(resource["fixed"].items())] or ["fixed = {}"]
@@ -113,7 +113,7 @@ def written(resources: Mapping[str, Released]) -> str:
 
 
 def extend(path: Path = LIST) -> None:
-    """Put on the list what is not on it."""
+    """Add the resources that are not on the list yet."""
     path.write_text(written({**current(), **(listed(path) if path.exists() else {})}))
 
 

@@ -1,4 +1,4 @@
-"""Alarms: each goes off on its bad day and on no good one, tells somebody, and says what to do."""
+"""Alarms: each is raised in its scenario and not in normal operation, notifies the topic, and describes what to do."""
 
 import re
 
@@ -9,48 +9,48 @@ from dev.template import ROOT, WITH_PARTNER, Consumer, Properties, Template, tem
 from tests.support.cloudwatch import CloudWatch, Metric
 from tests.support.monitored_stack import MonitoredStack, monitoring
 from tests.template import alarm_scenarios, aws_metric_catalog
-from tests.template.alarm_scenarios import HOUR, BadDay
+from tests.template.alarm_scenarios import HOUR, Scenario
 
 _TEMPLATE = template_with(**WITH_PARTNER)
 _ALARMS = _TEMPLATE.of_type("AWS::CloudWatch::Alarm")
-_BAD_DAYS = alarm_scenarios.bad(_TEMPLATE)
+_SCENARIOS = alarm_scenarios.raising(_TEMPLATE)
 
 
 @pytest.fixture(params=_ALARMS)
 def alarm_id(request: pytest.FixtureRequest) -> str:
-    """Every alarm."""
+    """Each alarm's logical id."""
     return request.param
 
 
-# --- when they go off -------------------------------------------------------------------------------------------------
+# --- when they are raised ---------------------------------------------------------------------------------------------
 
 
 def test_every_alarm_has_a_scenario_that_raises_it() -> None:
-    assert _BAD_DAYS.keys() == _ALARMS.keys()
+    assert _SCENARIOS.keys() == _ALARMS.keys()
 
 
 @pytest.mark.parametrize(
-    ("alarm_id", "bad_day"),
-    [(alarm_id, bad_day) for alarm_id, bad_days in _BAD_DAYS.items() for bad_day in bad_days],
-    ids=[f"{alarm_id}-{n}" for alarm_id, bad_days in _BAD_DAYS.items() for n in range(len(bad_days))],
+    ("alarm_id", "scenario"),
+    [(alarm_id, scenario) for alarm_id, scenarios in _SCENARIOS.items() for scenario in scenarios],
+    ids=[f"{alarm_id}-{n}" for alarm_id, scenarios in _SCENARIOS.items() for n in range(len(scenarios))],
 )
-def test_an_alarm_is_raised_in_its_scenario(stack: SimulatedStack, alarm_id: str, bad_day: BadDay) -> None:
+def test_an_alarm_is_raised_in_its_scenario(stack: SimulatedStack, alarm_id: str, scenario: Scenario) -> None:
     with monitoring(stack) as monitored:
-        bad_day(monitored)
-    # That a metric is missing raises an alarm is not to hide that its values do not.
-    missing = {} if bad_day is alarm_scenarios.silence else {"TreatMissingData": "notBreaching"}
+        scenario(monitored)
+    # The values themselves must raise the alarm, even if missing data would raise it, too.
+    missing = {} if scenario is alarm_scenarios.sweeper_is_silent else {"TreatMissingData": "notBreaching"}
     assert "ALARM" in monitored.states(_ALARMS[alarm_id] | missing)
 
 
-def test_normal_operation_raises_no_alarm(good_day: MonitoredStack) -> None:
-    states = {alarm_id: set(good_day.states(alarm)) for alarm_id, alarm in _ALARMS.items()}
+def test_normal_operation_raises_no_alarm(normal: MonitoredStack) -> None:
+    states = {alarm_id: set(normal.states(alarm)) for alarm_id, alarm in _ALARMS.items()}
     assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
 
 @pytest.mark.parametrize(
     "trouble", [alarm_scenarios.tries_fail, alarm_scenarios.answers_are_slow, alarm_scenarios.events_are_late]
 )
-def test_a_short_failure_at_the_turn_of_a_minute_raises_no_alarm(stack: SimulatedStack, trouble: BadDay) -> None:
+def test_a_short_failure_at_the_turn_of_a_minute_raises_no_alarm(stack: SimulatedStack, trouble: Scenario) -> None:
     with monitoring(stack) as monitored:
         monitored.minute()
         trouble(monitored)
@@ -64,7 +64,7 @@ def test_missing_data_raises_only_the_alarm_on_the_sweeper() -> None:
     assert states == dict.fromkeys(_ALARMS, "OK") | {"UnfinishedAgeAlarm": "ALARM"}
 
 
-# --- what they watch --------------------------------------------------------------------------------------------------
+# --- metrics ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_alarm_on_an_aws_metric_uses_a_statistic_that_exists(alarm_id: str) -> None:
@@ -73,8 +73,8 @@ def test_an_alarm_on_an_aws_metric_uses_a_statistic_that_exists(alarm_id: str) -
         assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
-def test_simulated_aws_metrics_are_those_that_aws_publishes(good_day: MonitoredStack) -> None:
-    simulated = {metric: unit for metric, unit in good_day.cloudwatch.units.items() if metric.namespace != "Handoff"}
+def test_simulated_aws_metrics_are_those_that_aws_publishes(normal: MonitoredStack) -> None:
+    simulated = {metric: unit for metric, unit in normal.cloudwatch.units.items() if metric.namespace != "Handoff"}
     assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"}
     assert simulated == {metric: aws_metric_catalog.by_aws(metric, _TEMPLATE)["unit"] for metric in simulated}
 
@@ -112,7 +112,7 @@ def test_a_waiting_message_raises_an_alarm_long_before_it_expires(consumer: Cons
     assert needed < consumer.queue["MessageRetentionPeriod"] / 24
 
 
-# --- whom they tell, and what -----------------------------------------------------------------------------------------
+# --- notifications ----------------------------------------------------------------------------------------------------
 
 
 def test_every_alarm_notifies_the_topic(alarm: Properties) -> None:
@@ -122,15 +122,15 @@ def test_every_alarm_notifies_the_topic(alarm: Properties) -> None:
 
 def test_an_email_address_subscribes_to_alarms_if_given(template: Template) -> None:
     assert "AlarmSubscription" not in template.resources
-    told = template_with(AlarmEmail="ops@example.com").resources["AlarmSubscription"]["Properties"]
-    assert told == {"TopicArn": "${AlarmTopic}", "Protocol": "email", "Endpoint": "ops@example.com"}
+    subscription = template_with(AlarmEmail="ops@example.com").resources["AlarmSubscription"]["Properties"]
+    assert subscription == {"TopicArn": "${AlarmTopic}", "Protocol": "email", "Endpoint": "ops@example.com"}
 
 
 def test_every_alarm_describes_what_to_do_and_links_its_runbook_entry() -> None:
-    # GIVEN the entries of the page on alarms
+    # GIVEN the entries of the runbook
     page = (ROOT / "docs/how-to/alarms.md").read_text()
     entries = {anchor(heading) for heading in re.findall(r"^## (.+)$", page, flags=re.MULTILINE)}
-    # THEN each description ends with one of them, and none is left over
+    # THEN each description ends with a link to one of them, and every entry is linked
     named_entries = set()
     for alarm_id, alarm in _ALARMS.items():
         text, _, entry = alarm["AlarmDescription"].rpartition(" docs/how-to/alarms.md#")
@@ -140,11 +140,11 @@ def test_every_alarm_describes_what_to_do_and_links_its_runbook_entry() -> None:
 
 
 def anchor(heading: str) -> str:
-    """A heading's address within its page."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-")
 
 
 def statistic_of(alarm: Properties) -> str:
-    """What an alarm asks its metric for."""
+    """Return the statistic that an alarm evaluates."""
     statistic: str = alarm.get("ExtendedStatistic") or alarm["Statistic"]
     return statistic

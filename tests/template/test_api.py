@@ -1,4 +1,4 @@
-"""The API: its routes, who may use them, and what the gateway does before a function sees anything."""
+"""The API: routes, authorization, throttling and access logs."""
 
 import json
 
@@ -9,7 +9,7 @@ OPEN = {"GET /catalog", "GET /health", "$default"}
 
 
 def routes(template: Template) -> dict[str, Properties]:
-    """The routes by their keys."""
+    """Return the routes by their keys."""
     return {route["RouteKey"]: route for route in template.of_type("AWS::ApiGatewayV2::Route").values()}
 
 
@@ -44,9 +44,9 @@ def test_tokens_are_from_the_stacks_user_pool_by_default(template: Template) -> 
 
 
 def test_tokens_are_from_another_issuer_if_one_is_given() -> None:
-    # WHEN the deployment names an issuer
+    # WHEN the deployment sets an issuer
     template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
-    # THEN its tokens are taken, and there is no pool
+    # THEN its tokens are accepted, and there is no user pool
     (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example.com", "Audience": ["shop"]}
     assert not [name for name, resource in template.resources.items() if "Cognito" in resource["Type"]]
@@ -55,8 +55,8 @@ def test_tokens_are_from_another_issuer_if_one_is_given() -> None:
 
 def test_plain_password_sign_in_is_disabled_by_default(template: Template) -> None:
     assert "ALLOW_USER_PASSWORD_AUTH" not in clients(template)["UserPoolClient"]["ExplicitAuthFlows"]
-    told_so = clients(template_with(PasswordSignIn="true"))
-    assert "ALLOW_USER_PASSWORD_AUTH" in told_so["UserPoolClient"]["ExplicitAuthFlows"]
+    allowed = clients(template_with(PasswordSignIn="true"))
+    assert "ALLOW_USER_PASSWORD_AUTH" in allowed["UserPoolClient"]["ExplicitAuthFlows"]
 
 
 def test_sign_in_errors_do_not_reveal_who_is_a_customer(template: Template) -> None:
@@ -64,16 +64,16 @@ def test_sign_in_errors_do_not_reveal_who_is_a_customer(template: Template) -> N
 
 
 def clients(template: Template) -> dict[str, Properties]:
-    """The clients of the pool."""
+    """Return the clients of the user pool."""
     return template.of_type("AWS::Cognito::UserPoolClient")
 
 
 def test_the_user_pool_has_the_deletion_policy_of_the_tables(template: Template) -> None:
-    kept, passing = template.resources["UserPool"], template_with(DataPolicy="Delete").resources["UserPool"]
-    assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert kept["Properties"]["DeletionProtection"] == "ACTIVE"
-    assert (passing["DeletionPolicy"], passing["UpdateReplacePolicy"]) == ("Delete", "Delete")
-    assert passing["Properties"]["DeletionProtection"] == "INACTIVE"
+    retained, deleted = template.resources["UserPool"], template_with(DataPolicy="Delete").resources["UserPool"]
+    assert (retained["DeletionPolicy"], retained["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert retained["Properties"]["DeletionProtection"] == "ACTIVE"
+    assert (deleted["DeletionPolicy"], deleted["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    assert deleted["Properties"]["DeletionProtection"] == "INACTIVE"
 
 
 def test_only_this_api_may_invoke_the_function(template: Template) -> None:

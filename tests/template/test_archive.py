@@ -1,4 +1,4 @@
-"""Audit and archive: no local engine has them, so they are held to what AWS's documentation asks for."""
+"""Audit log and archive. No local engine has them, so these tests compare them with AWS's documentation."""
 
 import json
 
@@ -14,7 +14,7 @@ LOG_ARN = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group
 
 
 def audit(template: Template) -> Properties:
-    """The audit's rule."""
+    """Return the rule of the audit log."""
     return template.of_type("AWS::Events::Rule")["AuditRule"]
 
 
@@ -30,12 +30,12 @@ def test_the_audit_log_keeps_every_event_from_any_sender(template: Template) -> 
 
 
 def test_the_audit_log_keeps_events_for_a_year(template: Template) -> None:
-    # GIVEN that EventBridge writes into groups under /aws/events/ only
+    # GIVEN that EventBridge writes only to log groups under /aws/events/
     (target,) = audit(template)["Targets"]
     group = template.of_type("AWS::Logs::LogGroup")["AuditLog"]
     assert group["LogGroupName"] == "/aws/events/${AWS::StackName}"
     assert group["RetentionInDays"] == 365
-    # THEN that is where the events go: named without the ":*" of the group's ARN attribute, and without a role
+    # THEN the target is such a group, without the ":*" of the group's ARN attribute, and without a role
     assert target["Arn"] == LOG_ARN
     assert "RoleArn" not in target
 
@@ -56,7 +56,7 @@ def test_a_saved_query_finds_the_audit_trail_of_one_order(template: Template) ->
     assert query["LogGroupNames"] == ["${AuditLog}"]
     assert 'filter detail.data.orderId = "ORDER_ID"' in query["QueryString"]
     assert "`detail-type`" in query["QueryString"]
-    # AND it is the one that the documents show
+    # AND the docs show the same query
     documented = (ROOT / "docs/how-to/monitor.md").read_text()
     assert all(line in documented for line in query["QueryString"].splitlines())
 
@@ -82,21 +82,21 @@ def test_the_archive_keeps_all_events_of_the_bus_for_a_year(template: Template) 
 
 
 def test_zero_days_of_retention_create_no_archive() -> None:
-    # GIVEN that for AWS zero would mean for ever
+    # GIVEN that zero would mean unlimited retention on AWS
     assert template_with(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"
     assert "Archive" not in template_with(ArchiveDays="0").resources
 
 
 def test_a_replay_finds_a_rule_by_its_consumers_name(template: Template, consumer: Consumer) -> None:
-    # GIVEN that `handoff replay` makes a rule's name of its logical id
+    # GIVEN that `handoff replay` derives a rule's name from its logical id
     on_the_bus = {name for name, rule in consumer.rules.items() if rule["EventBusName"] == "${Bus}"}
-    # THEN it is that of the consumer
+    # THEN the name is that of the consumer
     assert {name.removesuffix("Rule").lower() for name in on_the_bus} <= {consumer.name}
 
 
 def test_a_replay_goes_to_analytics_unless_others_are_named() -> None:
     assert replay.DEFAULT == ("analytics",)
-    # AND whoever names another is told what may come of it
+    # AND every other consumer has a caution about the effects
     others = [name for name in CONSUMERS if name != "analytics"]
     wanted = replay.parse("2026-11-22T10:00:00Z", "2026-11-23T09:00:00Z", others)
     assert [caution.partition(":")[0] for caution in wanted.cautions] == others

@@ -17,25 +17,25 @@ MINUTES = re.compile(r"Canary10Percent(\d+)Minutes")
 
 @pytest.fixture(scope="module")
 def canary() -> Template:
-    """The stack with Canary."""
+    """The template with Canary."""
     return template_with(**WITH_PARTNER, Canary="true")
 
 
 def alias_of(template: Template) -> dict[str, Any]:
-    """The one alias, as a resource."""
+    """Return the only alias, as a resource."""
     (name,) = template.of_type("AWS::Lambda::Alias")
     assert name == "OrdersFunctionAliaslive"
     return template.resources[name]
 
 
 def group(template: Template) -> Properties:
-    """The one deployment group."""
+    """Return the only deployment group."""
     (found,) = template.of_type("AWS::CodeDeploy::DeploymentGroup").values()
     return found
 
 
 def shift(template: Template) -> str:
-    """How the group shifts requests."""
+    """Return how the group shifts traffic."""
     return str(group(template)["DeploymentConfigName"])
 
 
@@ -77,7 +77,7 @@ def test_ten_percent_of_requests_go_first_and_an_alarm_rolls_back(canary: Templa
 
 
 def test_consumers_and_sweeper_are_deployed_at_once(canary: Template) -> None:
-    """Nobody waits for them; their alarms are watched for as long."""
+    """No customer waits for them. Their alarms roll back the API's function, too."""
     invoked = {mapping["FunctionName"] for mapping in canary.of_type("AWS::Lambda::EventSourceMapping").values()}
     (schedule,) = canary.of_type("AWS::Scheduler::Schedule").values()
     assert invoked | {schedule["Target"]["Arn"].replace(".Arn", "")} == {
@@ -85,27 +85,27 @@ def test_consumers_and_sweeper_are_deployed_at_once(canary: Template) -> None:
     }
 
 
-# --- what takes it back -----------------------------------------------------------------------------------------------
+# --- rollback ---------------------------------------------------------------------------------------------------------
 
 
 def watched(template: Template) -> dict[str, Properties]:
-    """The alarms that take a deployment back."""
+    """Return the alarms that roll a deployment back."""
     alarms = template.of_type("AWS::CloudWatch::Alarm")
     names = [re.sub(r"[${}]", "", alarm["Name"]) for alarm in group(template)["AlarmConfiguration"]["Alarms"]]
     return {name: alarms[name] for name in names}
 
 
 def test_errors_and_slow_responses_roll_back_a_deployment(canary: Template) -> None:
-    # GIVEN the alarms on errors of every function that is not behind the API, and on the API's own answers
+    # GIVEN the alarms on errors of every function that is not behind the API, and on the API's responses
     errors = {
         name
         for name, alarm in canary.of_type("AWS::CloudWatch::Alarm").items()
         if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
     }
     assert len(errors) == len(canary.functions()) - 1
-    # THEN those do, and no other
+    # THEN these alarms roll back, and no others
     assert watched(canary).keys() == errors | {"ApiErrorsAlarm", "ApiLatencyAlarm"}
-    assert len(watched(canary)) <= 10  # what a group can watch
+    assert len(watched(canary)) <= 10  # the maximum of a deployment group
 
 
 def test_each_of_these_alarms_can_fire_before_all_traffic_is_shifted(canary: Template) -> None:
@@ -117,7 +117,7 @@ def test_each_of_these_alarms_can_fire_before_all_traffic_is_shifted(canary: Tem
 
 
 def test_an_alarm_on_dead_letters_blocks_no_deployment(canary: Template) -> None:
-    """A dead letter is there until it is redriven, which may take the deployment that mends it."""
+    """Dead letters stay until they are redriven, which may need the deployment that fixes the cause."""
     assert not {name for name, alarm in watched(canary).items() if alarm["Namespace"] == "AWS/SQS"}
 
 
@@ -125,7 +125,7 @@ def test_an_alarm_on_dead_letters_blocks_no_deployment(canary: Template) -> None
 
 
 def versions(changed: Callable[[Source], None] = lambda _: None) -> set[str]:
-    """The logical ids of the function's version, after a change of the template."""
+    """Return the logical id of the function's version, after a change of the template."""
     template = copy.deepcopy(source())
     changed(template)
     resources = transformed(template, canary="true")["Resources"]
@@ -133,7 +133,7 @@ def versions(changed: Callable[[Source], None] = lambda _: None) -> set[str]:
 
 
 def set_property(resource: str, name: str, value: Any) -> Callable[[Source], None]:
-    """A change of one property of one resource."""
+    """Return a change of one property of one resource."""
 
     def change(template: Source) -> None:
         template["Resources"][resource]["Properties"][name] = value
@@ -166,15 +166,15 @@ def test_parameters_that_sam_ignores_are_in_the_version_description(canary: Temp
     settings = [function, template["Globals"]["Function"]]
     not_code = {"VersionDescription", "DeploymentPreference", "ReservedConcurrentExecutions"}
     seen = [value for setting in settings for name, value in setting.items() if name not in not_code]
-    # GIVEN the parameters that its settings are made of
-    made_of = set(names_in(seen, template)) & template["Parameters"].keys()
-    # THEN all are in the description, with their whole values: a condition tells two of them apart
-    assert made_of
-    assert made_of <= {part["Ref"] for part in function["VersionDescription"]["Fn::Join"][1] if "Ref" in part}
+    # GIVEN the parameters that the settings depend on
+    used = set(names_in(seen, template)) & template["Parameters"].keys()
+    # THEN all are in the description with their values; the result of a condition would not distinguish all of them
+    assert used
+    assert used <= {part["Ref"] for part in function["VersionDescription"]["Fn::Join"][1] if "Ref" in part}
 
 
 def names_in(node: Any, template: Source) -> Iterator[str]:
-    """What a part of a template refers to, by conditions as well."""
+    """Yield the names that a part of a template refers to, also in its conditions."""
     if isinstance(node, list):
         for part in node:
             yield from names_in(part, template)
@@ -190,7 +190,7 @@ def names_in(node: Any, template: Source) -> Iterator[str]:
 
 
 def test_the_version_of_the_stripe_layer_is_in_the_description() -> None:
-    """SAM does not see a layer behind a condition: if it ever does, this goes red, and the description can go."""
+    """SAM ignores a layer behind a condition. If this fails because it no longer does, shorten the description."""
     changed = set_property("StripeLayer", "ContentUri", "layers/other")
     assert versions() == versions(changed)
     (version,) = template_with(**WITH_STRIPE).of_type("AWS::Lambda::Version").values()
@@ -209,7 +209,7 @@ def test_old_versions_are_retained_for_rollbacks(canary: Template) -> None:
     assert canary.resources[name]["DeletionPolicy"] == "Retain"
 
 
-# --- who does it ------------------------------------------------------------------------------------------------------
+# --- permissions of CodeDeploy ----------------------------------------------------------------------------------------
 
 
 def test_codedeploy_may_only_move_the_alias_and_read_alarms(canary: Template) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard, the saved query of log lines and docs/reference/metrics.md name metrics and keys that exist."""
+"""The dashboard, the saved query of log lines and docs/reference/metrics.md use existing metrics and keys."""
 
 import json
 import re
@@ -16,13 +16,13 @@ COLUMNS = 24
 
 
 def widgets(template: Template) -> list[dict[str, Any]]:
-    """What the dashboard consists of."""
+    """Return the dashboard's widgets."""
     found: list[dict[str, Any]] = json.loads(template.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
     return found
 
 
 def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
-    """The cells of the grid that a widget covers."""
+    """Return the cells of the grid that a widget covers."""
     columns = range(widget["x"], widget["x"] + widget["width"])
     return set(product(columns, range(widget["y"], widget["y"] + widget["height"])))
 
@@ -70,7 +70,7 @@ def test_the_dashboard_shows_every_alarm(parameters: dict[str, str]) -> None:
 
 
 def test_the_dashboard_shows_every_consumer(consumer: Consumer) -> None:
-    # GIVEN what there is to be seen of a consumer
+    # GIVEN the metrics of a consumer
     queue, dead_letters = f"${{{consumer.queue_id}.QueueName}}", f"${{{consumer.dead_letters_id}.QueueName}}"
     function = consumer.mapping["FunctionName"]
     lag = Metric.of("Handoff", "EventLagDone", service="${AWS::StackName}", consumer=consumer.name)
@@ -82,7 +82,7 @@ def test_the_dashboard_shows_every_consumer(consumer: Consumer) -> None:
         (Metric.of("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=dead_letters), "Maximum"),
         (Metric.of("AWS/Lambda", "Errors", FunctionName=function), "Sum"),
     }
-    # THEN the dashboard has it
+    # THEN the dashboard shows all of them
     plots = [widget for widget in widgets(_TEMPLATE) if widget["type"] == "metric"]
     assert wanted <= {shown for widget in plots for shown in metrics_of(widget)}
 
@@ -106,7 +106,7 @@ def test_the_saved_query_searches_the_logs_of_every_function() -> None:
 def test_the_saved_query_is_the_documented_one() -> None:
     query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]["QueryString"]
     assert 'filter order_id = "ORDER_ID" or correlation_id = "CORRELATION_ID"' in query
-    # AND it is the one that the documents show
+    # AND the docs show the same query
     documented = (ROOT / "docs/how-to/monitor.md").read_text()
     assert all(line in documented for line in query.splitlines())
 
@@ -115,7 +115,7 @@ def test_saved_queries_can_be_disabled() -> None:
     assert "OrderLinesQuery" not in template_with(SavedQueries="false").resources
 
 
-# --- documents --------------------------------------------------------------------------------------------------------
+# --- docs -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_docs_list_every_metric_with_its_dimensions(emitted: CloudWatch) -> None:
@@ -126,6 +126,6 @@ def test_the_docs_list_every_metric_with_its_dimensions(emitted: CloudWatch) -> 
         for names, dimensions in re.findall(r"^\| (`[A-Z][^|]*`) \| (`service[^|]*`) \|", page, flags=re.MULTILINE)
         for name in names.replace("`", "").split(", ")
     }
-    # THEN it has what our functions emit
+    # THEN it lists all metrics that the functions emit
     ours = [metric for metric in emitted.metrics if metric.namespace == "Handoff"]
     assert documented == {(metric.name, tuple(sorted(name for name, _ in metric.dimensions))) for metric in ours}

@@ -1,4 +1,4 @@
-"""At rest: AWS's keys, or with OwnKey one key of the stack's own, and whoever writes may use it. Under way: TLS."""
+"""Encryption at rest, with AWS's keys or the stack's own key and its policy, and in transit, with TLS."""
 
 import json
 import re
@@ -12,31 +12,31 @@ KEY = "${DataKey.Arn}"
 ACCOUNT = {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
 DYNAMODB, SQS = "dynamodb.${AWS::Region}.amazonaws.com", "sqs.${AWS::Region}.amazonaws.com"
 SERVICES = {"dynamodb": DYNAMODB, "sqs": SQS}
-# Where each type of resource that keeps something names its key.
+# The property that names the key, for each type of resource that stores data.
 NAMES_KEY = {
     "AWS::DynamoDB::Table": lambda table: table["SSESpecification"].get("KMSMasterKeyId"),
     "AWS::SQS::Queue": lambda queue: queue.get("KmsMasterKeyId"),
     "AWS::SNS::Topic": lambda topic: topic.get("KmsMasterKeyId"),
     "AWS::Logs::LogGroup": lambda group: group.get("KmsKeyId"),
 }
-# The bus and its archive have AWS's: an event has ids, and without a key no event would go out (docs/decisions.md).
+# The bus and its archive use AWS's key: events hold only ids, and without a key no event could be published.
 WITH_AWS_KEY = {"AWS::Events::EventBus", "AWS::Events::Archive"}
 
 
 @pytest.fixture(scope="module")
 def own() -> Template:
-    """The stack with a key of its own, and all else that it can have."""
+    """The template with OwnKey and the partner's resources."""
     return template_with(**WITH_PARTNER, OwnKey="true")
 
 
 def key_policy(template: Template) -> dict[str, Properties]:
-    """What the key's policy allows, by whom."""
+    """Return the statements of the key's policy by principal."""
     statements = template.resources["DataKey"]["Properties"]["KeyPolicy"]["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Allow"}
     return {str(*statement["Principal"].values()): statement for statement in statements}
 
 
-# --- at rest ----------------------------------------------------------------------------------------------------------
+# --- encryption of stored data ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", NAMES_KEY)
@@ -53,10 +53,10 @@ def test_without_own_key_no_resource_uses_a_kms_key(template: Template, kind: st
 
 
 def test_resources_without_customer_data_use_no_kms_key(own: Template) -> None:
-    # GIVEN the types of resources here whose CloudFormation schema has a key of KMS
+    # GIVEN the resource types in the template whose CloudFormation schema accepts a KMS key
     takes_key = {*NAMES_KEY, *WITH_AWS_KEY, "AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping"}
     takes_key |= {"AWS::Events::Connection", "AWS::Scheduler::Schedule"}
-    # THEN those that hold nothing of customers' name none
+    # THEN those that store no customer data have none
     for name, resource in own.resources.items():
         if resource["Type"] in takes_key - NAMES_KEY.keys():
             assert not re.search("Kms|DataKey", json.dumps(resource.get("Properties"))), name
@@ -72,11 +72,11 @@ def test_a_queue_has_exactly_one_kind_of_encryption(template: Template, own: Tem
     assert plain["SqsManagedSseEnabled"] is True
     assert "KmsDataKeyReusePeriodSeconds" not in plain
     assert under_key["SqsManagedSseEnabled"] is False
-    assert 60 <= under_key["KmsDataKeyReusePeriodSeconds"] <= 86400  # SQS's own limits
+    assert 60 <= under_key["KmsDataKeyReusePeriodSeconds"] <= 86400  # limits of SQS
 
 
 def test_no_template_uses_an_aws_managed_key_for_sqs_or_sns() -> None:
-    """EventBridge and CloudWatch can't get at AWS's own keys for SQS and SNS."""
+    """EventBridge and CloudWatch can't use the AWS managed keys for SQS and SNS."""
     for template in (ROOT / "template.yaml", *ROOT.glob("examples/*/template.yaml")):
         assert not re.search(r"alias/aws/", template.read_text()), template
 
@@ -108,18 +108,18 @@ def test_iam_policies_decide_who_in_the_account_may_use_the_key(own: Template) -
 
 @pytest.mark.parametrize("service", ["events.amazonaws.com", "cloudwatch.amazonaws.com"])
 def test_services_that_send_to_queues_or_the_topic_may_use_the_key(own: Template, service: str) -> None:
-    """As AWS has it: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     and https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
-    # GIVEN that this service sends something here
+    # GIVEN a service that sends to a queue or the topic
     assert service in senders(own)
-    # THEN the key's policy lets it, for this account
+    # THEN the key's policy allows it, for this account
     statement = key_policy(own)[service]
     assert {action.rstrip("*") for action in statement["Action"]} == {"kms:Decrypt", "kms:GenerateDataKey"}
     assert statement["Condition"] == ACCOUNT
 
 
 def senders(template: Template) -> set[str]:
-    """The services that the policies of queues and topics let in."""
+    """Return the services that the policies of queues and topics allow."""
     kinds = ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
     statements = [
         statement
@@ -143,24 +143,24 @@ def test_cloudwatch_logs_may_use_the_key_for_this_stacks_groups_only(own: Templa
     (patterns,) = condition.values()
     assert statement["Condition"].keys() == {"ArnLike"}
     assert condition.keys() == {"kms:EncryptionContext:aws:logs:arn"}
-    # GIVEN the names of the groups: CloudFormation's begin with the stack's
+    # GIVEN the names of the log groups; those chosen by CloudFormation begin with the stack's name
     prefix = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:"
     for name, group in own.of_type("AWS::Logs::LogGroup").items():
         arn = prefix + group.get("LogGroupName", f"${{AWS::StackName}}-{name}-1A2B3C")
-        # THEN each is covered by a pattern
+        # THEN each matches a pattern
         assert any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), arn) for pattern in patterns), name
-    # AND no other group of the account
+    # AND no other log group of the account does
     assert all(pattern.startswith((f"{prefix}${{AWS::StackName}}-", f"{prefix}/aws/events/$")) for pattern in patterns)
 
 
 @pytest.mark.parametrize("name", template_with().functions())
 def test_a_function_may_use_the_key_only_through_its_tables_and_queues(own: Template, name: str) -> None:
-    # GIVEN what a function does with tables and queues
+    # GIVEN a function's actions on tables and queues
     statements = statements_of(own, name)
     does = {action for statement in statements for action in as_list(statement["Action"])}
     through = {service for kind, service in SERVICES.items() if any(action.startswith(f"{kind}:") for action in does)}
     needed = {"kms:Decrypt"} | ({"kms:GenerateDataKey"} if "sqs:SendMessage" in does else set())
-    # THEN it may use the key for that, and for nothing else
+    # THEN it may use the key for these actions only
     (using,) = (statement for statement in statements if statement["Resource"] == KEY)
     assert set(as_list(using["Action"])) == needed
     assert using["Condition"].keys() == {"StringEquals"}
@@ -169,16 +169,16 @@ def test_a_function_may_use_the_key_only_through_its_tables_and_queues(own: Temp
 
 
 def statements_of(template: Template, function: str) -> list[dict[str, Any]]:
-    """What the role of a function says."""
+    """Return the statements of a function's role."""
     role = template.of_type("AWS::IAM::Role")[logical_id(template.functions()[function]["Role"])]
     return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
 
 
-# --- under way --------------------------------------------------------------------------------------------------------
+# --- TLS --------------------------------------------------------------------------------------------------------------
 
 
 def topic_policy(template: Template) -> list[Properties]:
-    """What the topic's policy says."""
+    """Return the statements of the topic's policy."""
     (policy,) = template.of_type("AWS::SNS::TopicPolicy").values()
     assert policy["Topics"] == ["${AlarmTopic}"]
     statements: list[Properties] = policy["PolicyDocument"]["Statement"]

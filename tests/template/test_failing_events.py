@@ -1,4 +1,4 @@
-"""What keeps failing is seen by `handoff lag`, though SQS soon leaves it out of its queue's age."""
+"""`handoff lag` shows events that keep failing, although SQS soon excludes them from the age of its queue."""
 
 from itertools import groupby
 
@@ -18,7 +18,7 @@ _REFUSED = wire.refuse("AccountSuspendedException", 400)
 
 
 def points(monitored: MonitoredStack, name: str, stat: str) -> Points:
-    """A metric of e-mail's by the minute, as CloudWatch has it."""
+    """Return a metric of the emails consumer by minute, as CloudWatch does."""
     metric = Metric.of("Handoff", name, service="${AWS::StackName}", consumer="emails")
     stamped = sorted(monitored.cloudwatch._values.get(metric, []))
     by_minute = groupby(stamped, key=lambda value: value[0] - value[0] % _MINUTE)
@@ -26,7 +26,7 @@ def points(monitored: MonitoredStack, name: str, stat: str) -> Points:
 
 
 def failing(monitored: MonitoredStack) -> float | None:
-    """What `handoff lag` makes of the tries of e-mail, as of now."""
+    """Return the age that `handoff lag` shows for failing events of the emails consumer."""
     return keeps_failing(
         Tries(
             received=_lately(monitored, "EventLagReceived", "Maximum"),
@@ -44,7 +44,7 @@ def _lately(monitored: MonitoredStack, name: str, stat: str) -> Points:
 
 
 def in_queue(monitored: MonitoredStack) -> float:
-    """The age of the oldest message in e-mail's queue, as SQS has told it in the last minute."""
+    """Return the age of the oldest message in the queue of emails, as SQS reported it in the last minute."""
     metric = Metric.of("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName="${EmailsQueue.QueueName}")
     now = monitored.clock.ms
     return max(monitored.cloudwatch.values(metric, now - _MINUTE + 1, now + 1), default=0.0)
@@ -56,7 +56,7 @@ def test_failures_are_searched_for_longer_than_the_longest_backoff() -> None:
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
 def test_lag_shows_the_age_of_a_failing_event_until_it_is_done(stack: SimulatedStack, others: bool) -> None:
-    # GIVEN that the mail of one order is refused, again and again
+    # GIVEN an order whose mail SES rejects again and again
     with monitoring(stack) as monitored:
         first = monitored.order().json["orderId"]
         monitored.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
@@ -67,11 +67,11 @@ def test_lag_shows_the_age_of_a_failing_event_until_it_is_done(stack: SimulatedS
                 monitored.order()
             monitored.minute()
             ages.append((monitored.clock.ms - placed, in_queue(monitored), failing(monitored)))
-        # THEN SQS soon says nothing of it, and its tries do: two minutes late at the most, and never too much
+        # THEN SQS soon excludes it, and its retries show its age: at most two minutes late, and never too high
         assert max(alone for _, alone, _ in ages) < 10 * 60
         assert all(max(alone, known or 0) > age / 1000 - 120 for age, alone, known in ages[1:])
         assert all((known or 0) <= age / 1000 + 1 for age, _, known in ages)
-        # AND once its mail has gone out nothing is said of it any more
+        # AND once its mail is sent it is not shown any more
         monitored.world.wire.heal()
         while monitored.world.queues.busy():
             monitored.minute()
@@ -81,7 +81,7 @@ def test_lag_shows_the_age_of_a_failing_event_until_it_is_done(stack: SimulatedS
 
 @pytest.mark.parametrize("others", [False, True], ids=["a quiet shop", "others go through"])
 def test_dead_letters_do_not_count_as_failing_events(stack: SimulatedStack, others: bool) -> None:
-    # GIVEN an order's mails that fail twice, and then turn out to be such that no retry can mend
+    # GIVEN an order's mails that fail twice, and then with a permanent error
     with monitoring(stack) as monitored:
         first = monitored.order().json["orderId"]
         monitored.world.wire.always("sesv2.SendEmail", _REFUSED, where=lambda call: first in str(call.request))
@@ -96,12 +96,12 @@ def test_dead_letters_do_not_count_as_failing_events(stack: SimulatedStack, othe
             if others:
                 monitored.order()
             monitored.minute()
-        # THEN both of its mails are dead letters, and nothing else
+        # THEN both mails are dead letters, and not shown as failing
         assert len(monitored.world.queues.dead_letters("EmailsFunction")) == 2
         assert failing(monitored) is None
 
 
 def test_normal_operation_has_no_failing_events(stack: SimulatedStack) -> None:
     with monitoring(stack) as monitored:
-        alarm_scenarios.good(monitored)
+        alarm_scenarios.normal(monitored)
         assert failing(monitored) is None

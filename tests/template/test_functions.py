@@ -1,4 +1,4 @@
-"""Functions: what they run on, what they are told, and where they log."""
+"""Functions: runtime, layers, environment variables and log groups."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_tracing_is_active(function: Properties) -> None:
 
 
 def test_the_xray_sdk_is_not_used() -> None:
-    # In maintenance, ends 2027-02, and costs 147 ms of import: Lambda and PutEvents' TraceHeader do without.
+    # It is in maintenance until 2027-02, and its import takes 147 ms. Lambda and PutEvents' TraceHeader replace it.
     locked = (ROOT / "layers/dependencies/requirements.txt").read_text()
     assert re.search("^pydantic==", locked, re.MULTILINE)
     assert not re.search("xray", locked, re.IGNORECASE)
@@ -99,7 +99,7 @@ def test_stripe_is_rejected_for_currencies_with_other_minor_units() -> None:
         for listed, _ in [condition.get("Fn::Contains", (None, None))]
         if listed
     )
-    # THEN those that it takes with two decimals, and ISO 4217 has without, are among them, and all with three
+    # THEN the list has those with two decimals at Stripe and none in ISO 4217, and all with three decimals
     assert {"ISK", "UGX"} <= set(refused)
     assert {currency for currency in money._DECIMALS if money.decimals(currency) == 3} <= set(refused)
     assert not {"EUR", "USD", "GBP", "JPY", "KRW"} & set(refused)
@@ -159,12 +159,12 @@ def test_log_groups_have_a_retention(template: Template) -> None:
 
 
 def test_the_sweeper_runs_each_minute_and_is_not_retried(template: Template) -> None:
-    # GIVEN the one schedule, which invokes the sweeper
+    # GIVEN the only schedule, which invokes the sweeper
     (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
     assert schedule["Target"]["Arn"] == "${SweeperFunction.Arn}"
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
-    # THEN neither the scheduler nor Lambda tries again: the next minute does
+    # THEN neither the scheduler nor Lambda retries; the next run is the retry
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
     (invoking,) = template.of_type("AWS::Lambda::EventInvokeConfig").values()
     assert invoking["FunctionName"] == "${SweeperFunction}"
@@ -172,7 +172,7 @@ def test_the_sweeper_runs_each_minute_and_is_not_retried(template: Template) -> 
 
 
 def test_two_stacks_fit_into_one_account(template: Template) -> None:
-    # GIVEN the names that have to be unique there; a layer's versions may share one
+    # GIVEN the names that must be unique in an account (versions of a layer may share a name)
     unique = {
         "AWS::Scheduler::Schedule": "Name",
         "AWS::Events::EventBus": "Name",
@@ -189,7 +189,7 @@ def test_two_stacks_fit_into_one_account(template: Template) -> None:
         "AWS::SNS::Topic": "TopicName",
         "AWS::CloudWatch::Alarm": "AlarmName",
     }
-    # THEN each is CloudFormation's choice, or has the stack's name in it
+    # THEN CloudFormation chooses the name, or it contains the stack's name
     for kind, attribute in unique.items():
         for name, properties in template.of_type(kind).items():
             assert "${AWS::StackName}" in properties.get(attribute, "${AWS::StackName}"), name

@@ -1,4 +1,4 @@
-"""Limits: how much the gateway lets through, how much of the account the API gets, and where payments may go."""
+"""Limits: throttling, reserved concurrency, and the address that payments go to."""
 
 import re
 
@@ -10,21 +10,21 @@ RARE = {"PUT /me", "GET /reports/sales", "GET /openapi.json", "GET /health", "$d
 
 
 def stage(template: Template) -> Properties:
-    """The API's one stage."""
+    """Return the API's only stage."""
     (found,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
     return found
 
 
 def test_rarely_called_routes_have_lower_limits_than_the_stage(template: Template) -> None:
-    usual = stage(template)["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    default = stage(template)["DefaultRouteSettings"]["ThrottlingRateLimit"]
     assert stage(template)["RouteSettings"].keys() == RARE
     for limits in stage(template)["RouteSettings"].values():
-        assert 0 < limits["ThrottlingRateLimit"] <= usual / 10
+        assert 0 < limits["ThrottlingRateLimit"] <= default / 10
         assert limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
 
 
 def test_the_stage_depends_on_the_routes_that_it_limits(template: Template) -> None:
-    """The gateway refuses settings of a route that is not there yet."""
+    """The gateway rejects settings of a route that does not exist yet."""
     routes = {name: route["RouteKey"] for name, route in template.of_type("AWS::ApiGatewayV2::Route").items()}
     waits_for = template.resources["ApiStage"]["DependsOn"]
     assert {routes[name] for name in waits_for} == stage(template)["RouteSettings"].keys()

@@ -1,4 +1,4 @@
-"""What SES reports of mails: asked for on AWS, told apart from what is not ours, and not waited for locally."""
+"""Reports of SES on mails: enabled on AWS, matched for this stack's mails only, and disabled locally."""
 
 import json
 
@@ -9,7 +9,7 @@ from dev.template import Template, template_with
 
 
 def bounce() -> dict:
-    """The sample report, as EventBridge sees it."""
+    """Return the sample report as EventBridge gets it."""
     (record,) = samples.payloads()["feedback.json"]["Records"]
     report: dict = json.loads(record["body"])
     report["detail"]["mail"]["tags"]["ses:configuration-set"] = [
@@ -20,9 +20,9 @@ def bounce() -> dict:
 
 def test_ses_reports_bounces_and_complaints_to_the_default_bus(template: Template) -> None:
     (destination,) = template.of_type("AWS::SES::ConfigurationSetEventDestination").values()
-    told = destination["EventDestination"]
-    assert set(told["MatchingEventTypes"]) == {"BOUNCE", "COMPLAINT"}
-    assert told["EventBridgeDestination"]["EventBusArn"].endswith(":event-bus/default")
+    settings = destination["EventDestination"]
+    assert set(settings["MatchingEventTypes"]) == {"BOUNCE", "COMPLAINT"}
+    assert settings["EventBridgeDestination"]["EventBusArn"].endswith(":event-bus/default")
     assert template.of_type("AWS::Events::Rule")["FeedbackRule"]["EventBusName"] == "default"
 
 
@@ -39,7 +39,7 @@ def test_the_rule_matches_reports_on_this_stacks_mails_only(template: Template) 
     report = bounce()
     assert pattern.matches_event(report)
 
-    for change in ({"eventType": "Delivery"}, {"mail": {"tags": {"ses:configuration-set": ["somebody-elses"]}}}):
+    for change in ({"eventType": "Delivery"}, {"mail": {"tags": {"ses:configuration-set": ["another-stack-mail"]}}}):
         assert not pattern.matches_event(report | {"detail": report["detail"] | change})
 
 

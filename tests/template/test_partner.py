@@ -1,4 +1,4 @@
-"""Partner: an API destination. No local engine has it, so it is held to what AWS's documentation asks for."""
+"""Partner: an API destination. No local engine has it, so these tests compare it with AWS's documentation."""
 
 import json
 import re
@@ -8,8 +8,8 @@ import pytest
 from dev.template import WITH_PARTNER, Properties, Template, logical_id, source, template_with
 from handoff.events import Metadata
 from shop.events import DetailType, OrderData
-from tests.template.test_events import event, heard
-from tests.template.test_permissions import rights
+from tests.template.test_events import event, matched_by
+from tests.template.test_permissions import permissions
 
 OAUTH = {**WITH_PARTNER, "PartnerTokenEndpoint": "https://partner.example.com/token"}
 PARTNERS = {
@@ -25,19 +25,19 @@ PARTNERS = {
 
 
 def target(template: Template) -> Properties:
-    """What the partner's rule sends to."""
+    """Return the target of the partner's rule."""
     (target,) = template.of_type("AWS::Events::Rule")["PartnerRule"]["Targets"]
     return target
 
 
 def connection(template: Template) -> Properties:
-    """How the partner knows us."""
+    """Return the connection, which holds the credentials."""
     (connection,) = template.of_type("AWS::Events::Connection").values()
     return connection
 
 
 def transformed(template: Template, detail_type: DetailType) -> dict:
-    """What the partner gets of an event: the paths put into the template, text in quotes, as EventBridge does it."""
+    """Return the body that the partner gets for an event. EventBridge fills in the paths as JSON."""
     transformer = target(template)["InputTransformer"]
 
     def value(found: re.Match[str]) -> str:
@@ -60,7 +60,7 @@ def test_an_endpoint_adds_the_partner_resources(template: Template) -> None:
 
 def test_the_partner_gets_events_of_orders_and_not_of_profiles(template: Template) -> None:
     rule = template.of_type("AWS::Events::Rule")["PartnerRule"]
-    assert heard(rule) == {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED, DetailType.SHIPMENT_PREPARED}
+    assert matched_by(rule) == {DetailType.ORDER_PLACED, DetailType.ORDER_CANCELLED, DetailType.SHIPMENT_PREPARED}
 
 
 @pytest.mark.parametrize("detail_type", [DetailType.ORDER_PLACED, DetailType.SHIPMENT_PREPARED])
@@ -97,7 +97,7 @@ def test_events_rejected_for_a_day_go_to_the_partners_own_dlq(template: Template
 
 def test_eventbridge_may_invoke_only_the_partners_destination(template: Template) -> None:
     role = template.of_type("AWS::IAM::Role")[logical_id(target(template)["RoleArn"])]
-    assert rights(role) == {"${PartnerDestination.Arn}": {"events:InvokeApiDestination"}}
+    assert permissions(role) == {"${PartnerDestination.Arn}": {"events:InvokeApiDestination"}}
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
 
@@ -134,7 +134,7 @@ def test_a_token_endpoint_enables_oauth() -> None:
 
 @pytest.mark.parametrize("name", ["PartnerEndpoint", "PartnerTokenEndpoint"])
 @pytest.mark.parametrize(
-    ("value", "is_taken"),
+    ("value", "is_valid"),
     [
         ("", True),
         ("https://a.example/b", True),
@@ -143,9 +143,9 @@ def test_a_token_endpoint_enables_oauth() -> None:
         ("https:// a", False),
     ],
 )
-def test_an_endpoint_must_use_https(name: str, value: str, *, is_taken: bool) -> None:
+def test_an_endpoint_must_use_https(name: str, value: str, *, is_valid: bool) -> None:
     pattern = source()["Parameters"][name]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value)) is is_taken
+    assert bool(re.fullmatch(pattern, value)) is is_valid
 
 
 def test_an_endpoint_without_a_secret_is_rejected_before_deployment() -> None:

@@ -11,8 +11,8 @@ SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"}}
 STRIPE_KEY = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:shop/stripe-??????"
 PUBLISH = {"${Bus.Arn}": {"events:PutEvents"}}
 
-# What each function does to what. Whoever adds a call to AWS adds its right here, and says so in the review.
-RIGHTS: dict[str, dict[str, set[str]]] = {
+# The permissions of each function. If you add a call to AWS, add its permission here and mention it in the review.
+PERMISSIONS: dict[str, dict[str, set[str]]] = {
     "orders": {
         "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         "${OrdersTable.Arn}/index/byUser": {"dynamodb:Query"},
@@ -78,12 +78,12 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
 
 
 def statements(role: Properties) -> list[Properties]:
-    """What a role's policies say."""
+    """Return the statements of a role's policies."""
     return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def rights(role: Properties) -> dict[str, set[str]]:
-    """What a role may do, by resource."""
+def permissions(role: Properties) -> dict[str, set[str]]:
+    """Return a role's actions by resource."""
     found: dict[str, set[str]] = {}
     for statement in statements(role):
         assert statement["Effect"] == "Allow"
@@ -93,7 +93,7 @@ def rights(role: Properties) -> dict[str, set[str]]:
 
 
 def role_of(template: Template, function: Properties) -> Properties:
-    """The role under which a function runs."""
+    """Return a function's role."""
     return template.of_type("AWS::IAM::Role")[logical_id(function["Role"])]
 
 
@@ -103,37 +103,37 @@ def test_every_function_has_its_own_role(template: Template) -> None:
 
 
 def test_every_function_is_listed_here(template: Template) -> None:
-    assert RIGHTS.keys() == template.functions().keys()
+    assert PERMISSIONS.keys() == template.functions().keys()
 
 
-@pytest.mark.parametrize("name", RIGHTS)
+@pytest.mark.parametrize("name", PERMISSIONS)
 def test_a_function_has_exactly_its_permissions(template: Template, name: str) -> None:
-    assert rights(role_of(template, template.functions()[name])) == RIGHTS[name]
+    assert permissions(role_of(template, template.functions()[name])) == PERMISSIONS[name]
 
 
-@pytest.mark.parametrize("name", RIGHTS)
+@pytest.mark.parametrize("name", PERMISSIONS)
 def test_without_the_sandbox_no_function_may_use_its_ledger(name: str) -> None:
     template = template_with(PaymentProvider="another")
-    expected = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
-    assert rights(role_of(template, template.functions()[name])) == expected
+    expected = {resource: actions for resource, actions in PERMISSIONS[name].items() if resource not in SANDBOX}
+    assert permissions(role_of(template, template.functions()[name])) == expected
 
 
-@pytest.mark.parametrize("name", RIGHTS)
+@pytest.mark.parametrize("name", PERMISSIONS)
 def test_only_functions_that_call_stripe_may_read_its_key(name: str) -> None:
     template = template_with(**WITH_STRIPE)
-    without = {resource: actions for resource, actions in RIGHTS[name].items() if resource not in SANDBOX}
-    key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != RIGHTS[name] else {}
-    assert rights(role_of(template, template.functions()[name])) == without | key
+    without = {resource: actions for resource, actions in PERMISSIONS[name].items() if resource not in SANDBOX}
+    key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != PERMISSIONS[name] else {}
+    assert permissions(role_of(template, template.functions()[name])) == without | key
 
 
 def test_no_permission_has_a_wildcard_action(template: Template) -> None:
     for role in template.of_type("AWS::IAM::Role").values():
-        assert not any("*" in action for actions in rights(role).values() for action in actions)
+        assert not any("*" in action for actions in permissions(role).values() for action in actions)
 
 
 def test_only_tracing_is_allowed_on_all_resources(template: Template) -> None:
     for role in template.of_type("AWS::IAM::Role").values():
-        assert rights(role).get("*", set()) <= TRACING["*"]
+        assert permissions(role).get("*", set()) <= TRACING["*"]
 
 
 def test_no_role_has_a_managed_policy(template: Template) -> None:
@@ -153,7 +153,7 @@ def test_only_the_service_that_needs_a_role_may_assume_it(template: Template) ->
 def test_the_scheduler_may_invoke_only_the_sweeper(template: Template) -> None:
     (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
     role = template.of_type("AWS::IAM::Role")[logical_id(schedule["Target"]["RoleArn"])]
-    assert rights(role) == {"${SweeperFunction.Arn}": {"lambda:InvokeFunction"}}
+    assert permissions(role) == {"${SweeperFunction.Arn}": {"lambda:InvokeFunction"}}
 
 
 def test_mails_may_be_sent_only_from_the_configured_address(template: Template) -> None:

@@ -1,4 +1,4 @@
-"""Queues and how functions consume them: settings that the local stack ignores, and that only tell under load."""
+"""Queues and event source mappings: settings that the local stack ignores or that matter only under load."""
 
 from dev.template import Consumer, Template, as_list, logical_id, source, variables_of
 from handoff.consumer import BACKOFF
@@ -6,7 +6,7 @@ from tests.template import function_source
 
 DAY = 86_400
 HOUR = 3_600
-LONGEST_VISIBILITY = 12 * HOUR  # SQS's own limit
+LONGEST_VISIBILITY = 12 * HOUR  # limit of SQS
 
 
 def test_the_three_consumers_exist(template: Template) -> None:
@@ -14,7 +14,7 @@ def test_the_three_consumers_exist(template: Template) -> None:
 
 
 def test_each_consumer_has_its_own_queue_and_dlq(template: Template) -> None:
-    # GIVEN the queues of all consumers, and those of what EventBridge can't deliver
+    # GIVEN the queues of all consumers, and those for undelivered events
     consumers = template.consumers()
     used = [queue for consumer in consumers for queue in (consumer.queue_id, consumer.dead_letters_id)]
     undelivered = {
@@ -22,7 +22,7 @@ def test_each_consumer_has_its_own_queue_and_dlq(template: Template) -> None:
         for rule in template.of_type("AWS::Events::Rule").values()
         for target in rule["Targets"]
     }
-    # THEN none is shared, and there are no others
+    # THEN no queue is shared, and there are no others
     assert len(set(used)) == 2 * len(consumers)
     assert set(used) | undelivered == set(template.of_type("AWS::SQS::Queue"))
     assert not undelivered & set(used)
@@ -47,7 +47,7 @@ def test_retries_last_over_two_hours_and_end_before_messages_expire(consumer: Co
     # GIVEN the pauses between the receives of one message, each shortened by up to a fifth
     receives = consumer.queue["RedrivePolicy"]["maxReceiveCount"]
     pauses = [BACKOFF[min(n, len(BACKOFF)) - 1] for n in range(1, receives)]
-    # THEN they fit between an outage and the retention of the queue
+    # THEN their sum is longer than an outage and much shorter than the retention of the queue
     assert 0.8 * sum(pauses) > 2 * HOUR
     assert sum(pauses) + receives * consumer.queue["VisibilityTimeout"] < consumer.queue["MessageRetentionPeriod"] / 2
     assert max(pauses) <= LONGEST_VISIBILITY
@@ -58,7 +58,7 @@ def test_queues_keep_messages_for_four_days(consumer: Consumer) -> None:
 
 
 def test_dead_letters_are_kept_for_fourteen_days(template: Template, dead_letters_id: str) -> None:
-    # As long as SQS lets anybody look at what is in them.
+    # The maximum of SQS.
     assert template.of_type("AWS::SQS::Queue")[dead_letters_id]["MessageRetentionPeriod"] == 14 * DAY
 
 
@@ -78,7 +78,7 @@ def test_consumers_report_partial_batch_failures(consumer: Consumer) -> None:
 
 
 def test_concurrency_is_limited_at_the_queue(consumer: Consumer) -> None:
-    # Two is the least that Lambda takes.
+    # Two is Lambda's minimum.
     assert consumer.mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
@@ -89,15 +89,15 @@ def test_no_function_has_reserved_concurrency(
 
 
 def test_a_large_batch_has_a_batching_window(consumer: Consumer) -> None:
-    # Lambda refuses more than ten messages a batch without one.
+    # Lambda requires one for batches of more than ten messages.
     assert consumer.mapping["BatchSize"] <= 10 or consumer.mapping["MaximumBatchingWindowInSeconds"] >= 1
 
 
 def test_concurrent_mail_senders_share_the_ses_rate(template: Template) -> None:
-    # GIVEN the consumers that pace themselves
+    # GIVEN the consumers that limit their rate
     paced = [consumer for consumer in template.consumers() if "MAIL_SENDERS" in consumer.variables]
     assert [consumer.name for consumer in paced] == ["emails"]
-    # THEN each knows how many of it can run at once, and all of them how much they may send
+    # THEN each gets its concurrency and the total rate
     for consumer in paced:
         assert int(consumer.variables["MAIL_SENDERS"]) == consumer.mapping["ScalingConfig"]["MaximumConcurrency"]
         assert consumer.variables["MAILS_PER_SECOND"] == template.parameters["MailsPerSecond"]
@@ -111,7 +111,7 @@ def test_sent_mails_are_remembered_longer_than_events_are_queued(template: Templ
 
 
 def test_a_queue_accepts_messages_from_its_rules_only(template: Template, queue_id: str) -> None:
-    # GIVEN the rules that send to a queue, or leave there what they can't deliver
+    # GIVEN the rules that send to a queue, or use it as their dead-letter queue
     arn = f"${{{queue_id}.Arn}}"
     senders = {
         f"${{{name}.Arn}}"
@@ -119,9 +119,8 @@ def test_a_queue_accepts_messages_from_its_rules_only(template: Template, queue_
         for target in rule["Targets"]
         if arn in (target["Arn"], target["DeadLetterConfig"]["Arn"])
     }
-    # WHEN we look at what its policy allows
     allowed = [statement for statement in statements(template, queue_id) if statement["Effect"] == "Allow"]
-    # THEN it is that, and nothing else
+    # THEN its policy allows these rules, and nothing else
     assert len(allowed) == (1 if senders else 0)
     for statement in allowed:
         assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -150,16 +149,16 @@ def test_every_queue_rejects_requests_without_tls(template: Template, queue_id: 
 
 
 def test_only_consumers_get_queue_variables(template: Template) -> None:
-    # GIVEN the functions that consume no queue
+    # GIVEN the functions without a queue
     consuming = {consumer.name for consumer in template.consumers()}
     others = [function for name, function in template.functions().items() if name not in consuming]
-    # THEN none is told of one
+    # THEN they have no variable about one
     assert others
     assert not any({"QUEUE_URL", "MAX_RECEIVES"} & variables_of(function).keys() for function in others)
 
 
 def statements(template: Template, queue_id: str) -> list[dict]:
-    """What the policies of a queue say."""
+    """Return the statements of a queue's policies."""
     policies = template.of_type("AWS::SQS::QueuePolicy").values()
     return [
         statement

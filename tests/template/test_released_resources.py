@@ -1,4 +1,4 @@
-"""No deployment loses what an earlier one holds: nothing is renamed, replaced or left without protection."""
+"""No deployment loses data of an earlier one: no resource is renamed, replaced or left unprotected."""
 
 import copy
 from pathlib import Path
@@ -11,10 +11,10 @@ from tests.template import released_resources
 
 RELEASED = released_resources.listed()
 DEPLOYMENTS = released_resources.deployments()
-# What has to stay when the stack goes or the resource is replaced. A pool's client can be made anew.
+# Types that must be retained when the stack is deleted or the resource replaced. A user pool's client can be recreated.
 KEPT = released_resources.FIXED.keys() - {"AWS::Cognito::UserPoolClient"}
-# Log lines of functions and of the gateway go after LogDays anyway; the sandbox holds no money.
-PASSING = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*template_with().functions(), "api"]}
+# Logs of functions and of the gateway expire after LogDays anyway, and the sandbox holds no money.
+DISPOSABLE = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*template_with().functions(), "api"]}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
@@ -25,7 +25,7 @@ def test_no_deployment_loses_a_released_resource(deployment: str) -> None:
 
 def test_new_resources_are_on_the_list() -> None:
     missing = released_resources.current().keys() - RELEASED.keys()
-    assert not missing, "to protect them from now on: .venv/bin/python -m tests.template.released_resources"
+    assert not missing, "protect them with .venv/bin/python -m tests.template.released_resources"
 
 
 def test_the_list_has_the_format_of_the_command(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_list_has_the_format_of_the_command(tmp_path: Path) -> None:
 
 
 def test_the_command_only_adds_to_the_list(tmp_path: Path) -> None:
-    # GIVEN a list with something that the template does not have, and something that it has otherwise
+    # GIVEN a list with a resource that the template lacks, and one with other properties than in the template
     path = tmp_path / "released_resources.toml"
     older: dict[str, Any] = copy.deepcopy(RELEASED)
     older["OldTable"] = older.pop("SalesTable")
@@ -44,7 +44,7 @@ def test_the_command_only_adds_to_the_list(tmp_path: Path) -> None:
     path.write_text(released_resources.written(older))
     # WHEN it is extended
     released_resources.extend(path)
-    # THEN both are as they were, and what is new is there
+    # THEN both entries are unchanged, and the missing resource is added
     assert released_resources.listed(path) == older | {"SalesTable": RELEASED["SalesTable"]}
 
 
@@ -52,38 +52,38 @@ def test_the_command_only_adds_to_the_list(tmp_path: Path) -> None:
     ("name", "change", "complaint"),
     [
         ("OrdersTable", None, "OrdersTable (AWS::DynamoDB::Table) is no longer in the stack"),
-        ("OrdersTable", {"TableName": "orders"}, "OrdersTable.TableName is another one"),
-        ("EmailsQueue", {"QueueName": "emails"}, "EmailsQueue.QueueName is another one"),
-        ("UserPool", {"UsernameAttributes": ["phone_number"]}, "UserPool.UsernameAttributes is another one"),
-        ("UserPool", {"UsernameAttributes": None}, "UserPool.UsernameAttributes is another one"),
-        ("Bus", {"Name": "bus"}, "Bus.Name is another one"),
-        ("AuditLog", {"LogGroupName": "/aws/events/audit"}, "AuditLog.LogGroupName is another one"),
+        ("OrdersTable", {"TableName": "orders"}, "OrdersTable.TableName has changed"),
+        ("EmailsQueue", {"QueueName": "emails"}, "EmailsQueue.QueueName has changed"),
+        ("UserPool", {"UsernameAttributes": ["phone_number"]}, "UserPool.UsernameAttributes has changed"),
+        ("UserPool", {"UsernameAttributes": None}, "UserPool.UsernameAttributes has changed"),
+        ("Bus", {"Name": "bus"}, "Bus.Name has changed"),
+        ("AuditLog", {"LogGroupName": "/aws/events/audit"}, "AuditLog.LogGroupName has changed"),
         ("DataKey", None, "DataKey (AWS::KMS::Key) is no longer in the stack"),
-        ("Archive", {"ArchiveName": "archive"}, "Archive.ArchiveName is another one"),
+        ("Archive", {"ArchiveName": "archive"}, "Archive.ArchiveName has changed"),
         (
             "SalesTable",
             {"KeySchema": [{"AttributeName": "bucketId", "KeyType": "HASH"}]},
-            "SalesTable.KeySchema is another one",
+            "SalesTable.KeySchema has changed",
         ),
         (
             "ProductsTable",
             {"AttributeDefinitions": [{"AttributeName": "sku", "AttributeType": "N"}]},
-            "ProductsTable.AttributeTypes is another one",
+            "ProductsTable.AttributeTypes has changed",
         ),
     ],
 )
 def test_a_change_that_loses_data_is_reported(name: str, change: dict[str, Any] | None, complaint: str) -> None:
-    # GIVEN a change that CloudFormation would make without asking
+    # GIVEN a change that CloudFormation would apply without a warning
     template = Template(**DEPLOYMENTS["everything"])
     if change is None:
         del template.resources[name]
     else:
         properties = template.resources[name]["Properties"] | change
         template.resources[name]["Properties"] = {key: value for key, value in properties.items() if value is not None}
-    # THEN it is refused, with what it would cost
-    said = released_resources.lost(RELEASED, template, "everything")
-    assert [text for text in said if text.startswith(f"everything: {complaint}")]
-    assert all(name in text for text in said)
+    # THEN it is reported, with its consequence
+    reported = released_resources.lost(RELEASED, template, "everything")
+    assert [text for text in reported if text.startswith(f"everything: {complaint}")]
+    assert all(name in text for text in reported)
 
 
 def test_adding_an_index_to_a_table_is_allowed() -> None:
@@ -98,19 +98,19 @@ def test_adding_an_index_to_a_table_is_allowed() -> None:
 def test_resources_with_data_are_retained(deployment: str) -> None:
     template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
     for name, resource in template.resources.items():
-        if resource["Type"] in KEPT and name not in PASSING:
+        if resource["Type"] in KEPT and name not in DISPOSABLE:
             deleted = "RetainExceptOnCreate" if _is_named(resource["Properties"]) else "Retain"
             policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
             assert policies == (deleted, "Retain"), name
 
 
 def _is_named(properties: dict[str, Any]) -> bool:
-    """Whether its name is not made up: left by a first deployment that failed, it would be in the next one's way."""
+    """Whether its name is fixed. If a failed first deployment retained it, the next deployment could not create it."""
     return any("${AWS::StackName}" in properties.get(name, "") for name in ("Name", "LogGroupName"))
 
 
 def test_sams_transform_is_the_only_one() -> None:
-    # AWS::LanguageExtensions takes no function for the policies of what a condition leaves out.
+    # AWS::LanguageExtensions rejects a function as DeletionPolicy of a resource whose condition is false.
     assert source()["Transform"] == "AWS::Serverless-2016-10-31"
 
 
@@ -119,7 +119,7 @@ def test_production_retains_and_protects_its_data() -> None:
     template = template_with(**DEPLOYMENTS["prod"])
     assert template.resources["UserPool"]["Properties"]["DeletionProtection"] == "ACTIVE"
     for name, table in template.of_type("AWS::DynamoDB::Table").items():
-        assert table.get("DeletionProtectionEnabled", False) is (name not in PASSING), name
+        assert table.get("DeletionProtectionEnabled", False) is (name not in DISPOSABLE), name
 
 
 def test_data_is_retained_by_default() -> None:

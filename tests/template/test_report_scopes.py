@@ -1,4 +1,4 @@
-"""Reports: the scope that the gateway asks for, and the one client that gets it."""
+"""Reports: the scope that the gateway requires, and the only client that gets it."""
 
 import order_requests
 from dev.template import Template, template_with
@@ -13,16 +13,16 @@ def test_a_route_requires_the_scope_of_its_operation(template: Template) -> None
 
 
 def test_no_other_route_requires_a_scope(template: Template) -> None:
-    # GIVEN that users sign in with ID tokens, which have none
+    # Users may send ID tokens, which have no scopes.
     routes = template.of_type("AWS::ApiGatewayV2::Route").values()
     assert {route["RouteKey"] for route in routes if "AuthorizationScopes" in route} == {"GET /reports/sales"}
 
 
 def test_the_scope_has_cognitos_notation(template: Template) -> None:
-    # GIVEN that Cognito writes custom scopes as resource-server/scope
+    # GIVEN Cognito's notation of custom scopes, resource-server/scope
     (server,) = template.of_type("AWS::Cognito::UserPoolResourceServer").values()
     written = {f"{server['Identifier']}/{scope['ScopeName']}" for scope in server["Scopes"]}
-    # THEN that is what the client may have, and what is asked for
+    # THEN the client may have this scope, and the gateway accepts it
     client = template.of_type("AWS::Cognito::UserPoolClient")["ReportsClient"]
     assert set(client["AllowedOAuthScopes"]) == written
     assert written <= order_requests.accepted_scopes("reports:read")
@@ -34,13 +34,13 @@ def test_only_a_client_with_a_secret_gets_the_scope(template: Template) -> None:
     assert reports["GenerateSecret"] is True
     assert reports["AllowedOAuthFlows"] == ["client_credentials"]
     assert reports["AllowedOAuthFlowsUserPoolClient"] is True
-    # AND nobody signs in with it: a token's scopes can't be had with a password
+    # AND users can't sign in with this client, so a password never leads to this scope
     assert reports["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
     assert not {"AllowedOAuthFlows", "AllowedOAuthScopes"} & clients["UserPoolClient"].keys()
 
 
 def test_the_token_endpoint_has_the_stacks_own_domain(template: Template) -> None:
-    # GIVEN that a domain must be unique in its region, in lower-case letters, digits and hyphens
+    # A domain must be unique in its region and consist of lower-case letters, digits and hyphens.
     (domain,) = template.of_type("AWS::Cognito::UserPoolDomain").values()
     assert domain["Domain"] == "0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"
     assert template.outputs["TokenUrl"]["Value"].startswith("https://${UserPoolDomain}.auth.")

@@ -1,4 +1,4 @@
-"""samconfig.toml: what the deployments change about the template, and what they must not."""
+"""samconfig.toml: parameters that the deployments set, and parameters that they must not change."""
 
 import re
 import tomllib
@@ -14,13 +14,13 @@ ON_AWS = [name for name in DEPLOYMENTS if name != "local"]
 
 
 def overrides(deployment: str) -> dict[str, str]:
-    """The parameters that a deployment sets."""
+    """Return the parameters that a deployment sets."""
     given: Any = CONFIG[deployment]["deploy"]["parameters"].get("parameter_overrides", [])
     return dict(pair.split("=", 1) for pair in (given.split() if isinstance(given, str) else given))
 
 
 def deployed(deployment: str) -> Template:
-    """The stack as this deployment has it."""
+    """Return the template with the parameters of this deployment."""
     return template_with(**overrides(deployment))
 
 
@@ -35,7 +35,7 @@ def test_a_deployment_sets_existing_parameters_to_allowed_values(deployment: str
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_a_deployment_has_every_function(deployment: str) -> None:
-    # A reference to something that its conditions leave out would have failed.
+    # A reference to a resource whose condition is false would have failed.
     assert deployed(deployment).functions().keys() == template_with().functions().keys()
 
 
@@ -76,11 +76,11 @@ def test_production_accepts_no_plain_passwords() -> None:
 
 @pytest.mark.parametrize("parameter", ["MailFrom", "AlarmEmail", "PaymentProvider", "StripeSecret"])
 def test_the_shops_own_parameters_are_documented_and_never_reset(parameter: str) -> None:
-    # GIVEN the page for whoever deploys first
+    # GIVEN the first step of the page on deploying
     step = (ROOT / "docs/how-to/deploy-from-github.md").read_text().partition("\n1. ")[2].partition("\n2. ")[0]
-    # THEN it gives the parameter
+    # THEN it sets the parameter
     assert f" {parameter}=" in step
-    # AND samconfig.toml, which is said anew each time, does not say its default
+    # AND samconfig.toml, which applies to each deployment, does not reset it to its default
     assert overrides("prod").get(parameter) != source()["Parameters"][parameter]["Default"]
 
 

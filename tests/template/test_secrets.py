@@ -1,4 +1,4 @@
-"""Secrets and personal data: what the template itself writes down, and for how long."""
+"""Secrets and personal data: the template exposes none in variables, parameters, outputs or access logs."""
 
 import json
 import re
@@ -18,7 +18,7 @@ CHOICES = [
     {"Audit": "false"},
     grants.local_parameters(),
 ]
-# What is said of a request in the access log: how it was dealt with, and nothing that the caller has sent.
+# Variables of the access log that describe the response, and nothing that the caller has sent.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
 HARMLESS = {
     "requestId",
@@ -35,30 +35,30 @@ HARMLESS = {
     "error.message",
     "error.responseType",
 }
-SECRETIVE = re.compile("secret|password|token|credential|private|key", re.IGNORECASE)
-# Names that sound like it, and what they hold instead.
+SOUNDS_SECRET = re.compile("secret|password|token|credential|private|key", re.IGNORECASE)
+# Names that sound secret: these hold the name of a secret, and those below hold none at all.
 NAMES_OF_SECRETS = {"StripeSecret", "PartnerSecret", "STRIPE_SECRET_ID"}
-NO_SECRETS = {"PasswordSignIn", "OwnKey", "PartnerKeyHeader", "PartnerTokenEndpoint", "TokenUrl"}
+NOT_SECRET = {"PasswordSignIn", "OwnKey", "PartnerKeyHeader", "PartnerTokenEndpoint", "TokenUrl"}
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-MONTHS_AND_YEARS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288}
+RETENTION_DAYS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288}
 
 
 @pytest.fixture(params=CHOICES, ids=lambda choice: " ".join(choice) or "defaults")
-def any_stack(request: pytest.FixtureRequest) -> Template:
-    """The stack with each choice of what can be chosen."""
+def any_template(request: pytest.FixtureRequest) -> Template:
+    """The template with each combination of optional parts."""
     return template_with(**request.param)
 
 
-def test_every_log_group_has_a_valid_retention(any_stack: Template) -> None:
-    for name, group in any_stack.of_type("AWS::Logs::LogGroup").items():
-        assert int(group["RetentionInDays"]) in MONTHS_AND_YEARS, name
+def test_every_log_group_has_a_valid_retention(any_template: Template) -> None:
+    for name, group in any_template.of_type("AWS::Logs::LogGroup").items():
+        assert int(group["RetentionInDays"]) in RETENTION_DAYS, name
 
 
-def test_functions_and_gateway_log_only_to_groups_of_the_stack(any_stack: Template) -> None:
-    # GIVEN that Lambda and API Gateway make a group of their own, which forgets nothing, where none is named
-    groups = {f"${{{name}}}" for name in any_stack.of_type("AWS::Logs::LogGroup")}
-    assert {function["LoggingConfig"]["LogGroup"] for function in any_stack.functions().values()} <= groups
-    (stage,) = any_stack.of_type("AWS::ApiGatewayV2::Stage").values()
+def test_functions_and_gateway_log_only_to_groups_of_the_stack(any_template: Template) -> None:
+    # Without a group of the stack, Lambda and API Gateway create one without a retention.
+    groups = {f"${{{name}}}" for name in any_template.of_type("AWS::Logs::LogGroup")}
+    assert {function["LoggingConfig"]["LogGroup"] for function in any_template.functions().values()} <= groups
+    (stage,) = any_template.of_type("AWS::ApiGatewayV2::Stage").values()
     assert stage["AccessLogSettings"]["DestinationArn"] in {f"{group[:-1]}.Arn}}" for group in groups}
 
 
@@ -70,35 +70,35 @@ def test_the_access_log_has_nothing_that_the_caller_sent(template: Template) -> 
     assert variables <= HARMLESS
 
 
-def test_no_environment_variable_holds_a_secret(any_stack: Template) -> None:
-    for function in any_stack.functions().values():
-        assert {name for name in variables_of(function) if SECRETIVE.search(name)} <= NAMES_OF_SECRETS
+def test_no_environment_variable_holds_a_secret(any_template: Template) -> None:
+    for function in any_template.functions().values():
+        assert {name for name in variables_of(function) if SOUNDS_SECRET.search(name)} <= NAMES_OF_SECRETS
         assert not [value for value in variables_of(function).values() if "resolve:" in str(value)]
 
 
 def test_no_parameter_holds_a_secret() -> None:
     declared = source()["Parameters"]
-    assert {name for name in declared if SECRETIVE.search(name)} <= NAMES_OF_SECRETS | NO_SECRETS
+    assert {name for name in declared if SOUNDS_SECRET.search(name)} <= NAMES_OF_SECRETS | NOT_SECRET
     assert not [name for name in NAMES_OF_SECRETS & declared.keys() if declared[name]["Default"]]
 
 
-def test_no_output_holds_a_secret(any_stack: Template) -> None:
-    for name, output in any_stack.outputs.items():
-        assert not SECRETIVE.search(name) or name in NO_SECRETS
+def test_no_output_holds_a_secret(any_template: Template) -> None:
+    for name, output in any_template.outputs.items():
+        assert not SOUNDS_SECRET.search(name) or name in NOT_SECRET
         assert "resolve:" not in str(output["Value"])
 
 
-def test_only_the_partner_connection_reads_a_secret(any_stack: Template) -> None:
-    # GIVEN that EventBridge keeps what a connection holds in Secrets Manager
-    reading = {name for name, resource in any_stack.resources.items() if "resolve:" in str(list(_texts(resource)))}
+def test_only_the_partner_connection_reads_a_secret(any_template: Template) -> None:
+    # EventBridge stores the secrets of a connection in Secrets Manager.
+    reading = {name for name, resource in any_template.resources.items() if "resolve:" in str(list(_texts(resource)))}
     connections = {
-        name for name, resource in any_stack.resources.items() if resource["Type"] == "AWS::Events::Connection"
+        name for name, resource in any_template.resources.items() if resource["Type"] == "AWS::Events::Connection"
     }
     assert reading == connections
 
 
-def test_no_resource_reads_the_clients_secret_of_the_user_pool(any_stack: Template) -> None:
-    everything = [*any_stack.resources.values(), *any_stack.outputs.values()]
+def test_no_resource_reads_the_clients_secret_of_the_user_pool(any_template: Template) -> None:
+    everything = [*any_template.resources.values(), *any_template.outputs.values()]
     assert not [text for part in everything for text in _texts(part) if "ClientSecret}" in text]
 
 

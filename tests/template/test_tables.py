@@ -1,4 +1,4 @@
-"""Tables: cost, backups, encryption, and what becomes of them when the stack goes."""
+"""Tables: billing, backups, encryption, keys, and what happens to them when the stack is deleted."""
 
 import inspect
 
@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
 from dev.template import ROOT, Template, template_with
 
-# The sandbox payment provider's ledger holds no money, and goes with the stack.
-PASSING = {"SandboxTable"}
+# The sandbox payment provider's ledger holds no money. It is deleted with the stack.
+DISPOSABLE = {"SandboxTable"}
 KEYS = {
     "OrdersTable": ["orderId"],
     "ProductsTable": ["sku"],
@@ -20,7 +20,7 @@ KEYS = {
 
 
 def keys(described: dict) -> list[str]:
-    """The names of a table's or an index's keys, the partition's first."""
+    """Return the names of a table's or an index's keys, the partition key first."""
     assert [key["KeyType"] for key in described["KeySchema"]] == ["HASH", "RANGE"][: len(described["KeySchema"])]
     return [key["AttributeName"] for key in described["KeySchema"]]
 
@@ -45,7 +45,7 @@ def test_tables_have_no_fixed_names_so_they_can_be_replaced(template: Template, 
 
 
 def test_data_is_retained_and_protected_by_default(template: Template) -> None:
-    kept = template.of_type("AWS::DynamoDB::Table").keys() - PASSING
+    kept = template.of_type("AWS::DynamoDB::Table").keys() - DISPOSABLE
     for table in (template.resources[name] for name in kept):
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] is True
@@ -63,7 +63,7 @@ def test_tables_have_the_expected_keys(template: Template) -> None:
 
 
 def test_every_declared_attribute_is_used_by_a_key(template: Template, table_id: str) -> None:
-    # CloudFormation refuses it, but only once deployed.
+    # CloudFormation rejects it, but only at deployment.
     table = template.of_type("AWS::DynamoDB::Table")[table_id]
     used = {key for described in (table, *table.get("GlobalSecondaryIndexes", [])) for key in keys(described)}
     assert {attribute["AttributeName"] for attribute in table["AttributeDefinitions"]} == used
@@ -91,10 +91,10 @@ def test_there_are_no_other_indexes(template: Template) -> None:
 
 
 def test_mail_records_expire_by_the_attribute_of_powertools(template: Template) -> None:
-    # GIVEN Powertools' names for the attributes, which the emails function leaves as they are
+    # GIVEN Powertools' default names of the attributes, which the emails function uses
     defaults = inspect.signature(DynamoDBPersistenceLayer.__init__).parameters
     assert "_attr" not in (ROOT / "functions/emails/emails.py").read_text()
-    # THEN the table has them
+    # THEN the table has the same names
     table = template.of_type("AWS::DynamoDB::Table")["IdempotencyTable"]
     assert keys(table) == [defaults["key_attr"].default]
     assert table["TimeToLiveSpecification"] == {"AttributeName": defaults["expiry_attr"].default, "Enabled": True}
@@ -108,7 +108,7 @@ def test_no_other_table_expires_items(template: Template) -> None:
 def test_without_the_sandbox_there_is_no_ledger() -> None:
     # GIVEN a deployment with another provider
     template = template_with(PaymentProvider="another")
-    # THEN nothing of the sandbox is left: a reference to it would have failed
+    # THEN nothing refers to the sandbox's table, which would have failed
     assert "SandboxTable" not in template.resources
     assert all(
         function["Environment"]["Variables"]["SANDBOX_TABLE"] == "" for function in template.functions().values()
@@ -116,6 +116,6 @@ def test_without_the_sandbox_there_is_no_ledger() -> None:
 
 
 def indexes(template: Template) -> dict[str, dict]:
-    """The indexes of the orders, by name."""
+    """Return the indexes of the orders table, by name."""
     table = template.of_type("AWS::DynamoDB::Table")["OrdersTable"]
     return {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}

@@ -1,4 +1,4 @@
-"""Time: the worst sum of a request stays inside its function's timeout, and that inside the gateway's."""
+"""Timeouts: the slowest possible calls of a request or batch fit its function's timeout, and that the gateway's."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +23,7 @@ from tests.template import function_source
 
 
 def longest(config: Config) -> float:
-    """The longest that one call can take: all tries, and botocore's longest pauses between them (1 s, 2 s, ...).
+    """Return the longest time of one call: all tries, and botocore's longest pauses between them (1 s, 2 s, ...).
 
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
     """
@@ -33,7 +33,7 @@ def longest(config: Config) -> float:
 
 @pytest.fixture
 def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object]], Config]:
-    """The settings of the client that something connects with."""
+    """Returns the settings of the client that a function creates."""
     configs: list[Config] = []
     monkeypatch.setattr(boto3, "client", lambda service, config: configs.append(config))
 
@@ -55,7 +55,7 @@ def test_publishing_never_exceeds_its_assumed_maximum(config_of: Callable[..., C
 
 
 def test_the_sweeper_waits_for_a_slow_bus(config_of: Callable[..., Config]) -> None:
-    # What a bus takes without our knowing goes out again with each sweep, for as long as it is slow.
+    # If publishing times out although the bus accepted the event, each sweep publishes it again.
     config = config_of(bus.connect_patiently)
     assert config.retries["total_max_attempts"] == 1
     assert bus.LONGEST_PUBLISH < longest(config) <= bus.LONGEST_PATIENT_PUBLISH
@@ -88,16 +88,16 @@ def test_deadline_timeout_lease_and_gateway_are_in_order(template: Template) -> 
     timeout = template.functions()["orders"]["Timeout"]
     (integration,) = template.of_type("AWS::ApiGatewayV2::Integration").values()
     assert timeout > placing.DEADLINE
-    # No attempt outlives its lease: then nobody else can have taken the order over.
+    # No attempt outlives its lease, so no other attempt can have taken over the order.
     assert timeout <= placing.LEASE / 1000
-    # HTTP API gives up after 30 s.
+    # The maximum of an HTTP API is 30 s.
     assert timeout < integration["TimeoutInMillis"] / 1000 < 30
 
 
 def test_a_batch_of_unanswered_mails_ends_in_time(template: Template) -> None:
     (emails,) = (consumer for consumer in template.consumers() if consumer.name == "emails")
     config = aws.config(**function_source.client_settings("emails", "sesv2"))  # type: ignore[arg-type]
-    # Asking again after a time-out is how a mail is sent twice.
+    # A retry after a timeout can send a mail twice.
     assert config.retries["total_max_attempts"] == 1
     assert emails.mapping["BatchSize"] * longest(config) < emails.function["Timeout"]
 
@@ -109,49 +109,49 @@ def test_a_paced_batch_of_mails_ends_in_time(template: Template) -> None:
 
 
 def test_a_batch_of_unanswered_payments_ends_in_time(template: Template) -> None:
-    # GIVEN that a settlement asks the provider twice at most: for the hold, and for the capture or the void
+    # GIVEN that a settlement calls the provider at most twice: for the hold, and for the capture or void
     (fulfillment,) = (consumer for consumer in template.consumers() if consumer.name == "fulfillment")
     assert fulfillment.mapping["BatchSize"] * 2 * payments.LONGEST_CALL < fulfillment.function["Timeout"]
 
 
 def test_a_batch_of_unanswered_sales_ends_in_time(template: Template) -> None:
-    # GIVEN a batch whose generations and orders are read first, and whose last transaction may begin at the last moment
+    # GIVEN that a batch first reads generations and orders, and its last transaction may start at the end of its budget
     (analytics,) = (consumer for consumer in template.consumers() if consumer.name == "analytics")
     writing = function_source.constant("analytics", "WRITING")
     assert 2 * aws.LONGEST_CALL + writing + aws.LONGEST_CALL < analytics.function["Timeout"]
 
 
 def test_a_sweep_that_uses_both_budgets_ends_in_time(template: Template) -> None:
-    # GIVEN budgets that are checked before a call: the last of each may begin just before the budget is spent
+    # GIVEN budgets that are checked before a call, so the last call of each may start just before the budget is spent
     last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
-    # AND one look at each shard of the index, and at its orders
-    looking = 2 * aws.LONGEST_CALL
+    # AND a read of each shard of the index, and of its orders
+    reading = 2 * aws.LONGEST_CALL
     assert (
-        sweep.PUBLISHING_BUDGET + sweep.FINISHING_BUDGET + last + looking < template.functions()["sweeper"]["Timeout"]
+        sweep.PUBLISHING_BUDGET + sweep.FINISHING_BUDGET + last + reading < template.functions()["sweeper"]["Timeout"]
     )
 
 
 def test_functions_have_longer_timeouts_than_lambdas_default(template: Template, consumer: Consumer) -> None:
-    # Lambda's default of three seconds is less than one call may take.
+    # Lambda's default is three seconds, less than the maximum of one call.
     assert consumer.function["Timeout"] > aws.LONGEST_CALL
 
 
 class SlowClock:
-    """A clock that only calls move on, each by the longest that it can take."""
+    """A clock that only calls advance, each by its maximum duration."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def monotonic(self) -> float:
-        """The time, in seconds."""
+        """Return the time in seconds."""
         return self.now
 
     def time_ns(self) -> int:
-        """The time, in nanoseconds."""
+        """Return the time in nanoseconds."""
         return int(self.now * 1e9)
 
     def taking(self, seconds: float, outcome: Any) -> Callable[..., Any]:
-        """A call that takes this long, and then returns its outcome or raises it."""
+        """Return a call that takes this long, and then returns or raises its outcome."""
 
         def call(*_: object, **__: object) -> Any:
             self.now += seconds
@@ -163,7 +163,7 @@ class SlowClock:
 
 
 class SlowDynamoDB:
-    """Every call works, and takes as long as it can."""
+    """Every call succeeds and takes its maximum duration."""
 
     def __init__(self, clock: SlowClock) -> None:
         self._clock = clock
@@ -173,7 +173,7 @@ class SlowDynamoDB:
 
 
 class SlowCatalog(Catalog):
-    """The catalog over it, with or without a copy in memory."""
+    """The catalog with slow reads, with or without a copy in memory."""
 
     def __init__(self, clock: SlowClock, *, warm: bool) -> None:
         super().__init__(SlowDynamoDB(clock), "p")
@@ -182,7 +182,7 @@ class SlowCatalog(Catalog):
             self._read()
 
     def refresh(self) -> None:
-        """Read the table, as slowly as it can be read."""
+        """Read the table with the maximum duration."""
         self._clock.taking(aws.LONGEST_CALL, None)()
         self._read()
 
@@ -191,7 +191,7 @@ class SlowCatalog(Catalog):
 
 
 class SlowOrders(OrderStore):
-    """The store over it. Its first `reserve` finds what it is told, as slowly as it can."""
+    """The store with slow calls. Its first `reserve` raises the given error, if any."""
 
     def __init__(self, clock: SlowClock, found: Exception | None) -> None:
         super().__init__(SlowDynamoDB(clock), orders="o", products="p", shipments="s", shards=1)
@@ -199,7 +199,7 @@ class SlowOrders(OrderStore):
         self._found = found
 
     def reserve(self, order: Order, deadline: Deadline) -> None:
-        """Reserve, or raise what is found."""
+        """Reserve, or raise the given error."""
         found, self._found = self._found, None
         self._clock.taking(aws.LONGEST_CALL, found)() if found else super().reserve(order, deadline)
 
@@ -249,7 +249,7 @@ ANSWERS = {
 def test_placing_an_order_ends_in_time_even_if_every_call_is_slow(
     template: Template, monkeypatch: pytest.MonkeyPatch, catalog: str, found: str, answer: str
 ) -> None:
-    # GIVEN a shop behind which each call takes the longest that it can
+    # GIVEN dependencies whose calls all take their maximum duration
     clock = SlowClock()
     monkeypatch.setattr("handoff.clock.time", clock)
     shop = Dependencies(
@@ -262,5 +262,5 @@ def test_placing_an_order_ends_in_time_even_if_every_call_is_slow(
     # WHEN an order is placed
     with suppress(RequestError):
         place_order(shop, PLACEMENT, Deadline(placing.DEADLINE))
-    # THEN the answer is out before Lambda stops the function
+    # THEN the response is ready before Lambda stops the function
     assert 0 < clock.now < template.functions()["orders"]["Timeout"]
