@@ -10,7 +10,7 @@ from handoff import aws, ids
 from handoff.aggregate import Aggregate, Model
 from handoff.clock import from_iso
 from shop.events import DetailType
-from shop.model import Payment, PaymentDue, Status
+from shop.model import OrderStep, Payment, PaymentDue, Status, status_changes
 
 if TYPE_CHECKING:
     from ops.stack.deployment import Deployment
@@ -40,6 +40,7 @@ class Event:
 class OrderItem(Aggregate):
     """The attributes of an order that are read: no address and no payment token."""
 
+    history: tuple[OrderStep, ...] = ()
     order_id: str
     user_id: str
     status: Status
@@ -75,7 +76,7 @@ class OrderItem(Aggregate):
                 at=from_iso(entry.at),
                 published=str(entry.sequence) not in self.outbox,
             )
-            for entry in self.history
+            for entry in status_changes(self.history)
             if entry.status in _EVENT_TYPES
         }
 

@@ -15,7 +15,7 @@ from ops.trace.log_lines import LogLine
 from ops.trace.order_record import NoSuchOrder, OrderItem, ShipmentItem, read_order, read_shipment
 from ops.trace.pending import Delivery, PendingItem
 from shop import transitions
-from shop.model import Status
+from shop.model import Status, status_changes
 
 __all__ = ["NoSuchOrder", "PendingItem", "Step", "Timeline", "build_timeline"]
 
@@ -97,7 +97,11 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
 def _history(order: OrderItem) -> Iterator[Step]:
     """Yield the entries of the order's history, and whether their events are published."""
     events = order.events
+    changes = status_changes(order.history)
     for entry in order.history:
+        if entry not in changes:
+            yield Step(from_iso(entry.at), "payment", str(entry.payment), entry.reason or "", bool(entry.reason))
+            continue
         event = events.get(entry.sequence)
         published = f"{event.type} {'published' if event.published else 'not published yet'}" if event else ""
         detail = ", ".join(filter(None, [entry.reason, _MEANINGS[Status(entry.status)], published]))

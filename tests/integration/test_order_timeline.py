@@ -135,11 +135,12 @@ def test_a_good_order_is_shown_from_its_request_to_the_last_consumer(world, cloc
         ("order", "PREPARED", "shipment packed, shipment_prepared published"),
         ("shipment", "Packed", "now released for dispatch"),
         ("fulfillment", "event handled", "order_placed, done"),
+        ("payment", "captured", ""),
         ("emails", "event handled", "shipment_prepared, done"),
         ("fulfillment", "event handled", "shipment_prepared, done"),
     ]
     assert [step["at"][17:] for step in timeline["steps"]] == (
-        ["00.000Z"] * 3 + ["01.000Z", "02.000Z"] + ["03.000Z"] * 3 + ["04.000Z"] * 2
+        ["00.000Z"] * 3 + ["01.000Z", "02.000Z"] + ["03.000Z"] * 3 + ["04.000Z"] * 3
     )
     facts = ("status", "payment", "total", "currency", "userId", "correlationId")
     assert [timeline[fact] for fact in facts] == ["PREPARED", "captured", 1250, "EUR", "ada", "trace-me"]
@@ -216,7 +217,7 @@ def test_steps_of_the_same_millisecond_start_with_the_order_record(world, order_
     timeline = timeline_of(order_id)
 
     assert len({step["at"] for step in timeline["steps"]}) == 1
-    whos = ["order"] * 3 + ["shipment", "api", "analytics", "fulfillment", "fulfillment"]
+    whos = ["order"] * 3 + ["payment", "shipment", "api", "analytics", "fulfillment", "fulfillment"]
     assert [step["who"] for step in timeline["steps"]] == whos
 
 
@@ -234,7 +235,21 @@ def test_a_cancellation_names_its_request_and_read_requests_are_left_out(world, 
     ]
     assert ("order", "CANCELLED", "stock given back, order_cancelled published") in steps(timeline)
     assert ("emails", "event handled", "order_placed, skipped, the order is cancelled") in steps(timeline)
+    assert ("payment", "voided", "") in steps(timeline)
     assert (timeline["payment"], timeline["pendingWork"], troubles(timeline)) == ("voided", [], [])
+
+
+def test_a_refused_capture_is_trouble_with_its_reason(world, order_id, timeline_of):
+    # GIVEN a hold that was voided outside Handoff
+    world.queues.deliver(FULFILLMENT)
+    world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="void")
+    world.queues.until_quiet()
+
+    timeline = timeline_of(order_id)
+
+    (refused,) = [step for step in troubles(timeline) if step[0] == "payment"]
+    assert refused[1] == "failed"
+    assert timeline["payment"] == f"failed, {refused[2]}"
 
 
 def test_a_declined_order_has_nothing_pending(api, timeline_of):

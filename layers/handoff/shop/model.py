@@ -1,6 +1,6 @@
 """The domain model: orders, products, customers. It knows no AWS."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -75,6 +75,12 @@ class OrderStep(HistoryEntry):
     payment: PaymentState | None = None
 
 
+def status_changes(history: Sequence[OrderStep]) -> list[OrderStep]:
+    """Return the steps that changed the status; the others changed only the payment."""
+    before = (None, *(entry.status for entry in history))
+    return [entry for entry, earlier in zip(history, before, strict=False) if entry.status != earlier]
+
+
 class Order(Aggregate):
     """An order. Amounts are in minor units of its currency.
 
@@ -118,9 +124,8 @@ class Order(Aggregate):
 
     @property
     def status_changes(self) -> list[OrderStep]:
-        """The steps that changed the status; the others changed only the payment."""
-        before = (None, *(entry.status for entry in self.history))
-        return [entry for entry, earlier in zip(self.history, before, strict=False) if entry.status != earlier]
+        """The steps that changed the status."""
+        return status_changes(self.history)
 
     def hold_is_half_over(self, now: int) -> bool:
         """Return whether the hold, if it expires at all, is past half its life."""
