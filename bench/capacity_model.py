@@ -1,7 +1,7 @@
 """Resources for a number of orders per second: instances, capacity units, quotas, settings and money."""
 
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,9 +50,9 @@ class Load:
     @cached_property
     def messages(self) -> dict[str, float]:
         """Requests, or messages of its queue, that each function receives per second."""
-        found: Counter[str] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         for invocation in invocations_of(self.found).values():
-            found[invocation.function] += self.rate  # type: ignore[assignment]
+            found[invocation.function] += self.rate
         return dict(found)
 
     def concurrency(self, function: str) -> float:
@@ -70,19 +70,17 @@ class Load:
     @cached_property
     def write_units(self) -> dict[str, float]:
         """Write units per second by table and index; for the sales, with orders spread evenly over a large catalog."""
-        found: Counter[str] = Counter()
-        for invocation in invocations_of(self.found).values():
-            for where, units in invocation.counts["write_units"].items():
-                found[where] += units * invocation.share * self.rate
-        found["SalesTable"] = self.rate * 2 + self.counter_units  # type: ignore[assignment]
-        return dict(found)
+        return self._units("write_units") | {"SalesTable": self.rate * 2 + self.counter_units}
 
     @cached_property
     def read_units(self) -> dict[str, float]:
         """Read units per second by table and index."""
-        found: Counter[str] = Counter()
+        return self._units("read_units")
+
+    def _units(self, kind: str) -> dict[str, float]:
+        found: defaultdict[str, float] = defaultdict(float)
         for invocation in invocations_of(self.found).values():
-            for where, units in invocation.counts["read_units"].items():
+            for where, units in invocation.counts[kind].items():
                 found[where] += units * invocation.share * self.rate
         return dict(found)
 
