@@ -148,8 +148,8 @@ def _size(*lines: str) -> int:
 def summary(results: Mapping[str, Any]) -> list[list[str]]:
     """Return the rows for the page's first table."""
     used = {column: results["usage"][column] for column in ("chain", "same work")}
-    bills = {"US dollars per million orders, same work": [total(usage) for usage in used.values()]}
-    bills["of these, e-mail"] = [price(usage, "ses_mail") for usage in used.values()]
+    bills = {"US dollars per million orders, for the same work": [total(usage) for usage in used.values()]}
+    bills["e-mail in this"] = [price(usage, "ses_mail") for usage in used.values()]
     return [[name, *(f"{value * MILLION:,.2f}" for value in values)] for name, values in bills.items()]
 
 
@@ -189,7 +189,7 @@ def section(results: Mapping[str, Any], folder: Path) -> str:
 
 
 _TEXT = """\
-## Costs
+## Cost of a million orders
 
 US dollars per million orders of {lines} lines, in {region}:
 

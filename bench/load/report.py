@@ -63,17 +63,20 @@ def summary(results: dict[str, Any]) -> list[list[str]]:
     one_user = _one_user_runs(results["measured"])
     failures = results["measured"]["failures"]
     users = _max_users(results["forecast"])
+    labels = {NORMAL.name: "median answer", SLOW.name: f"median answer while {SLOW.title}"}
     rows = [
-        [f"median answer, {title}", *(f"{one_user[name][wiring].median:,.0f} ms" for wiring in WIRINGS)]
-        for name, title in _TITLES.items()
+        [label, *(f"{one_user[name][wiring].median:,.0f} ms" for wiring in WIRINGS)] for name, label in labels.items()
     ]
     rows += [
-        [f"availability, {each.title}", *(percent(availability(failures[each.name][wiring])) for wiring in WIRINGS)]
+        [
+            f"availability while {each.title}",
+            *(percent(availability(failures[each.name][wiring])) for wiring in WIRINGS),
+        ]
         for each in (FLAKY, DOWN)
     ]
     limit = f"p95 <= {MAX_P95:.0f} s, errors < {percent(MAX_ERRORS)}"
     served = (f"{users[wiring]['within_a_second']:,}" for wiring in WIRINGS)
-    rows.append([f"users with 100 executions and {SLOW.title} ({limit}, simulated)", *served])
+    rows.append([f"users served while {SLOW.title} (simulated; {limit})", *served])
     return rows
 
 
