@@ -30,7 +30,7 @@ def switches(deployment: Deployment) -> dict[str, Switch]:
     return {
         "mail": Switch(
             "Slow e-mail",
-            "Each mail takes 3 s. The e-mail queue grows; answers stay fast.",
+            "Each mail takes 3 s. The e-mail queue grows; response times stay low.",
             Rule(call="sesv2.SendEmail", delay=3_000),
         ),
         "analytics": Switch(
@@ -40,7 +40,7 @@ def switches(deployment: Deployment) -> dict[str, Switch]:
         ),
         "bus": Switch(
             "Event bus down",
-            "EventBridge rejects all events. Orders are still answered; the sweeper publishes their events later.",
+            "EventBridge rejects all events. Orders are still accepted; the sweeper publishes their events later.",
             Rule(call="eventbridge.PutEvents", refuse="InternalException", status=500),
         ),
     }

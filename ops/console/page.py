@@ -16,6 +16,7 @@ from ops.console.plots import Plot, plots
 from ops.console.poller import Poller
 from ops.console.style import CSS, ERROR, MUTED, heading
 from ops.stack.deployment import Deployment
+from ops.text import sentences
 
 _logger = logging.getLogger(__name__)
 # White text has a contrast of 4.5:1 with both; both have 3:1 with a white page and with a dark one.
@@ -90,9 +91,9 @@ class Page:
         self._loading.visible = figures is None and not snapshot.error
         self._error.visible = bool(snapshot.error)
         if snapshot.error:
-            age = f" The page shows data from {clock(figures.at)}." if figures else ""
-            interval = f"{self._console.poller.interval:g} s"
-            self._error.text = f"Cannot read the stack: {snapshot.error}. Retrying every {interval}.{age}"
+            age = [f"The page shows data from {clock(figures.at)}"] if figures else []
+            retry = f"Retrying every {self._console.poller.interval:g} s"
+            self._error.text = sentences(f"Cannot read the stack: {snapshot.error}", retry, *age)
         if figures is None:
             self._state.text = "no data" if snapshot.error else "loading ..."
             return
