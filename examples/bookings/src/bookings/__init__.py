@@ -1,0 +1,1 @@
+"""Hotel bookings: a workflow of its own on Handoff's core."""

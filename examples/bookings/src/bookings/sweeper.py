@@ -1,0 +1,24 @@
+"""The sweeper: once a minute, it publishes events that a crash or a dead bus left in an outbox."""
+
+from typing import TYPE_CHECKING, Any
+
+from bookings.store import BookingStore
+from handoff import bus, settings
+from handoff.sweep import Sweep, Swept
+from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_bookings = BookingStore()
+_bus = bus.connect_patiently(settings.text("BUS_NAME"))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
+    """Sweep every shard once; return the counts."""
+    sweep = Sweep([Swept(_bookings)], _bus)
+    sweep.run(range(int(settings.number("UNFINISHED_SHARDS"))))
+    metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)
+    flush_metrics()
+    return {"EventsSwept": sweep.published, "SweepFailures": sweep.failed}
