@@ -10,28 +10,14 @@ import click
 
 from handoff import aws
 from handoff.clock import now_ms
-from ops import ages
 from ops.cli.errors import Commands, errors_as_messages
-from ops.cli.options import Target, target_options
+from ops.cli.options import Age, Target, target_options
 from ops.dlq import redrive as redriving
 from ops.dlq import report
 from ops.dlq.directory import Directory, Filter, NoSuchConsumer, directory, find
 from ops.stack.deployment import Deployment
 
 _PROGRESS_EVERY = 100  # dead letters
-
-
-class Age(click.ParamType[int]):
-    """An age such as 30m, as milliseconds."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return milliseconds."""
-        try:
-            return ages.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _filters(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,8 +14,7 @@ from rich.text import Text
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from ops import ages
-from ops.cli.dlq import Age
-from ops.cli.options import StackCommand, Target, target_options
+from ops.cli.options import Age, StackCommand, Target, target_options
 from ops.lag import report as lag_report
 from ops.lag.measure import measure, other_dead_letters
 from ops.lag.report import Report

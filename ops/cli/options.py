@@ -1,4 +1,4 @@
-"""The options --stack and --local: the deployment that a command is for."""
+"""Options that commands share: --stack and --local name a deployment; ages such as 30m."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError
 
+from ops import ages
 from ops.stack.deployment import DEFAULT_STACK, Deployment, NoSuchStack
 from ops.stack.local import DEFAULT_PORT, LocalEndpoint
 from ops.text import sentences
@@ -28,6 +29,19 @@ class StackCommand(click.Command):
         end = args.index("--") if "--" in args else len(args)
         options = [f"{_LOCAL}={LOCAL_DEFAULT}" if arg == _LOCAL else arg for arg in args[:end]]
         return super().parse_args(ctx, options + args[end:])
+
+
+class Age(click.ParamType[int]):
+    """An age such as 30m, as milliseconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return milliseconds."""
+        try:
+            return ages.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Port(click.ParamType[int]):

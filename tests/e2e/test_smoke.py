@@ -99,7 +99,7 @@ def test_a_new_dead_letter_fails(deployment: Deployment) -> None:
 def test_without_an_order_the_other_checks_still_run(
     deployment: Deployment, changed: dict[str, str], reason: str
 ) -> None:
-    # GIVEN a deployment whose parameters do not allow an order by a user of its own
+    # GIVEN a deployment whose parameters do not allow an order by a user of its pool
     closed = Deployment(deployment.stack, deployment.session, deployment.endpoint)
     closed.__dict__["parameters"] = {**deployment.parameters, **changed}  # as if it had been read
     before = len(deployment.scan("OrdersTable"))

@@ -1,4 +1,4 @@
-"""`handoff order`: one order's timeline, from what the real functions stored, logged and dead-lettered."""
+"""`handoff order`: one order's timeline, from items, log lines and dead letters of the real functions."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ class IntoCloudWatch(logging.Handler):
 
 @pytest.fixture
 def logs(world):
-    """The functions' log groups; what the functions log goes there."""
+    """The functions' log groups, which receive the functions' log lines."""
     groups = list(world.stack.template.of_type("AWS::Logs::LogGroup"))
     client = world.client("logs")
     for group in groups:
