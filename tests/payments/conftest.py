@@ -1,4 +1,4 @@
-"""A deployment in moto, and Stripe on a socket of loopback."""
+"""A deployment in moto, and a simulated Stripe on a loopback socket."""
 
 import boto3
 import pytest
@@ -10,7 +10,7 @@ from tests.support.payment_providers import SECRET, PaymentsCaller, Sandbox, Str
 
 @pytest.fixture(scope="module")
 def stack():
-    """The template's stack in moto, and a secret for Stripe's key."""
+    """Deploy the template to moto, with a secret for Stripe's key."""
     with deployed() as stack:
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="nothing yet")
         yield stack
@@ -18,24 +18,24 @@ def stack():
 
 @pytest.fixture
 def server(clock):
-    """Stripe."""
+    """The simulated Stripe."""
     with stripe_server.running() as server:
         yield server
 
 
 @pytest.fixture
 def stripe(world, server):
-    """Stripe behind its adapter."""
+    """The adapter of Stripe."""
     return Stripe(world, server)
 
 
 @pytest.fixture(params=["sandbox", "stripe"])
 def provider(request, world):
-    """Every provider behind its adapter."""
+    """The adapter of each provider."""
     return Sandbox(world) if request.param == "sandbox" else request.getfixturevalue("stripe")
 
 
 @pytest.fixture
 def shop(provider):
-    """Somebody who calls the port."""
+    """A caller of the payment port."""
     return PaymentsCaller(provider)

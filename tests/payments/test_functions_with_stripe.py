@@ -1,4 +1,4 @@
-"""Handoff's own functions with Stripe behind them: from the order to the money."""
+"""Handoff's functions with Stripe: from the order to the capture."""
 
 import boto3
 import pytest
@@ -11,14 +11,14 @@ from tests.support.stripe_server import DECLINED, SINGLE_USE, VISA
 
 @pytest.fixture
 def stack(server):
-    """The template's stack in moto, with Stripe chosen."""
+    """Deploy the template to moto with Stripe."""
     parameters = {"PaymentProvider": "stripe", "StripeSecret": SECRET, "StripeApiBase": server.base}
     with deployed(parameters) as stack:
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk_test_first")
         yield stack
 
 
-def test_a_placed_order_is_held_and_captured_once_it_is_packed(world, api, server):
+def test_a_placed_order_is_held_and_captured_when_packed(world, api, server):
     answer = api.place(body(token=VISA))
     assert answer.status == 201
     order_id = answer.json["orderId"]
@@ -34,7 +34,7 @@ def test_a_placed_order_is_held_and_captured_once_it_is_packed(world, api, serve
     assert world.item("ShipmentsTable", orderId=order_id)["state"] == "released"
 
 
-def test_a_cancelled_orders_hold_is_voided(world, api, server):
+def test_the_hold_of_a_canceled_order_is_voided(world, api, server):
     order_id = api.place(body(token=VISA)).json["orderId"]
     api.cancel(order_id)
 
@@ -43,12 +43,12 @@ def test_a_cancelled_orders_hold_is_voided(world, api, server):
     assert [intent["status"] for intent in server.of(order_id)] == ["canceled"]
 
 
-def test_a_declined_card_is_402_and_the_stock_goes_back(world, api):
+def test_a_declined_card_is_402_and_returns_the_stock(world, api):
     assert api.place(body(token=DECLINED)).status == 402
     assert world.available() == 10
 
 
-def test_a_payment_method_that_was_used_before_is_402_and_the_stock_goes_back(world, api):
+def test_a_used_payment_method_is_402_and_returns_the_stock(world, api):
     assert api.place(body(token=SINGLE_USE), key="first").status == 201
 
     answer = api.place(body(token=SINGLE_USE), key="second")
@@ -59,7 +59,7 @@ def test_a_payment_method_that_was_used_before_is_402_and_the_stock_goes_back(wo
 
 
 @pytest.mark.parametrize(("unit_price", "advice"), [(0, "Order more,"), (20, "Order more,"), (10**9, "Order less,")])
-def test_a_total_that_stripe_does_not_take_is_402_and_its_key_goes_on_saying_why(world, api, unit_price, advice):
+def test_a_total_that_stripe_rejects_is_402_for_its_key(world, api, unit_price, advice):
     world.stock(MUG, unit_price=unit_price)
 
     first, again = (api.place(body(token=VISA)) for _ in range(2))
@@ -70,7 +70,7 @@ def test_a_total_that_stripe_does_not_take_is_402_and_its_key_goes_on_saying_why
     assert world.available() == 10
 
 
-def test_an_order_that_a_mistake_of_ours_stopped_has_nothing_to_void_once_it_is_given_up(world, api, server):
+def test_an_expired_order_after_our_mistake_has_nothing_to_void(world, api, server):
     server.on("create", stripe_server.refuse(400, code="parameter_unknown"), times=100)
     answer = api.place(body(token=VISA))
     assert answer.status == 503
@@ -82,7 +82,7 @@ def test_an_order_that_a_mistake_of_ours_stopped_has_nothing_to_void_once_it_is_
     assert world.available() == 10
 
 
-def test_a_refused_api_key_is_503_and_no_decline(world, api, server):
+def test_a_rejected_api_key_is_503_and_no_decline(world, api, server):
     server.api_keys = set()
 
     assert api.place(body(token=VISA)).status == 503
@@ -91,7 +91,7 @@ def test_a_refused_api_key_is_503_and_no_decline(world, api, server):
     assert api.place(body(token=VISA)).status == 201
 
 
-def test_a_lost_answer_is_503_and_the_same_key_goes_on(world, api, server):
+def test_a_lost_answer_is_503_and_the_same_key_continues(world, api, server):
     server.on("create", stripe_server.lose_answer)
     assert api.place(body(token=VISA)).status == 503
 
@@ -101,8 +101,8 @@ def test_a_lost_answer_is_503_and_the_same_key_goes_on(world, api, server):
     assert [intent["status"] for intent in server.of(answer.json["orderId"])] == ["requires_capture"]
 
 
-def test_an_abandoned_hold_is_voided_even_if_the_sweeper_was_away_for_days(world, api, server):
-    # GIVEN a request whose answer was lost, whose customer did not come back, and a sweeper that did not run
+def test_an_abandoned_hold_is_voided_days_later(world, api, server):
+    # GIVEN a request whose answer was lost, a customer who did not retry, and a sweeper that did not run
     server.on("create", stripe_server.lose_answer)
     order_id = api.place(body(token=VISA)).json["orderId"]
     world.clock.forward(3 * stripe_server.KEYS_KEPT)

@@ -1,4 +1,4 @@
-"""The happy path against a double of Stripe that others wrote: localstripe, in a process and an environment of its own.
+"""The happy path against a third-party double of Stripe: localstripe, in a separate process and environment.
 
 It shows that requests and answers have the form that others know, and no more: localstripe ignores idempotency keys,
 captures after a cancel, holds and captures money on cards that decline, has no search, and knows neither
@@ -28,7 +28,7 @@ NOT_KNOWN = ("error_on_requires_action", "allowed_payment_method_types[0]")
 
 
 class Key:
-    """An API key that is no secret."""
+    """An API key that is not secret."""
 
     def text(self) -> str:
         return "sk_test_localstripe"
@@ -37,7 +37,7 @@ class Key:
 
 
 class Passing(BaseHTTPRequestHandler):
-    """Hands requests on, without what localstripe does not know."""
+    """Forward requests without the fields that localstripe does not support."""
 
     port: int
 
@@ -63,7 +63,7 @@ class Passing(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """localstripe, with nothing in it; its port."""
+    """Start an empty localstripe; yield its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -85,7 +85,7 @@ def localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def shop(localstripe: int) -> Iterator[PaymentsCaller]:
-    """Somebody who calls the port, with localstripe behind it."""
+    """A caller of the payment port with localstripe."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Passing", (Passing,), {"port": localstripe}))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     provider = type("Localstripe", (), {"payments": Stripe(Key(), f"http://127.0.0.1:{server.server_port}")})
@@ -119,6 +119,6 @@ def test_a_hold_is_voided(shop: PaymentsCaller) -> None:
     assert isinstance(shop.end("capture", reference), Failed)
 
 
-def test_an_unknown_payment_method_is_no_hold(shop: PaymentsCaller) -> None:
+def test_an_unknown_payment_method_is_not_held(shop: PaymentsCaller) -> None:
     with pytest.raises(ProviderError):
         shop.authorize("pm_of_nobody", since=now_ms())

@@ -1,4 +1,4 @@
-"""What every payment provider behind the port promises."""
+"""The contract of the payment port, for every provider."""
 
 import pytest
 
@@ -18,14 +18,14 @@ def test_an_approved_amount_is_held(shop, provider):
     assert provider.books() == {"held": 1}
 
 
-def test_asking_again_with_the_same_key_gives_the_same_hold(shop, provider):
+def test_a_repeat_with_the_same_key_returns_the_same_hold(shop, provider):
     first, again = shop.authorize(provider.approved), shop.authorize(provider.approved)
 
     assert first == again
     assert provider.books() == {"held": 1}
 
 
-def test_orders_have_holds_of_their_own(shop, provider):
+def test_different_orders_have_different_holds(shop, provider):
     assert shop.hold(ORDER) != shop.hold(OTHER)
 
     assert provider.books(ORDER) == provider.books(OTHER) == {"held": 1}
@@ -50,7 +50,7 @@ def test_a_hold_is_captured_or_voided_once(shop, provider, step):
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_what_was_ended_one_way_is_not_ended_the_other(shop, provider, step):
+def test_a_captured_hold_is_not_voided_and_vice_versa(shop, provider, step):
     reference = shop.hold()
     shop.end(step, reference)
 
@@ -61,7 +61,7 @@ def test_what_was_ended_one_way_is_not_ended_the_other(shop, provider, step):
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_asking_again_for_a_hold_that_was_ended_holds_nothing_new(shop, provider, step):
+def test_authorizing_again_after_the_end_holds_nothing_new(shop, provider, step):
     shop.end(step, shop.hold())
 
     shop.authorize(provider.approved)
@@ -69,7 +69,7 @@ def test_asking_again_for_a_hold_that_was_ended_holds_nothing_new(shop, provider
     assert provider.books() == BOOKED[step]
 
 
-def test_ending_one_orders_hold_leaves_anothers(shop, provider):
+def test_ending_one_hold_does_not_end_another(shop, provider):
     shop.hold(OTHER)
     shop.end("void", shop.hold(ORDER))
 
@@ -80,7 +80,7 @@ def test_ending_one_orders_hold_leaves_anothers(shop, provider):
 
 
 @pytest.mark.parametrize("fault", ["lose_request", "lose_answer"])
-def test_after_a_lost_authorisation_the_same_key_tells_what_came_of_it(shop, provider, fault):
+def test_after_a_lost_authorization_the_key_returns_its_result(shop, provider, fault):
     getattr(provider, fault)("authorise")
     with pytest.raises(Unknown):
         shop.authorize(provider.approved)
@@ -91,7 +91,7 @@ def test_after_a_lost_authorisation_the_same_key_tells_what_came_of_it(shop, pro
 
 @pytest.mark.parametrize("fault", ["lose_request", "lose_answer"])
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_after_a_lost_capture_or_void_asking_again_ends_it(shop, provider, step, fault):
+def test_a_lost_capture_or_void_is_completed_by_a_retry(shop, provider, step, fault):
     reference = shop.hold()
     getattr(provider, fault)(step)
     with pytest.raises(Unknown):
@@ -101,7 +101,7 @@ def test_after_a_lost_capture_or_void_asking_again_ends_it(shop, provider, step,
     assert provider.books() == BOOKED[step]
 
 
-def test_a_refused_authorisation_has_done_nothing(shop, provider):
+def test_a_rejected_authorization_does_nothing(shop, provider):
     provider.refuse("authorise")
     with pytest.raises(Unavailable):
         shop.authorize(provider.approved)
@@ -111,7 +111,7 @@ def test_a_refused_authorisation_has_done_nothing(shop, provider):
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_a_refused_capture_or_void_has_done_nothing(shop, provider, step):
+def test_a_rejected_capture_or_void_does_nothing(shop, provider, step):
     reference = shop.hold()
     provider.refuse(step)
     with pytest.raises(Unavailable):
@@ -122,7 +122,7 @@ def test_a_refused_capture_or_void_has_done_nothing(shop, provider, step):
 
 
 @pytest.mark.parametrize("step", ["authorise", "capture", "void"])
-def test_without_a_connection_nothing_was_done(shop, provider, step):
+def test_without_a_connection_nothing_is_done(shop, provider, step):
     reference = shop.hold()
 
     with provider.cut(), pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""What the sandbox does with its own tokens."""
+"""Behavior of the sandbox's tokens."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from shop.payments import Unknown
 from tests.support.payment_providers import PaymentsCaller, Sandbox
 
 
-def test_a_late_repeat_does_not_hold_again_what_was_voided_meanwhile(world):
-    # GIVEN an authorisation whose request was lost
+def test_a_late_repeat_does_not_renew_a_voided_hold(world):
+    # GIVEN an authorization whose request was lost
     provider = Sandbox(world)
     shop = PaymentsCaller(provider)
     with pytest.raises(Unknown):
         shop.authorize("tok_timeout")
-    # WHEN it is asked for twice at once, and voided before the slower one has its hold
+    # WHEN it is requested twice concurrently, and voided before the slower request ends
     world.wire.on("dynamodb.UpdateItem", meanwhile(lambda: shop.end("void", shop.authorize("tok_timeout").reference)))
     shop.authorize("tok_timeout")
     # THEN nothing is held

@@ -1,4 +1,4 @@
-"""What is Stripe's own: what is asked of it, what each of its answers means, and what happens once it forgets a key."""
+"""The adapter of Stripe: requests, the meaning of answers, and keys that Stripe has forgotten."""
 
 import traceback
 
@@ -24,13 +24,13 @@ HANGS = [stripe_server.hang_before, stripe_server.hang_after, stripe_server.tric
 
 @pytest.fixture
 def provider(stripe):
-    """Stripe alone."""
+    """The simulated Stripe alone."""
     return stripe
 
 
 @pytest.fixture
 def ask(shop):
-    """Takes any step, on a hold of its own."""
+    """Run any step on a new hold."""
 
     def step(step):
         if step == "authorise":
@@ -42,7 +42,7 @@ def ask(shop):
 
 @pytest.fixture
 def lost(shop, stripe):
-    """An authorisation whose answer was lost; returns the time of the attempt."""
+    """Authorize with a lost answer; return the time of the attempt."""
     since = now_ms()
     stripe.lose_answer("authorise")
     with pytest.raises(Unknown):
@@ -52,7 +52,7 @@ def lost(shop, stripe):
 
 @pytest.fixture
 def settle_abandoned(stripe):
-    """Settles an order that expired while nobody knew whether anything was held; returns what is recorded."""
+    """Settle an expired order with an unknown hold; return the recorded payment."""
 
     def settle_it(since):
         began = OrderStep(sequence=0, status="PENDING", at="2026-11-23T10:00:00.000Z", transition_id="attempt")
@@ -66,10 +66,10 @@ def settle_abandoned(stripe):
     return settle_it
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_hold_is_asked_for_with_cards_only_and_without_a_customer_to_act(shop, server):
+def test_a_hold_is_requested_for_cards_without_customer_action(shop, server):
     shop.authorize(VISA)
 
     (made,) = server.made("create")
@@ -87,14 +87,14 @@ def test_a_hold_is_asked_for_with_cards_only_and_without_a_customer_to_act(shop,
 
 
 @pytest.mark.parametrize("end", ["capture", "void"])
-def test_each_step_has_a_key_of_its_own(shop, server, end):
+def test_each_step_has_a_different_key(shop, server, end):
     shop.end(end, shop.hold())
 
     keys = [request.idempotency_key for request in server.requests if request.idempotency_key]
     assert keys == [f"{ORDER}:authorise", f"{ORDER}:{end}"]
 
 
-def test_the_library_sends_nothing_of_its_own_about_us(shop, server):
+def test_the_library_sends_no_telemetry(shop, server):
     shop.hold(ORDER)
     shop.hold(OTHER)
 
@@ -103,20 +103,20 @@ def test_the_library_sends_nothing_of_its_own_about_us(shop, server):
     assert not any("telemetry" in sent["x-stripe-client-user-agent"] for sent in headers)
 
 
-def test_a_hold_says_until_when(shop, clock):
+def test_a_hold_has_an_expiry(shop, clock):
     held = shop.authorize(VISA)
 
     assert held.expires_at == clock.ms + 7 * 24 * HOUR * 1000
 
 
-# --- declines, and what is none ---------------------------------------------------------------------------------------
+# --- declines and other errors ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("token", "reason"),
     [(DECLINED, "card_declined"), (NEEDS_CUSTOMER, "authentication_required"), ("pm_of_nobody", "resource_missing")],
 )
-def test_a_card_that_can_not_be_charged_is_declined_by_its_code(shop, token, reason):
+def test_a_declined_card_has_its_code(shop, token, reason):
     assert shop.authorize(token) == Declined(reason)
 
 
@@ -129,17 +129,17 @@ def test_a_card_that_can_not_be_charged_is_declined_by_its_code(shop, token, rea
         (100_000_000, "amount_too_large"),
     ],
 )
-def test_an_amount_that_stripe_does_not_take_is_declined(shop, amount, reason):
+def test_an_amount_that_stripe_rejects_is_declined(shop, amount, reason):
     assert shop.authorize(VISA, amount=amount) == Declined(reason)
 
 
-def test_an_amount_that_stripe_does_not_take_for_another_reason_is_declined(shop, server):
+def test_an_amount_rejected_for_another_reason_is_declined(shop, server):
     server.on("create", stripe_server.refuse(400, code="parameter_invalid_integer", param="amount"))
 
     assert shop.authorize(VISA) == Declined("amount_invalid")
 
 
-def test_a_payment_method_is_good_for_one_order(shop, stripe):
+def test_a_payment_method_can_pay_one_order_only(shop, stripe):
     held = shop.authorize(SINGLE_USE, ORDER)
 
     assert shop.authorize(SINGLE_USE, OTHER) == Declined("invalid_payment_method")
@@ -157,7 +157,7 @@ def test_a_payment_method_is_good_for_one_order(shop, stripe):
         "payment_intent_incompatible_payment_method",
     ],
 )
-def test_a_payment_method_that_can_not_be_charged_is_declined_by_its_code(shop, server, code):
+def test_an_unusable_payment_method_is_declined_with_its_code(shop, server, code):
     server.on("create", stripe_server.refuse(400, code=code))
 
     assert shop.authorize(VISA) == Declined(code)
@@ -179,7 +179,7 @@ def test_a_payment_method_that_can_not_be_charged_is_declined_by_its_code(shop, 
     ],
     ids=lambda members: members.get("code") or members["message"][:12],
 )
-def test_what_only_sounds_like_a_customers_mistake_is_no_decline(shop, server, members):
+def test_errors_that_resemble_declines_are_not_declines(shop, server, members):
     server.on("create", stripe_server.refuse(400, **members))
 
     with pytest.raises(Unavailable):
@@ -190,15 +190,15 @@ def test_what_only_sounds_like_a_customers_mistake_is_no_decline(shop, server, m
     ("status", "code"), [(400, "parameter_unknown"), (400, None), (403, "more_permissions_required"), (404, None)]
 )
 @pytest.mark.parametrize("step", OPERATION)
-def test_a_mistake_of_ours_is_neither_a_decline_nor_a_refusal(ask, server, step, status, code):
+def test_our_mistake_is_neither_a_decline_nor_a_refusal(ask, server, step, status, code):
     server.on(OPERATION[step], stripe_server.refuse(status, code=code))
 
     with pytest.raises(Unavailable):
         ask(step)
 
 
-def test_a_reference_that_stripe_does_not_know_is_a_mistake_of_ours(shop):
-    # Another account's key, most likely: the hold is where it was.
+def test_an_unknown_reference_is_our_mistake(shop):
+    # Most likely the key of another account: the hold still exists.
     with pytest.raises(Unavailable):
         shop.end("capture", "pi_of_another_account")
 
@@ -206,7 +206,7 @@ def test_a_reference_that_stripe_does_not_know_is_a_mistake_of_ours(shop):
 # --- the API key ------------------------------------------------------------------------------------------------------
 
 
-def test_the_key_is_read_once_and_again_after_some_minutes(shop, world):
+def test_the_api_key_is_cached_for_some_minutes(shop, world):
     shop.hold(ORDER)
     shop.hold(OTHER)
     assert len(world.wire.named("secrets-manager.*")) == 1
@@ -228,7 +228,7 @@ def test_a_rotated_key_works_at_once(shop, stripe, server, step):
     assert server.requests[-1].api_key == "sk_test_second"
 
 
-def test_a_key_that_stripe_refuses_is_no_decline_and_read_anew_once(shop, server, world):
+def test_a_rejected_api_key_is_no_decline_and_is_read_again_once(shop, server, world):
     shop.hold(OTHER)
     server.api_keys = set()
 
@@ -238,7 +238,7 @@ def test_a_key_that_stripe_refuses_is_no_decline_and_read_anew_once(shop, server
     assert len(world.wire.named("secrets-manager.*")) == 2
 
 
-def test_without_secrets_manager_the_last_key_goes_on_working(shop, world):
+def test_without_secrets_manager_the_last_key_is_used(shop, world):
     shop.hold(OTHER)
     world.wire.always("secrets-manager.*", wire.cannot_connect)
     world.clock.forward(HOUR)
@@ -247,7 +247,7 @@ def test_without_secrets_manager_the_last_key_goes_on_working(shop, world):
 
 
 @pytest.mark.parametrize("fault", [wire.cannot_connect, wire.lose_request, wire.refuse("AccessDeniedException")])
-def test_without_a_key_nothing_is_asked(shop, server, world, fault):
+def test_without_an_api_key_stripe_is_not_called(shop, server, world, fault):
     world.wire.always("secrets-manager.*", fault)
 
     with pytest.raises(Unavailable):
@@ -261,42 +261,42 @@ def test_the_key_is_in_no_environment_variable(monkeypatch, world):
 
     payments.connect("stripe", "")
 
-    assert world.wire.calls == []  # it is read when it is needed
+    assert world.wire.calls == []  # it is read on first use
 
 
-def test_a_deployment_without_a_secret_says_so_at_once(monkeypatch):
+def test_a_deployment_without_a_secret_fails_at_once(monkeypatch):
     monkeypatch.setenv("STRIPE_SECRET_ID", "")
     with pytest.raises(MissingSetting, match="StripeSecret"):
         payments.connect("stripe", "")
 
 
-# --- no answer, or one that leaves a doubt ----------------------------------------------------------------------------
+# --- no answer, or an ambiguous one -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", HANGS)
 @pytest.mark.parametrize("step", OPERATION)
-def test_an_answer_that_does_not_come_in_time_leaves_a_doubt(shop, stripe, server, step, fault):
+def test_an_answer_that_is_too_late_is_unknown(shop, stripe, server, step, fault):
     reference = shop.hold(OTHER)
     patient, stripe.payments = stripe.payments, stripe.connect(seconds=1)
     server.on(OPERATION[step], fault)
     with pytest.raises(Unknown):
         shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
 
-    # Asked again, it comes to the same, whether it was done or not.
+    # A retry has the same result, whether it was done or not.
     stripe.payments = patient
     shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
     assert sum((stripe.books(ORDER) + stripe.books(OTHER)).values()) == (2 if step == "authorise" else 1)
 
 
-def test_while_the_first_request_is_under_way_the_second_learns_nothing(shop, stripe, server):
-    # GIVEN a request that Stripe has begun, and that we wait for no longer
+def test_a_retry_during_the_first_request_is_unknown(shop, stripe, server):
+    # GIVEN a request that Stripe is processing after our timeout
     patient, stripe.payments = stripe.payments, stripe.connect(seconds=1)
     server.on("create", stripe_server.hang_within)
     with pytest.raises(Unknown):
         shop.authorize(VISA)
     assert server.arrived.is_set()
 
-    # WHEN it is asked again meanwhile
+    # WHEN it is retried meanwhile
     stripe.payments = patient
     with pytest.raises(Unknown):
         shop.authorize(VISA)
@@ -317,7 +317,7 @@ def test_while_the_first_request_is_under_way_the_second_learns_nothing(shop, st
 @pytest.mark.parametrize(
     "fault", [stripe_server.bad_gateway, stripe_server.fail_before, stripe_server.fail_after, stripe_server.lose_answer]
 )
-def test_an_error_on_their_side_leaves_a_doubt_and_the_library_does_not_ask_again_by_itself(ask, server, step, fault):
+def test_a_stripe_error_is_unknown_and_not_retried_by_the_library(ask, server, step, fault):
     server.on(OPERATION[step], fault)
 
     with pytest.raises(Unknown):
@@ -326,7 +326,7 @@ def test_an_error_on_their_side_leaves_a_doubt_and_the_library_does_not_ask_agai
 
 
 @pytest.mark.parametrize("step", OPERATION)
-def test_a_lock_means_that_nothing_was_done(ask, server, step):
+def test_a_lock_conflict_means_that_nothing_was_done(ask, server, step):
     server.on(OPERATION[step], stripe_server.refuse(429, code="lock_timeout"))
 
     with pytest.raises(Unavailable):
@@ -334,7 +334,7 @@ def test_a_lock_means_that_nothing_was_done(ask, server, step):
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_without_knowing_the_state_nothing_is_ended(shop, server, step):
+def test_a_hold_with_an_unknown_state_is_not_ended(shop, server, step):
     reference = shop.hold()
     server.on("retrieve", stripe_server.fail_before)
 
@@ -346,7 +346,7 @@ def test_without_knowing_the_state_nothing_is_ended(shop, server, step):
 # --- one deadline for all of it ---------------------------------------------------------------------------------------
 
 
-def test_what_reading_the_key_takes_is_taken_from_the_request(shop, server, world):
+def test_reading_the_api_key_uses_the_requests_deadline(shop, server, world):
     late = wire.meanwhile(lambda: world.clock.forward(payments.LONGEST_CALL - 0.5))
     world.wire.on("secrets-manager.*", late)
 
@@ -356,7 +356,7 @@ def test_what_reading_the_key_takes_is_taken_from_the_request(shop, server, worl
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_what_reading_the_state_takes_is_taken_from_the_request(shop, server, clock, step):
+def test_reading_the_state_uses_the_requests_deadline(shop, server, clock, step):
     reference = shop.hold()
     server.on("retrieve", stripe_server.meanwhile(lambda: clock.forward(payments.LONGEST_CALL - 0.5)))
 
@@ -365,10 +365,10 @@ def test_what_reading_the_state_takes_is_taken_from_the_request(shop, server, cl
     assert server.made(OPERATION[step]) == []
 
 
-# --- answers that a key keeps -----------------------------------------------------------------------------------------
+# --- errors stored with a key -----------------------------------------------------------------------------------------
 
 
-def test_a_hold_behind_a_kept_error_is_found_once_search_knows_it(shop, stripe, server, clock):
+def test_a_hold_behind_a_stored_error_is_found_by_search(shop, stripe, server, clock):
     server.on("create", stripe_server.fail_after)
     for _ in range(2):  # the error, and the same error again; search does not know the order yet
         with pytest.raises(Unknown):
@@ -382,7 +382,7 @@ def test_a_hold_behind_a_kept_error_is_found_once_search_knows_it(shop, stripe, 
     assert stripe.books() == {"held": 1}
 
 
-def test_a_kept_error_with_nothing_behind_it_is_definite_after_a_day(shop, stripe, server, clock):
+def test_a_stored_error_without_a_hold_is_definite_after_a_day(shop, stripe, server, clock):
     since = now_ms()
     server.on("create", stripe_server.fail_before)
     for _ in range(3):
@@ -409,7 +409,7 @@ def test_another_payload_under_the_same_key_is_no_decline(shop, clock):
 
 @pytest.mark.parametrize("step", ["capture", "void"])
 @pytest.mark.parametrize("fault", [stripe_server.fail_before, stripe_server.fail_after])
-def test_a_kept_error_holds_up_no_capture_and_no_void(shop, server, step, fault):
+def test_a_stored_error_blocks_neither_capture_nor_void(shop, server, step, fault):
     reference = shop.hold()
     server.on(OPERATION[step], fault)
     with pytest.raises(Unknown):
@@ -421,15 +421,15 @@ def test_a_kept_error_holds_up_no_capture_and_no_void(shop, server, step, fault)
 # --- keys that Stripe has forgotten -----------------------------------------------------------------------------------
 
 
-def test_stripe_would_take_a_second_hold_under_a_forgotten_key(shop, stripe, clock, lost):
+def test_stripe_accepts_a_second_hold_with_a_forgotten_key(shop, stripe, clock, lost):
     clock.forward(24 * HOUR)
-    shop.authorize(VISA)  # as if it were asked for the first time
+    shop.authorize(VISA)  # as if it were the first request
 
     assert stripe.books() == {"held": 2}
 
 
 @pytest.mark.parametrize("hours", [23, 24, 30, 6 * 24])
-def test_a_hold_whose_key_may_be_forgotten_is_found_and_not_taken_again(shop, stripe, server, clock, lost, hours):
+def test_a_hold_with_a_forgotten_key_is_found_and_not_repeated(shop, stripe, server, clock, lost, hours):
     clock.forward(hours * HOUR)
 
     found = shop.authorize(VISA, since=lost)
@@ -440,7 +440,7 @@ def test_a_hold_whose_key_may_be_forgotten_is_found_and_not_taken_again(shop, st
     assert len(server.made("create")) == 1
 
 
-def test_nothing_is_held_anew_after_a_day(shop, stripe, server, clock):
+def test_no_new_hold_is_made_after_a_day(shop, stripe, server, clock):
     since = now_ms()
     shop.hold(OTHER)
     clock.forward(23 * HOUR)
@@ -464,7 +464,7 @@ def test_a_decline_is_found_as_a_decline(shop, server, clock, token):
     assert len(server.made("create")) == 1
 
 
-def test_an_ended_hold_is_found_as_it_ended(shop, clock):
+def test_an_ended_hold_is_found_in_its_final_state(shop, clock):
     since = now_ms()
     shop.end("void", shop.hold(ORDER), ORDER)
     captured = shop.hold(OTHER)
@@ -477,7 +477,7 @@ def test_an_ended_hold_is_found_as_it_ended(shop, clock):
 
 @pytest.mark.parametrize("fault", [stripe_server.refuse(429), stripe_server.bad_gateway, stripe_server.lose_answer])
 @pytest.mark.parametrize("operation", ["search", "retrieve"])
-def test_a_search_without_an_answer_leaves_the_doubt(shop, server, clock, lost, operation, fault):
+def test_a_search_without_an_answer_is_unknown(shop, server, clock, lost, operation, fault):
     clock.forward(30 * HOUR)
     server.on(operation, fault)
 
@@ -486,7 +486,7 @@ def test_a_search_without_an_answer_leaves_the_doubt(shop, server, clock, lost, 
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_what_was_ended_under_a_forgotten_key_is_not_ended_again(shop, stripe, server, clock, step):
+def test_a_hold_ended_with_a_forgotten_key_is_not_ended_again(shop, stripe, server, clock, step):
     reference = shop.hold()
     stripe.lose_answer(step)
     with pytest.raises(Unknown):
@@ -497,10 +497,10 @@ def test_what_was_ended_under_a_forgotten_key_is_not_ended_again(shop, stripe, s
     assert len(server.made(OPERATION[step])) == 1
 
 
-# --- holds that end otherwise -----------------------------------------------------------------------------------------
+# --- holds that expire or are ended elsewhere -------------------------------------------------------------------------
 
 
-def test_a_lapsed_hold_can_not_be_captured_and_need_not_be_voided(shop, clock):
+def test_an_expired_hold_cannot_be_captured_and_needs_no_void(shop, clock):
     reference = shop.hold()
     clock.forward(7 * 24 * HOUR)
 
@@ -508,14 +508,14 @@ def test_a_lapsed_hold_can_not_be_captured_and_need_not_be_voided(shop, clock):
     assert shop.end("void", reference) == Voided()
 
 
-def test_a_hold_that_lapses_just_now_can_not_be_captured(shop, server):
+def test_a_hold_that_expires_meanwhile_cannot_be_captured(shop, server):
     server.on("capture", stripe_server.refuse(400, code="charge_expired_for_capture"))
 
     assert shop.end("capture", shop.hold()) == Failed("charge_expired_for_capture")
 
 
 @pytest.mark.parametrize(("step", "other"), [("capture", "void"), ("void", "capture")])
-def test_what_somebody_else_ends_meanwhile_is_judged_by_its_state(shop, stripe, server, step, other):
+def test_a_hold_ended_elsewhere_is_judged_by_its_state(shop, stripe, server, step, other):
     reference, another = shop.hold(), PaymentsCaller(stripe)
     server.on(OPERATION[step], stripe_server.meanwhile(lambda: another.end(other, reference)))
 
@@ -523,7 +523,7 @@ def test_what_somebody_else_ends_meanwhile_is_judged_by_its_state(shop, stripe, 
 
 
 @pytest.mark.parametrize("step", ["capture", "void"])
-def test_what_somebody_else_does_for_us_meanwhile_is_done(shop, server, step):
+def test_the_same_step_done_elsewhere_counts_as_done(shop, server, step):
     reference = shop.hold()
     state = {"capture": "succeeded", "void": "canceled"}[step]
     done_elsewhere = stripe_server.meanwhile(lambda: server.intents[reference].update(status=state))
@@ -532,13 +532,13 @@ def test_what_somebody_else_does_for_us_meanwhile_is_done(shop, server, step):
     assert shop.end(step, reference) == DONE[step]
 
 
-def test_a_declined_payment_need_not_be_voided(shop, server):
+def test_a_declined_payment_is_not_voided(shop, server):
     shop.authorize(DECLINED)
 
     assert shop.end("void", server.of(ORDER)[0]["id"]) == Voided()
 
 
-def test_a_payment_that_stripe_is_still_at_is_asked_for_again(shop, server):
+def test_a_payment_in_processing_is_retried(shop, server):
     shop.hold()
     (intent,) = server.intents.values()
     intent["status"] = "processing"
@@ -550,23 +550,23 @@ def test_a_payment_that_stripe_is_still_at_is_asked_for_again(shop, server):
 
 
 def test_a_settlement_after_a_day_finds_the_hold_and_voids_it(stripe, clock, lost, settle_abandoned):
-    # GIVEN an order that expired while the answer to its authorisation was lost
+    # GIVEN an order that expired after the answer to its authorization was lost
     clock.forward(26 * HOUR)
 
-    # WHEN its payment is settled at last
+    # WHEN its payment is settled later
     settled = settle_abandoned(lost)
 
-    # THEN the one hold is gone, and there never was another
+    # THEN the hold is voided, and there was no other
     (intent,) = stripe.server.of(ORDER)
     assert settled == [Payment(state=PaymentState.VOIDED, reference=intent["id"])]
     assert stripe.books() == {"voided": 1}
 
 
-# --- a settlement whose request is refused ----------------------------------------------------------------------------
+# --- a settlement whose request is rejected ---------------------------------------------------------------------------
 
 
-def test_a_request_that_stripe_refuses_has_left_nothing_to_void(stripe, server, clock, settle_abandoned):
-    # GIVEN an order that expired because of a mistake of ours
+def test_a_request_that_stripe_rejects_leaves_nothing_to_void(stripe, server, clock, settle_abandoned):
+    # GIVEN an order that expired because of our mistake
     began = now_ms()
     clock.forward(10 * MINUTE)
 
@@ -581,7 +581,7 @@ def test_a_request_that_stripe_refuses_has_left_nothing_to_void(stripe, server, 
 
 def test_a_hold_from_before_our_mistake_is_found_and_voided(stripe, server, clock, lost, settle_abandoned):
     clock.forward(10 * MINUTE)
-    # Stripe refuses most such requests before it looks at their keys.
+    # Stripe rejects most such requests before it checks their keys.
     server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
 
     settled = settle_abandoned(lost)
@@ -605,7 +605,7 @@ def test_a_hold_from_before_our_mistake_is_found_and_voided(stripe, server, cloc
         ("search", stripe_server.lose_answer),
     ],
 )
-def test_what_says_nothing_for_certain_leaves_the_void_due(server, clock, settle_abandoned, operation, fault):
+def test_an_ambiguous_answer_leaves_the_void_due(server, clock, settle_abandoned, operation, fault):
     began = now_ms()
     clock.forward(10 * MINUTE)
     server.on(operation, fault, times=2)
@@ -615,7 +615,7 @@ def test_what_says_nothing_for_certain_leaves_the_void_due(server, clock, settle
         settle_abandoned(began)
 
 
-# --- what gets into logs ----------------------------------------------------------------------------------------------
+# --- logs -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", OPERATION)
@@ -632,7 +632,7 @@ def test_what_says_nothing_for_certain_leaves_the_void_due(server, clock, settle
         stripe_server.lose_answer,
     ],
 )
-def test_no_log_holds_what_stripe_says_in_words(ask, server, step, fault, logged):
+def test_no_log_has_stripes_error_messages(ask, server, step, fault, logged):
     server.on(OPERATION[step], fault, times=2)
 
     with pytest.raises(ProviderError) as raised:
@@ -643,7 +643,7 @@ def test_no_log_holds_what_stripe_says_in_words(ask, server, step, fault, logged
     assert not [said for said in ("Ada", "4242", "sk_test", VISA) if said in shown]
 
 
-def test_what_stripe_says_of_a_payment_method_is_read_and_kept_nowhere(shop, server, logged):
+def test_details_of_a_payment_method_are_stored_nowhere(shop, server, logged):
     server.on("create", stripe_server.refuse(400, message="The PaymentMethod of Ada Lovelace was used before."))
 
     declined = shop.authorize(VISA)
@@ -652,7 +652,7 @@ def test_what_stripe_says_of_a_payment_method_is_read_and_kept_nowhere(shop, ser
     assert "Ada" not in logged()
 
 
-def test_a_mistake_of_ours_is_logged_as_an_error(shop, server, logged):
+def test_our_mistake_is_logged_as_an_error(shop, server, logged):
     server.on("create", stripe_server.refuse(400, code="parameter_unknown"))
 
     with pytest.raises(Unavailable):
@@ -661,7 +661,7 @@ def test_a_mistake_of_ours_is_logged_as_an_error(shop, server, logged):
     assert "InvalidRequestError 400 parameter_unknown req_1" in logged()
 
 
-def test_a_refused_capture_names_a_code_only(shop, server):
+def test_a_rejected_capture_has_a_code_only(shop, server):
     server.on("capture", stripe_server.refuse(402, "card_error", "capture_charge_authorization_expired"))
 
     assert shop.end("capture", shop.hold()) == Failed("capture_charge_authorization_expired")
