@@ -1,4 +1,4 @@
-"""One experiment again, as a failure named it; not part of any run."""
+"""Rerun one experiment by the name in a failure; not part of any run."""
 
 from tests.support import experiments
 from tests.support.scenarios import SCENARIOS

@@ -1,4 +1,4 @@
-"""Experiments that look for a fault: a slice of them in `make test`, more in `make chaos`, all with FULL=1."""
+"""Randomized experiments: a sample in `make test`, more in `make chaos`, all with FULL=1."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from dev.simulated.world import deployed
 
 @dataclass(frozen=True)
 class Effort:
-    """How far to go, and what random choices begin with."""
+    """Number of experiments, and the seed of random choices."""
 
     level: Literal["slice", "sample", "full"]
     seed: int
@@ -18,12 +18,12 @@ class Effort:
 
 @pytest.fixture(scope="session")
 def effort(request):
-    """As the command line says."""
+    """Return the effort that the command line sets."""
     return Effort(request.config.getoption("--chaos"), request.config.getoption("--chaos-seed"))
 
 
 @pytest.fixture(scope="module")
 def stack():
-    """One stack for a file of experiments; a `World` on it begins empty."""
+    """One stack for a file of experiments; each `World` on it starts empty."""
     with deployed() as stack:
         yield stack

@@ -1,4 +1,4 @@
-"""Any order of events: what customers, queues, clocks and faults can do, in whatever order, against a small model.
+"""Random orders of customer requests, deliveries, time and faults, compared with a small model.
 
 Hypothesis chooses the steps. A failure prints the shortest program of them that fails, and the seed that finds it
 again: `pytest tests/chaos/test_any_order.py --chaos-seed N`.
@@ -55,9 +55,9 @@ DEAD = {
     "mail": ("sesv2.*", None),
     "SQS": ("sqs.*", None),
 }
-AVAILABLE = 6  # of each product: it runs out
-LONGEST = 48 * 3_600_000  # ms that a program may last: SQS keeps a message for four days
-LOOKED_AT = 121  # seconds until a dead letter that was looked at is to be seen again
+AVAILABLE = 6  # units of each product, few enough to run out
+LONGEST = 48 * 3_600_000  # ms, maximum duration of a program: SQS keeps a message for four days
+LOOKED_AT = 121  # seconds until a scanned dead letter is visible again
 MOST_POISONS = 3
 MOST_ROUNDS = 60
 
@@ -69,10 +69,10 @@ WISHES = strategies.builds(
     Wish, strategies.sampled_from(GOODS), strategies.sampled_from(TOKENS), strategies.sampled_from([False, False, True])
 )
 CONSUMERS = strategies.sampled_from(FUNCTIONS)
-ANY = strategies.integers(0, 9)  # one of those that there are, counted round and round
+ANY = strategies.integers(0, 9)  # an index into the existing ones, modulo their number
 NTH = strategies.sampled_from([1, 2, 3, 4, 5, 6, 8, 11])
 
-# What several rounds have to come across, whatever their seeds.
+# Events that several rounds must include, with any seed.
 SEEN = {
     *(
         "placed",
@@ -99,7 +99,7 @@ SEEN = {
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One world, and a program of steps in it. ``tried`` counts what happened."""
+    """One world, and a program of steps in it. ``tried`` counts the events."""
 
     def __init__(self, stack, tried):
         super().__init__()
@@ -162,7 +162,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.tried[self.shop.profile_answered(user, profile, answer, possible)] += 1
 
     def call(self, request, possible):
-        """Make a request; returns the answer, None after a crash, and what it may be in view of what struck it."""
+        """Make a request; return the answer (None after a crash) and the possible outcomes under the faults."""
         struck, interrupted = self.struck, self.interrupted
         try:
             answer = request()
@@ -172,7 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
             return answer, None
         return answer, possible | OUTAGE if self.struck > struck else possible
 
-    # --- the shop's own people ----------------------------------------------------------------------------------------
+    # --- operators ----------------------------------------------------------------------------------------------------
 
     @rule(
         sku=strategies.sampled_from(sorted(PRICES)),
@@ -181,7 +181,7 @@ class AnyOrder(RuleBasedStateMachine):
         listed=strategies.sampled_from([True, True, True, True, False]),
     )
     def load_catalog(self, sku, price, units, listed):
-        """A product gets this price, is listed or not, and units of it arrive."""
+        """Set a product's price and listing, and add units."""
         self.deliveries += bool(units)
         delivery = catalog.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
         entry = catalog.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
@@ -194,7 +194,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.poisons or self.struck)
     @rule(function=CONSUMERS, dies=strategies.booleans())
     def redrive(self, function, dies):
-        """Letters are put back; whoever does it may die before the first one is taken away."""
+        """Redrive dead letters; the process may crash before the first one is deleted."""
         for letter in self.letters(function):
             self.tried["redriven"] += 1
             if dies:
@@ -221,7 +221,7 @@ class AnyOrder(RuleBasedStateMachine):
         times=strategies.sampled_from([1, 1, 2, 0]),
     )
     def deliver(self, function, most, order, times):
-        """A batch, shuffled: once, or twice as "at least once" allows; or not at all, until it is visible again."""
+        """Deliver a shuffled batch once, twice (at-least-once delivery), or not until it is visible again."""
         for name in (function, *FUNCTIONS):
             records = self.world.queues.receive(name, most)
             if records:
@@ -242,7 +242,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.poisons) < MOST_POISONS)
     @rule(function=CONSUMERS, kind=strategies.sampled_from(["no JSON", "no event", "not wanted", "about nothing"]))
     def poison(self, function, kind):
-        """A message that can't be done: it must end as a dead letter."""
+        """Send a poison message, which must become a dead letter."""
         unknown = f"ord_{'a' * 24}{'abcdefghij'[len(self.poisons) % 10]}a"
         body = {
             "no JSON": f"poison {len(self.poisons)}",
@@ -263,7 +263,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def sweep(self):
-        """A run of the sweeper, which may die or be refused."""
+        """Run the sweeper, which may crash or be throttled."""
         self.tried["sweep"] += 1
         with suppress(Crash, *aws.ERRORS):
             report = self.world.sweep()
@@ -272,7 +272,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def a_minute(self):
-        """Everything has its turn once."""
+        """Run every consumer and the sweeper once."""
         self.clock.forward(60)
         self.sweep()
         for name in FUNCTIONS:
@@ -282,19 +282,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(after=strategies.booleans(), nth=NTH)
     def crash_next(self, after, nth):
-        """The nth call from now on is the last of its process."""
+        """Crash at the nth call from now on."""
         self.world.wire.on("*", self.counted(wire.crash_after if after else wire.crash_before, "crash"), nth=nth)
 
     @rule(kind=strategies.sampled_from(sorted(FAULTS)), nth=NTH)
     def fail_next(self, kind, nth):
-        """The nth call from now on that can go wrong in this way does so."""
+        """Inject this fault into the nth possible call from now on."""
         fault = FAULTS[kind]
         counted = self.counted(fault.fault, "fault")
         self.world.wire.on("*", counted, nth=nth, times=fault.times, where=fault.fits, retries=True)
 
     @rule(nth=NTH, what=strategies.sampled_from(["again", "cancel", "sweep", "deliver", "load", "profile"]), which=ANY)
     def meanwhile(self, nth, what, which):
-        """Something else happens just before the nth call from now on."""
+        """Run another action just before the nth call from now on."""
         self.world.wire.on("*", self.counted(wire.meanwhile(lambda: self.interrupt(what, which)), "meanwhile"), nth=nth)
 
     def interrupt(self, what, which):
@@ -318,7 +318,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: not self.outage)
     @rule(what=strategies.sampled_from(sorted(DEAD)))
     def go_down(self, what):
-        """Something answers nobody, until it is healed."""
+        """Make a service unreachable until it is healed."""
         pattern, where = DEAD[what]
         mine = (lambda call: where(self.world, call)) if where else (lambda call: True)
         self.world.wire.always(pattern, self.counted(wire.cannot_connect, "outage"), mine)
@@ -327,7 +327,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.outage)
     @rule()
     def heal(self):
-        """Everything works again, and what was to go wrong does not."""
+        """Heal all services and cancel planned faults."""
         self.world.wire.heal()
         self.outage = False
 
@@ -340,7 +340,7 @@ class AnyOrder(RuleBasedStateMachine):
 
         return strike
 
-    # --- judgement ----------------------------------------------------------------------------------------------------
+    # --- verdict ------------------------------------------------------------------------------------------------------
 
     @invariant()
     def nothing_is_wrong(self):
@@ -349,14 +349,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self):
         try:
-            if sys.exception() is self.before:  # a program that has failed, or was broken off, is not judged
+            if sys.exception() is self.before:  # a failed or aborted program is not checked
                 self.recover()
                 self.judge()
         finally:
             self._exit.close()
 
     def recover(self):
-        """Everything works, and time passes until nothing is left to do."""
+        """Heal everything, and let time pass until no work is pending."""
         self.world.wire.heal()
         self.clock.forward(LOOKED_AT)
         pause = 60
@@ -375,7 +375,7 @@ class AnyOrder(RuleBasedStateMachine):
         raise AssertionError(f"still unfinished: {self.world.unfinished()}")
 
     def judge(self):
-        """What is left are the poisoned messages, and all else is as it should be."""
+        """Check that only poison messages are left, and that all invariants hold."""
         self.clock.forward(LOOKED_AT)
         letters = {(name, letter.body) for name in FUNCTIONS for letter in self.world.queues.dead_letters(name)}
         assert letters == self.poisons
@@ -392,7 +392,7 @@ def one_of(things, which):
 
 @contextmanager
 def same_choices_everywhere():
-    """Hypothesis likes to draw numbers that it finds in the modules loaded so far: here, a seed alone decides."""
+    """Stop Hypothesis from drawing constants of loaded modules: the seed alone decides."""
     CONSTANTS_CACHE.cache.clear()
     with patch.object(HypothesisProvider, "_local_constants", Constants()):
         yield
@@ -401,7 +401,7 @@ def same_choices_everywhere():
 
 @pytest.fixture
 def silence():
-    """No log lines: of a hundred thousand, nobody reads one, and they take a third of the time."""
+    """Discard log lines, which take a third of the time."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
@@ -420,5 +420,5 @@ def test_any_order_of_events(stack, effort, tally):
             error.add_note(f"The same again: pytest tests/chaos/test_any_order.py --chaos-seed {seed}")
             raise
     tally.update({name: tried[name] for name in ("state machine runs", "state machine steps")})
-    # A single round need not get everywhere, but several that do not have tried nothing.
+    # A single round may miss an event, but several rounds that miss it test nothing.
     assert effort.level == "slice" or not [name for name in SEEN if not tried[name]], tried

@@ -1,4 +1,4 @@
-"""Every call of every scenario goes wrong in every way, alone and in pairs; then nothing is lost or done twice.
+"""Inject every fault into every call of every scenario, alone and in pairs; nothing is lost or done twice.
 
 `make test` tries some, `make chaos` every single fault and some pairs, `make chaos FULL=1` all pairs.
 """
@@ -11,15 +11,15 @@ from tests.support import experiments
 from tests.support.experiments import PAIRED
 from tests.support.scenarios import SCENARIOS
 
-# By effort: single faults of a scenario, first faults of pairs, second faults for each; None is all.
+# By effort: single faults of a scenario, first faults of pairs, second faults for each; None means all.
 _PORTIONS = {"slice": (10, 2, 1), "sample": (None, 12, 5), "full": (None, None, None)}
-_PARTS = 8  # of a scenario's work, so that several processes can share it
+_PARTS = 8  # of a scenario, for parallel processes
 
 pytestmark = pytest.mark.timeout(0)
 
 
 def pytest_generate_tests(metafunc):
-    """Each scenario, and beyond `make test` in parts."""
+    """Each scenario, split into parts beyond `make test`."""
     metafunc.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
     if "part" in metafunc.fixturenames:
         parts = 1 if metafunc.config.getoption("--chaos") == "slice" else _PARTS
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def undisturbed(stack):
-    """A scenario without a fault, run once."""
+    """Run a scenario once without faults."""
     runs = {}
 
     def find(scenario):
@@ -41,7 +41,7 @@ def undisturbed(stack):
 
 @pytest.fixture
 def choose(effort, scenario):
-    """Chooses as many as are wanted, always the same for a seed."""
+    """Choose a number of items, deterministically for a seed."""
     chance = random.Random(f"{effort.seed} {scenario.name}")
     return lambda choices, most: choices if most is None else chance.sample(choices, min(most, len(choices)))
 

@@ -1,4 +1,4 @@
-"""The crash matrix with Stripe as the provider, which also goes wrong at its own socket."""
+"""The crash matrix with Stripe as the provider, with faults at AWS and at Stripe's socket."""
 
 import random
 from dataclasses import replace
@@ -18,7 +18,7 @@ _FAULTS = {
     "bad gateway": stripe_server.bad_gateway,
     "too many requests": stripe_server.refuse(429, code="rate_limit"),
 }
-# Stripe keeps a 500 with its key for a day: no customer waits for that, and each of these takes a day of sweeps.
+# Stripe stores a 500 with its key for a day: no customer waits for it, and each of these takes a day of sweeps.
 _KEPT_FAULTS = {"failed before": stripe_server.fail_before, "failed after": stripe_server.fail_after}
 _SINGLES = {"slice": 3, "sample": 40, "full": None}
 
@@ -37,14 +37,14 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module")
 def stripe():
-    """Stripe, on a socket of loopback."""
+    """The simulated Stripe on a loopback socket."""
     with stripe_server.running() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def stack(stripe):
-    """A stack that has chosen Stripe."""
+    """A stack with Stripe."""
     with deployed({"PaymentProvider": "stripe", "StripeSecret": SECRET, "StripeApiBase": stripe.base}) as stack:
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString="sk_test_first")
         yield stack
@@ -52,7 +52,7 @@ def stack(stripe):
 
 @pytest.fixture
 def run(stack, stripe, tally, scenario):
-    """Runs the scenario with strikes at AWS and faults at Stripe, which has forgotten the last run."""
+    """Run the scenario with faults at AWS and at Stripe, which starts empty."""
 
     def experiment(*strikes, at_stripe=(), scenario=scenario):
         stripe.forget()
@@ -72,7 +72,7 @@ def test_a_fault_at_stripe(run, stripe, fault, times):
 
 
 @pytest.mark.parametrize("fault", _KEPT_FAULTS.values(), ids=_KEPT_FAULTS)
-def test_a_failure_that_stripe_keeps(run, stripe, effort, scenario, fault):
+def test_a_failure_that_stripe_stores_with_the_key(run, stripe, effort, scenario, fault):
     run()
     operations = sorted({request.operation for request in stripe.requests})
     for operation in operations[: None if effort.level == "full" else 1]:

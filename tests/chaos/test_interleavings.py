@@ -1,4 +1,4 @@
-"""Handlers at the same time: whatever the order of their calls, every promise holds.
+"""Concurrent handlers: all promises hold in any interleaving of their calls.
 
 Each test is a scenario (see `tests.support.race_harness`) that is run in many orders: first those with the fewest
 changes of the turn, and then others drawn at random.
@@ -18,7 +18,7 @@ from tests.support.scheduler import Race, at_random, every_order, follow
 
 pytestmark = pytest.mark.timeout(7200)
 
-# How many orders of a scenario's calls are tried: one by one at most, and at random if those were not all.
+# Number of interleavings per scenario: systematic ones, then random ones if there are more.
 ORDERS = {"slice": (3, 3), "sample": (6, 10), "full": (3_000, 500)}
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
@@ -29,7 +29,7 @@ REFUSED = wire.refuse("ThrottlingException")
 
 @pytest.fixture
 def run(request, stack, clock, effort, tally, capsys):
-    """Runs a scenario in as many orders as the effort allows, or in the one that the command line names."""
+    """Run a scenario in as many interleavings as the effort allows, or in the one of the command line."""
     harness = RaceHarness(World(stack, clock))
     only = request.config.getoption("--chaos-schedule")
     most, drawn = ORDERS[effort.level]
@@ -51,7 +51,7 @@ def run(request, stack, clock, effort, tally, capsys):
             except BaseException as error:
                 error.add_note(f"The order was {taken}. Again: pytest '{request.node.nodeid}' --chaos-schedule={taken}")
                 raise
-            capsys.readouterr()  # what a run has printed is of interest only if it fails
+            capsys.readouterr()  # output matters only for a failed run
             seen.add(taken)
             return turns
 
@@ -71,12 +71,12 @@ def run(request, stack, clock, effort, tally, capsys):
 
 
 def race(scenario):
-    """The test of a scenario."""
+    """Return the test of a scenario."""
     return lambda run: run(scenario)
 
 
 def said(*answers):
-    """What the answers say: their status, or the name of the problem; those who have died say nothing."""
+    """Return the status or the problem of each answer, without crashed requests."""
     return sorted(answer.problem if answer.status >= 400 else str(answer.status) for answer in answers if answer)
 
 
@@ -89,7 +89,7 @@ def test_the_same_request_twice(harness):
 
     answers = yield Race([lambda: one.place(body()), lambda: two.place(body())])
 
-    # THEN both get the same order, or one is told to wait, and only one of them has dealt with the provider
+    # THEN both get the same order, or one gets in-progress, and only one of them has called the provider
     assert said(*answers) in (["201", "201"], ["201", "in-progress"])
     assert {answer.json["orderId"] for answer in answers} == {ORDER}
     asked = [call for call in harness.world.wire.named("dynamodb.PutItem") if harness.world.to_provider(call)]
@@ -97,7 +97,7 @@ def test_the_same_request_twice(harness):
 
 
 @race
-def test_the_same_request_twice_and_a_death(harness):
+def test_the_same_request_twice_with_a_crash(harness):
     one, two = harness.api(), harness.api()
 
     answers = yield Race([lambda: one.place(body()), lambda: two.place(body())], deaths=1)
@@ -160,16 +160,16 @@ def test_a_slow_declined_attempt_and_its_successor(harness):
 
 
 @race
-def test_a_slow_attempt_gives_back_no_lease_but_its_own(harness):
-    # GIVEN a provider that loses the first answer, and two requests with time between them
+def test_a_slow_attempt_releases_only_its_own_lease(harness):
+    # GIVEN a provider that loses the first answer, and two requests with a pause between them
     one, two, three = harness.api(), harness.api(), harness.api()
     timing_out = body(token="tok_timeout")
 
-    # WHEN a third comes as well
+    # WHEN a third request arrives
     handlers = [lambda: one.place(timing_out), lambda: two.place(timing_out), lambda: three.place(timing_out)]
     answers = yield Race(handlers, pauses=[LEASE])
 
-    # THEN no more than one of them works on the order at a time
+    # THEN at most one of them works on the order at a time
     assert set(said(*answers)) <= {"201", "in-progress", "try-later"}
 
 
@@ -181,21 +181,21 @@ def _given_up_too_soon(harness):
 
 @pytest.fixture(params=["dynamodb.PutItem", "dynamodb.UpdateItem"], ids=["before the hold", "after the hold"])
 def dies_before(request):
-    """The call before which an order's first attempt dies."""
+    """The call before which an order's first attempt crashes."""
     return request.param
 
 
 def test_an_order_that_is_resumed_as_it_expires(run, dies_before):
     def scenario(harness):
-        # GIVEN an order whose first attempt died ten minutes ago
+        # GIVEN an order whose first attempt crashed ten minutes ago
         harness.strike(lambda: harness.world.api().place(body()), dies_before)
         harness.world.clock.forward(EXPIRY)
         api = harness.api()
 
-        # WHEN the same request comes again as the sweeper gives the order up
+        # WHEN the request is retried while the sweeper expires the order
         answer, _ = yield Race([lambda: api.place(body()), harness.sweep()])
 
-        # THEN it is placed or it has expired, but is not given up once somebody is at work on it again
+        # THEN it is placed or has expired, but never expires after it was resumed
         assert said(answer) in (["201"], ["order-expired"])
         assert not _given_up_too_soon(harness)
 
@@ -203,7 +203,7 @@ def test_an_order_that_is_resumed_as_it_expires(run, dies_before):
 
 
 @race
-def test_two_resume_an_order_as_it_expires(harness):
+def test_two_requests_resume_an_order_as_it_expires(harness):
     harness.strike(lambda: harness.world.api().place(body()), "dynamodb.UpdateItem")
     harness.world.clock.forward(EXPIRY)
     one, two = harness.api(), harness.api()
@@ -218,7 +218,7 @@ def test_two_resume_an_order_as_it_expires(harness):
 def test_a_slow_request_and_the_sweeper(harness):
     api = harness.api()
 
-    # The request is slower than the sweeper's first look, and than its order's whole life.
+    # The request is slower than the sweeper's first check, and than the order's expiry.
     handlers = [lambda: api.place(body()), harness.sweep(), harness.sweep()]
     answer, *_ = yield Race(handlers, pauses=[FIRST_LOOK, EXPIRY])
 
@@ -226,11 +226,11 @@ def test_a_slow_request_and_the_sweeper(harness):
     assert not _given_up_too_soon(harness)
 
 
-# --- the last piece ---------------------------------------------------------------------------------------------------
+# --- the last unit ----------------------------------------------------------------------------------------------------
 
 
 @race
-def test_two_orders_for_the_last_piece(harness):
+def test_two_orders_for_the_last_unit(harness):
     harness.stock(MUG, 1)
     ada, bob = harness.api("ada"), harness.api("bob")
 
@@ -242,7 +242,7 @@ def test_two_orders_for_the_last_piece(harness):
 
 
 @race
-def test_two_orders_for_two_last_pieces_named_in_another_order(harness):
+def test_two_orders_for_two_last_units_in_different_order(harness):
     harness.stock(MUG, 1)
     harness.stock(TEE, 1)
     ada, bob = harness.api("ada"), harness.api("bob")
@@ -255,7 +255,7 @@ def test_two_orders_for_two_last_pieces_named_in_another_order(harness):
 
 
 @race
-def test_the_last_piece_and_a_declined_payment(harness):
+def test_the_last_unit_and_a_declined_payment(harness):
     harness.stock(MUG, 1)
     ada, bob = harness.api("ada"), harness.api("bob")
 
@@ -272,7 +272,7 @@ def test_the_last_piece_and_a_declined_payment(harness):
 
 
 @race
-def test_cancelling_twice(harness):
+def test_canceling_twice(harness):
     harness.world.api().place(body())
     one, two = harness.api(), harness.api()
 
@@ -282,11 +282,11 @@ def test_cancelling_twice(harness):
 
 
 @race
-def test_cancelling_what_is_being_prepared(harness):
+def test_canceling_during_preparation(harness):
     harness.world.api().place(body())
     api, queues = harness.api(), harness.queues(FULFILLMENT)
 
-    # It prepares, and then captures.
+    # It prepares, then captures.
     answer, _ = yield Race([lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT)], deaths=1)
 
     assert said(answer) in (["200"], ["not-cancellable"], [])
@@ -295,37 +295,37 @@ def test_cancelling_what_is_being_prepared(harness):
 
 
 @race
-def test_cancelling_what_is_being_placed(harness):
-    # GIVEN a bus that takes no cancellation for now
+def test_canceling_during_placement(harness):
+    # GIVEN a bus that rejects cancellations temporarily
     ada, again = harness.api(), harness.api()
     harness.world.wire.always(
         "eventbridge.PutEvents", REFUSED, where=lambda call: "order_cancelled" in str(call.request)
     )
 
-    # WHEN an order is cancelled while it is placed, published and cleared
+    # WHEN an order is canceled while it is placed, published and cleared
     placed, cancelled = yield Race([lambda: ada.place(body()), lambda: again.cancel(ORDER)])
 
-    # THEN what is cleared does not hide what has been added
+    # THEN clearing one event does not hide the added one
     assert said(placed) == ["201"]
     assert said(cancelled) in (["200"], ["no-such-order"], ["in-progress"])
 
 
 @race
-def test_cancelling_as_the_sweeper_publishes(harness):
-    # GIVEN an order whose event the bus did not take
+def test_canceling_while_the_sweeper_publishes(harness):
+    # GIVEN an order with an unpublished event
     harness.strike(lambda: harness.world.api().place(body()), "eventbridge.PutEvents", REFUSED)
     harness.world.clock.forward(FIRST_LOOK)
     api = harness.api()
 
-    # WHEN its customer cancels it as the sweeper publishes and clears
+    # WHEN its customer cancels it while the sweeper publishes and clears
     answer, _ = yield Race([lambda: api.cancel(ORDER), harness.sweep()], deaths=1)
 
-    # THEN it is cancelled, and both events are told
+    # THEN it is canceled, and both events are published
     assert said(answer) in (["200"], [])
 
 
 @race
-def test_placing_cancelling_and_the_sweeper(harness):
+def test_placing_canceling_and_the_sweeper(harness):
     ada, again = harness.api(), harness.api()
     handlers = [lambda: ada.place(body()), lambda: again.cancel(ORDER), harness.sweep()]
 
@@ -336,7 +336,7 @@ def test_placing_cancelling_and_the_sweeper(harness):
 
 
 @race
-def test_preparing_cancelling_and_the_sweeper(harness):
+def test_preparing_canceling_and_the_sweeper(harness):
     harness.world.api().place(body())
     api, queues = harness.api(), harness.queues(FULFILLMENT)
     handlers = [lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT), harness.sweep()]
@@ -372,31 +372,31 @@ def test_two_changes_of_a_profile(harness):
 
 
 @race
-def test_a_change_of_a_profile_that_is_not_told_and_another(harness):
-    # GIVEN a bus that does not take one of two changes for now
+def test_two_changes_of_a_profile_one_of_them_unpublished(harness):
+    # GIVEN a bus that rejects one of two changes temporarily
     one, two = harness.api(), harness.api()
-    harness.world.wire.always("eventbridge.PutEvents", REFUSED, where=lambda call: "untold" in str(call.request))
+    harness.world.wire.always("eventbridge.PutEvents", REFUSED, where=lambda call: "fails" in str(call.request))
 
-    # WHEN both are made at once
-    answers = yield Race([lambda: _put(one, "Edith"), lambda: _put(two, "Grace", **{"x-correlation-id": "untold"})])
+    # WHEN both are made concurrently
+    answers = yield Race([lambda: _put(one, "Edith"), lambda: _put(two, "Grace", **{"x-correlation-id": "fails"})])
 
-    # THEN both are told in the end
+    # THEN both are published in the end
     assert said(*answers) == ["200", "200"]
     assert _profile_events(harness) == set(_steps(harness)) == {1, 2}
 
 
 @race
-def test_a_change_of_a_profile_as_the_sweeper_and_the_mails_tell_of_the_last(harness):
-    # GIVEN a change whose event the bus did not take
+def test_a_change_while_the_last_one_is_published_and_mailed(harness):
+    # GIVEN a change with an unpublished event
     harness.strike(lambda: _put(harness.world.api(), "Grace"), "eventbridge.PutEvents", REFUSED)
     harness.world.clock.forward(FIRST_LOOK)
     api, queues = harness.api(), harness.queues(EMAILS)
 
-    # WHEN there is another as the sweeper publishes and clears, and the mails go out
+    # WHEN there is another one while the sweeper publishes and clears, and mails are sent
     handlers = [lambda: _put(api, "Edith"), harness.sweep(), lambda: queues.deliver(EMAILS)]
     answer, *_ = yield Race(handlers, deaths=1)
 
-    # THEN both are told, each to both addresses
+    # THEN both are notified, each at both addresses
     assert said(answer) in (["200"], [])
     assert _profile_events(harness) == set(_steps(harness))
     told = {mail["to"] for mail in harness.world.mails()}
@@ -460,7 +460,7 @@ def _prepared(harness):
 
 @pytest.mark.parametrize("happened", [_placed, _cancelled, _prepared])
 @pytest.mark.parametrize("function", [EMAILS, ANALYTICS, FULFILLMENT])
-def test_a_batch_that_is_delivered_twice_at_once(run, function, happened):
+def test_a_batch_delivered_twice_concurrently(run, function, happened):
     def scenario(harness):
         happened(harness)
         records = harness.world.queues.receive(function)
@@ -473,7 +473,7 @@ def test_a_batch_that_is_delivered_twice_at_once(run, function, happened):
 
 @race
 def test_batches_that_overlap(harness):
-    # GIVEN three sales, of which two batches share one
+    # GIVEN three sales in two batches that share one of them
     for key in ("one", "two", "three"):
         harness.world.api().place(body(), key=key)
     records = harness.world.queues.receive(ANALYTICS)
