@@ -31,7 +31,7 @@ not absolute times.** Tests assert the counts on this page, and no times.
 
 ## Reproduce this page
 
-`make bench` measures everything in about 25 minutes on two cores and writes this page and the
+`make bench` measures everything in about 25 minutes on two idle cores and writes this page and the
 [capacity page]({capacity}). `make bench PARTS="call_count costs"` measures these parts only. The other sections keep
 their last results, which are stored in `.local/bench`.
 

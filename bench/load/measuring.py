@@ -79,7 +79,10 @@ class _LoadTest:
         for wiring, users in (("noop", 2), ("Handoff", 15), ("chain", 25)) * 2:
             run = self.run(wiring, SLOW, users=users, think=1.0, seconds=12 / self.share, warm_up=0)
             if PLACED not in run["answers"]:
-                raise RuntimeError(f"The {wiring} placed no orders. Answers: {', '.join(run['answers']) or 'none'}")
+                raise RuntimeError(
+                    f"The {wiring} placed no orders. Answers: {', '.join(run['answers']) or 'none'}."
+                    " If these are timeouts, run the benchmark while the machine is idle."
+                )
 
 
 def measure(progress: Progress, *, share: float) -> dict[str, Any]:
