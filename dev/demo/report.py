@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from dev.demo.orders import PlacedOrders, Snapshot, mail_summary
+from dev.demo.orders import PlacedOrders
+from dev.invariants import Snapshot
 from ops.stack.deployment import CONSUMERS
 from shop import money
 
@@ -16,7 +17,7 @@ def show(console: Console, placed: PlacedOrders, snapshot: Snapshot) -> None:
     """Print each answer with its time, and the effects behind the queues."""
     console.print(_answers(placed))
     console.print(_orders(snapshot))
-    others = Counter(subject for subject, about in map(mail_summary, snapshot.mails) if not about)
+    others = Counter(subject for subject, about in snapshot.mails if not about)
     console.print(*(f"Other mails: {subject} ({count})" for subject, count in others.items()), sep="\n")
     console.print(_sales(snapshot))
     console.print(_consumers(snapshot))
@@ -36,10 +37,9 @@ def _orders(snapshot: Snapshot) -> Table:
         Column("order", no_wrap=True), "status", "payment", "shipment", "mails", title="Orders", title_justify="left"
     )
     shipments = {shipment["orderId"]: shipment["state"] for shipment in snapshot.shipments}
-    mails = [mail_summary(mail) for mail in snapshot.mails]
     for order in snapshot.orders:
         order_id = order["orderId"]
-        subjects = Counter(subject for subject, about in mails if about == order_id)
+        subjects = Counter(subject for subject, about in snapshot.mails if about == order_id)
         table.add_row(
             order_id,
             order["status"],
@@ -54,7 +54,7 @@ def _sales(snapshot: Snapshot) -> Table:
     table = Table("sales of", "orders", "units", "revenue", title="Sales", title_justify="left")
     names = {product["sku"]: product["name"] for product in snapshot.products}
     currency = next((order["currency"] for order in snapshot.orders), "")
-    for entry, count in sorted(snapshot.sales.items()):
+    for entry, count in sorted(snapshot.totals.items()):
         name = names.get(entry.removeprefix("sku#"), "all products")
         table.add_row(escape(name), str(count["orders"]), str(count["units"]), money.shown(count["revenue"], currency))
     return table

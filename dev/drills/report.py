@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from dev.drills.invariants import Harm, Violation, harms
+from dev.invariants import Harm, Violation, harms
 
 LATE_AFTER = 30  # seconds from an event to its effect
 

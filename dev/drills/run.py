@@ -14,10 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import invariants
 from dev.demo import orders as demo
-from dev.demo.orders import Progress, Snapshot
-from dev.drills import invariants
-from dev.drills.invariants import Violation
+from dev.demo.orders import Progress
 from dev.drills.outages import DRILLS, Drill
 from dev.drills.recovery import recover
 from dev.drills.report import LATE_AFTER, Latency, Report
@@ -25,7 +24,7 @@ from dev.drills.shoppers import Purchase, shop
 from dev.drills.stack import DrillStack
 from dev.faults.proxy import running_proxy
 from dev.faults.rules import Planned
-from ops import catalog
+from dev.invariants import Snapshot, Violation
 from ops.stack import observe
 
 _CALM = 10.0  # seconds before and after an outage
@@ -118,8 +117,8 @@ def _cause(stack: DrillStack, name: str, drill: Drill, progress: Progress) -> Ou
 
 def _new_violations(stack: DrillStack, snapshot: Snapshot) -> list[Violation]:
     """Return the violations that earlier drills did not leave behind."""
-    loaded = {entry.sku: entry.available for entry in catalog.read(demo.EVENTS / "catalog.json")}
-    found = Counter(invariants.check(snapshot, loaded, stack.answered))
+    answered = [{"orderId": order_id} for order_id in stack.answered]
+    found = Counter(invariants.check(snapshot, demo.initial_stock(), answered))
     fresh = list((found - stack.known).elements())
     stack.known |= found
     return fresh

@@ -5,13 +5,12 @@ from collections import Counter
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from dev.demo import orders as demo
-from dev.demo.orders import Progress, Snapshot
-from dev.drills.invariants import Violation
+from dev.demo.orders import Progress
 from dev.faults.proxy import FaultProxy, routes
 from dev.faults.rules import Rule
+from dev.invariants import Snapshot, Violation
 from dev.local.consumers import limit_concurrency
 from dev.local.stack import LocalStack, running
 from ops import catalog
@@ -36,7 +35,7 @@ class DrillStack:
     answered: set[str] = field(default_factory=set)  # ids of orders answered with 201
     known: Counter[Violation] = field(default_factory=Counter)
     interrupted_mails: int = 0  # upper bound of the mails whose process died while it sent them
-    _earlier_mails: list[dict[str, Any]] = field(default_factory=list)
+    _earlier_mails: list[tuple[str, str]] = field(default_factory=list)
     _running: ExitStack = field(default_factory=ExitStack)
 
     def start(self) -> LocalStack:
@@ -46,7 +45,7 @@ class DrillStack:
     def stop(self) -> None:
         """Stop the stack. Its state is kept on disk, except for the mails, which are kept here."""
         if self.accounts:
-            self._earlier_mails += observe.mails(f"http://127.0.0.1:{self.port}")
+            self._earlier_mails += map(demo.mail_summary, observe.mails(f"http://127.0.0.1:{self.port}"))
         self._running.close()
 
     def deploy(self, progress: Progress) -> None:
@@ -88,4 +87,4 @@ class DrillStack:
     def snapshot(self) -> Snapshot:
         """Read the tables, queues and mails, with the mails from before a restart."""
         now = demo.take_snapshot(self.deployment)
-        return replace(now, mails=self._earlier_mails + now.mails)
+        return replace(now, mails=[*self._earlier_mails, *now.mails])

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -13,6 +12,7 @@ import boto3
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
+from dev.invariants import Snapshot, order_in
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.api import Api
 from dev.simulated.clock import Clock
@@ -30,25 +30,13 @@ CREDENTIALS = {
 }
 ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "W1", "country": "GB"}
 _PAUSES = [60] * 20 + [600] * 30 + [1800] * 60  # seconds between two runs, longer and longer
-_STATES = {  # as each provider calls them
-    **{"capture": "captured", "void": "voided"},
-    **{
-        "requires_capture": "held",
-        "succeeded": "captured",
-        "canceled": "voided",
-        "requires_payment_method": "declined",
-    },
+_STATES = {  # of a hold in the sandbox, by Stripe's status
+    "requires_capture": "held",
+    "succeeded": "capture",
+    "canceled": "void",
+    "requires_payment_method": "declined",
 }
 MUG, TEE = "MUG-01", "TEE-02"
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An authorization at the provider: declined, held, captured or voided; the amount in minor units."""
-
-    order_id: str
-    amount: int
-    state: str
 
 
 class PaymentIntents(Protocol):
@@ -166,14 +154,11 @@ class World:
             entry["orderId"]: entry.get("state", kind) for entry in self.items("SandboxTable") if entry["kind"] == kind
         }
 
-    def holds(self) -> list[Hold]:
-        """Return the provider's authorizations."""
-        if self.stripe:
-            return [
-                Hold(intent["metadata"]["order_id"], intent["amount"], _STATES[intent["status"]])
-                for intent in self.stripe.intents.values()
-            ]
-        return holds_in(self.items("SandboxTable"))
+    def snapshot(self) -> Snapshot:
+        """Read everything that the invariants are about, except for the queues."""
+        mails = [(mail["subject"], order_in(mail["text"])) for mail in self.mails()]
+        ledger = _ledger(self.stripe) if self.stripe else None
+        return Snapshot.read(self.items, ledger=ledger, mails=mails, events=self.events())
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events that the bus accepted, oldest first, with the parsed detail."""
@@ -200,13 +185,16 @@ class World:
         ]
 
 
-def holds_in(ledger: list[dict[str, Any]]) -> list[Hold]:
-    """Return the authorizations in the sandbox's ledger."""
-    return [
-        Hold(entry["orderId"], entry["amount"], _STATES.get(entry["state"], entry["state"]))
-        for entry in ledger
-        if entry["kind"] == "authorise"
-    ]
+def _ledger(stripe: PaymentIntents) -> list[dict[str, Any]]:
+    """Return Stripe's payment intents as the entries that the sandbox's ledger would have."""
+    entries = []
+    for intent in stripe.intents.values():
+        entry = {"orderId": intent["metadata"]["order_id"], "amount": intent["amount"]}
+        state = _STATES[intent["status"]]
+        entries.append({**entry, "kind": "authorise", "state": state})
+        if state in {"capture", "void"}:
+            entries.append({**entry, "kind": state})
+    return entries
 
 
 def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:  # noqa: S107

@@ -1,6 +1,5 @@
-"""Read the state of a deployed Handoff: queues, dead letters, mails, lag and sales."""
+"""Read the state of a deployed Handoff: queues, dead letters, mails and lag."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,6 @@ import httpx
 
 from ops.stack import emf
 from ops.stack.deployment import CONSUMERS, Deployment
-from shop.sales_generations import FIRST, POINTER
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,3 @@ def mails(endpoint: str) -> list[dict[str, Any]]:
     """Return the mails that the local stack's SES accepted."""
     boxes: dict[str, list[dict[str, Any]]] = httpx.get(f"{endpoint}/_ministack/ses/messages").json()["messages"]
     return [mail for box in boxes.values() for mail in box]
-
-
-def sales(items: Iterable[Mapping[str, Any]]) -> dict[str, Counter[str]]:
-    """Return the current sales counters, summed over days and shards, by ``all`` and by ``sku#...``."""
-    rows = list(items)
-    current = next((row["currentGeneration"] for row in rows if row["bucketId"] == POINTER), FIRST)
-    totals: dict[str, Counter[str]] = {}
-    for item in rows:
-        if "orders" in item and item["bucketId"].startswith(f"{current}#"):
-            counts = {name: int(item[name]) for name in ("orders", "units", "revenue")}
-            totals.setdefault(item["entry"], Counter()).update(counts)
-    return totals

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import BotoCoreError
 
+from dev.invariants import Snapshot
 from dev.simulated.functions import Functions
 from dev.simulated.stack import SimulatedStack
-from dev.simulated.world import ADDRESS, Hold, holds_in
+from dev.simulated.world import ADDRESS
 from handoff import aws
 from handoff.clock import Deadline, now_ms
 from handoff.errors import ConcurrentUpdate
@@ -86,13 +87,9 @@ class Market:
     def _table(self, name: str) -> str:
         return self._stack.resource(name).ref
 
-    def holds(self) -> list[Hold]:
-        """The provider's authorisations."""
-        return holds_in(self.items("SandboxTable"))
-
-    def events(self) -> list[dict[str, Any]]:
-        """The events that the bus took, with the parsed detail."""
-        return self.network.events
+    def snapshot(self) -> Snapshot:
+        """Read the tables, and the events that the bus accepted."""
+        return Snapshot.read(self.items, events=self.network.events)
 
     # --- what customers, consumers and sweepers do --------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from shop.events import parse
 from shop.model import Order
 from tests.dynamodb_local.market import THREADS, at_once, wish
 from tests.support.invariants import (
-    every_event_is_out,
+    every_event_is_published,
     histories_are_sound,
     money_has_owners,
     nothing_is_unfinished,
@@ -87,7 +87,7 @@ def test_a_rush_oversells_nothing_and_answers_each_key_once(market, clock, choos
     money_has_owners(market)
     nothing_is_unfinished(market)
     histories_are_sound(market)
-    every_event_is_out(market)
+    every_event_is_published(market)
     tally["threads"] = THREADS
     tally["orders asked for in the rush"] = len(rush)
     tally["orders asked for a second in the rush"] = round(len(rush) / seconds)
@@ -117,7 +117,7 @@ def test_an_order_is_cancelled_or_prepared_never_both(market, clock, choose, tal
     money_has_owners(market)
     nothing_is_unfinished(market)
     histories_are_sound(market)
-    every_event_is_out(market)
+    every_event_is_published(market)
     shipments_are_paid(market)
     tally["cancellations that raced with fulfillment"] = len(answers)
 
@@ -134,7 +134,7 @@ def test_a_lost_answer_costs_nobody_anything(market, choose, tally, then):
     # THEN everybody has been served, and nothing was done twice or left to the sweeper
     assert all(isinstance(order, Order) for order in cancelled)
     stock_adds_up(market, PLENTY)
-    every_event_is_out(market)
+    every_event_is_published(market)
     tally["orders and cancellations of which every answer was lost"] = 2 * len(orders)
 
 
@@ -181,5 +181,5 @@ def test_several_sweepers_at_once_finish_what_is_left_and_nothing_twice(market, 
     money_has_owners(market)
     nothing_is_unfinished(market)
     histories_are_sound(market)
-    every_event_is_out(market)
+    every_event_is_published(market)
     tally["orders finished by sweepers"] = len(orders) + len(left)

@@ -11,8 +11,10 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from dev import invariants
 from dev.__main__ import main as dev
 from dev.demo import orders as demo
+from dev.invariants import Snapshot
 from dev.local.consumers import paused
 from dev.local.stack import ROOT, LocalStack
 from ops.shop_client import ShopClient, sign_up
@@ -22,7 +24,7 @@ from shop import mail_tags
 from tests.e2e.support import KillingServer, about, change_order, environment, eventually, invoke, order, place
 
 
-def quiet(deployment: Deployment) -> demo.Snapshot:
+def quiet(deployment: Deployment) -> Snapshot:
     demo.wait_until_quiet(deployment, lambda _: None)
     return demo.take_snapshot(deployment)
 
@@ -94,7 +96,7 @@ def test_the_sweeper_may_do_all_that_it_has_to(deployment: Deployment, client: S
         assert order(deployment, lost)["payment"]["state"] == "voided"
         assert order(deployment, prepared)["payment"]["state"] == "captured"
         assert about(deployment.scan("ShipmentsTable"), prepared)[0]["state"] == "released"
-    assert demo.stock_problems(quiet(deployment)) == []
+    assert invariants.stock_adds_up(quiet(deployment), demo.initial_stock()) == []
 
 
 def _prepare(deployment: Deployment, order_id: str) -> None:

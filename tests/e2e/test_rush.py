@@ -171,7 +171,7 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
     held = [entry["orderId"] for entry in snapshot.ledger if entry["kind"] == "authorise"]
     assert all(held.count(order_id) == 1 for order_id in stored)
     # AND the sales are exact
-    counted = {sku: snapshot.sales[f"sku#{sku}"] for sku in LOADED}
+    counted = {sku: snapshot.totals[f"sku#{sku}"] for sku in LOADED}
     assert {sku: (count["units"], count["revenue"]) for sku, count in counted.items()} == {
         sku: (sold[sku], sold[sku] * PRICE) for sku in LOADED
     }

@@ -6,12 +6,12 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from dev.invariants import counters
 from dev.simulated import wire
 from dev.simulated.account import STACK_NAME
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
 from shop.sales_generations import POINTER
-from tests.support import invariants
 
 ANALYTICS = "AnalyticsFunction"
 DAY_ONE, DAY_TWO = "2026-11-23", "2026-11-24"
@@ -20,11 +20,8 @@ VISIBILITY = 366  # just longer than the queue's visibility timeout, in seconds
 
 def sums(world):
     """Return the counters of all shards added up, without zeros."""
-    found = {}
-    for day, entry, name, number in invariants.sales(world):
-        row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
-        row[name] += number
-    return {key: tuple(row.values()) for key, row in found.items() if any(row.values())}
+    rows = counters(world.items("SalesTable"))
+    return {key: tuple(row.values()) for key, row in rows.items() if any(row.values())}
 
 
 def place(world, count, *lines):

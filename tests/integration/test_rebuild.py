@@ -2,6 +2,7 @@
 
 import pytest
 
+from dev.invariants import counters
 from dev.simulated import wire
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
@@ -18,11 +19,8 @@ DAY = "2026-11-23"
 
 def sums(world, generation=None):
     """Return the counters of a generation, all shards added up."""
-    found = {}
-    for day, entry, name, number in invariants.sales(world, generation):
-        row = found.setdefault((day, entry), {"orders": 0, "units": 0, "revenue": 0})
-        row[name] += number
-    return {key: tuple(row.values()) for key, row in found.items()}
+    rows = counters(world.items("SalesTable"), generation)
+    return {key: tuple(row.values()) for key, row in rows.items()}
 
 
 def rebuilding(world):

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from dev.drills import shoppers
 from dev.drills.command import NAMES
-from dev.drills.invariants import Harm, Violation
 from dev.drills.outages import DRILLS
 from dev.drills.report import Latency, Report, table
 from dev.drills.shoppers import NO_ANSWER, send_until_final
+from dev.invariants import Harm, Violation
 from ops.shop_client import Answer
 
 
