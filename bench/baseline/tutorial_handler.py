@@ -16,22 +16,22 @@ ledger = boto3.client("dynamodb")
 events = boto3.client("events")
 
 
-class Line(BaseModel):
+class TutorialLine(BaseModel):
     """A product and its quantity."""
 
     sku: str
     quantity: Annotated[int, Field(ge=1, le=999)]
 
 
-class Order(BaseModel):
+class TutorialOrder(BaseModel):
     """The body of ``POST /orders``."""
 
-    lines: Annotated[list[Line], Field(min_length=1, max_length=50)]
+    lines: Annotated[list[TutorialLine], Field(min_length=1, max_length=50)]
     payment_token: str
 
 
 @app.post("/orders")
-def post_order(order: Order) -> Order:
+def post_order(order: TutorialOrder) -> TutorialOrder:
     """Return the order."""
     metrics.add_metric("OrdersPlaced", MetricUnit.Count, 1)
     return order

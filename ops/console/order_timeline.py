@@ -6,7 +6,7 @@ from ops.console.errors import ERRORS, describe
 from ops.console.formats import clock, milliseconds
 from ops.console.style import ERROR, MUTED, WARNING, heading
 from ops.stack.deployment import Deployment
-from ops.trace.timeline import NoSuchOrder, PendingItem, Step, Timeline, build_timeline
+from ops.trace.timeline import NoSuchOrder, PendingItem, Timeline, TimelineStep, build_timeline
 from shop import money
 
 
@@ -79,7 +79,7 @@ def _draw_pending(item: PendingItem) -> None:
                 ui.label(item.remedy).classes("font-mono text-sm break-all")
 
 
-def _draw_step(step: Step, start: int) -> None:
+def _draw_step(step: TimelineStep, start: int) -> None:
     after = f"after {milliseconds(step.at - start)}" if step.at > start else "start"
     ui.timeline_entry(
         step.detail or None,

@@ -17,7 +17,7 @@ from ops.trace.pending import Delivery, PendingItem
 from shop import transitions
 from shop.model import Status, status_changes
 
-__all__ = ["NoSuchOrder", "PendingItem", "Step", "Timeline", "build_timeline"]
+__all__ = ["NoSuchOrder", "PendingItem", "Timeline", "TimelineStep", "build_timeline"]
 
 _MARGIN = 60_000  # ms: clocks differ, and an earlier try with the same key may have left a line
 _USUALLY_DONE = 3_600_000  # ms after an order's last step
@@ -31,7 +31,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Step:
+class TimelineStep:
     """Something that happened; ``at`` in epoch milliseconds. ``trouble``: it is a problem."""
 
     at: int
@@ -55,7 +55,7 @@ class Timeline:
     total: int
     currency: str
     correlation_id: str
-    steps: list[Step]
+    steps: list[TimelineStep]
     pending_work: list[PendingItem]
     notes: list[str]
 
@@ -94,27 +94,29 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
     )
 
 
-def _history(order: OrderItem) -> Iterator[Step]:
+def _history(order: OrderItem) -> Iterator[TimelineStep]:
     """Yield the entries of the order's history, and whether their events are published."""
     events = order.events
     changes = status_changes(order.history)
     for entry in order.history:
         if entry not in changes:
-            yield Step(from_iso(entry.at), "payment", str(entry.payment), entry.reason or "", bool(entry.reason))
+            yield TimelineStep(
+                from_iso(entry.at), "payment", str(entry.payment), entry.reason or "", bool(entry.reason)
+            )
             continue
         event = events.get(entry.sequence)
         published = f"{event.type} {'published' if event.published else 'not published yet'}" if event else ""
         detail = ", ".join(filter(None, [entry.reason, _MEANINGS[Status(entry.status)], published]))
-        yield Step(from_iso(entry.at), "order", entry.status, detail, entry.reason == transitions.EXPIRED)
+        yield TimelineStep(from_iso(entry.at), "order", entry.status, detail, entry.reason == transitions.EXPIRED)
 
 
-def _packed(shipment: ShipmentItem | None) -> Iterator[Step]:
+def _packed(shipment: ShipmentItem | None) -> Iterator[TimelineStep]:
     if shipment:
         released = "released for dispatch" if shipment.state == "released" else "not released: not paid yet"
-        yield Step(from_iso(shipment.prepared_at), "shipment", "Packed", f"now {released}")
+        yield TimelineStep(from_iso(shipment.prepared_at), "shipment", "Packed", f"now {released}")
 
 
-def _logged(order: OrderItem, lines: Iterable[LogLine]) -> Iterator[Step]:
+def _logged(order: OrderItem, lines: Iterable[LogLine]) -> Iterator[TimelineStep]:
     """Yield the functions' log lines, without those of requests that only read the order."""
     types = {event.event_id: str(event.type) for event in order.events.values()}
     for line in lines:
@@ -122,7 +124,7 @@ def _logged(order: OrderItem, lines: Iterable[LogLine]) -> Iterator[Step]:
             continue
         other = line.correlation_id if line.correlation_id != order.correlation_id else ""
         facts = [types.get(line.event_id, line.event_id), *line.facts, f"correlation id {other}" if other else ""]
-        yield Step(line.at, line.who, line.message, ", ".join(filter(None, facts)), line.trouble)
+        yield TimelineStep(line.at, line.who, line.message, ", ".join(filter(None, facts)), line.trouble)
 
 
 def _search_logs(
