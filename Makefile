@@ -23,7 +23,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help run test test-browser chaos drill test-dynamodb mutants rights bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
+.PHONY: help run test test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +53,8 @@ test-dynamodb: .venv/.ready .tools/dynamodb/.ready ## test the stores under many
 mutants: .venv/.ready ## remove each mechanism in turn and check that a test fails, generate docs/reference/mutants.md; ONLY=word for some
 	$(BIN)/python -m tests.mutants $(ONLY)
 
-rights: $(TOOLS) ## remove each IAM permission in turn and check that its feature breaks, generate docs/reference/permissions.md; ONLY=word for some
-	$(BIN)/python -m tests.rights $(ONLY)
+permissions: $(TOOLS) ## remove each IAM permission in turn and check that its feature breaks, generate docs/reference/permissions.md; ONLY=word for some
+	$(BIN)/python -m tests.permissions $(ONLY)
 
 bench: $(TOOLS) ## measure, and generate docs/reference/benchmarks.md; PARTS="call_count costs" for some
 	$(BIN)/python -m bench $(PARTS)

@@ -37,7 +37,7 @@ def renamed(text: str) -> str:
 
 def follow(copy: Path) -> None:
     """Do what the document says."""
-    function, resources, rule, sample, rights, purposes, test = blocks()
+    function, resources, rule, sample, permissions, purposes, test = blocks()
     (copy / "functions/loyalty").mkdir()
     (copy / "functions/loyalty/loyalty.py").write_text(function)
     template = (copy / "template.yaml").read_text()
@@ -47,8 +47,8 @@ def follow(copy: Path) -> None:
     (copy / "template.yaml").write_text(SHOWN.sub(lambda line: line[0] + renamed(line[0]), template))
     insert(copy / "template.yaml", rule, "                  - !GetAtt FeedbackRule.Arn\n")
     insert(copy / "dev/samples.py", sample, '        "sweeper.json": _scheduled("sweeper"),\n')
-    insert(copy / "tests/template/test_permissions.py", rights, '    "sweeper": {\n')
-    insert(copy / "tests/rights/catalog.py", purposes, "    # --- sweeper\n")
+    insert(copy / "tests/template/test_permissions.py", permissions, '    "sweeper": {\n')
+    insert(copy / "tests/permissions/catalog.py", purposes, "    # --- sweeper\n")
     (copy / "tests/integration/test_loyalty.py").write_text(test)
     project = (copy / "pyproject.toml").read_text()
     (copy / "pyproject.toml").write_text(
@@ -81,7 +81,7 @@ def test_a_consumer_added_as_the_document_says_passes_all_that_the_others_do(tmp
     run(tmp_path, "-m", "ruff", "check", "functions/loyalty", "tests/integration/test_loyalty.py")
     run(tmp_path, "-m", "mypy", "functions/loyalty/loyalty.py")
     # AND it works, and is held to the same rules as the others
-    purposes = "tests/rights/test_security_page.py::test_every_right_has_its_purpose_and_every_purpose_its_right"
+    purposes = "tests/permissions/test_permissions_page.py::test_every_permission_has_its_purpose"
     tests = ["tests/template", "tests/samples", "tests/integration/test_loyalty.py", purposes]
     pipeline = "--ignore=tests/template/test_deploy_role.py"  # of GitHub's roles: no consumer changes them
     run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", pipeline, *tests)

@@ -12,7 +12,7 @@ from ops import tokens
 from ops.shop_client import ShopClient, sign_up
 from ops.stack.deployment import Deployment
 from tests.e2e.support import place
-from tests.rights import routes
+from tests.permissions import routes
 
 OPEN = {"GET /catalog": 200, "GET /health": 200, "$default": 404}
 

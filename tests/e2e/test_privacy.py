@@ -17,7 +17,7 @@ from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
 from tests.e2e.support import change_order, eventually, invoke, order, sample
-from tests.rights.shop import Shop
+from tests.permissions.local_shop import LocalShop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"
 ADDRESS = {
@@ -103,7 +103,7 @@ def lines(deployment: Deployment) -> list[str]:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def order_in_every_way(shop: Shop, run: Run, client: ShopClient) -> None:
+def order_in_every_way(shop: LocalShop, run: Run, client: ShopClient) -> None:
     """Orders that are placed, declined, refused, cancelled, and left to expire."""
 
     def place(**changes: Any) -> Any:
@@ -118,7 +118,7 @@ def order_in_every_way(shop: Shop, run: Run, client: ShopClient) -> None:
     with paused(shop.deployment, "fulfillment"):
         cancelled = place().body["orderId"]
         assert client.cancel(cancelled).status == 200
-    with shop.cut_off("orders", "DYNAMODB"):
+    with shop.unreachable("orders", "DYNAMODB"):
         assert place().status == 503
     lost = place(paymentToken="tok_timeout_held")
     assert lost.status == 503
@@ -138,7 +138,7 @@ def move(client: ShopClient, old: str, new: str) -> str:
     return str(client.profile().body["userId"])
 
 
-def send_nonsense(shop: Shop, run: Run, address: str) -> None:
+def send_nonsense(shop: LocalShop, run: Run, address: str) -> None:
     """To every consumer, a message that none of them can read, and that tells all."""
     told = {"name": NAME, "email": address, "shippingAddress": ADDRESS, "paymentToken": TOKEN}
     wrong = {"id": 1, "time": NAME, "source": address, "detail-type": NAME, "detail": {"metadata": told, "mail": told}}
@@ -148,7 +148,7 @@ def send_nonsense(shop: Shop, run: Run, address: str) -> None:
     eventually(lambda: [shop.dead_letters(consumer) for consumer in QUEUED], all)
 
 
-def die_of_an_outage(shop: Shop, client: ShopClient, address: str, user_id: str) -> None:
+def die_of_an_outage(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
     """For every consumer, an event that fails on its last receive."""
     with paused(shop.deployment, *QUEUED):
         answer = client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4()))
@@ -156,11 +156,11 @@ def die_of_an_outage(shop: Shop, client: ShopClient, address: str, user_id: str)
         about["feedback"] = shop.report_bounce(address, user_id)
         for consumer in QUEUED:
             message = shop.message(consumer, about[consumer])
-            with shop.cut_off(consumer, "DYNAMODB"):
-                assert shop.hand_over(consumer, message, receives=LAST_RECEIVE) == "done"
+            with shop.unreachable(consumer, "DYNAMODB"):
+                assert shop.deliver(consumer, message, receives=LAST_RECEIVE) == "done"
 
 
-def wake_everybody(shop: Shop, client: ShopClient, address: str, user_id: str) -> None:
+def wake_everybody(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
     """Have every function run once more: MiniStack keeps a line that comes late for the next invocation."""
     assert client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).status == 201
     shop.report_bounce(address, user_id)
@@ -185,7 +185,7 @@ def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
 def run(deployment: Deployment, client: ShopClient) -> Run:
     """Everything that customers do, and everything that goes wrong; then all that has come of it."""
     demo.wait_until_quiet(deployment, lambda _: None)
-    shop = Shop(deployment, client, client)
+    shop = LocalShop(deployment, client, client)
     old, new = emails()
     run = Run({*ADDRESS.values(), *NAME.split(), old, new, TOKEN, "tok_timeout_held", *of_the_samples(), *MEMBERS})
     run.secrets -= {ADDRESS["country"]}

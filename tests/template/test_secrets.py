@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dev.template import WITH_STRIPE, Template, source, template_with, variables_of
-from tests.rights import grants
+from tests.permissions import grants
 
 CHOICES = [
     {},

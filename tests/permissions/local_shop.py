@@ -1,4 +1,4 @@
-"""The local stack as the scenarios use it: customers who order, and messages that wait until they are handed over."""
+"""The local stack for scenarios: customers who order, and messages that are delivered one by one."""
 
 import contextlib
 import json
@@ -20,19 +20,19 @@ from ops.stack.deployment import QUEUED, Deployment
 from shop import mail_tags
 from tests.e2e.support import change_order, environment, eventually, order, sample
 
-UNREACHABLE = "http://127.0.0.1:9"  # nothing listens there: a connection is refused at once
-_SKU = "RIGHTS-MUG"
+UNREACHABLE = "http://127.0.0.1:9"  # nothing listens there: connections are refused at once
+_SKU = "PERMISSIONS-MUG"
 _DENIED = re.compile(r"is not authorized to perform: ([\w-]+:\w+)")
 
 
-class Shop:
-    """One deployment whose consumers take nothing from their queues by themselves."""
+class LocalShop:
+    """One deployment whose event sources are paused."""
 
     def __init__(self, deployment: Deployment, client: ShopClient, reader: ShopClient) -> None:
         self.deployment = deployment
         self.client = client
         self.reader = reader
-        self._said = ""
+        self._answers = ""
 
     # --- customers ----------------------------------------------------------------------------------------------------
 
@@ -43,45 +43,45 @@ class Shop:
         return self.client.place(body, key or str(uuid.uuid4()))
 
     def placed(self) -> str:
-        """The id of a new order."""
+        """Place an order; return its id."""
         answer = self.place()
         assert answer.status == 201, answer.body
         return str(answer.body["orderId"])
 
     @contextlib.contextmanager
     def newcomer(self) -> Iterator[tuple[str, ShopClient]]:
-        """Somebody who has just signed up: their address, and what they see of the API."""
+        """Yield the address and the API client of a user who has just signed up."""
         address = f"{uuid.uuid4().hex}@example.com"
         account = sign_up(self.deployment, address)
         with contextlib.closing(ShopClient(self.deployment.api_url, account.token)) as client:
             yield address, client
 
     def introduced(self, address: str, client: ShopClient) -> str:
-        """The user id of a newcomer whose profile is made."""
+        """Create a newcomer's profile; return the user id."""
         answer = client.introduce({"name": "New", "email": address})
         assert answer.status == 200, answer.body
         return str(answer.body["userId"])
 
     def catalog(self) -> int:
-        """The status of ``GET /catalog``."""
+        """Return the status of ``GET /catalog``."""
         return httpx.get(f"{self.deployment.api_url}/catalog", trust_env=False).status_code
 
-    # --- what the tables and queues hold ------------------------------------------------------------------------------
+    # --- content of tables and queues ---------------------------------------------------------------------------------
 
     def order(self, order_id: str) -> dict[str, Any]:
-        """An order as it is stored."""
+        """Return an order as it is stored."""
         return order(self.deployment, order_id)
 
     def customer(self, user_id: str) -> dict[str, Any]:
-        """A customer as they are stored."""
+        """Return a customer as it is stored."""
         return next(found for found in self.deployment.scan("CustomersTable") if found["userId"] == user_id)
 
     def change_order(self, order_id: str, **values: int) -> None:
-        """Move an order's times."""
+        """Change an order's times."""
         change_order(self.deployment, order_id, **values)
 
     def change_customer(self, user_id: str, due_at: int) -> None:
-        """Move the time at which the sweeper looks at a customer."""
+        """Change the time at which the sweeper processes a customer."""
         self.deployment.dynamodb.update_item(
             TableName=self.deployment.resource("CustomersTable"),
             Key=aws.to_item({"userId": user_id}),
@@ -90,19 +90,19 @@ class Shop:
         )
 
     def mails(self, order_id: str) -> int:
-        """How many mails went out about an order."""
+        """Return the number of mails about an order."""
         return sum(order_id in str(mail) for mail in observe.mails(str(self.deployment.endpoint)))
 
     def counted(self, event_id: str) -> bool:
-        """Whether analytics has counted an event."""
+        """Return whether analytics has counted an event."""
         return any(row["bucketId"].endswith(f"#event#{event_id}") for row in self.deployment.scan("SalesTable"))
 
     def dead_letters(self, consumer: str) -> int:
-        """How many dead letters a consumer has."""
+        """Return the number of a consumer's dead letters."""
         return observe.depth(self.deployment, self.deployment.queue_url(consumer, dead_letters=True)).waiting
 
     def queued(self, consumer: str) -> dict[str, float]:
-        """The messages of a consumer's queue, hidden ones as well: in how many seconds each is visible."""
+        """Return the seconds until each message in a consumer's queue is visible, by message id."""
         queue = self.deployment.queue_url(consumer)
         answer = httpx.get(f"{self.deployment.endpoint}/_ministack/sqs/messages", params={"QueueUrl": queue})
         return {
@@ -116,11 +116,11 @@ class Shop:
     # --- messages and functions ---------------------------------------------------------------------------------------
 
     def send(self, consumer: str, body: str) -> None:
-        """Put a message into a consumer's queue."""
+        """Send a message to a consumer's queue."""
         self.deployment.sqs.send_message(QueueUrl=self.deployment.queue_url(consumer), MessageBody=body)
 
     def report_bounce(self, address: str, user_id: str) -> str:
-        """Have SES say that mails to an address come back; returns the report's id."""
+        """Queue an SES report that mails to an address bounce; return the report's id."""
         (record,) = json.loads((demo.EVENTS / "feedback.json").read_text())["Records"]
         report = json.loads(record["body"])
         report["id"] = str(uuid.uuid4())
@@ -130,10 +130,10 @@ class Shop:
         return str(report["id"])
 
     def message(self, consumer: str, *about: str) -> dict[str, Any]:
-        """The message with these texts; what else is in the queue is thrown away, nobody waits for it."""
+        """Receive the message that contains these texts. Other messages in the queue are deleted."""
         queue, sqs = self.deployment.queue_url(consumer), self.deployment.sqs
 
-        def look() -> dict[str, Any] | None:
+        def receive() -> dict[str, Any] | None:
             wanted = None
             for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
                 if all(text in message["Body"] for text in about):
@@ -142,12 +142,12 @@ class Shop:
                     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
             return wanted
 
-        found = eventually(look, bool)
+        found = eventually(receive, bool)
         assert found
         return found
 
-    def hand_over(self, consumer: str, message: dict[str, Any], receives: int = 1) -> str:
-        """Invoke a consumer with a message, as Lambda does; returns whether that was ``done`` or ``failed``."""
+    def deliver(self, consumer: str, message: dict[str, Any], receives: int = 1) -> str:
+        """Invoke a consumer with a message, as Lambda does; return ``done`` or ``failed``."""
         record = {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
@@ -159,45 +159,45 @@ class Shop:
         return "done" if self.invoke(consumer, {"Records": [record]}) == {"batchItemFailures": []} else "failed"
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        """Invoke a function; returns its answer, or its error."""
+        """Invoke a function; return its answer or its error."""
         answer = lambda_client(self.deployment).invoke(
             FunctionName=self.deployment.resource(f"{function.capitalize()}Function"),
             Payload=json.dumps(event).encode(),
         )
         payload = answer["Payload"].read().decode()
-        self._said += payload
+        self._answers += payload
         return json.loads(payload)
 
     def sweep(self) -> None:
-        """One run of the sweeper."""
+        """Run the sweeper once."""
         self.invoke("sweeper", {})
 
     def restart(self, function: str) -> None:
-        """Have a function start anew, without what it remembers."""
+        """Replace a function's instance, so that its caches are empty."""
         with environment(self.deployment, function, RESTARTED="yes"):
             pass
 
     @contextlib.contextmanager
-    def cut_off(self, function: str, service: str) -> Iterator[None]:
-        """A function that can't reach a service of AWS's, such as ``EVENTBRIDGE``."""
+    def unreachable(self, function: str, service: str) -> Iterator[None]:
+        """Make an AWS service, such as ``EVENTBRIDGE``, unreachable for a function."""
         with environment(self.deployment, function, **{f"AWS_ENDPOINT_URL_{service}": UNREACHABLE}):
             yield
 
     @contextlib.contextmanager
     def denials(self, function: str) -> Iterator[set[str]]:
-        """The actions that a function was denied meanwhile, by its log and its answers; filled at the end."""
-        start, self._said = int(time.time() * 1000), ""
+        """Yield a set; at the end it has the actions that the function was denied, by its log and its answers."""
+        start, self._answers = int(time.time() * 1000), ""
         found: set[str] = set()
         yield found
         group = self.deployment.resource(f"{function.capitalize()}Logs")
         pages = self.deployment.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start)
         lines = [event["message"] for page in pages for event in page["events"]]
-        found.update(_DENIED.findall("\n".join([*lines, self._said])))
+        found.update(_DENIED.findall("\n".join([*lines, self._answers])))
 
 
 @contextlib.contextmanager
-def opened(deployment: Deployment) -> Iterator[Shop]:
-    """The shop, with a catalog, a customer, and consumers that wait."""
+def open_shop(deployment: Deployment) -> Iterator[LocalShop]:
+    """Yield the shop with a catalog, a customer and paused consumers."""
     address = f"{uuid.uuid4().hex}@example.com"
     account = sign_up(deployment, address)
     mugs = catalog.Entry(sku=_SKU, name="Mug", unitPrice=500, available=10_000)
@@ -207,6 +207,6 @@ def opened(deployment: Deployment) -> Iterator[Shop]:
         contextlib.closing(ShopClient(deployment.api_url, tokens.for_reports(deployment))) as reader,
         paused(deployment, *QUEUED),
     ):
-        shop = Shop(deployment, client, reader)
+        shop = LocalShop(deployment, client, reader)
         shop.introduced(address, client)
         yield shop

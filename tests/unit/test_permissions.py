@@ -1,42 +1,42 @@
-"""When `make rights` takes a right for needed, and what it takes away."""
+"""`make permissions`: which results prove that a permission is needed, and the names of resources."""
 
 import pytest
 
-from tests.rights.grants import Right, spoken
-from tests.rights.trial import Trial
+from tests.permissions.grants import Permission, resource_name
+from tests.permissions.trial import Trial
 
-RIGHT = Right("OrdersRole", "dynamodb:PutItem", "OrdersTable")
+PERMISSION = Permission("OrdersRole", "dynamodb:PutItem", "OrdersTable")
 
 
 def trial(**values: object) -> Trial:
-    """A trial that shows that the right is needed, but for these values."""
+    """Return a trial that proves that the permission is needed, except for these values."""
     shown = {
         "wanted": "201",
         "without": "503",
         "denied": frozenset({"dynamodb:PutItem"}),
-        "back": "201",
+        "restored": "201",
         "still_denied": frozenset(),
     }
-    return Trial(right=RIGHT, **(shown | values))  # type: ignore[arg-type]
+    return Trial(permission=PERMISSION, **(shown | values))  # type: ignore[arg-type]
 
 
-def test_a_right_without_which_the_work_fails_for_want_of_it_is_needed() -> None:
-    assert trial().complaint == ""
+def test_a_permission_is_needed_if_its_removal_is_denied_and_changes_the_result() -> None:
+    assert trial().objection == ""
 
 
 @pytest.mark.parametrize(
-    ("values", "complaint"),
+    ("values", "objection"),
     [
-        ({"without": "201"}, "all is as with it"),
+        ({"without": "201"}, "the result is the same"),
         ({"denied": frozenset()}, "was denied nothing"),
         ({"denied": frozenset({"dynamodb:GetItem"})}, "was denied dynamodb:GetItem"),
         ({"denied": frozenset({"dynamodb:GetItem", "dynamodb:PutItem"})}, "was denied dynamodb:GetItem, dynamodb:Put"),
-        ({"back": "503"}, "with it back, it is 503, not 201"),
+        ({"restored": "503"}, "restored, the result is 503, not 201"),
         ({"still_denied": frozenset({"dynamodb:PutItem"})}, "denied: ['dynamodb:PutItem']"),
     ],
 )
-def test_anything_else_proves_nothing(values: dict[str, object], complaint: str) -> None:
-    assert complaint in trial(**values).complaint
+def test_any_other_trial_proves_nothing(values: dict[str, object], objection: str) -> None:
+    assert objection in trial(**values).objection
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_anything_else_proves_nothing(values: dict[str, object], complaint: str)
         ("*", "*"),
     ],
 )
-def test_a_resource_is_called_by_its_name_in_the_template(resource: str, name: str) -> None:
-    assert spoken(resource) == name
+def test_a_resource_has_its_name_in_the_template(resource: str, name: str) -> None:
+    assert resource_name(resource) == name
