@@ -104,7 +104,7 @@ def place(deployment: Deployment, client: ShopClient, correlation_id: str) -> st
         "X-Correlation-Id": correlation_id,
     }
     answer = httpx.post(f"{deployment.api_url}/orders", json=sample("good"), headers=headers, timeout=35)
-    assert answer.status_code == 201
+    assert answer.status_code == 201, answer.text
     order_id: str = answer.json()["orderId"]
     return order_id
 

@@ -123,7 +123,7 @@ def test_a_shop_with_sandbox_payments_gets_a_warning(
     result = run(local_stack)
     # THEN there is a warning, and no failure
     (warning,) = lines(result, "warning")
-    assert warning.startswith("customers pay: no, ")
+    assert warning.startswith("customers pay: no: ")
     assert "PaymentProvider" in warning
     assert (result.exit_code, lines(result, "failed")) == (0, [])
 
