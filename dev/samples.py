@@ -15,8 +15,8 @@ from typing import Any
 import click
 from pydantic import TypeAdapter
 
-from handoff.aggregate import OutboxEntry
 from handoff.clock import from_iso, to_iso
+from handoff.model import OutboxEntry
 from shop import events, ids, mail_tags
 from shop.events import DetailType, OrderData, ProfileData
 from shop.model import Address, Customer, Product

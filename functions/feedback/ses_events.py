@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from handoff.aggregate import Model
 from handoff.clock import from_iso
 from handoff.errors import PermanentError
 from handoff.events import Id
+from handoff.model import Model
 from shop.mail_tags import user_id_of
 
 _ID = TypeAdapter(Id)

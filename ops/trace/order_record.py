@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from handoff import aws, ids
-from handoff.aggregate import Aggregate, Model
+from handoff.aggregate import Aggregate
 from handoff.clock import from_iso
+from handoff.model import Model
 from shop.events import DetailType
 from shop.model import OrderStep, Payment, PaymentDue, Status, status_changes
 

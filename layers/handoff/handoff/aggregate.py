@@ -2,55 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from handoff import ids
 from handoff.clock import from_iso, to_iso
-
-if TYPE_CHECKING:
-    from handoff.events import EventData, EventType
+from handoff.events import EventData, EventType
+from handoff.model import HistoryEntry, Model, OutboxEntry
 
 A = TypeVar("A", bound="Aggregate")
-
-
-class Model(BaseModel):
-    """A value that is stored and shown in camelCase.
-
-    Unknown fields are ignored, because a newer release may have added them.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        frozen=True,
-        hide_input_in_errors=True,  # errors are logged, and logs hold no names or addresses
-    )
-
-    def dump(self) -> dict[str, Any]:
-        """Return the stored form: camelCase, JSON types, without null fields."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-class HistoryEntry(Model):
-    """One step of an aggregate. ``transition_id`` identifies the write, so a retry can recognize its own success."""
-
-    sequence: int
-    status: str
-    at: str
-    transition_id: str
-    reason: str | None = None
-
-
-class OutboxEntry(Model):
-    """An event that was stored with its aggregate and may not be published yet; ``detail`` is its JSON text."""
-
-    source: str
-    detail_type: str
-    detail: str
 
 
 class Aggregate(Model):
@@ -108,7 +69,7 @@ class Aggregate(Model):
         status: str,
         now: int,
         *,
-        event: "tuple[EventType, EventData] | None" = None,
+        event: tuple[EventType, EventData] | None = None,
         correlation_id: str = "",
         changes: Mapping[str, Any] | None = None,
         **entry: Any,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-    from handoff.aggregate import OutboxEntry
+    from handoff.model import OutboxEntry
 
 ENTRIES_PER_CALL = 10  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 LONGEST_PUBLISH = 1.0  # seconds, while a client waits: one try, 0.3 to connect and 0.7 to answer

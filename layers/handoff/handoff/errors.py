@@ -11,10 +11,7 @@ Exception
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from handoff.aggregate import Aggregate
+from typing import Any
 
 
 class PermanentError(Exception):
@@ -39,6 +36,6 @@ class NotYet(TransientError):
 class ConcurrentUpdate(Exception):
     """The aggregate has changed since it was read. ``current`` is its present state, None if it does not exist."""
 
-    def __init__(self, current: "Aggregate | None") -> None:
+    def __init__(self, current: Any) -> None:  # of the store's own kind of aggregate
         super().__init__("the aggregate has changed since it was read")
-        self.current: Any = current  # of the store's own kind of aggregate
+        self.current = current

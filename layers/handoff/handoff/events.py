@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from handoff.aggregate import Model, OutboxEntry
 from handoff.clock import from_iso, to_iso
 from handoff.errors import PermanentError
 from handoff.ids import event_id
+from handoff.model import Model, OutboxEntry
 
 MAX_DETAIL_BYTES = 1024
 

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from handoff import aws
-from handoff.aggregate import Aggregate, Model
+from handoff.aggregate import Aggregate
 from handoff.clock import Deadline
+from handoff.model import Model
 from handoff.telemetry import logger
 from handoff.update import Attr, Update
 

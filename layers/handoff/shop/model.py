@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from handoff.aggregate import Aggregate, HistoryEntry, Model
+from handoff.aggregate import Aggregate
 from handoff.clock import from_iso
+from handoff.model import HistoryEntry, Model
 
 MAX_LINES = 50  # one transaction holds 100 items; a cancelled order needs one per product and one for itself
 MAX_QUANTITY = 999

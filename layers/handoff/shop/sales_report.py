@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from handoff import aws
-from handoff.aggregate import Model
 from handoff.clock import Deadline
+from handoff.model import Model
 from shop.sales import PRODUCT, bucket_id
 from shop.sales_generations import GenerationStore
 
