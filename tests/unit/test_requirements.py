@@ -13,7 +13,7 @@ PERMISSIVE = {
     *("Apache-2.0", "BSD-3-Clause", "MIT", "MIT-0", "PSF-2.0"),
     *("Apache Software License", "MIT License", "MIT No Attribution License (MIT-0)"),
 }
-EXCEPTIONS = {"certifi": {"Mozilla Public License 2.0 (MPL 2.0)"}}  # copyleft of its own files, which ship unchanged
+EXCEPTIONS = {"certifi": {"Mozilla Public License 2.0 (MPL 2.0)"}}  # copyleft for its files only, which ship unchanged
 _CLASSIFIER = "License :: OSI Approved :: "
 
 
