@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import now_ms
 from ops import catalog
-from ops.dlq.directory import directory
+from ops.dlq.directory import own_directory
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
@@ -267,7 +267,7 @@ def _until(poll: Callable[[], T], wanted: Callable[[T], bool], within: float) ->
 
 def _dead_letters(deployment: Deployment) -> dict[str, int]:
     """Return the size of each dead-letter queue, with messages that a receiver holds."""
-    return {owner: observe.depth(deployment, url).total for url, owner in directory(deployment).dead.items()}
+    return {owner: observe.depth(deployment, url).total for url, owner in own_directory(deployment).dead.items()}
 
 
 def _none_new(before: Mapping[str, int], deployment: Deployment) -> str:

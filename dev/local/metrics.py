@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 
 from handoff import aws
 from handoff.clock import now_ms
-from ops.dlq.directory import directory
+from ops.dlq.directory import own_directory
 from ops.stack import emf, observe
 from ops.stack.deployment import Deployment
 from ops.stack.emf import Datum
@@ -47,7 +47,7 @@ class MetricsBridge:
         begin = now_ms()
         groups = deployment.of_type("AWS::Logs::LogGroup")
         self._logs = [_Log(deployment, deployment.resource(group), begin) for group in groups]
-        known = directory(deployment)
+        known = own_directory(deployment)
         self._queues = [_Queue(deployment, url, consumer) for consumer, url in known.queues.items()]
         self._queues += [_Queue(deployment, url, "") for url in known.dead]
         self._done: Counter[str] = Counter()  # by consumer: departures that its queue has not reported yet
@@ -199,9 +199,12 @@ def _metric_data(datum: Datum) -> "Iterator[MetricDatumTypeDef]":
 
 @contextlib.contextmanager
 def publishing_metrics(deployment: Deployment) -> Iterator[None]:
-    """Publish the local stack's metrics while the context lasts. Errors are logged, and the call is retried."""
+    """Publish the metrics of a stack, and of those that import its bus, while the context lasts.
+
+    Errors are logged, and the call is retried.
+    """
     bridge, ended = MetricsBridge(deployment), threading.Event()
-    thread = threading.Thread(target=_run, args=(bridge, ended), name="metrics bridge", daemon=True)
+    thread = threading.Thread(target=_run, args=(deployment, bridge, ended), name="metrics bridge", daemon=True)
     thread.start()
     try:
         yield
@@ -210,11 +213,15 @@ def publishing_metrics(deployment: Deployment) -> Iterator[None]:
         thread.join()
 
 
-def _run(bridge: MetricsBridge, ended: threading.Event) -> None:
-    failing = False
+def _run(deployment: Deployment, first: MetricsBridge, ended: threading.Event) -> None:
+    bridges, failing = {deployment.stack: first}, False
     while not ended.is_set():
         try:
-            bridge.publish_once()
+            # A copy lists the importers again: another stack may have been deployed meanwhile.
+            stacks = {deployment.stack: deployment, **replace(deployment).importers}
+            bridges = {name: bridges.get(name) or MetricsBridge(stack) for name, stack in stacks.items()}
+            for bridge in bridges.values():
+                bridge.publish_once()
             failing = False
         except (*aws.ERRORS, httpx.HTTPError) as error:
             if not failing:  # log it once

@@ -57,7 +57,7 @@ class Functions:
         with patch.dict(os.environ, self._environment(function)):
             handler = getattr(self.module(function), self._stack.handler(function).split(".")[1])
             if function != self._last:
-                _forget_metrics()
+                forget_metrics()
                 self._last = function
             context = Context(function, self._clock.ms + self._stack.timeout(function) * 1000, lambda: self._clock.ms)
             self.running.append(function)
@@ -122,7 +122,7 @@ def _shared() -> list[MutableMapping[str, Any]]:
     return [os.environ, *counted, logger.get_current_keys()]
 
 
-def _forget_metrics() -> None:
+def forget_metrics() -> None:
     """Clear Powertools' metrics: they are kept per process, and all functions share this one."""
     metrics.clear_default_dimensions()
     metrics.clear_metrics()

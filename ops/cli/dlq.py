@@ -50,6 +50,7 @@ def list_(*, as_json: bool, target: Target, **chosen: Any) -> None:
     """List dead letters.
 
     They are those of all consumers, or of the CONSUMERs named: a line for each event, then a count for each reason.
+    Consumers of stacks that import the bus are named STACK/NAME.
     """
     with errors_as_messages(NoSuchConsumer):
         rows = _rows(*_prepare(target, **chosen))

@@ -47,10 +47,10 @@ _ERRORS = (MetricsError, *aws.ERRORS)
 def lag(*, minutes: int, every: int | None, once: bool, as_json: bool, fail_over: int | None, target: Target) -> None:
     """Show how far each consumer is behind.
 
-    The table has waiting events and their age, the lag, the rates, and the time until the backlog is drained. With
-    --fail-over, the exit status is 1 if a consumer's oldest message or its p99 lag exceeds that age; the command names
-    the consumer. Events that keep failing count by their age, dead letters do not count. The exit status is 2 if the
-    lag cannot be measured.
+    The table has waiting events and their age, the lag, the rates, and the time until the backlog is drained.
+    Consumers of stacks that import the bus are included, as STACK/NAME. With --fail-over, the exit status is 1 if a
+    consumer's oldest message or its p99 lag exceeds that age; the command names the consumer. Events that keep failing
+    count by their age, dead letters do not count. The exit status is 2 if the lag cannot be measured.
     """
     with _errors_with_status_2():
         deployment = target.deployment()

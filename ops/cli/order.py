@@ -17,8 +17,8 @@ def order(order_id: str, *, whole: bool, as_json: bool, target: Target) -> None:
     """Show the timeline of order ID.
 
     It has each step, failures and retries, and pending work. The customer's address and the payment token are not read.
-    Logs are searched up to an hour after the order's last step, and up to now for consumers that had not finished by
-    then.
+    Consumers of stacks that import the bus are included, as STACK/NAME. Logs are searched up to an hour after the
+    order's last step, and up to now for consumers that had not finished by then.
     """
     from ops.trace import report  # noqa: PLC0415  # costs other commands half a second
     from ops.trace.timeline import NoSuchOrder, build_timeline  # noqa: PLC0415

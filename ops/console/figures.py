@@ -150,13 +150,13 @@ def metrics(stack: str, queues: Mapping[str, str]) -> dict[str, Metric]:
     found |= {percentile: ours("OrderTime", service, percentile) for percentile in PERCENTILES}
     found["unfinished"] = ours("UnfinishedAge", service, "Maximum")
     for consumer, url in queues.items():
-        its = (*service, ("consumer", consumer))
+        own = partial(Metric.of_consumer, stack, consumer)
         queue = (("QueueName", url.rpartition("/")[2]),)
         found |= {f"{consumer} {kind}": Metric("AWS/SQS", name, queue, "Maximum") for kind, name in _QUEUE.items()}
         found[f"{consumer} oldest"] = Metric("AWS/SQS", _OLDEST, queue, "Maximum")
-        found[f"{consumer} lag"] = ours("EventLagDone", its, "p99")
-        found[f"{consumer} retried"] = ours("EventsRetried", its, "Sum")
-        found[f"{consumer} failed"] = ours("EventsFailed", its, "Sum")
+        found[f"{consumer} lag"] = own("EventLagDone", "p99")
+        found[f"{consumer} retried"] = own("EventsRetried", "Sum")
+        found[f"{consumer} failed"] = own("EventsFailed", "Sum")
     return found
 
 

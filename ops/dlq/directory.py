@@ -1,4 +1,9 @@
-"""The dead-letter queues of a stack, their owners, and a search through them."""
+"""The dead-letter queues of a stack, their owners, and a search through them.
+
+A consumer is found by the logical ids of its resources: `points` has PointsRule, PointsQueue, PointsDeadLetters and
+PointsLogs. Stacks that import the bus by its export have consumers too; `points` of the stack `loyalty` is named
+`loyalty/points`.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -52,7 +57,20 @@ class Directory:
 
 
 def directory(deployment: "Deployment") -> Directory:
-    """Return a stack's directory, by the logical ids of its template."""
+    """Return a stack's directory, with the consumers of the stacks that import its bus."""
+    known = own_directory(deployment)
+    dead, queues, rules = dict(known.dead), dict(known.queues), dict(known.rules)
+    for stack, importer in deployment.importers.items():
+        theirs = own_directory(importer)
+        names = {consumer: f"{stack}/{consumer}" for consumer in theirs.rules.values() if consumer in theirs.queues}
+        dead |= {url: names[owner] for url, owner in theirs.dead.items() if owner in names}
+        queues |= {names[consumer]: url for consumer, url in theirs.queues.items() if consumer in names}
+        rules |= {rule: names[consumer] for rule, consumer in theirs.rules.items() if consumer in names}
+    return Directory(dead, queues, rules)
+
+
+def own_directory(deployment: "Deployment") -> Directory:
+    """Return the directory of a stack alone, by the logical ids of its template."""
     dead, queues = {}, {}
     for logical_id in deployment.of_type("AWS::SQS::Queue"):
         if logical_id.endswith(_DEAD):

@@ -11,7 +11,7 @@ from ops import ages
 from ops.dlq.dead_letter import CRASHED, DeadLetter
 from ops.dlq.directory import UNOWNED, Match
 from ops.dlq.redrive import Outcome, Undeliverable
-from ops.stack.deployment import Deployment
+from ops.stack.deployment import Deployment, log_group
 from ops.text import plain
 
 _MINUTE = 60_000  # ms
@@ -118,8 +118,8 @@ def details(row: Row, deployment: Deployment) -> list[str]:
 
 
 def _logs_query(row: Row, deployment: Deployment) -> list[str]:
-    newest, name = row.newest, f"{row.consumer.capitalize()}Logs"
-    groups = [deployment.resource(logs) for logs in (name, "OrdersLogs") if deployment.has(logs)]
+    newest = row.newest
+    groups = filter(None, (log_group(deployment, who) for who in (row.consumer, "orders")))
     conditions = [f"event_id = {json.dumps(newest.event_id)}"]
     if newest.correlation_id:
         conditions.append(f"correlation_id = {json.dumps(newest.correlation_id)}")

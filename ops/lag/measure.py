@@ -193,7 +193,7 @@ def _latest(points: Points, now: int) -> float | None:
 
 def _lag_metrics(stack: str, known: Directory) -> dict[str, Metric]:
     return {
-        f"{stat} {consumer}": Metric("Handoff", "EventLagDone", (("service", stack), ("consumer", consumer)), stat)
+        f"{stat} {consumer}": Metric.of_consumer(stack, consumer, "EventLagDone", stat)
         for consumer in known.queues
         for stat in ("p50", "p99")
     }
@@ -208,7 +208,7 @@ def _try_metrics(stack: str, known: Directory) -> dict[str, Metric]:
         "failed": ("EventsFailed", "Sum"),
     }
     return {
-        f"{key} {consumer}": Metric("Handoff", name, (("service", stack), ("consumer", consumer)), stat)
+        f"{key} {consumer}": Metric.of_consumer(stack, consumer, name, stat)
         for consumer in known.queues
         for key, (name, stat) in wanted.items()
     }

@@ -33,6 +33,12 @@ class Metric:
     dimensions: tuple[tuple[str, str], ...]
     stat: str
 
+    @classmethod
+    def of_consumer(cls, stack: str, consumer: str, name: str, stat: str) -> "Metric":
+        """Return a metric that a consumer publishes; ``STACK/CONSUMER`` is in another stack than ``stack``."""
+        other, _, consumer = consumer.rpartition("/")
+        return cls("Handoff", name, (("service", other or stack), ("consumer", consumer)), stat)
+
 
 @dataclass
 class _Answer:

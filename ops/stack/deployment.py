@@ -1,7 +1,8 @@
 """A deployed Handoff, on AWS or on the local stack, with its resources by their names in template.yaml."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ QUEUED = (*CONSUMERS, "feedback")  # all consumers with a queue
 _REQUIRED = "OrdersTable"  # every Handoff has it
 # A person waits. With botocore's defaults, a command would hang for three minutes where packets are lost.
 _CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+
+_logger = logging.getLogger(__name__)
 
 
 class NoSuchStack(Exception):
@@ -138,6 +141,19 @@ class Deployment:
         """Return the logical ids of all resources of a type, such as ``AWS::Events::Rule``."""
         return [name for name, found in self._resources.items() if found["ResourceType"] == resource_type]
 
+    @cached_property
+    def importers(self) -> "Mapping[str, Deployment]":
+        """The stacks that import this stack's bus, by name; none, and a warning, without permission to list them."""
+        pages = self._cloudformation.get_paginator("list_imports").paginate(ExportName=f"{self.stack}-BusName")
+        try:
+            return {name: replace(self, stack=name) for page in pages for name in page["Imports"]}
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "AccessDenied":
+                _logger.warning("Consumers of other stacks are not included: %s", error)
+            elif "is not imported by any stack" not in str(error):  # CloudFormation's answer if there is none
+                raise
+            return {}
+
     @property
     def options(self) -> str:
         """The options of `handoff` that name this stack, with a space before each."""
@@ -161,6 +177,14 @@ class Deployment:
 
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.resource(logical_id), ConsistentRead=True)
         return [aws.from_item(item) for page in pages for item in page["Items"]]
+
+
+def log_group(deployment: Deployment, consumer: str) -> str | None:
+    """Return a consumer's log group, None if the stack has none of that name. See `ops.dlq.directory` for the names."""
+    stack, _, name = consumer.rpartition("/")
+    home = deployment.importers[stack] if stack else deployment
+    logical_id = f"{name.capitalize()}Logs"
+    return home.resource(logical_id) if home.has(logical_id) else None
 
 
 def consumers_by_rule(deployment: Deployment) -> dict[str, str]:

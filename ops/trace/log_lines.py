@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handoff.clock import from_iso
+from ops.stack.deployment import log_group
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.client import CloudWatchLogsClient
@@ -76,14 +77,16 @@ class LogLine:
         return [*plain, *named, *unexplained]
 
 
-def groups(deployment: "Deployment") -> dict[str, str]:
-    """Return the functions' log groups by who writes to them: the API, the sweeper, the consumers."""
+def groups(deployment: "Deployment", consumers: Iterable[str]) -> dict[str, str]:
+    """Return the functions' log groups by who writes to them: the API, the sweeper, all of these consumers."""
     found = {
         logical_id.removesuffix(_LOGS).lower(): deployment.resource(logical_id)
         for logical_id in deployment.of_type("AWS::Logs::LogGroup")
         if logical_id.endswith(_LOGS) and logical_id != _GATEWAY_LOGS
     }
     first = {_API: found.pop("orders"), "sweeper": found.pop("sweeper")}
+    others = {consumer: log_group(deployment, consumer) for consumer in consumers if consumer not in found}
+    found |= {consumer: group for consumer, group in others.items() if group}
     return first | dict(sorted(found.items()))
 
 

@@ -44,11 +44,11 @@ class Delivery:
 
 
 def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[str]]:
-    """Return the event types that each consumer's rule delivers to its queue."""
+    """Return the event types that each consumer's rule delivers to its queue, as far as the rule names them."""
     pages = deployment.events.get_paginator("list_rules").paginate(EventBusName=deployment.resource("Bus"))
     patterns = {rule["Name"]: rule["EventPattern"] for page in pages for rule in page["Rules"]}
     return {
-        consumer: set(json.loads(patterns[rule]).get("detail-type", ()))
+        consumer: {named for named in json.loads(patterns[rule]).get("detail-type", ()) if isinstance(named, str)}
         for rule, consumer in known.rules.items()
         if consumer in known.queues and rule in patterns
     }
@@ -57,7 +57,11 @@ def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[st
 def unfinished(
     order: OrderItem, consumers: Mapping[str, Collection[str]], lines: Sequence["LogLine"]
 ) -> list[Delivery]:
-    """Return the events that neither a consumer's log nor the order shows as handled."""
+    """Return the events that neither a consumer's log nor the order shows as handled.
+
+    Consumers of other stacks have them only if their log shows a failure: without a line it is unknown whether the
+    stack existed at that time, or how long it keeps its logs.
+    """
     failed = {(line.who, line.event_id) for line in lines if line.outcome in {_RETRIED, _DEAD_LETTERED}}
     handled = {(line.who, line.event_id) for line in lines if line.outcome in HANDLED}
     return [
@@ -66,7 +70,7 @@ def unfinished(
         for consumer, types in consumers.items()
         if event.type in types
         and (consumer, event.event_id) not in handled
-        and ((consumer, event.event_id) in failed or not _shows(order, consumer, event))
+        and ((consumer, event.event_id) in failed or not ("/" in consumer or _shows(order, consumer, event)))
     ]
 
 

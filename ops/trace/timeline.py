@@ -131,7 +131,7 @@ def _search_logs(
     deployment: Deployment, order: OrderItem, known: Directory, notes: list[str], *, whole: bool
 ) -> tuple[list[LogLine], list[Delivery]]:
     """Return the log lines, oldest first, and the events that are not handled according to them."""
-    groups = log_lines.groups(deployment)
+    groups = log_lines.groups(deployment, known.queues)
     subscribed = pending.subscribed(deployment, known)
     consumers = {consumer: types for consumer, types in subscribed.items() if consumer in groups}
     start, now = order.created_at - _MARGIN, now_ms() + _MARGIN

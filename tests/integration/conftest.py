@@ -5,6 +5,7 @@ import pytest
 
 from dev.simulated.world import body, deployed
 from tests.support import metrics
+from tests.support.importer import importing_stack
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,19 @@ def sqs(world):
     # Released messages become visible a moment later.
     client.meta.events.register("after-call.sqs.ChangeMessageVisibilityBatch", lambda **_: world.clock.forward(1))
     return client
+
+
+@pytest.fixture
+def importers():
+    """The stacks that import the bus, by name; none unless a test has the fixture `loyalty`."""
+    return {}
+
+
+@pytest.fixture
+def loyalty(world, importers):
+    """A stack `loyalty` with a consumer `points`, which imports the bus."""
+    with importing_stack(world.client, world.stack.resource("Bus").ref) as importers["loyalty"]:
+        yield importers["loyalty"]
 
 
 @pytest.fixture

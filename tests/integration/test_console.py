@@ -209,6 +209,7 @@ def job(world, sqs, resources) -> RedriveJob:
     world.clock.forward(1)
     deployment = SimpleNamespace(
         sqs=sqs,
+        importers={},
         of_type=resources.__getitem__,
         resource=lambda name: next(found[name] for found in resources.values() if name in found),
     )

@@ -32,16 +32,20 @@ def queue(world):
 
 
 @pytest.fixture
-def dlq(sqs, resources, monkeypatch):
+def dlq(sqs, resources, importers, monkeypatch):
     """Run `handoff dlq` against the stack in moto."""
 
     def resource(logical_id):
         return next(found[logical_id] for found in resources.values() if logical_id in found)
 
-    deployment = SimpleNamespace(
-        sqs=sqs, of_type=resources.__getitem__, resource=resource, has=lambda name: name == "EmailsLogs"
-    )
     resources["AWS::Logs::LogGroup"] = {"EmailsLogs": "handoff-EmailsLogs"}
+    deployment = SimpleNamespace(
+        importers=importers,
+        sqs=sqs,
+        of_type=resources.__getitem__,
+        resource=resource,
+        has=resources["AWS::Logs::LogGroup"].__contains__,
+    )
     monkeypatch.setattr(Target, "deployment", lambda self: deployment)
     return lambda *arguments, **given: CliRunner().invoke(cli.main, ["dlq", *arguments], **given)
 
@@ -643,3 +647,46 @@ def test_an_invalid_age_is_rejected(dlq):
 
     assert done.exit_code == 2
     assert "'yesterday' is not an age such as 90s, 30m, 1h or 2d" in done.stderr
+
+
+# --- consumers of other stacks ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_of_another_stack_is_listed_and_redriven_to_its_queue(world, dlq, loyalty, send_dead_letter):
+    # GIVEN a dead letter of another stack's consumer
+    dead = loyalty.resource("PointsDeadLetters")
+    send_dead_letter(message("order_placed", "ord_1", 1), dead, reason="no such customer")
+
+    # THEN it is listed under the name of its stack
+    (row,) = listed(dlq)
+    assert (row["consumer"], row["eventId"], row["reason"]) == ("loyalty/points", "ord_1-1", "no such customer")
+    assert listed(dlq, "loyalty/points") == [row | {"receives": 2}]
+    assert listed(dlq, "emails") == []
+
+    # AND it is redriven to its own queue
+    assert "1 redriven: 1 to loyalty/points" in dlq("redrive", "loyalty/points", "--yes").output
+    queue = {"QueueUrl": loyalty.resource("PointsQueue")}
+    (received,) = world.client("sqs").receive_message(**queue)["Messages"]
+    assert json.loads(received["Body"])["detail"]["metadata"]["eventId"] == "ord_1-1"
+    assert listed(dlq) == []
+
+
+def test_show_names_the_log_group_of_another_stack(dlq, loyalty, send_dead_letter):
+    send_dead_letter(message("order_placed", "ord_1", 1), loyalty.resource("PointsDeadLetters"))
+
+    assert "    loyalty-PointsLogs\n" in dlq("show", "loyalty/points", "ord_1-1").output
+
+
+def test_an_event_that_could_not_be_delivered_to_another_stack_is_redriven(dlq, loyalty, send_dead_letter):
+    why = {"RULE_ARN": RULE_ARN + "loyalty-PointsRule", "ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "denied"}
+    send_dead_letter(message("order_placed", "ord_1", 1), loyalty.resource("PointsDeadLetters"), **why)
+
+    (row,) = listed(dlq)
+    assert (row["consumer"], row["reason"]) == ("loyalty/points", "not delivered: NO_PERMISSIONS: denied")
+
+
+def test_a_queue_of_another_stack_without_a_rule_is_no_consumer(dlq, loyalty):
+    unknown = dlq("list", "loyalty/jobs")
+    assert unknown.exit_code == 1
+    assert "The stack has no consumer loyalty/jobs. It has: " in unknown.output
+    assert "loyalty/points" in unknown.output

@@ -17,6 +17,7 @@ from dev.simulated.account import REGION
 from ops.lag.measure import measure, other_dead_letters
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import MINUTE, Metric
+from tests.support.importer import importing_stack
 
 QUEUES = ("EmailsQueue", "EmailsDeadLetters", "UndeliveredQueue")
 GROUP = "EmailsLogs"
@@ -51,6 +52,7 @@ def deployment(clock):
         kinds = {"AWS::SQS::Queue": QUEUES, "AWS::Logs::LogGroup": (GROUP,), "AWS::Events::Rule": ()}
         yield SimpleNamespace(
             stack="shop",
+            importers={},
             session=session,
             endpoint=None,
             sqs=sqs,
@@ -272,6 +274,26 @@ def test_an_empty_queue_has_age_zero_and_is_drained(deployment, put):
     put(sqs_metric("ApproximateAgeOfOldestMessage"), 100)
     (lag,) = measure(deployment)
     assert (lag.oldest, lag.drain) == (0, 0)
+
+
+def test_a_consumer_of_another_stack_has_its_own_lag(deployment, put):
+    # GIVEN another stack on the bus with a waiting event and a dead letter, and metrics of several services
+    client = partial(deployment.session.client, region_name=REGION)
+    with importing_stack(client, "default") as deployment.importers["loyalty"]:
+        loyalty = deployment.importers["loyalty"]
+        for queue in ("PointsQueue", "PointsDeadLetters"):
+            deployment.sqs.send_message(QueueUrl=loyalty.resource(queue), MessageBody="it")
+        for service, consumer, failed in (("loyalty", "points", 30), ("shop", "points", 999), ("shop", "emails", 60)):
+            metric = Metric("Handoff", "EventsFailed", (("service", service), ("consumer", consumer)), "Sum")
+            put(metric, *[failed] * 5)
+        for queue in ("EmailsQueue", "loyalty-PointsQueue"):
+            put(sqs_metric("NumberOfMessagesSent", queue=queue), *[60] * 5)
+        put(sqs_metric("ApproximateAgeOfOldestMessage", queue="loyalty-PointsQueue"), 75)
+        # THEN its consumer has its own figures, beside that of this stack
+        emails, points = measure(deployment)
+    assert (emails.consumer, emails.waiting, emails.rate_out) == ("emails", 0, 1.0)
+    assert (points.consumer, points.waiting, points.dead_letters) == ("loyalty/points", 1, 1)
+    assert (points.rate_out, points.oldest) == (0.5, 75)
 
 
 def test_more_metrics_than_a_call_allows_take_several_calls(deployment, clock, put):

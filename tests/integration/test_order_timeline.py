@@ -55,10 +55,10 @@ def logs(world):
 
 
 @pytest.fixture
-def run(world, logs, sqs, resources, monkeypatch):
+def run(world, logs, sqs, resources, importers, monkeypatch):
     """Run `handoff order` against the stack in moto."""
-    groups = world.client("logs").describe_log_groups()["logGroups"]
-    resources["AWS::Logs::LogGroup"] = {group["logGroupName"]: group["logGroupName"] for group in groups}
+    kind = "AWS::Logs::LogGroup"
+    resources[kind] = {group: group for group in world.stack.template.of_type(kind)}
 
     def resource(logical_id):
         found = [ids[logical_id] for ids in resources.values() if logical_id in ids]
@@ -68,12 +68,14 @@ def run(world, logs, sqs, resources, monkeypatch):
         stack="handoff",
         options="",
         endpoint=None,
+        importers=importers,
         parameters=world.stack.parameters,
         dynamodb=boto3.client("dynamodb"),
         logs=boto3.client("logs"),
         events=boto3.client("events"),
         sqs=sqs,
         of_type=resources.__getitem__,
+        has=lambda _: False,
         resource=resource,
     )
     monkeypatch.setattr(Target, "deployment", lambda self: deployment)
@@ -574,3 +576,60 @@ def test_a_missing_right_is_told_in_a_line(world, order_id, run, operation):
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: AWS request failed: An error occurred (AccessDenied)")
     assert operation.partition(".")[2] in done.stderr
+
+
+# --- consumers of other stacks ----------------------------------------------------------------------------------------
+
+
+def points_line(world, order_id, outcome, **keys):
+    """Return a line that the consumer of `loyalty` logs about an order's first event."""
+    about = {"order_id": order_id, "event_id": f"{order_id}-1", "timestamp": to_iso(world.clock.ms)}
+    return json.dumps({"level": "INFO", "message": "event handled", "outcome": outcome, **about, **keys})
+
+
+def test_lines_of_a_consumer_of_another_stack_are_shown(world, loyalty, logs, order_id, timeline_of):
+    world.queues.until_quiet()
+    logs.put("loyalty-PointsLogs", points_line(world, order_id, "done"))
+
+    timeline = timeline_of(order_id)
+
+    assert steps(timeline, "loyalty/points") == [("loyalty/points", "event handled", "order_placed, done")]
+    assert pending_work(timeline) == []
+    assert "loyalty/points" in timeline["notes"][0]
+
+
+def test_a_failure_in_another_stack_is_pending(world, loyalty, logs, order_id, timeline_of):
+    world.queues.until_quiet()
+    failed = {"level": "WARNING", "message": "event failed", "reason": "no points today", "receives": 2}
+    logs.put("loyalty-PointsLogs", points_line(world, order_id, "retried", **failed))
+
+    timeline = timeline_of(order_id)
+
+    ((who, what),) = pending_work(timeline)
+    assert (who, what[:56]) == ("loyalty/points", "order_placed failed at receive 2: no points today; retry")
+    assert [step[0] for step in troubles(timeline)] == ["loyalty/points"]
+
+
+def test_an_event_that_another_stack_has_not_logged_is_not_called_pending(world, loyalty, order_id, timeline_of):
+    world.queues.until_quiet()
+
+    assert pending_work(timeline_of(order_id)) == []
+
+
+def test_a_dead_letter_of_another_stack_is_pending_with_the_redrive_command(world, loyalty, order_id, timeline_of):
+    world.queues.until_quiet()
+    world.client("sqs").send_message(
+        QueueUrl=loyalty.resource("PointsDeadLetters"), MessageBody=message("order_placed", order_id, 1)
+    )
+
+    (item,) = timeline_of(order_id)["pendingWork"]
+    assert item["remedy"] == f"handoff dlq redrive loyalty/points --event {order_id}-1"
+
+
+def test_a_rule_of_another_stack_may_match_by_prefix(world, loyalty, order_id, timeline_of):
+    pattern = json.dumps({"detail-type": [{"prefix": "order_"}]})
+    bus = world.stack.resource("Bus").ref
+    world.client("events").put_rule(Name="loyalty-PointsRule", EventBusName=bus, EventPattern=pattern)
+    world.queues.until_quiet()
+
+    assert pending_work(timeline_of(order_id)) == []
