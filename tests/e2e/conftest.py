@@ -1,15 +1,19 @@
 """The whole system as `make run` deploys it, with every function under its own IAM role."""
 
 import contextlib
+import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from dev.demo import orders as demo
 from dev.local.metrics import publishing_metrics
-from dev.local.stack import LocalStack, running
+from dev.local.stack import ROOT, LocalStack, running
 from handoff.clock import now_ms
+from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
 
@@ -34,6 +38,27 @@ def client(deployment: Deployment) -> Iterator[ShopClient]:
     account = demo.prepare(deployment)
     with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def loyalty(local_stack: LocalStack, deployment: Deployment) -> Deployment:
+    """Another team's stack, deployed beside Handoff as docs/how-to/add-a-consumer.md says."""
+    layers = {name: deployment.outputs[name] for name in ("HandoffLayerArn", "DependenciesLayerArn")}
+    example = ROOT / "examples/loyalty"
+    local_stack.deploy_beside(example, "loyalty", HandoffStack=deployment.stack, RequireTls="false", **layers)
+    return Deployment("loyalty", local_stack.session(), local_stack.endpoint)
+
+
+@pytest.fixture
+def handoff(local_stack: LocalStack) -> Callable[..., Any]:
+    """Run a `handoff` command on the stack, as a script does, and return its JSON."""
+
+    def run(*arguments: str) -> Any:
+        done = CliRunner(env={"PORT": str(local_stack.port)}).invoke(main, [*arguments, "--local", "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    return run
 
 
 @pytest.fixture(scope="session")

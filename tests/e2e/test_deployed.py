@@ -3,7 +3,7 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ from dev.__main__ import main as dev
 from dev.demo import orders as demo
 from dev.invariants import Snapshot
 from dev.local.consumers import paused
-from dev.local.stack import ROOT, LocalStack
+from dev.local.stack import LocalStack
+from dev.simulated.messages import envelope, message
 from ops.shop_client import ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
@@ -222,19 +223,37 @@ def test_a_bounced_address_is_marked(deployment: Deployment, newcomer: tuple[str
     assert seen["emailProblem"] == "bounced"
 
 
-def test_a_consumer_in_a_stack_of_its_own_hears_the_bus(
-    local_stack: LocalStack, deployment: Deployment, client: ShopClient
+def points(loyalty: Deployment) -> list[int]:
+    return [item["points"] for item in loyalty.scan("PointsTable") if "points" in item]
+
+
+def outcomes(timeline: dict[str, Any], consumer: str) -> list[str]:
+    return [step["detail"] for step in timeline["steps"] if step["who"] == consumer]
+
+
+def test_a_consumer_in_another_stack_handles_each_event_once(
+    deployment: Deployment, loyalty: Deployment, client: ShopClient, handoff: Callable[..., Any]
 ) -> None:
-    # GIVEN another team's stack, deployed beside Handoff as docs/how-to/add-a-consumer.md says
-    example = ROOT / "examples/loyalty"
-    local_stack.deploy_beside(example, "loyalty", HandoffStack=deployment.stack, RequireTls="false")
-    loyalty = Deployment("loyalty", local_stack.session(), local_stack.endpoint)
-    # WHEN orders are placed
-    for _ in range(2):
-        assert place(client).status == 201
-    # THEN it gives its points
-    points = eventually(
-        lambda: [item["points"] for item in loyalty.scan("PointsTable") if "points" in item], lambda seen: seen == [2]
-    )
-    assert points == [2]
+    # WHEN orders are placed, and the event of one is delivered twice
+    orders = [place(client).body["orderId"] for _ in range(2)]
+    eventually(lambda: points(loyalty), lambda seen: seen == [2])
+    loyalty.sqs.send_message(QueueUrl=loyalty.queue_url("points"), MessageBody=message("order_placed", orders[0], 1))
+    # THEN the order's timeline shows both deliveries
+    both = ["order_placed, done", "order_placed, repeated, correlation id trace-me"]
+    eventually(lambda: outcomes(handoff("order", orders[0]), "loyalty/points"), lambda seen: seen == both)
+    # AND each order has given one point
+    assert points(loyalty) == [2]
     quiet(deployment)
+
+
+def test_a_dead_letter_of_a_consumer_in_another_stack_is_listed_with_its_reason(
+    loyalty: Deployment, handoff: Callable[..., Any]
+) -> None:
+    # WHEN an event lacks its user
+    event = envelope("order_placed", "ord_poison", 1)
+    del event["detail"]["data"]["userId"]
+    loyalty.sqs.send_message(QueueUrl=loyalty.queue_url("points"), MessageBody=json.dumps(event))
+    # THEN it is a dead letter with its reason
+    (row,) = eventually(lambda: handoff("dlq", "list", "loyalty/points"), bool)
+    assert (row["eventId"], row["reason"]) == ("ord_poison-1", "not an event: detail.data.userId")
+    loyalty.sqs.purge_queue(QueueUrl=loyalty.queue_url("points", dead_letters=True))

@@ -101,6 +101,17 @@ def test_lag_shows_waiting_events_and_then_their_lag(
         assert count(deployment, began, Metric("AWS/SQS", name, queue, "Sum")) == effects
 
 
+def test_lag_shows_a_consumer_of_another_stack(
+    loyalty: Deployment, client: ShopClient, run_lag: RunLag, metrics_since: int
+) -> None:
+    assert place(client).status == 201
+    done = eventually(
+        lambda: row(run_lag("--json", *ALWAYS), "loyalty/points"), lambda seen: seen["lagP99Ms"] and not seen["waiting"]
+    )
+    assert 0 < done["lagP50Ms"] <= done["lagP99Ms"]
+    assert (done["inFlight"], done["deadLetters"]) == (0, 0)
+
+
 def test_a_percentile_covers_all_minutes_together(local_stack: LocalStack) -> None:
     # GIVEN a minute with many short lags, and two with a single long one
     client = local_stack.session().client("cloudwatch", endpoint_url=local_stack.endpoint)

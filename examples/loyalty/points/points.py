@@ -1,49 +1,41 @@
-"""One loyalty point for each order placed, given once however often the event comes."""
+"""One loyalty point for each order placed, given exactly once."""
 
-import json
-import os
-from typing import Any
+# The consumer is imported before pydantic: see handoff.consumer.
+from handoff import consumer  # isort: skip
+
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
-_dynamodb = boto3.client("dynamodb")
-_TABLE = os.environ["POINTS_TABLE"]
+from handoff import aws, settings
+from handoff.clock import Deadline
+from handoff.events import Envelope
+from handoff.once import write_once
+from handoff.telemetry import logger
+from handoff.update import Update
+from shop.events import EVENTS, OrderData
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_SECONDS = 10.0  # for one event
+
+_dynamodb = boto3.client("dynamodb", config=aws.config())
+_table = settings.text("POINTS_TABLE")
+_consumer = consumer.connect("points", EVENTS.parse)
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Consume a batch; what failed comes back, the rest does not."""
-    failed = []
-    for record in event["Records"]:
-        try:
-            give_point(json.loads(record["body"])["detail"])
-        except Exception as error:  # noqa: BLE001  # one bad event must not hold up its neighbours; SQS counts its tries
-            print(json.dumps({"message": "failed", "id": record["messageId"], "error": repr(error)}))  # noqa: T201
-            failed.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failed}
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+    """Consume a batch of the points queue."""
+    return _consumer.run(event, context, give_point)
 
 
-def give_point(detail: dict[str, Any]) -> None:
-    """Count the event and remember it, in one transaction: the second time, its marker is there."""
-    try:
-        _dynamodb.transact_write_items(
-            TransactItems=[
-                {
-                    "Put": {
-                        "TableName": _TABLE,
-                        "Item": {"id": {"S": f"event#{detail['metadata']['eventId']}"}},
-                        "ConditionExpression": "attribute_not_exists(id)",
-                    }
-                },
-                {
-                    "Update": {
-                        "TableName": _TABLE,
-                        "Key": {"id": {"S": f"user#{detail['data']['userId']}"}},
-                        "UpdateExpression": "ADD points :one",
-                        "ExpressionAttributeValues": {":one": {"N": "1"}},
-                    }
-                },
-            ]
-        )
-    except _dynamodb.exceptions.TransactionCanceledException as error:
-        if error.response["CancellationReasons"][0]["Code"] != "ConditionalCheckFailed":
-            raise
+def give_point(envelope: Envelope) -> consumer.Handled:
+    """Give the user of an order a point, in one transaction with the event's marker."""
+    user_id = envelope.expect(OrderData).user_id
+    point = Update(_table, {"id": f"user#{user_id}"}).add("points", 1)
+    marker = {envelope.event_id: {"id": f"event#{envelope.event_id}"}}
+    new = write_once(_dynamodb, _table, marker, lambda _: [point.write()], Deadline(_SECONDS))
+    return consumer.DONE if new else consumer.REPEATED
