@@ -10,7 +10,7 @@ import pytest
 
 from dev import artifacts
 from dev.artifacts import Build, Function, Imported
-from dev.local.stack import ROOT
+from dev.template import ROOT, source
 
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if list(folder.glob("*.py")))
 MEGABYTE = 1024 * 1024
@@ -171,11 +171,11 @@ def test_the_layer_holds_both_packages_and_nothing_else(built: Build) -> None:
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_a_package_is_built_unchanged(built: Build, package: str) -> None:
-    source, copy = ROOT / "layers/handoff" / package, built.layer("HandoffLayer") / package
-    files = sources_of(source)
+    original, copy = ROOT / "layers/handoff" / package, built.layer("HandoffLayer") / package
+    files = sources_of(original)
     assert len(files) > 10
     assert sources_of(copy) == files
-    assert all((copy / file).read_bytes() == (source / file).read_bytes() for file in files)
+    assert all((copy / file).read_bytes() == (original / file).read_bytes() for file in files)
 
 
 def test_a_function_with_its_layers_is_small(built: Build) -> None:
@@ -239,7 +239,7 @@ def test_a_layers_defaults_match_the_template(layer: str) -> None:
     # GIVEN the defaults of the layer's Makefile and of the template
     makefile = (ROOT / f"layers/{layer}/Makefile").read_text()
     declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
-    parameters = artifacts.yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
+    parameters = source()["Parameters"]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]
     # THEN both are for the same Python on the same architecture
     assert f"python{declared['PYTHON_VERSION']}" == parameters["Runtime"]["Default"]

@@ -9,15 +9,15 @@ import click
 import pytest
 from botocore import xform_name
 from botocore.session import Session
-from samtranslator.yaml_helper import yaml_parse
 
 from dev.__main__ import main as developers
 from dev.reference import targets
+from dev.template import source
 from ops.cli.main import main as operators
 from tests.support.markdown import ROOT, commands, files
 
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in files()}
-PARAMETERS = set(yaml_parse((ROOT / "template.yaml").read_text())["Parameters"])
+PARAMETERS = set(source()["Parameters"])
 MAKEFILE = (ROOT / "Makefile").read_text()
 # What the AWS CLI adds to the services' operations.
 CUSTOMIZED = {("logs", "tail"), ("cloudformation", "deploy")}
