@@ -52,5 +52,5 @@ def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     if figures:
         figures.write_text(json.dumps([report.figures() for report in reports], indent=2) + "\n")
     failed = [report.name for report in reports if not report.passed]
-    console.print(f"{len(reports)} drills run, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
+    console.print(f"Drills: {len(reports)} run, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
     sys.exit(1 if failed else 0)
