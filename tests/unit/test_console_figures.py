@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ops.console.figures import Figures, sum_series
+from ops.console.figures import Figures, metrics, sum_series
 from ops.console.formats import milliseconds, rate, seconds
 from ops.console.pipeline import state_of
 from ops.console.plots import series
@@ -52,6 +52,14 @@ def test_order_requests_are_counted_by_outcome() -> None:
     assert seen.last_minute() == (AT - AT % 10_000 - 10_000, 6)
     assert not seen.is_empty
     assert figures().is_empty
+
+
+def test_metrics_of_a_consumer_of_another_stack_are_of_that_stack() -> None:
+    found = metrics("shop", {"emails": "https://sqs/emails", "loyalty/points": "https://sqs/loyalty-PointsQueue"})
+    assert found["emails lag"].dimensions == (("service", "shop"), ("consumer", "emails"))
+    for name in ("lag", "retried", "failed"):
+        assert found[f"loyalty/points {name}"].dimensions == (("service", "loyalty"), ("consumer", "points"))
+    assert found["loyalty/points oldest"].dimensions == (("QueueName", "loyalty-PointsQueue"),)
 
 
 @pytest.mark.parametrize("second", [0, 1, 15, 59])
