@@ -24,7 +24,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("chaos")
     group.addoption("--chaos", choices=["slice", "sample", "full"], default="slice", help="slice: for `make test`")
     group.addoption("--chaos-seed", type=int, default=1, help="what the random choices begin with")
-    group.addoption("--experiment", help="for tests/chaos/again.py: an experiment, as its failure named it")
+    group.addoption("--experiment", help="for tests/chaos/rerun_experiment.py: an experiment, as its failure named it")
     group.addoption("--chaos-schedule", help="one order of calls for a test of interleavings, such as AABAT")
 
 

@@ -1,4 +1,4 @@
-"""DynamoDB Local: AWS's own engine, as a process beside the tests."""
+"""DynamoDB Local, AWS's own engine, as a process."""
 
 import socket
 import subprocess
@@ -14,9 +14,9 @@ _START_SECONDS = 30
 
 @contextmanager
 def running() -> Iterator[str]:
-    """The engine on a free port for as long as the context lasts; yields its address."""
+    """Run the engine on a free port while the context lasts; yield its address."""
     jar = next(_PACKAGE.glob("lib/*/DynamoDBLocal.jar"), None)
-    assert jar, "DynamoDB Local is not there: `make test-dynamodb` gets it"
+    assert jar, "DynamoDB Local is not installed: run make test-dynamodb"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -28,7 +28,7 @@ def running() -> Iterator[str]:
             while not _answers(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise AssertionError(f"DynamoDB Local did not come up:\n{log.read()[-2000:]}")
+                    raise AssertionError(f"DynamoDB Local did not start:\n{log.read()[-2000:]}")
                 time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
         finally:

@@ -1,6 +1,6 @@
-"""The network between many threads and DynamoDB Local, with what AWS's has and the local engine lacks: trouble.
+"""The network between many threads and DynamoDB Local, with the faults of AWS that the local engine lacks.
 
-DynamoDB Local never says that two transactions were in each other's way, and never loses an answer.
+DynamoDB Local never reports a transaction conflict and never loses an answer.
 """
 
 import json
@@ -19,14 +19,14 @@ from moto.core.models import botocore_stubber
 from dev.simulated.wire import Call, Fault, answer, conflict, lose_response, refuse
 
 _WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
-_LOSES_ANSWER = 0.03  # of the writes
-_CONFLICTS = 0.06  # of the writes begin to conflict, and then as often as the choice of these says,
-_IN_A_ROW = (1, 1, 1, 1, 2, 2, 3, 9)  # the last one more often than a write is tried
+_LOSES_ANSWER = 0.03  # share of the writes
+_CONFLICTS = 0.06  # share of the writes that conflict, this many times in a row;
+_IN_A_ROW = (1, 1, 1, 1, 2, 2, 3, 9)  # the last is more than the tries of a write
 _NAMES = {conflict: "conflicts injected", lose_response: "lost answers injected"}
 
 
 class Network:
-    """Carries what the functions' clients send; ``events`` is what the bus took, ``counts`` the trouble so far."""
+    """Carries the functions' calls. ``events`` are those that the bus accepted, ``counts`` the injected faults."""
 
     def __init__(self, seed: int) -> None:
         self.session = boto3.Session()
@@ -35,20 +35,20 @@ class Network:
         self.events: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.bus_works = True
-        self._trouble: Callable[[Call], Fault | None] | None = None
+        self._faults: Callable[[Call], Fault | None] | None = None
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._thread = threading.local()
         self._http = URLLib3Session(max_pool_connections=100)
 
-    def rough(self) -> AbstractContextManager[None]:
-        """Meanwhile some writes conflict, and some answers get lost."""
+    def faulty(self) -> AbstractContextManager[None]:
+        """Let some writes conflict and some answers get lost while the context lasts."""
         return self._with(self._any_fault)
 
-    def losing(self, *then: Fault) -> AbstractContextManager[None]:
-        """Meanwhile each write loses its answer, its repeats fare as given, and the next one gets through.
+    def losing_answers(self, *then: Fault) -> AbstractContextManager[None]:
+        """Let each write lose its answer while the context lasts; ``then`` are the faults of its retries.
 
-        Not those of the payment provider: it is asked once a request.
+        Writes to the payment provider are excluded: a request makes only one.
         """
         course = (lose_response, *then, None)
 
@@ -61,22 +61,22 @@ class Network:
         return self._with(fault)
 
     @contextmanager
-    def _with(self, trouble: Callable[[Call], Fault | None]) -> Iterator[None]:
-        self._trouble = trouble
+    def _with(self, fault_of: Callable[[Call], Fault | None]) -> Iterator[None]:
+        self._faults = fault_of
         try:
             yield
         finally:
-            self._trouble = None
+            self._faults = None
 
     def _send(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         _, service, operation = event_name.split(".")
         call = Call(service, operation, json.loads(request.body or "{}"))
         if service == "eventbridge":
             return self._publish(call)
-        assert service == "dynamodb", f"{call.name} is more than this network knows"
-        if not self._trouble or operation not in _WRITES:
+        assert service == "dynamodb", f"{call.name} is not simulated"
+        if not self._faults or operation not in _WRITES:
             return None
-        fault = self._trouble(call)
+        fault = self._faults(call)
         with self._lock:
             self.counts.update(["writes"] if fault is None else ["writes", _NAMES[fault]])
         return fault(call, lambda: self._http.send(request)) if fault else None
@@ -102,4 +102,4 @@ class Network:
 
 
 def _nowhere() -> AWSResponse:
-    raise AssertionError("there is nothing behind the bus")
+    raise AssertionError("nothing is behind the bus")

@@ -1,4 +1,4 @@
-"""How much is tried: a little and always the same in `make test`, a lot and each time something else in `make fuzz`."""
+"""The number of examples: few and always the same ones in `make test`, many random ones in `make fuzz`."""
 
 import os
 
@@ -18,4 +18,4 @@ def _tries(few: int, share: int) -> settings:
 
 
 fuzzed = _tries(400, 1)
-fuzzed_slowly = _tries(100, 10)  # in a world, which takes its time
+fuzzed_slowly = _tries(100, 10)  # for tests on a simulated world, which are slow

@@ -1,6 +1,6 @@
-"""Lets schemathesis place orders: the document can't say what is on sale, which tokens are good, which keys are new.
+"""Hooks that let schemathesis place orders: OpenAPI cannot say which skus, tokens and keys are usable.
 
-It also counts the requests that were answered, and says how many in a file.
+They also count the answered requests, and write the number to a file.
 """
 
 import atexit
@@ -20,13 +20,13 @@ atexit.register(lambda: Path(os.environ["FUZZ_ANSWERED"]).write_text(f"{next(_an
 
 @schemathesis.hook
 def after_call(context, case, response):
-    """Count it."""
+    """Count the answer."""
     next(_answered)
 
 
 @schemathesis.hook
 def map_headers(context, headers):
-    """Every other well-formed key is a new one."""
+    """Make every other well-formed key a new one."""
     key = (headers or {}).get("Idempotency-Key")
     n = next(_count)
     if n % 2 and isinstance(key, str) and re.fullmatch(r"[\x21-\x7e]{1,100}", key):
@@ -36,7 +36,7 @@ def map_headers(context, headers):
 
 @schemathesis.hook
 def map_body(context, body):
-    """A well-formed sku becomes one of the catalog; each line has its own, as the most of one is limited in all."""
+    """Replace well-formed skus by those of the catalog, each line's by another: quantities per product are limited."""
     lines = body.get("lines") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return body
@@ -45,12 +45,12 @@ def map_body(context, body):
         if isinstance(sku, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", sku):
             line["sku"] = _SKUS[n]
     if len(lines) % 2:
-        _can_be_paid(body)
+        _make_payable(body)
     return body
 
 
-def _can_be_paid(body):
-    """Hardly a total is right by chance, and the sandbox declines all tokens but a few."""
+def _make_payable(body):
+    """Replace the total and the token, which are hardly ever valid by chance."""
     if isinstance(body.get("expectedTotal"), int):
         body["expectedTotal"] = None
     token = body.get("paymentToken")

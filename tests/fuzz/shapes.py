@@ -1,4 +1,4 @@
-"""Arbitrary JSON, and what is nearly right: a good document with a few of its parts replaced, added or taken away."""
+"""Arbitrary JSON, and nearly valid documents: some parts of a valid one are replaced, added or removed."""
 
 import copy
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# All that JSON can hold as escapes: control characters and lone surrogates too.
+# Everything that JSON can escape, including control characters and lone surrogates.
 _ODD = ["", " ", "\x00", "\ud800", "\uffff", "a" * 200]
 TEXT = st.text(st.characters(codec=None), max_size=40) | st.sampled_from(_ODD)
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 10**30, 1e308, 2.0])
@@ -18,18 +18,18 @@ TIMES = st.sampled_from(["2026-13-45T99:99:99.999Z", "0000-00-00T00:00:00.000Z",
 
 
 @st.composite
-def bent(draw: st.DrawFn, good: Any) -> Any:
-    """A copy of a good document in which one to three places are not as they should be."""
-    document = copy.deepcopy(good)
+def nearly_valid(draw: st.DrawFn, valid: Any) -> Any:
+    """Draw a copy of a valid document with one to three changed parts."""
+    document = copy.deepcopy(valid)
     for _ in range(draw(st.integers(1, 3))):
-        places = _places(document)
+        places = _members(document)
         if places:
-            _bend(draw, *draw(st.sampled_from(places)))
+            _change(draw, *draw(st.sampled_from(places)))
     return document
 
 
-def _bend(draw: st.DrawFn, parent: Any, key: Any) -> None:
-    """Change a member of an object or a list: an odd character in a text, another text, a wrong time, anything else."""
+def _change(draw: st.DrawFn, parent: Any, key: Any) -> None:
+    """Change a member of an object or a list: append an odd character, or put another text, time or value."""
     match draw(st.sampled_from(["taint", "text", "time", "replace", "remove", "add"])):
         case "taint" if isinstance(parent[key], str):
             parent[key] += draw(st.sampled_from(_ODD))
@@ -45,22 +45,22 @@ def _bend(draw: st.DrawFn, parent: Any, key: Any) -> None:
             parent[key] = draw(JSON)
 
 
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    """Every member of every object and list in a document, by what holds it and its key."""
+def _members(node: Any) -> list[tuple[Any, Any]]:
+    """Return every member of every object and list in a document, as its container and key."""
     if isinstance(node, dict):
         here = [(node, key) for key in node]
     elif isinstance(node, list):
         here = [(node, n) for n in range(len(node))]
     else:
         return []
-    return here + [place for holder, key in here for place in _places(holder[key])]
+    return here + [place for holder, key in here for place in _members(holder[key])]
 
 
 def text_of(document: Any) -> str:
-    """A document as a message holds it; lone surrogates stay escapes."""
+    """Return a document as JSON; lone surrogates stay escaped."""
     return json.dumps(document)
 
 
-def bodies(good: dict[str, Any]) -> st.SearchStrategy[str]:
-    """What could stand in a message: anything at all, any JSON, or nearly the right thing."""
-    return st.text(max_size=60) | JSON.map(text_of) | bent(good).map(text_of)
+def bodies(valid: dict[str, Any]) -> st.SearchStrategy[str]:
+    """Return a strategy for message bodies: any text, any JSON, or a nearly valid document."""
+    return st.text(max_size=60) | JSON.map(text_of) | nearly_valid(valid).map(text_of)

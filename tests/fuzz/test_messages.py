@@ -1,4 +1,4 @@
-"""Messages that nobody would think of: each is read, or is a dead letter that says why."""
+"""Generated messages: each is handled, retried, or a dead letter with its reason."""
 
 import json
 import re
@@ -24,9 +24,9 @@ OURS = st.one_of([bodies(event) for event in EVENTS])
 READERS = {"FeedbackFunction": bodies(BOUNCE)}
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 SQS_REFUSES = re.compile("[^\\t\\n\\r -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-# What a reason ends with if a message got further than it should have.
+# Ends of reasons that show that a malformed message got too far.
 CRASHES = ("Error", "ValidationException")
-# Attributes of SQS's own are always there; those of a sender may be anything that SQS takes.
+# SQS's own attributes are always present; a sender's can have any value that SQS accepts.
 ATTRIBUTES = st.dictionaries(st.sampled_from(["AWSTraceHeader", "MessageGroupId"]), TEXT)
 
 
@@ -37,15 +37,15 @@ def stack():
 
 
 def check(read, body):
-    """A message is read, with all that is asked of it, or there is a reason, which can be a dead letter's."""
+    """Check that a message can be read, or that there is a reason that a dead letter can carry."""
     message = None
     try:
         message = read(body)
-        said = message.event_id
+        reason = message.event_id
     except PermanentError as permanent:
-        said = str(permanent)
-    assert 0 < len(said) < 400
-    assert not SQS_REFUSES.search(said)
+        reason = str(permanent)
+    assert 0 < len(reason) < 400
+    assert not SQS_REFUSES.search(reason)
     if message:
         assert isinstance(message.happened_at, int)
         assert all(isinstance(value, str) for value in message.log_keys.values())
@@ -54,13 +54,13 @@ def check(read, body):
 
 @fuzzed
 @given(body=OURS)
-def test_an_event_is_one_or_says_what_is_wrong(body):
+def test_an_event_is_valid_or_has_a_reason(body):
     check(events.EVENTS.parse, body)
 
 
 @fuzzed
 @given(body=bodies(BOUNCE))
-def test_an_event_of_ses_is_one_or_says_what_is_wrong(body):
+def test_an_ses_event_is_valid_or_has_a_reason(body):
     mail = check(ses_events.read, body)
     if mail:
         assert 1 <= len(mail.user_id) <= 160
@@ -69,7 +69,7 @@ def test_an_event_of_ses_is_one_or_says_what_is_wrong(body):
 
 
 @pytest.mark.parametrize("function", ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "FeedbackFunction"])
-def test_a_message_is_done_or_waits_or_is_a_dead_letter_with_its_reason(stack, clock, function):
+def test_a_message_is_handled_retried_or_a_dead_letter(stack, clock, function):
     world = World(stack, clock)
     recording.happen(world)
     examples = count()
@@ -77,19 +77,19 @@ def test_a_message_is_done_or_waits_or_is_a_dead_letter_with_its_reason(stack, c
     @fuzzed_slowly
     @given(body=READERS.get(function, OURS), attributes=ATTRIBUTES, receives=st.sampled_from([1, 2, 6]))
     def deliver(body, attributes, receives):
-        # Where another test has handed it to hypothesis, it begins anew each time, and so would receipt handles.
+        # Hypothesis may restart this generator for each example; receipt handles must stay unique.
         mock_random.seed(next(examples))
-        # GIVEN a queue with this message alone, as SQS can hold it
+        # GIVEN a queue with only this message, as SQS can hold it
         world.queues.until_quiet()
         world.queues.dead_letters(function)
-        before = world.queues.waiting(function)  # what came back earlier waits for longer than this test takes
+        before = world.queues.waiting(function)  # earlier failures are hidden for longer than this test takes
         (record,) = sent(world, function)
         record["body"] = body
         record["attributes"] |= attributes | {"ApproximateReceiveCount": str(receives)}
         # WHEN it is delivered
         with world.wire.watched() as calls:
             world.queues.hand_over(function, [record])
-        # THEN it is done, or comes back, or is a dead letter; none is left without a word
+        # THEN it is handled, retried or a dead letter
         letters = world.queues.dead_letters(function)
         assert not [call for call in calls if call.name == "sqs.SendMessage" and call.status != 200]
         if letters:
@@ -104,6 +104,6 @@ def test_a_message_is_done_or_waits_or_is_a_dead_letter_with_its_reason(stack, c
 
 
 def sent(world, function):
-    """The record of a message, whatever it says."""
+    """Return the record of a new message."""
     world.queues.send(function, "{}")
     return world.queues.receive(function)

@@ -1,4 +1,4 @@
-"""One deployment on DynamoDB Local, with as many instances of its functions as many customers need."""
+"""Concurrent load on one deployment: DynamoDB Local, several instances of each function, hundreds of threads."""
 
 import random
 import time
@@ -33,7 +33,7 @@ from tests.dynamodb_local.network import Network
 
 THREADS = 200
 _INSTANCES = 10  # of each function, for twenty threads each
-_SECONDS = 120.0  # for a request: threads wait for this machine longer than functions do
+_SECONDS = 120.0  # for a request: threads wait for this machine longer than functions would
 _TRIES = 12
 _MOST_ROUNDS = 20
 
@@ -42,28 +42,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answers:
-    """What a customer heard until it was definite, or they gave up. ``died``: a request got no answer from a table."""
+    """All answers to a customer's request until a definite one. ``died``: a call to a table got no answer."""
 
     key: str
-    heard: tuple[Order | RequestError, ...]
+    received: tuple[Order | RequestError, ...]
     died: bool
 
     @property
     def last(self) -> Order | RequestError | None:
-        return self.heard[-1] if self.heard else None
+        return self.received[-1] if self.received else None
 
     @property
     def definite(self) -> bool:
         return not isinstance(self.last, (InProgress, TryLater, type(None)))
 
 
-class Market:
-    """The template's tables, the functions over them, and everybody who uses them at once."""
+class ThreadedShop:
+    """The template's tables and functions, and the requests of concurrent customers, consumers and sweepers."""
 
     def __init__(self, stack: SimulatedStack, network: Network) -> None:
         self.network = network
         self._stack = stack
-        self._client = boto3.Session().client("dynamodb")  # the test's own, which goes around the network
+        self._client = boto3.Session().client("dynamodb")  # the test's own, which bypasses the network
         self._shops: list[Dependencies] = [self._module("OrdersFunction").shop for _ in range(_INSTANCES)]
         self._analytics = [self._module("AnalyticsFunction") for _ in range(_INSTANCES)]
         self._sweepers = [self._module("SweeperFunction") for _ in range(2)]
@@ -73,14 +73,14 @@ class Market:
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
 
-    def load(self, stock: dict[str, int]) -> None:
-        """Put products on sale."""
-        for sku, available in stock.items():
-            product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": available, "listed": True}
+    def stock(self, available: dict[str, int]) -> None:
+        """Write products with this stock."""
+        for sku, count in available.items():
+            product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": count, "listed": True}
             self._client.put_item(TableName=self._table("ProductsTable"), Item=aws.to_item(product))
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        """All items."""
+        """Return all items of a table."""
         pages = self._client.get_paginator("scan").paginate(TableName=self._table(table), ConsistentRead=True)
         return [aws.from_item(item) for page in pages for item in page["Items"]]
 
@@ -94,11 +94,11 @@ class Market:
     # --- what customers, consumers and sweepers do --------------------------------------------------------------------
 
     def place(self, wish: PlaceOrder) -> Answers:
-        """Place an order as a client does: with the same key until the answer is definite."""
+        """Place an order as a client does: retry with the same key until the answer is definite."""
         return _insist(wish.idempotency_key, lambda: self._placed(wish))
 
     def place_once(self, wish: PlaceOrder) -> None:
-        """Place an order as somebody does who does not come back when it fails."""
+        """Place an order without a retry."""
         with suppress(TryLater, DuplicateRequest):
             place_order(self._shop(), wish, Deadline(_SECONDS))
 
@@ -109,13 +109,13 @@ class Market:
             return replay_response(before.order)
 
     def cancel(self, order: Order) -> Answers:
-        """Cancel an order as a client does."""
+        """Cancel an order as a client does: retry until the answer is definite."""
         return _insist(
             order.order_id, lambda: cancel_order(self._shop(), order.order_id, order.user_id, Deadline(_SECONDS))
         )
 
     def prepare(self, order: Order) -> None:
-        """Pack what was ordered, unless it was cancelled; what fulfillment does, and SQS has it do again."""
+        """Prepare an order unless it was canceled, with the retries of fulfillment and SQS."""
         for _ in range(_TRIES):
             shop, deadline = self._shop(), Deadline(_SECONDS)
             try:
@@ -130,18 +130,18 @@ class Market:
                 continue
 
     def count(self, envelopes: Sequence[Envelope]) -> None:
-        """Have analytics count a batch; what it does not answer for is delivered again."""
+        """Have analytics count a batch; events that it reports as failed are delivered again."""
         left = list(envelopes)
         for _ in range(_TRIES):
             batch = random.choice(self._analytics).Batch()
             batch.count(left)
-            left = [envelope for envelope in left if _comes_back(batch, envelope)]
+            left = [envelope for envelope in left if _is_retried(batch, envelope)]
             if not left:
                 return
         raise AssertionError(f"{len(left)} events are never counted")
 
     def sweep_until_quiet(self, clock: Any, sweepers: int) -> dict[str, int]:
-        """Have several sweepers run at once, minute by minute, until nothing is left; returns what they did."""
+        """Run several sweepers concurrently, minute by minute, until no work is left; return their summed reports."""
         done: dict[str, int] = {}
         for _ in range(_MOST_ROUNDS):
             clock.forward(300)
@@ -149,7 +149,7 @@ class Market:
                 done = {name: done.get(name, 0) + count for name, count in report.items()}
             if not any("unfinished" in order for order in self.items("OrdersTable")):
                 return done
-        raise AssertionError("the sweepers do not get done")
+        raise AssertionError("the sweepers do not finish")
 
     def _sweep(self) -> dict[str, int]:
         function = random.choice(self._sweepers)
@@ -164,7 +164,7 @@ class Market:
 
 
 def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = "ada") -> PlaceOrder:
-    """An order that somebody wants, under a key of its own."""
+    """Return a request to place an order, with a new key."""
     return PlaceOrder(
         user_id=user,
         idempotency_key=uuid.uuid4().hex,
@@ -178,30 +178,30 @@ def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = 
 
 
 def at_once(jobs: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
-    """Do all the jobs with so many threads, which begin together; an error in one of them is an error of the test."""
+    """Run all jobs on this many threads, which start together. An error in a job is an error of the test."""
     assert len(jobs) >= threads
     with ThreadPoolExecutor(threads, initializer=Barrier(threads).wait) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
 def _insist(key: str, request: Callable[[], Order]) -> Answers:
-    heard: list[Order | RequestError] = []
+    answers: list[Order | RequestError] = []
     died = False
     for _ in range(_TRIES):
         try:
-            heard.append(request())
+            answers.append(request())
         except RequestError as error:
-            heard.append(error)
+            answers.append(error)
         except BotoCoreError:  # no answer, or no connection; the function answers 503 to it
             died = True
             continue
-        if not isinstance(heard[-1], (InProgress, TryLater)):
+        if not isinstance(answers[-1], (InProgress, TryLater)):
             break
         time.sleep(random.uniform(0.1, 0.4))
-    return Answers(key, tuple(heard), died)
+    return Answers(key, tuple(answers), died)
 
 
-def _comes_back(batch: Any, envelope: Envelope) -> bool:
+def _is_retried(batch: Any, envelope: Envelope) -> bool:
     try:
         batch.check(envelope)
     except (aws.TransactionConflict, BotoCoreError):
