@@ -185,7 +185,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.deliveries += bool(units)
         delivery = catalog.Delivery(id=f"delivery-{self.deliveries}", units=units) if units else None
         entry = catalog.Entry(sku=sku, name=sku.title(), unitPrice=price, listed=listed, delivery=delivery)
-        self.shop.loads(sku, price, units, listed)
+        self.shop.product_changed(sku, price, units, listed)
         client, products = self.world.client("dynamodb"), self.world.table("ProductsTable")
         catalog.load(client, products, [entry])
         catalog.count_deliveries(client, products, self.world.table("IdempotencyTable"), [entry])
@@ -345,7 +345,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong(self):
         self.tried["state machine steps"] += 1
-        self.shop.look()
+        self.shop.check()
 
     def teardown(self):
         try:
@@ -382,7 +382,7 @@ class AnyOrder(RuleBasedStateMachine):
         invariants.check_all(self.world, self.shop.loaded, self.shop.placed.values(), mail_repeats=self.mails_struck)
         told = {mail["to"] for mail in self.world.mails() if mail["subject"] == "Your e-mail address was changed"}
         assert self.shop.new_addresses <= told
-        self.shop.look()
+        self.shop.check()
         self.tried["shipped"] += len(self.world.items("ShipmentsTable"))
 
 

@@ -11,7 +11,7 @@ from tests.support import experiments, stripe_server
 from tests.support.payment_providers import SECRET
 from tests.support.scenarios import SCENARIOS
 
-_CHOSEN = ["place", "place, and never come back", "declined", "cancel", "cancel while it is prepared"]
+_CHOSEN = ["place", "place, without retries", "declined", "cancel", "cancel during preparation"]
 _FAULTS = {
     "request lost": stripe_server.lose_request,
     "answer lost": stripe_server.lose_answer,

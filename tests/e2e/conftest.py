@@ -1,4 +1,4 @@
-"""The whole system as `make run` deploys it, with every function under its own IAM role."""
+"""The whole system as `make run` deploys it, with each function under its own IAM role."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ def handoff(local_stack: LocalStack) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def metrics_since(deployment: Deployment) -> Iterator[int]:
-    """Publish the stack's metrics, from the time returned; once only, as two bridges would count everything twice."""
+    """Publish the stack's metrics from the returned time on. One bridge per session: two would count twice."""
     demo.wait_until_quiet(deployment, lambda _: None)
     began = now_ms()
     with publishing_metrics(deployment):

@@ -1,4 +1,4 @@
-"""Steering the deployed stack from a test."""
+"""Helpers to control the deployed stack from a test."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ from ops.stack.deployment import Deployment
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
-    """Look until it is as wanted; fails with what was seen last."""
+def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
+    """Read until the value is as wanted; return it. Fail with the last value after a timeout."""
     deadline = time.monotonic() + seconds
-    seen = look()
+    seen = read()
     while not wanted(seen):
         assert time.monotonic() < deadline, f"still {seen!r} after {seconds} s"
         time.sleep(0.3)
-        seen = look()
+        seen = read()
     return seen
 
 
@@ -49,7 +49,7 @@ def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
 
 
 def change_order(deployment: Deployment, order_id: str, **values: int) -> None:
-    """Change an order's numbers, such as its times: the sweeper's clock can't be moved, so what it looks at is."""
+    """Change an order's numbers, such as its times, because the sweeper's clock cannot be moved."""
     deployment.dynamodb.update_item(
         TableName=deployment.resource("OrdersTable"),
         Key=aws.to_item({"orderId": order_id}),
@@ -75,7 +75,7 @@ def invoke(deployment: Deployment, function: str, event: Any) -> Any:
 
 @contextlib.contextmanager
 def environment(deployment: Deployment, function: str, **variables: str) -> Iterator[None]:
-    """A function with more environment variables than the template gives it."""
+    """Add environment variables to a function while the context lasts."""
     client, name = lambda_client(deployment), deployment.resource(f"{function.capitalize()}Function")
     original = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     client.update_function_configuration(FunctionName=name, Environment={"Variables": original | variables})
@@ -86,7 +86,7 @@ def environment(deployment: Deployment, function: str, **variables: str) -> Iter
 
 
 class KillingServer:
-    """An endpoint that never answers, and kills whichever process asks it: with SIGKILL, in the middle of the call."""
+    """An endpoint that kills the calling process with SIGKILL, in the middle of the call."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Closed doors on the deployed stack: without a token, with somebody else's, and with one that lacks the scope."""
+"""Authorization on the deployed stack: without a token, with another user's, and without the scope."""
 
 import contextlib
 import uuid
@@ -18,7 +18,7 @@ OPEN = {"GET /catalog": 200, "GET /health": 200, "$default": 404}
 
 
 def call(deployment: Deployment, route: str, token: str = "") -> int:
-    """The status of a request to a route that has nothing but, perhaps, a token."""
+    """Return the status of a bare request to a route."""
     method, _, path = route.replace("{orderId}", "ord_" + "a" * 26).partition(" ")
     method, path = (method, path) if path else ("GET", "/nowhere")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -34,62 +34,62 @@ def order_id(deployment: Deployment, client: ShopClient) -> str:
 
 
 @pytest.fixture(scope="module")
-def stranger(deployment: Deployment) -> Iterator[ShopClient]:
+def other_user(deployment: Deployment) -> Iterator[ShopClient]:
     account = sign_up(deployment, f"{uuid.uuid4().hex}@example.com")
     with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
         yield client
 
 
-@pytest.mark.usefixtures("client")  # who has loaded the catalog before anybody looks at it
+@pytest.mark.usefixtures("client")  # which loads the catalog
 @pytest.mark.parametrize("route", sorted(routes.routes()))
-def test_without_a_token_nobody_gets_in_but_where_all_may(deployment: Deployment, route: str) -> None:
+def test_without_a_token_only_public_routes_answer(deployment: Deployment, route: str) -> None:
     assert call(deployment, route) == OPEN.get(route, 401)
 
 
 @pytest.mark.parametrize("route", sorted(routes.routes().keys() - OPEN.keys()))
-def test_with_a_token_that_was_tampered_with_neither(deployment: Deployment, client: ShopClient, route: str) -> None:
+def test_a_tampered_token_is_rejected(deployment: Deployment, client: ShopClient, route: str) -> None:
     header, claims, signature = client.token.split(".")
     assert call(deployment, route, f"{header}.{claims}.{signature[::-1]}") == 401
 
 
-def test_a_strangers_token_shows_and_cancels_nothing(
-    deployment: Deployment, client: ShopClient, stranger: ShopClient, order_id: str
+def test_the_token_of_another_user_neither_shows_nor_cancels(
+    deployment: Deployment, client: ShopClient, other_user: ShopClient, order_id: str
 ) -> None:
     before = client.order(order_id).body
-    # WHEN somebody else asks for an order by its id, and tries to cancel it
-    shown, cancelled = stranger.order(order_id), stranger.cancel(order_id)
-    # THEN it is as if there were none
+    # WHEN another user requests an order by its id, and tries to cancel it
+    shown, cancelled = other_user.order(order_id), other_user.cancel(order_id)
+    # THEN the answer is that of a missing order
     assert (shown.status, cancelled.status) == (404, 404)
-    assert shown.body == cancelled.body == stranger.order("ord_" + "a" * 26).body
+    assert shown.body == cancelled.body == other_user.order("ord_" + "a" * 26).body
     assert client.order(order_id).body == before
 
 
-def test_a_cursor_of_somebody_elses_list_shows_ones_own(
-    deployment: Deployment, client: ShopClient, stranger: ShopClient, order_id: str
+def test_another_users_cursor_shows_the_callers_own_orders(
+    deployment: Deployment, client: ShopClient, other_user: ShopClient, order_id: str
 ) -> None:
-    # GIVEN a customer with at least two orders, and somebody who has placed one in between
-    own = str(place(stranger).body["orderId"])
+    # GIVEN a customer with at least two orders, and another user with an order between them
+    own = str(place(other_user).body["orderId"])
     place(client)
     headers = {"Authorization": f"Bearer {client.token}"}
     page = httpx.get(f"{deployment.api_url}/orders", params={"limit": 1}, headers=headers, trust_env=False).json()
-    # WHEN the other goes on where the customer's list does
+    # WHEN the other user sends the cursor of the customer's list
     theirs = httpx.get(
         f"{deployment.api_url}/orders",
         params={"cursor": page["next"]},
-        headers={"Authorization": f"Bearer {stranger.token}"},
+        headers={"Authorization": f"Bearer {other_user.token}"},
         trust_env=False,
     )
-    # THEN it is their own list that goes on
+    # THEN the page is of their own list
     assert [order["orderId"] for order in theirs.json()["orders"]] == [own]
     demo.wait_until_quiet(deployment, lambda _: None)
 
 
-def test_reports_take_the_scope_and_the_scope_opens_nothing_else_of_a_customers(
+def test_reports_need_the_scope_which_opens_no_customer_data(
     deployment: Deployment, client: ShopClient, order_id: str
 ) -> None:
     reader = tokens.for_reports(deployment)
     assert call(deployment, "GET /reports/sales", client.token) == 403
-    assert call(deployment, "GET /reports/sales", reader) == 400  # it may, and has not said which days
+    assert call(deployment, "GET /reports/sales", reader) == 400  # authorized, but without the days
     with contextlib.closing(ShopClient(deployment.api_url, reader)) as program:
         assert program.order(order_id).status == 404
         assert program.orders().body == {"orders": []}

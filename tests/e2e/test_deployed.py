@@ -1,4 +1,4 @@
-"""The deployed stack: an order through every consumer, and what happens when something on the way dies."""
+"""The deployed stack: orders through every consumer, failures, and each function's sample."""
 
 import contextlib
 import json
@@ -30,16 +30,16 @@ def quiet(deployment: Deployment) -> Snapshot:
     return demo.take_snapshot(deployment)
 
 
-def test_the_sample_orders_have_exactly_the_effects_they_should(deployment: Deployment, client: ShopClient) -> None:
+def test_the_sample_orders_have_exactly_the_expected_effects(deployment: Deployment, client: ShopClient) -> None:
     # WHEN the sample orders are placed over HTTP and the consumers are done
     placed = demo.place_samples(client, lambda _: None)
     snapshot = quiet(deployment)
-    # THEN answers, mails, sales, shipments, payments, stock and lag are all as they should be
+    # THEN answers, mails, sales, shipments, payments, stock and lag are as expected
     assert demo.find_problems(placed, snapshot) == []
 
 
 def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, client: ShopClient) -> None:
-    # GIVEN that no consumer takes anything from its queue
+    # GIVEN paused consumers
     with paused(deployment, *CONSUMERS):
         # WHEN an order is placed
         answer = place(client)
@@ -49,7 +49,7 @@ def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, clien
         waiting = eventually(lambda: observe.waiting(deployment), lambda seen: all(seen.values()))
         assert set(waiting) == set(CONSUMERS)
         assert order(deployment, order_id)["status"] == "PLACED"
-    # AND it is dealt with as soon as they are back
+    # AND it is handled as soon as they resume
     eventually(lambda: order(deployment, order_id)["payment"]["state"], lambda state: state == "captured")
 
 
@@ -61,17 +61,17 @@ def test_a_function_killed_between_commit_and_publish_loses_nothing(deployment: 
         assert place(client).status == 502
         assert bus.killed
     bus.close()
-    # THEN the order is placed, with its event in its outbox, and no consumer has heard of it
+    # THEN the order is placed, with its event in its outbox, and no consumer has received it
     placed = [found for found in deployment.scan("OrdersTable") if found.get("outbox")]
     assert len(placed) == 1
     assert len(deployment.scan("OrdersTable")) == before + 1
     order_id = placed[0]["orderId"]
     assert placed[0]["status"] == "PLACED"
     assert about(deployment.scan("ShipmentsTable"), order_id) == []
-    # WHEN the sweeper comes by after its minute
+    # WHEN the sweeper finds it due
     change_order(deployment, order_id, dueAt=1)
     assert invoke(deployment, "sweeper", {})["EventsSwept"] == 1
-    # THEN everything happens, once
+    # THEN every effect happens once
     snapshot = quiet(deployment)
 
     assert demo.effect_problems(demo.PlacedOrders(kept=[order_id]), snapshot) == []
@@ -79,18 +79,18 @@ def test_a_function_killed_between_commit_and_publish_loses_nothing(deployment: 
     assert "unfinished" not in order(deployment, order_id)
 
 
-def test_the_sweeper_may_do_all_that_it_has_to(deployment: Deployment, client: ShopClient) -> None:
-    # GIVEN an order whose payment got no answer, left alone for ten minutes
+def test_the_sweeper_has_the_permissions_for_its_work(deployment: Deployment, client: ShopClient) -> None:
+    # GIVEN an order that expired without an answer of the payment provider
     answer = place(client, paymentToken="tok_timeout_held")
     assert answer.status == 503
     lost = answer.body["orderId"]
     change_order(deployment, lost, dueAt=1, leaseUntil=0, expiresAt=1)
-    # AND one whose capture is left to the sweeper
+    # AND a prepared order whose capture is due
     with paused(deployment, "fulfillment"):
         prepared = place(client).body["orderId"]
         _prepare(deployment, prepared)
         change_order(deployment, prepared, dueAt=1)
-        # WHEN it sweeps
+        # WHEN the sweeper runs
         report = invoke(deployment, "sweeper", {})
         # THEN the first is expired and its hold voided, the second paid and released
         assert (report["OrdersExpired"], report["PaymentsSettled"], report["SweepFailures"]) == (1, 2, 0)
@@ -101,7 +101,7 @@ def test_the_sweeper_may_do_all_that_it_has_to(deployment: Deployment, client: S
 
 
 def _prepare(deployment: Deployment, order_id: str) -> None:
-    """Have fulfillment prepare an order, as the service between its queue and its function would."""
+    """Deliver an order's event to fulfillment, as Lambda's event source would."""
     queue = deployment.queue_url("fulfillment")
     messages = eventually(lambda: deployment.sqs.receive_message(QueueUrl=queue).get("Messages", []), bool)
     assert order_id in messages[0]["Body"]
@@ -124,11 +124,11 @@ def _record(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("consumer", QUEUED)
-def test_a_poisoned_message_is_a_dead_letter_with_its_reason(deployment: Deployment, consumer: str) -> None:
-    # WHEN a message that is no event lands in a queue
+def test_a_poison_message_is_a_dead_letter_with_its_reason(deployment: Deployment, consumer: str) -> None:
+    # WHEN a malformed message is in a queue
     text = f"poison {uuid.uuid4()}"
     deployment.sqs.send_message(QueueUrl=deployment.queue_url(consumer), MessageBody=text)
-    # THEN it is a dead letter, with its reason
+    # THEN it becomes a dead letter with its reason
     queue = deployment.queue_url(consumer, dead_letters=True)
     letters = eventually(
         lambda: deployment.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", []),
@@ -140,15 +140,15 @@ def test_a_poisoned_message_is_a_dead_letter_with_its_reason(deployment: Deploym
 
 
 @pytest.mark.parametrize("token", ["", "Bearer nonsense", "Bearer a.b.c"])
-def test_nobody_gets_in_without_a_token_of_the_pool(deployment: Deployment, token: str) -> None:
-    # WHEN somebody asks without one
+def test_requests_without_a_token_of_the_pool_are_rejected(deployment: Deployment, token: str) -> None:
+    # WHEN a request has no valid token
     answer = httpx.get(f"{deployment.api_url}/orders", headers={"Authorization": token} if token else {})
-    # THEN the gateway says no
+    # THEN the gateway answers 401
     assert answer.status_code == 401
 
 
-def test_health_and_catalog_are_open_and_anything_else_is_not_found(deployment: Deployment) -> None:
-    # THEN what is for everybody answers everybody, and the rest is a problem document
+def test_health_and_catalog_are_public_and_unknown_paths_are_404(deployment: Deployment) -> None:
+    # THEN public routes answer without a token, and the rest is a problem document
     assert httpx.get(f"{deployment.api_url}/health").json()["status"] == "ok"
     assert len(httpx.get(f"{deployment.api_url}/catalog").json()["products"]) >= 11
     nowhere = httpx.get(f"{deployment.api_url}/nowhere")
@@ -165,7 +165,7 @@ def test_invoking_emails_with_its_sample_sends_mails_each_time(
     before = quiet(deployment)
     # WHEN the function is invoked once more
     invoke_emails()
-    # THEN the customers get a confirmation, a note of the shipment and one of the cancellation again, without lag
+    # THEN the customers get confirmation, shipment and cancellation mails again, without lag
     after = quiet(deployment)
     assert len(after.mails) == len(before.mails) + 3, capfd.readouterr()
     assert max(after.lags["emails"][len(before.lags["emails"]) :]) < 60_000
@@ -186,7 +186,7 @@ def test_each_function_accepts_its_sample(
 
 @pytest.fixture
 def newcomer(deployment: Deployment) -> Iterator[tuple[str, ShopClient]]:
-    """A customer who has just introduced themselves: their address, and what they see of the API."""
+    """A customer with a new profile: address and API client."""
     address = f"{uuid.uuid4().hex}@example.com"
     with contextlib.closing(ShopClient(deployment.api_url, sign_up(deployment, address).token)) as client:
         assert client.introduce({"name": "New", "email": address}).status == 200
@@ -201,24 +201,24 @@ def test_an_address_change_notifies_the_old_and_the_new_address(
     # WHEN they change their address
     assert client.introduce({"name": "New", "email": f"new-{old}"}).status == 200
     quiet(deployment)
-    # THEN both addresses have a mail about it
+    # THEN both addresses get a mail about it
     assert deployment.endpoint
-    told = [mail for mail in map(str, observe.mails(deployment.endpoint)) if "address was changed" in mail]
-    assert sum(f"'{old}'" in mail for mail in told) == 2  # the first one told of the first address
-    assert sum(f"'new-{old}'" in mail for mail in told) == 1
+    notices = [mail for mail in map(str, observe.mails(deployment.endpoint)) if "address was changed" in mail]
+    assert sum(f"'{old}'" in mail for mail in notices) == 2  # the first is about the first address
+    assert sum(f"'new-{old}'" in mail for mail in notices) == 1
 
 
-def test_a_bounced_address_is_marked(deployment: Deployment, newcomer: tuple[str, ShopClient]) -> None:
-    # GIVEN a customer whose mails come back
+def test_a_bounced_address_is_flagged(deployment: Deployment, newcomer: tuple[str, ShopClient]) -> None:
+    # GIVEN a customer whose mails bounce
     address, client = newcomer
     user_id = client.profile().body["userId"]
     (record,) = json.loads((demo.EVENTS / "feedback.json").read_text())["Records"]
     report = json.loads(record["body"])
     report["detail"]["mail"]["tags"]["user"] = [mail_tags.tag_of(user_id)]
     report["detail"]["bounce"]["bouncedRecipients"][0]["emailAddress"] = address
-    # WHEN SES says so
+    # WHEN SES reports it
     deployment.sqs.send_message(QueueUrl=deployment.queue_url("feedback"), MessageBody=json.dumps(report))
-    # THEN the customer sees it
+    # THEN the profile shows it
     seen = eventually(lambda: client.profile().body, lambda profile: "emailProblem" in profile)
     assert seen["emailProblem"] == "bounced"
 
@@ -246,7 +246,7 @@ def test_a_consumer_in_another_stack_handles_each_event_once(
     quiet(deployment)
 
 
-def test_a_dead_letter_of_a_consumer_in_another_stack_is_listed_with_its_reason(
+def test_a_dead_letter_of_another_stack_is_listed_with_its_reason(
     loyalty: Deployment, handoff: Callable[..., Any]
 ) -> None:
     # WHEN an event lacks its user

@@ -1,6 +1,6 @@
-"""A rush on the deployed stack over HTTP: a hundred customers at once, a few products, and far less than they want.
+"""A load peak on the deployed stack over HTTP: a hundred concurrent requests for too few products.
 
-After test_deployed.py, which begins with a shop that has sold nothing.
+It runs after test_deployed.py, which begins with a shop without sales.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500
 USERS = 4
 KEYS = 50  # each sent by two threads
-INSTANCES = 6  # of the orders function: each is a process here, and two cores can't start a hundred in time
-PASSING = {429, 503}  # of the gateway, and of a function that has no time left
+INSTANCES = 6  # of the orders function: each is a process, and two cores cannot start a hundred in time
+PASSING = {429, 503}  # from the gateway, and from a function without time left
 TRIES = 20
 
 
 @pytest.fixture
 def customers(deployment: Deployment, client: ShopClient) -> Iterator[list[ShopClient]]:
-    """Customers who have introduced themselves, so that mails go out to them."""
+    """Customers with a profile, so that they get mails."""
     with contextlib.ExitStack() as opened:
         found = []
         for _ in range(USERS):
@@ -51,8 +51,8 @@ def customers(deployment: Deployment, client: ShopClient) -> Iterator[list[ShopC
 
 
 @pytest.fixture
-def hot(deployment: Deployment) -> Iterator[None]:
-    """Products of the test's own, taken away again: the sample catalog's stock is for other tests to look at."""
+def products(deployment: Deployment) -> Iterator[None]:
+    """Products for this test only: other tests check the stock of the sample catalog."""
     table = deployment.resource("ProductsTable")
     entries = [catalog.Entry(sku=sku, name=sku, unitPrice=PRICE, available=n) for sku, n in LOADED.items()]
     catalog.load(deployment.dynamodb, table, entries)
@@ -63,7 +63,7 @@ def hot(deployment: Deployment) -> Iterator[None]:
 
 @pytest.fixture
 def few_instances(deployment: Deployment) -> Iterator[None]:
-    """Let the orders function have only so many instances: what is more is throttled, and comes again."""
+    """Limit the instances of the orders function; further requests are throttled and retried."""
     function, client = deployment.resource("OrdersFunction"), lambda_client(deployment)
     client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=INSTANCES)
     yield
@@ -72,7 +72,7 @@ def few_instances(deployment: Deployment) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a customer wants, under a key."""
+    """A customer's request under a key."""
 
     customer: ShopClient
     key: str
@@ -81,7 +81,7 @@ class Wish:
 
 
 def wishes(customers: list[ShopClient], choose: random.Random) -> list[Wish]:
-    """More than there is; every fifth customer has second thoughts at once."""
+    """Return requests for more than the stock; every fifth is canceled at once."""
     found = []
     for n in range(KEYS):
         chosen = choose.sample(sorted(LOADED), choose.randint(1, 2))
@@ -92,10 +92,10 @@ def wishes(customers: list[ShopClient], choose: random.Random) -> list[Wish]:
 
 
 def insist(request: Callable[[], Answer]) -> list[Answer]:
-    """Send a request until its answer is definite, as a client should: later and later; returns all answers."""
+    """Retry a request with backoff until its answer is definite; return all answers."""
     answers: list[Answer] = []
     for attempt in range(TRIES):
-        with contextlib.suppress(httpx.TransportError):  # no answer is none either
+        with contextlib.suppress(httpx.TransportError):  # no answer is not definite either
             answers.append(request())
             if answers[-1].status not in PASSING and kind(answers[-1]) != "in-progress":
                 return answers
@@ -108,7 +108,7 @@ def kind(answer: Answer) -> str:
 
 
 def send(wish: Wish) -> list[Answer]:
-    """Place an order, and cancel it if that was rash."""
+    """Place an order, and cancel it if the wish says so."""
     answers = insist(lambda: wish.customer.place(wish.body, wish.key))
     if wish.cancels and answers[-1].status == 201:
         cancelled = insist(lambda: wish.customer.cancel(answers[-1].body["orderId"]))[-1]
@@ -117,7 +117,7 @@ def send(wish: Wish) -> list[Answer]:
 
 
 def at_once(wanted: list[Wish]) -> list[list[Answer]]:
-    """Send all of them, each from a thread of its own; all begin together."""
+    """Send all wishes, each from its own thread; all threads start together."""
     with ThreadPoolExecutor(len(wanted), initializer=Barrier(len(wanted)).wait) as pool:
         return list(pool.map(send, wanted))
 
@@ -127,27 +127,27 @@ def content(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def sweep(deployment: Deployment) -> None:
-    """Have the sweeper publish at once what a busy bus has left to it, not a minute later."""
+    """Sweep at once, instead of after a minute, to publish events that a busy bus did not accept."""
     for order in deployment.scan("OrdersTable"):
         if order.get("outbox"):
             change_order(deployment, order["orderId"], dueAt=1)
     invoke(deployment, "sweeper", {})
 
 
-@pytest.mark.usefixtures("hot", "few_instances")
-def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
+@pytest.mark.usefixtures("products", "few_instances")
+def test_a_load_peak_oversells_nothing_and_answers_each_key_once(
     deployment: Deployment, customers: list[ShopClient], tally: Counter[str]
 ) -> None:
-    # WHEN far more is wanted than there is, and every wish is sent by two threads at once
+    # WHEN demand exceeds the stock, and two threads send each request
     wanted = wishes(customers, random.Random(1)) * 2
-    with paused(deployment, *CONSUMERS):  # two cores have enough to do
+    with paused(deployment, *CONSUMERS):  # two cores are busy enough
         answers = at_once(wanted)
     sweep(deployment)
     demo.wait_until_quiet(deployment, lambda _: None)
     snapshot = demo.take_snapshot(deployment)
-    # THEN every answer was definite in the end, and of the kinds that there are
+    # THEN every answer is definite in the end: an order, or out of stock
     assert {(given[-1].status, kind(given[-1])) for given in answers} == {(201, ""), (409, "out-of-stock")}
-    # AND each key has one order or none, and said so to everybody
+    # AND each key has one order or none, and every answer shows it
     stored = {order["orderId"]: order for order in snapshot.orders if order["lines"][0]["sku"] in LOADED}
     by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for wish, given in zip(wanted, answers, strict=True):
@@ -155,7 +155,7 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
     placed = [found for found in by_key.values() if found]
     assert all(order == content(stored[order["orderId"]]) for found in placed for order in found)
     assert sorted(found[0]["orderId"] for found in placed) == sorted(stored)
-    # AND what was loaded is there or in an order
+    # AND all loaded stock is available or in an order
     sold = Counter[str]()
     for order in stored.values():
         if order["status"] != "CANCELLED":
@@ -163,7 +163,7 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
     available = {product["sku"]: product["available"] for product in snapshot.products if product["sku"] in LOADED}
     assert available == {sku: count - sold[sku] for sku, count in LOADED.items()}
     assert min(available.values()) >= 0
-    # AND each order was paid, shipped and mailed about once, or not at all
+    # AND each order is paid, shipped and mailed once, or canceled
     kept = [order_id for order_id, order in stored.items() if order["status"] == "PREPARED"]
     cancelled = [order_id for order_id, order in stored.items() if order["status"] == "CANCELLED"]
     assert len(kept) + len(cancelled) == len(stored)
@@ -176,5 +176,5 @@ def test_a_rush_over_http_oversells_nothing_and_answers_each_key_once(
         sku: (sold[sku], sold[sku] * PRICE) for sku in LOADED
     }
     assert observe.dead_letters(deployment) == dict.fromkeys(snapshot.dead_letters, 0)
-    tally["requests of the rush over HTTP"] = sum(map(len, answers))
-    tally["orders placed in the rush over HTTP"] = len(stored)
+    tally["requests of the load peak over HTTP"] = sum(map(len, answers))
+    tally["orders placed in the load peak over HTTP"] = len(stored)

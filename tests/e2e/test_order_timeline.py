@@ -53,7 +53,7 @@ def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
     demo.wait_until_quiet(deployment, lambda _: None)
 
     def complete_timeline() -> dict[str, Any]:
-        place(deployment, client, "another")  # MiniStack keeps a line that comes late for the next invocation
+        place(deployment, client, "another")  # MiniStack writes late log lines at the next invocation
         return timeline_of(local_stack, order_id)
 
     timeline = eventually(complete_timeline, lambda seen: set(steps(seen)) >= ALL_CONSUMERS)

@@ -1,4 +1,4 @@
-"""Nothing of a customer gets out: all that a full run logs, counts and sends is searched for what is theirs."""
+"""Logs, metrics, events and dead letters hold no personal data: a full run is searched for it."""
 
 import contextlib
 import json
@@ -27,19 +27,19 @@ ADDRESS = {
     "postalCode": "QX7-91Z-ZZ4",
     "country": "CH",
 }
-TOKEN = f"tok_{uuid.uuid4().hex}"  # the sandbox knows none of the kind, and declines it
+TOKEN = f"tok_{uuid.uuid4().hex}"  # unknown to the sandbox, which declines it
 LAST_RECEIVE = 6
-# What every request and every stored order has: none of them is to be written down whole.
+# Members of every request and every stored order, none of which may be logged whole.
 MEMBERS = ("shippingAddress", "paymentToken", "postalCode")
 
 
 @dataclass
 class Run:
-    """What a full run has put where, in the places to search; and what nobody is to find there."""
+    """The output of a full run by place, and the personal data that must not be in it."""
 
     secrets: set[str]
     orders: list[str] = field(default_factory=list)
-    nonsense: list[str] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
     places: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ def emails() -> tuple[str, str]:
 
 
 def of_the_samples() -> Iterator[str]:
-    """What the sample customers and orders have that is nobody's business; what is too short could be anything."""
+    """Yield the personal data of the sample customers and orders, without texts too short to be distinctive."""
     for customer in json.loads((demo.EVENTS / "customers.json").read_text()):
         yield from (customer["name"], customer["email"])
     for name in ("good", "declined", "out_of_stock", "cancelled"):
@@ -59,13 +59,13 @@ def of_the_samples() -> Iterator[str]:
 
 
 def secrets_of(client: ShopClient) -> set[str]:
-    """A bearer token, whole and by its parts."""
+    """Return a bearer token and its parts."""
     return {client.token, *client.token.split(".")[1:]}
 
 
 @contextlib.contextmanager
 def overheard(deployment: Deployment) -> Iterator[str]:
-    """A queue that gets everything that goes over the bus meanwhile."""
+    """Yield a queue that receives every event on the bus while the context lasts."""
     sqs, events, bus = deployment.sqs, deployment.events, deployment.resource("Bus")
     queue = sqs.create_queue(QueueName=f"overheard-{uuid.uuid4().hex}")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -79,7 +79,7 @@ def overheard(deployment: Deployment) -> Iterator[str]:
 
 
 def received(deployment: Deployment, queue: str) -> list[dict[str, Any]]:
-    """All messages of a queue; they are taken out of it."""
+    """Return all messages of a queue, and delete them."""
     found: list[dict[str, Any]] = []
     while messages := deployment.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
         for message in messages:
@@ -89,7 +89,7 @@ def received(deployment: Deployment, queue: str) -> list[dict[str, Any]]:
 
 
 def lines(deployment: Deployment) -> list[str]:
-    """Every line of every log group."""
+    """Return the lines of all log groups."""
     groups = deployment.logs.get_paginator("describe_log_groups").paginate()
     pages = deployment.logs.get_paginator("filter_log_events")
     return [
@@ -104,7 +104,7 @@ def lines(deployment: Deployment) -> list[str]:
 
 
 def order_in_every_way(shop: LocalShop, run: Run, client: ShopClient) -> None:
-    """Orders that are placed, declined, refused, cancelled, and left to expire."""
+    """Place orders that are placed, declined, rejected, canceled and expired."""
 
     def place(**changes: Any) -> Any:
         answer = client.place(sample("cancelled", **{"shippingAddress": ADDRESS, **changes}), str(uuid.uuid4()))
@@ -131,25 +131,31 @@ def order_in_every_way(shop: LocalShop, run: Run, client: ShopClient) -> None:
 
 
 def move(client: ShopClient, old: str, new: str) -> str:
-    """A profile whose address changes; returns whose it is."""
+    """Create a profile and change its address; return the user id."""
     assert client.introduce({"name": NAME, "email": old}).status == 200
     assert client.introduce({"name": NAME, "email": new}).status == 200
     assert client.introduce({"name": NAME, "email": f"{new}@"}).status == 400
     return str(client.profile().body["userId"])
 
 
-def send_nonsense(shop: LocalShop, run: Run, address: str) -> None:
-    """To every consumer, a message that none of them can read, and that tells all."""
-    told = {"name": NAME, "email": address, "shippingAddress": ADDRESS, "paymentToken": TOKEN}
-    wrong = {"id": 1, "time": NAME, "source": address, "detail-type": NAME, "detail": {"metadata": told, "mail": told}}
+def send_malformed(shop: LocalShop, run: Run, address: str) -> None:
+    """Send every consumer a malformed message full of personal data."""
+    personal = {"name": NAME, "email": address, "shippingAddress": ADDRESS, "paymentToken": TOKEN}
+    wrong = {
+        "id": 1,
+        "time": NAME,
+        "source": address,
+        "detail-type": NAME,
+        "detail": {"metadata": personal, "mail": personal},
+    }
     for consumer in QUEUED:
-        run.nonsense.append(json.dumps({**wrong, "for": consumer}))
-        shop.send(consumer, run.nonsense[-1])
+        run.malformed.append(json.dumps({**wrong, "for": consumer}))
+        shop.send(consumer, run.malformed[-1])
     eventually(lambda: [shop.dead_letters(consumer) for consumer in QUEUED], all)
 
 
-def die_of_an_outage(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
-    """For every consumer, an event that fails on its last receive."""
+def fail_on_last_receive(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
+    """Let an event of every consumer fail on its last receive."""
     with paused(shop.deployment, *QUEUED):
         answer = client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4()))
         about = dict.fromkeys(CONSUMERS, answer.body["orderId"])
@@ -160,8 +166,8 @@ def die_of_an_outage(shop: LocalShop, client: ShopClient, address: str, user_id:
                 assert shop.deliver(consumer, message, receives=LAST_RECEIVE) == "done"
 
 
-def wake_everybody(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
-    """Have every function run once more: MiniStack keeps a line that comes late for the next invocation."""
+def run_every_function(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
+    """Run every function once more: MiniStack writes late log lines at the next invocation."""
     assert client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).status == 201
     shop.report_bounce(address, user_id)
     demo.wait_until_quiet(shop.deployment, lambda _: None)
@@ -170,7 +176,7 @@ def wake_everybody(shop: LocalShop, client: ShopClient, address: str, user_id: s
 
 
 def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
-    """A consumer's dead letters. Its events are put back into its queue, all else is thrown away."""
+    """Return a consumer's dead letters. Events are redriven, other messages are deleted."""
     queue, dead = deployment.queue_url(consumer), deployment.queue_url(consumer, dead_letters=True)
     found = list(scan.dead_letters(deployment.sqs, dead))
     for letter in found:
@@ -183,7 +189,7 @@ def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
 
 @pytest.fixture(scope="module")
 def run(deployment: Deployment, client: ShopClient) -> Run:
-    """Everything that customers do, and everything that goes wrong; then all that has come of it."""
+    """Run everything that customers do, with failures; then collect the output."""
     demo.wait_until_quiet(deployment, lambda _: None)
     shop = LocalShop(deployment, client, client)
     old, new = emails()
@@ -196,35 +202,36 @@ def run(deployment: Deployment, client: ShopClient) -> Run:
         order_in_every_way(shop, run, newcomer)
         shop.report_bounce(new, user_id)
         eventually(lambda: newcomer.profile().body, lambda profile: "emailProblem" in profile)
-        send_nonsense(shop, run, new)
+        send_malformed(shop, run, new)
         demo.wait_until_quiet(deployment, lambda _: None)
-        die_of_an_outage(shop, newcomer, new, user_id)
+        fail_on_last_receive(shop, newcomer, new, user_id)
         letters = {consumer: letters_of(deployment, consumer) for consumer in QUEUED}
-        wake_everybody(shop, newcomer, new, user_id)
+        run_every_function(shop, newcomer, new, user_id)
         run.places["events"] = [message["Body"] for message in received(deployment, bus)]
     run.places["logs"] = lines(deployment)
-    run.places["metrics"] = [line for line in run.places["logs"] if '"_aws"' in line]  # functions count in their logs
+    run.places["metrics"] = [
+        line for line in run.places["logs"] if '"_aws"' in line
+    ]  # functions write metrics to their logs
     for page in deployment.cloudwatch.get_paginator("list_metrics").paginate():
         run.places["metrics"] += [json.dumps(metric) for metric in page["Metrics"]]
     run.places["dead letters' attributes"] = [
         json.dumps(letter.message.get("MessageAttributes", {})) for found in letters.values() for letter in found
     ]
-    # The bodies of feedback's letters are SES's reports, which name the address that they are about; and nonsense is
-    # what the test itself has written.
+    # The bodies of feedback's dead letters are SES reports, which name their address. The malformed ones are ours.
     run.places["dead events"] = [
         letter.message["Body"]
         for consumer in CONSUMERS
         for letter in letters[consumer]
-        if letter.message["Body"] not in run.nonsense
+        if letter.message["Body"] not in run.malformed
     ]
     return run
 
 
-# --- what came of it --------------------------------------------------------------------------------------------------
+# --- the search -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", ["logs", "metrics", "events", "dead letters' attributes", "dead events"])
-def test_nothing_of_a_customer_gets_out(run: Run, place: str) -> None:
+def test_the_output_has_no_personal_data(run: Run, place: str) -> None:
     for text in run.places[place]:
         shown = [secret for secret in run.secrets if secret.lower() in text.lower() or _escaped(secret) in text]
         assert not shown, f"{shown} in {text}"
@@ -234,8 +241,8 @@ def _escaped(secret: str) -> str:
     return json.dumps(secret)[1:-1]
 
 
-def test_the_search_was_where_everything_is(deployment: Deployment, run: Run) -> None:
-    # GIVEN what the run has done
+def test_the_search_covered_the_whole_run(deployment: Deployment, run: Run) -> None:
+    # GIVEN the output of the run
     logs, events = "\n".join(run.places["logs"]), "\n".join(run.places["events"])
     # THEN its orders are in the logs, and in the events if they were placed
     assert [order_id for order_id in run.orders if order_id not in logs] == []
@@ -244,16 +251,16 @@ def test_the_search_was_where_everything_is(deployment: Deployment, run: Run) ->
     assert [order_id for order_id in placed if order_id not in events] == []
     for detail_type in ("order_placed", "order_cancelled", "shipment_prepared", "user_profile_updated"):
         assert f'"{detail_type}"' in events
-    # AND so are its failures
-    for said in (
+    # AND its failures are in the logs
+    for text in (
         "aws request failed",
         "dead_lettered",
         "address flagged",
         "sweep finished",
         "provider gave no answer",
     ):
-        assert said in logs
-    # AND every consumer has its two letters
+        assert text in logs
+    # AND every consumer has two dead letters
     assert len(run.places["dead letters' attributes"]) == 2 * len(QUEUED)
     assert len(run.places["dead events"]) == len(CONSUMERS)
     assert "EventLagDone" in "\n".join(run.places["metrics"])

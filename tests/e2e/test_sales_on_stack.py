@@ -1,4 +1,4 @@
-"""Sales on the deployed stack: the report that a program reads, and a rebuild while the shop goes on."""
+"""Sales on the deployed stack: the report, and a rebuild while orders are placed."""
 
 import contextlib
 from collections import Counter
@@ -20,7 +20,7 @@ NAMES = ("orders", "units", "revenue")
 
 @pytest.fixture
 def reader(deployment: Deployment) -> Iterator[ShopClient]:
-    """A program with a token that may read reports."""
+    """A client with a token for reports."""
     with contextlib.closing(ShopClient(deployment.api_url, tokens.for_reports(deployment))) as client:
         yield client
 
@@ -31,7 +31,7 @@ def today() -> dict[str, str]:
 
 
 def report(reader: ShopClient, limit: int = 100) -> dict[str, Counter[str]]:
-    """The report's rows by product, read page by page."""
+    """Return the report's rows by product, read page by page."""
     found: dict[str, Counter[str]] = {}
     query = {**today(), "limit": str(limit)}
     while True:
@@ -45,7 +45,7 @@ def report(reader: ShopClient, limit: int = 100) -> dict[str, Counter[str]]:
 
 
 def fold(deployment: Deployment) -> dict[str, Counter[str]]:
-    """The orders that stand, by product."""
+    """Return the sums of the orders that are not canceled, by product."""
     found: dict[str, Counter[str]] = {}
     for order in deployment.scan("OrdersTable"):
         if "placedAt" in order and order["status"] != "CANCELLED":
@@ -56,7 +56,7 @@ def fold(deployment: Deployment) -> dict[str, Counter[str]]:
 
 
 def lose_next_event(deployment: Deployment, client: ShopClient) -> str:
-    """Place an order whose event analytics never gets."""
+    """Place an order whose event analytics never receives; return its id."""
     queue = deployment.queue_url("analytics")
     with paused(deployment, "analytics"):
         order_id = str(place(client).body["orderId"])
@@ -66,28 +66,26 @@ def lose_next_event(deployment: Deployment, client: ShopClient) -> str:
     return order_id
 
 
-def test_the_report_is_the_sum_of_the_orders_that_stand(
-    deployment: Deployment, client: ShopClient, reader: ShopClient
-) -> None:
-    # GIVEN orders, one of them cancelled
+def test_the_report_is_the_sum_of_the_orders(deployment: Deployment, client: ShopClient, reader: ShopClient) -> None:
+    # GIVEN orders, one of them canceled
     demo.place_samples(client, lambda _: None)
     demo.wait_until_quiet(deployment, lambda _: None)
-    # THEN the report says what they add up to, in pages of any size
+    # THEN the report has their sums, in pages of any size
     assert report(reader) == fold(deployment) != {}
     assert report(reader, limit=1) == fold(deployment)
 
 
-def test_a_customers_token_can_not_read_reports(client: ShopClient) -> None:
+def test_a_customers_token_cannot_read_reports(client: ShopClient) -> None:
     assert client.sales(**today()).status == 403
 
 
-def test_bad_input_is_answered_with_the_fields(reader: ShopClient) -> None:
+def test_invalid_parameters_are_named(reader: ShopClient) -> None:
     answer = reader.sales(to="2026-11-23")
     assert answer.status == 400
     assert [error["field"] for error in answer.body["errors"]] == ["from"]
 
 
-def test_a_rebuild_fills_a_gap_while_the_shop_goes_on(
+def test_a_rebuild_fills_a_gap_while_orders_are_placed(
     deployment: Deployment, client: ShopClient, reader: ShopClient
 ) -> None:
     # GIVEN an event that was lost
@@ -95,11 +93,11 @@ def test_a_rebuild_fills_a_gap_while_the_shop_goes_on(
     lose_next_event(deployment, client)
     demo.wait_until_quiet(deployment, lambda _: None)
     assert report(reader) != fold(deployment)
-    # WHEN the sales are rebuilt, and orders come in meanwhile
+    # WHEN the sales are rebuilt while orders are placed
     during: list[int] = []
     done = rebuild.of(deployment).run(lambda _: during.append(place(client).status))
     demo.wait_until_quiet(deployment, lambda _: None)
-    # THEN the report is exact again, and stays so
+    # THEN the report is exact again
     assert during
     assert set(during) == {201}
     assert done.generation == 2

@@ -1,1 +1,1 @@
-"""What the tests share: Handoff's own stack in moto, its functions, and faults on the wire between the two."""
+"""Helpers that several test folders share."""

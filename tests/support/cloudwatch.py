@@ -103,7 +103,7 @@ def statistic(name: str, values: list[float]) -> float:
 
 
 def _breaches(alarm: Alarm, values: list[float]) -> bool | None:
-    """Whether a period breaches the threshold; None without enough data."""
+    """Return whether a period breaches the threshold; None without enough data."""
     name = alarm.get("ExtendedStatistic") or alarm["Statistic"]
     if not values or (alarm.get("EvaluateLowSampleCountPercentile") == "ignore" and len(values) < _enough(name)):
         return None

@@ -1,4 +1,4 @@
-"""A scenario with faults at chosen calls, then recovery until all is quiet, then the invariants."""
+"""Run a scenario with faults at chosen calls, let the system recover, and check the invariants."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def _any(call: Call) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """A way in which a call can go wrong; ``times`` counts its retries in."""
+    """A kind of fault of a call; ``times`` includes its retries."""
 
     name: str
     fault: Fault
@@ -64,8 +64,8 @@ KINDS = [
     Kind("keys left unread", wire.leave_some, 1, lambda call: call.operation == "BatchGetItem"),
 ]
 
-# For pairs, the kinds that differ in what they leave behind: a crash before a call is one after the call before it,
-# and of the refusals one stands for all.
+# For pairs, the kinds with different effects: a crash before a call equals one after the previous call, and one kind of
+# rejection stands for all.
 PAIRED = [kind for kind in KINDS if kind.name not in {"crash before", "throttled", "out of order"}]
 
 
@@ -82,21 +82,21 @@ class Strike:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What was done: the scenario, the faults, and every call with the function that made it."""
+    """The scenario, its faults, and every call with the function that made it."""
 
     scenario: Scenario
     strikes: tuple[Strike, ...]
     calls: list[Call]
 
     def further(self, kinds: Sequence[Kind] = KINDS) -> Iterator[Strike]:
-        """Every fault that could strike a call after those that did."""
+        """Yield every possible fault of a call after the last faulty one."""
         last = max((strike.nth for strike in self.strikes), default=0)
         for nth, call in enumerate(self.calls[last:], start=last + 1):
             yield from (Strike(nth, kind) for kind in kinds if kind.fits(call))
 
 
 def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: StripeServer | None = None) -> Experiment:
-    """Do it, and check that nothing was lost and nothing done twice. Without ``stripe`` the sandbox is the provider."""
+    """Run an experiment and check the invariants. Without ``stripe`` the sandbox is the payment provider."""
     random.seed(0)
     with standing() as clock:
         world = World(stack, clock, stripe)
@@ -104,7 +104,7 @@ def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: Str
         start = len(world.wire.calls)
         struck: list[str] = []
         for strike in strikes:
-            fault = _noting(world, struck, strike.kind.fault)
+            fault = _recording(world, struck, strike.kind.fault)
             world.wire.on("*", fault, nth=strike.nth, times=strike.kind.times, retries=True)
         client = Client(world, scenario.patient, _STRIPES if stripe else {})
         try:
@@ -112,28 +112,28 @@ def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: Str
             world.until_quiet()
             calls = world.wire.calls[start:]
             world.wire.heal()
-            assert len(struck) >= len(strikes), f"only these functions were struck: {struck}"
+            assert len(struck) >= len(strikes), f"the faults struck only these functions: {struck}"
             scenario.expect(client)
             invariants.check_all(world, LOADED, client.placed, mail_repeats=struck.count("EmailsFunction"))
         except Exception as error:
             error.add_note(
-                f'Again: pytest tests/chaos/again.py --experiment "{scenario.name}: {", ".join(map(str, strikes))}"'
+                f'Rerun: pytest tests/chaos/again.py --experiment "{scenario.name}: {", ".join(map(str, strikes))}"'
             )
             raise
         return Experiment(scenario, strikes, calls)
 
 
 def parse(strike: str) -> Strike:
-    """A strike from its text."""
+    """Return the strike that a text describes."""
     name, _, nth = strike.partition(" at call ")
     return Strike(int(nth), next(kind for kind in KINDS if kind.name == name))
 
 
-def _noting(world: World, struck: list[str], fault: Fault) -> Fault:
-    """The fault, noting the function that it strikes."""
+def _recording(world: World, struck: list[str], fault: Fault) -> Fault:
+    """Return the fault, which records the function that it strikes."""
 
-    def noted(call: Call, deliver: Deliver) -> Any:
+    def recorded(call: Call, deliver: Deliver) -> Any:
         struck.append(world.functions.running[-1])
         return fault(call, deliver)
 
-    return noted
+    return recorded

@@ -13,7 +13,7 @@ class Observed(Protocol):
     """A system that can be read."""
 
     def snapshot(self) -> Snapshot:
-        """Read it."""
+        """Read its present state."""
 
 
 def check(world: World, loaded: Mapping[str, int]) -> None:

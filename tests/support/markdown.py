@@ -14,7 +14,7 @@ _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
 def files() -> Iterator[Path]:
-    """All Markdown files but those of environments and builds, which are in hidden folders or in ``build``."""
+    """Yield all Markdown files, except in environments and builds (hidden folders, ``build``)."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(
             name for name in folders if name == ".github" or not name.startswith((".", "build", "node_"))
@@ -23,12 +23,12 @@ def files() -> Iterator[Path]:
 
 
 def links(text: str) -> list[str]:
-    """The targets of all links and images, without those in code."""
+    """Return the targets of all links and images outside of code."""
     return _LINK.findall(_CODE.sub("", _FENCE.sub("", text)))
 
 
 def anchors(text: str) -> set[str]:
-    """The fragments that GitHub gives the headings of a page."""
+    """Return the fragments that GitHub gives the headings of a page."""
     found: dict[str, int] = {}
     for heading in _HEADING.findall(_FENCE.sub("", text)):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -38,7 +38,7 @@ def anchors(text: str) -> set[str]:
 
 
 def commands(text: str) -> list[tuple[list[str], bool]]:
-    """The simple shell commands of a page, each as its words, and whether it is complete.
+    """Return the simple shell commands of a page, each as its words, and whether it is complete.
 
     Those in ``sh`` blocks are complete; those in inline code may leave out arguments.
     """
@@ -53,7 +53,7 @@ def commands(text: str) -> list[tuple[list[str], bool]]:
 
 
 def _simple(line: str) -> Iterator[list[str]]:
-    """The simple commands of a line, without their variables; also those in ``$(...)``."""
+    """Yield the simple commands of a line, without variables; also those in ``$(...)``."""
     for inner in re.findall(r"\$\(([^()]*)\)", line):
         yield from _simple(inner)
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -72,5 +72,5 @@ def _simple(line: str) -> Iterator[list[str]]:
 
 
 def codes(text: str) -> list[str]:
-    """The texts in inline code of a page."""
+    """Return the inline code of a page."""
     return [code.strip("`") for code in _CODE.findall(_FENCE.sub("", text))]

@@ -1,4 +1,4 @@
-"""Metrics as they leave a function: EMF lines on its standard output."""
+"""Metrics that a function prints: lines in the embedded metric format."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Metric:
 
 
 def printed(output: str) -> dict[str, Metric]:
-    """The metrics in some output, by name; the values of several lines are joined."""
+    """Return the metrics in an output by name, with the values of all lines."""
     found: dict[str, Metric] = {}
     for line in output.splitlines():
         document: dict[str, Any] = json.loads(line)

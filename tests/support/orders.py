@@ -1,4 +1,4 @@
-"""Orders for tests of the domain, which need no deployment."""
+"""Orders for domain tests without a deployment."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ ORDER_ID = "ord_" + "a" * 26
 
 
 def order(status: Status = Status.PENDING, **values: Any) -> Order:
-    """An order in any state, of two mugs and a tee."""
+    """Return an order of two mugs and a tee, in any state."""
     start = OrderStep(sequence=0, status=Status.PENDING, at="2026-11-23T10:00:00.000Z", transition_id="attempt")
     defaults: dict[str, Any] = {
         "order_id": ORDER_ID,
@@ -34,5 +34,5 @@ def order(status: Status = Status.PENDING, **values: Any) -> Order:
 
 
 def line(sku: str, quantity: int, unit_price: int) -> Line:
-    """A line, named after its product."""
+    """Return a line, named after its product."""
     return Line(sku=sku, name=sku.title(), quantity=quantity, unit_price=unit_price)

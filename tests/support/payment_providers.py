@@ -1,4 +1,4 @@
-"""Each payment provider behind its adapter, under one set of names, for the tests of what both promise."""
+"""Each payment provider behind its adapter, with one interface for the tests of their common contract."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SECRET = "stripe-key"
 
 
 class Provider(Protocol):
-    """A provider, what can go wrong on the way to it, and its own books."""
+    """A provider, the faults of its connection, and its ledger."""
 
     payments: Payments
     approved: str
@@ -26,19 +26,19 @@ class Provider(Protocol):
     unknown: str
 
     def lose_request(self, step: Step) -> None:
-        """The next request of this step does not arrive, and no answer comes."""
+        """Lose the next request of this step: it has no effect and no answer."""
 
     def lose_answer(self, step: Step) -> None:
-        """The next request of this step is done, and no answer comes."""
+        """Lose the answer to the next request of this step, which has its effect."""
 
     def refuse(self, step: Step) -> None:
-        """The next request of this step is refused as too much."""
+        """Throttle the next request of this step."""
 
     def cut(self) -> Any:
-        """No connection can be made while this context is entered."""
+        """Prevent all connections while the context lasts."""
 
     def books(self, order_id: str = ORDER) -> Counter[str]:
-        """How many holds of an order's are held, captured and voided."""
+        """Return the number of an order's holds that are held, captured and voided."""
 
 
 class PaymentsCaller:
@@ -48,18 +48,18 @@ class PaymentsCaller:
         self.provider = provider
 
     def authorize(self, token: str, order_id: str = ORDER, **values: Any) -> Authorized | Declined:
-        """Hold 45.00 EUR for an order that was just begun."""
+        """Authorize 45.00 EUR for a new order."""
         wanted: dict[str, Any] = {"amount": 4500, "currency": "EUR", "since": now_ms()} | values
         return self.provider.payments.authorize(f"{order_id}:authorise", order_id=order_id, token=token, **wanted)
 
     def hold(self, order_id: str = ORDER) -> str:
-        """Hold it; returns the reference."""
+        """Authorize with an approved token; return the reference."""
         held = self.authorize(self.provider.approved, order_id)
         assert isinstance(held, Authorized)
         return held.reference
 
     def end(self, step: Step, reference: str, order_id: str = ORDER) -> Captured | Voided | Failed:
-        """Capture or void it."""
+        """Capture or void a hold."""
         call = self.provider.payments.capture if step == "capture" else self.provider.payments.void
         return call(f"{order_id}:{step}", order_id=order_id, reference=reference)
 
@@ -67,7 +67,7 @@ class PaymentsCaller:
 class Sandbox:
     """The sandbox over its table in moto."""
 
-    approved, declined, unknown = "tok_approve", "tok_decline", "tok_nonsense"
+    approved, declined, unknown = "tok_approve", "tok_decline", "tok_unknown"
     _calls: ClassVar[dict[str, str]] = {
         "authorise": "dynamodb.PutItem",
         "capture": "dynamodb.TransactWriteItems",
@@ -100,9 +100,9 @@ class Sandbox:
 
 
 class Stripe:
-    """The Stripe adapter, its key in moto's Secrets Manager, and our own server at the other end of the socket."""
+    """The Stripe adapter, with its key in moto's Secrets Manager, connected to our own server."""
 
-    approved, declined, unknown = stripe_server.VISA, stripe_server.DECLINED, "pm_of_nobody"
+    approved, declined, unknown = stripe_server.VISA, stripe_server.DECLINED, "pm_unknown"
     _operations: ClassVar[dict[str, str]] = {"authorise": "create", "capture": "capture", "void": "cancel"}
     _states: ClassVar[dict[str, str]] = {"requires_capture": "held", "succeeded": "captured", "canceled": "voided"}
 
@@ -113,11 +113,11 @@ class Stripe:
         self.payments: Payments = self.connect()
 
     def connect(self, base: str | None = None, **values: Any) -> stripe_intents.Stripe:
-        """Another process: nothing is cached yet."""
+        """Return a new adapter with empty caches."""
         return stripe_intents.Stripe(stripe_key.connect(SECRET), base or self.server.base, **values)
 
     def store_key(self, api_key: str) -> None:
-        """Put a key into Secrets Manager."""
+        """Store a key in Secrets Manager."""
         self.world.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=api_key)
 
     def lose_request(self, step: Step) -> None:

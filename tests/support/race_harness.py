@@ -1,4 +1,4 @@
-"""A harness for races: a world with a process for every handler, cheap enough to be used a thousand times."""
+"""A harness for races: a world with a process for every handler, cheap enough to run a thousand times."""
 
 import random
 from collections.abc import Callable, Generator
@@ -23,7 +23,7 @@ _MOST_HANDLERS = 3
 
 
 class RaceHarness:
-    """A world with spare processes. They stay warm, so each run has a day of its own, and none sees the last one's."""
+    """A world with spare processes. They stay warm, so each run has another day, without earlier data."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -35,9 +35,9 @@ class RaceHarness:
         self._used = 0
 
     def play(self, scenario: Scenario, choose: Choose) -> list[Turn]:
-        """Run a scenario once, in the order chosen, let things get quiet, and check that all is well.
+        """Run a scenario once in the chosen order, wait until no work is left, and check the invariants.
 
-        All runs are of the same scenario.
+        All runs of a harness are of the same scenario.
         """
         self._reset()
         act = scenario(self)
@@ -46,7 +46,7 @@ class RaceHarness:
         self.world.wire.heal()
         known = fingerprint(self.world, self._begun + self._days * _A_DAY, results)
         if known in self._known:
-            return turns  # another order has led to the same, and that has ended well
+            return turns  # another order has led to the same state, which was checked
         self.world.until_quiet()
         placed = [answer.json for answer in results if getattr(answer, "status", 0) == 201]
         invariants.check_all(self.world, self._loaded, placed, mail_repeats=race.deaths)
@@ -59,38 +59,38 @@ class RaceHarness:
 
     @property
     def outcomes(self) -> int:
-        """How many different ones the runs have had."""
+        """The number of different outcomes of the runs."""
         return len(self._known)
 
-    # --- what a scenario sets up --------------------------------------------------------------------------------------
+    # --- preparation of a scenario ------------------------------------------------------------------------------------
 
     def stock(self, sku: str, available: int) -> None:
-        """Put so many on sale."""
+        """Write a product with this stock."""
         self.world.stock(sku, available)
         self._loaded[sku] = available
 
     def strike(self, do: Handler, pattern: str, fault: Fault = crash_before) -> None:
-        """Do something whose first call of this name goes wrong."""
+        """Run an action with a fault at its first call of this name."""
         self.world.wire.on(pattern, fault)
         with suppress(Crash):
             do()
         self.world.wire.heal()
 
-    # --- handlers, each in a process of its own -----------------------------------------------------------------------
+    # --- handlers, each in its own process ----------------------------------------------------------------------------
 
     def api(self, user: str = "ada") -> Api:
-        """The API, with a fresh copy of the catalog."""
+        """Return the API with a fresh copy of the catalog."""
         api = Api(self._process("OrdersFunction"), {"sub": user, "token_use": "access"})
         api.get("/catalog")
         return api
 
     def sweep(self) -> Handler:
-        """A run of the sweeper."""
+        """Return a run of the sweeper."""
         functions = self._process("SweeperFunction")
         return lambda: functions.invoke("SweeperFunction", {})
 
     def queues(self, function: str) -> Queues:
-        """The queues, with one consumer more for one of them."""
+        """Return the queues with one more process for one consumer."""
         return Queues(self.world.stack, self._process(function), self.world.client("sqs"))
 
     def _process(self, function: str) -> Functions:
@@ -105,13 +105,13 @@ class RaceHarness:
         self.world.clock.forward((self._begun + self._days * _A_DAY - self.world.clock.ms) / 1000)
         self.world.stack.empty()
         self.world.wire.reset()
-        random.seed(0)  # for the pauses and shards that are drawn
+        random.seed(0)  # for random pauses and shards
         self._loaded.clear()
         self.stock(MUG, 10)
         self.world.customer()
 
     def _matters(self, call: Call) -> bool:
-        """A look into a shard where nothing is unfinished takes no turn: nobody minds when it is."""
+        """Return False for queries of empty shards: they take no turn, because their time makes no difference."""
         if call.request.get("IndexName") != "unfinished":
             return True
         return bool(self.world.client("dynamodb").query(**call.request)["Count"])

@@ -1,6 +1,6 @@
-"""A model of the shop, small enough to be seen to be right: what it may answer, and what must hold at every moment.
+"""A small model of the shop: its possible answers, and the invariants of every moment.
 
-It knows nothing of tries, outboxes or crashes: only what was asked, what was answered, and what is stored.
+It has no retries, outboxes or crashes: only requests, answers and stored data.
 """
 
 from collections import Counter
@@ -16,10 +16,10 @@ from tests.support import invariants
 PRICES = {"MUG-01": 1250, "TEE-02": 2000}
 USERS = ("ada", "bob")
 PLACED, DECLINED, EXPIRED = "placed", "payment-declined", "order-expired"
-OUTAGE = {"try-later", "unavailable"}  # what anybody may be told while something does not work
-_FINAL = {PLACED, DECLINED, EXPIRED}  # what a key answers for ever
+OUTAGE = {"try-later", "unavailable"}  # possible answers during an outage
+_FINAL = {PLACED, DECLINED, EXPIRED}  # outcomes that a key keeps
 _KEY_STAYS_FREE = {"out-of-stock", "total-changed", "invalid-request"}
-_FIRST_ANSWER = {"tok_decline": DECLINED, "tok_approve": PLACED}  # of the provider; other tokens give trouble first
+_FIRST_ANSWER = {"tok_decline": DECLINED, "tok_approve": PLACED}  # of the provider; other tokens fail first
 _STANDING = {"PLACED", "PREPARED", "CANCELLED"}
 _OUTCOMES = {PLACED: _STANDING, DECLINED: {"REJECTED"}, EXPIRED: {"REJECTED"}}
 _HOLDS = {
@@ -29,13 +29,13 @@ _HOLDS = {
     "declined": {"PENDING", "REJECTED"},
 }
 _PAYMENTS = {"none": 0, "authorised": 1, "captured": 2, "voided": 2, "failed": 2}
-_PAUSES = 10_000  # ms: the longest that the tries of one request can take
+_PAUSES = 10_000  # ms: the longest duration of one request's tries
 _FIXED = ("userId", "lines", "total", "currency", "shippingAddress", "requestHash")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to order. ``expecting``: at the prices that the shop opened with, or not at all."""
+    """A request to place an order. ``expecting``: only at the initial prices."""
 
     lines: tuple[tuple[str, int], ...]
     token: str = "tok_approve"
@@ -43,28 +43,28 @@ class Wish:
 
     @property
     def name(self) -> str:
-        """Names the wish. It is part of the address, so that an order shows which wish it came of."""
+        """The name of the wish. It is part of the address, so that an order shows its wish."""
         goods = " and ".join(f"{quantity} {sku}" for sku, quantity in self.lines)
         return f"{goods} by {self.token}" + (f" for {self.expected_total}" if self.expecting else "")
 
     @property
     def expected_total(self) -> int:
-        """The total at the prices that the shop opened with."""
+        """The total at the initial prices."""
         return sum(PRICES[sku] * quantity for sku, quantity in self.lines)
 
     def body(self) -> dict[str, Any]:
-        """The body of its ``POST /orders``."""
+        """Return the body of its ``POST /orders``."""
         total = {"expectedTotal": self.expected_total} if self.expecting else {}
         return body(*self.lines, token=self.token, shippingAddress=ADDRESS | {"street": self.name}, **total)
 
 
 class Reference:
-    """What has been asked and answered in one world, and so what may come next."""
+    """The requests and answers in one world so far, and the possible next answers."""
 
     def __init__(self, world: World, available: int) -> None:
         self._world = world
         self._loaded = dict.fromkeys(PRICES, available)
-        self._prices = {sku: {price} for sku, price in PRICES.items()}  # since the last look
+        self._prices = {sku: {price} for sku, price in PRICES.items()}  # since the last check
         self._repriced: set[str] = set()
         self._delisted: set[str] = set()
         self._answers: dict[str, tuple[str, str]] = {}
@@ -82,11 +82,11 @@ class Reference:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """The stock that each product started with, and what was delivered since."""
+        """The initial stock of each product plus the deliveries."""
         return dict(self._loaded)
 
-    def loads(self, sku: str, price: int, units: int, listed: bool) -> None:
-        """A product is repriced, delisted, or delivered."""
+    def product_changed(self, sku: str, price: int, units: int, listed: bool) -> None:
+        """Record a product's new price, listing and delivered units."""
         self._loaded[sku] += units
         self._prices[sku].add(price)
         if price != PRICES[sku]:
@@ -94,10 +94,10 @@ class Reference:
         if not listed:
             self._delisted.add(sku)
 
-    # --- what may be answered -----------------------------------------------------------------------------------------
+    # --- possible answers ---------------------------------------------------------------------------------------------
 
     def outcomes(self, user: str, key: str, wish: Wish) -> set[str]:
-        """How a request to place an order may end now, if everything works."""
+        """Return the possible outcomes of a request to place an order, without faults."""
         stored = self._world.order(ids.order_id(user, key))
         if not stored:
             return self._outcomes_of_new(wish)
@@ -127,12 +127,12 @@ class Reference:
         return possible
 
     def answered(self, user: str, key: str, wish: Wish, answer: Answer, possible: set[str] | None) -> str:
-        """Judge an answer; ``possible`` is None if others did things while it was made. Returns its outcome."""
+        """Check an answer and return its outcome; ``possible`` is None if other actions ran meanwhile."""
         order_id = ids.order_id(user, key)
         outcome = PLACED if answer.status == 201 else answer.problem
         assert possible is None or outcome in possible, (outcome, possible, answer)
         if outcome in _FINAL:
-            self._keeps(order_id, wish, outcome, answer)
+            self._check_repeat(order_id, wish, outcome, answer)
         elif outcome == "key-reused":
             assert self._world.order(order_id)["shippingAddress"]["street"] != wish.name, answer
         elif outcome in _KEY_STAYS_FREE | {"in-progress"}:
@@ -144,7 +144,7 @@ class Reference:
             assert all(product["available"] < wanted[product["sku"]] for product in answer.json["products"]), answer
         return outcome
 
-    def _keeps(self, order_id: str, wish: Wish, outcome: str, answer: Answer) -> None:
+    def _check_repeat(self, order_id: str, wish: Wish, outcome: str, answer: Answer) -> None:
         assert answer.json["orderId"] == order_id
         assert self._answers.setdefault(order_id, (outcome, wish.name)) == (outcome, wish.name), answer
         if outcome == PLACED:
@@ -155,7 +155,7 @@ class Reference:
             assert not wish.expecting or answer.json["total"] == wish.expected_total
 
     def cancellation_outcomes(self, user: str, order_id: str) -> set[str]:
-        """How a cancellation may end now, if everything works."""
+        """Return the possible outcomes of a cancellation, without faults."""
         order = self._world.order(order_id)
         if order["userId"] != user:
             return {"no-such-order"}
@@ -164,7 +164,7 @@ class Reference:
         return {"cancelled" if order["status"] in {"PLACED", "CANCELLED"} else "not-cancellable"}
 
     def cancellation_answered(self, order_id: str, answer: Answer, possible: set[str] | None) -> str:
-        """Judge the answer to a cancellation; returns its outcome."""
+        """Check the answer to a cancellation; return its outcome."""
         outcome = "cancelled" if answer.status == 200 else answer.problem
         assert possible is None or outcome in possible, (outcome, possible, answer)
         if outcome == "cancelled":
@@ -173,15 +173,15 @@ class Reference:
         return outcome
 
     def profile_outcomes(self, user: str) -> set[str]:
-        """How a changed profile may be answered now, if everything works."""
+        """Return the possible outcomes of a profile change, without faults."""
         customer = self._world.item("CustomersTable", userId=user)
-        untold = max(len(customer.get(waiting, ())) for waiting in ("outbox", "addressChanges"))
-        return {"profile", "profile-busy"} if untold >= MAX_PENDING_NOTICES else {"profile"}
+        pending = max(len(customer.get(waiting, ())) for waiting in ("outbox", "addressChanges"))
+        return {"profile", "profile-busy"} if pending >= MAX_PENDING_NOTICES else {"profile"}
 
     def profile_answered(
         self, user: str, profile: dict[str, Any], answer: Answer | None, possible: set[str] | None
     ) -> str:
-        """Judge the answer to a changed profile, None after a crash; returns its outcome."""
+        """Check the answer to a profile change, None after a crash; return its outcome."""
         outcome = "crashed" if answer is None else "profile" if answer.status == 200 else answer.problem
         assert possible is None or outcome in possible, (outcome, possible, answer)
         if outcome == "profile":
@@ -190,16 +190,16 @@ class Reference:
         self._profiles[user] = [profile] if alone else [*self._profiles[user], profile]
         return outcome
 
-    # --- what holds at every moment -----------------------------------------------------------------------------------
+    # --- invariants of every moment -----------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """See that nothing has gone wrong by now, in the midst of it all."""
+    def check(self) -> None:
+        """Check the invariants that hold even while work is pending."""
         invariants.stock_adds_up(self._world, self._loaded)
         self.orders = sorted(self._world.items("OrdersTable"), key=lambda order: order["orderId"])
         orders = {order["orderId"]: order for order in self.orders}
         assert self._seen.keys() <= orders.keys()
         for order_id, order in orders.items():
-            self._moves_on(self._seen.get(order_id), order)
+            self._check_progress(self._seen.get(order_id), order)
         for order_id, (outcome, wish) in self._answers.items():
             assert orders[order_id]["status"] in _OUTCOMES[outcome], orders[order_id]
             assert orders[order_id]["shippingAddress"]["street"] == wish
@@ -208,14 +208,14 @@ class Reference:
         for customer in self._world.items("CustomersTable"):
             profile = {"name": customer["name"], "email": customer["email"]}
             assert profile in self._profiles[customer["userId"]], customer
-        self._money_is_right(orders)
-        self._events_are_true(orders)
+        self._check_money(orders)
+        self._check_events(orders)
         self._seen = orders
         for product in self._world.items("ProductsTable"):
             self._prices[product["sku"]] = {product["unitPrice"]}
 
-    def _moves_on(self, before: dict[str, Any] | None, order: dict[str, Any]) -> None:
-        """An order only goes forward, and what the sweeper has to find can be found."""
+    def _check_progress(self, before: dict[str, Any] | None, order: dict[str, Any]) -> None:
+        """Check that an order only moves forward, and that pending work is in the index."""
         if before is None:
             assert all(line["unitPrice"] in self._prices[line["sku"]] for line in order["lines"]), order
         else:
@@ -227,8 +227,8 @@ class Reference:
         if order["status"] == "PENDING" or order["outbox"] or "paymentDue" in order:
             assert {"unfinished", "dueAt", "unfinishedSince"} <= order.keys(), order
 
-    def _money_is_right(self, orders: dict[str, dict[str, Any]]) -> None:
-        """Every hold has an order that owns it and is taken at most once; nothing leaves the house unpaid."""
+    def _check_money(self, orders: dict[str, dict[str, Any]]) -> None:
+        """Check that every hold has an order and ends at most once, and that only paid shipments are released."""
         ledger = self._world.items("SandboxTable")
         states = {entry["orderId"]: entry.get("state") for entry in ledger if entry["kind"] == "authorise"}
         for entry in ledger:
@@ -246,8 +246,8 @@ class Reference:
             assert (state == "released") == (orders[order_id]["payment"]["state"] == "captured"), orders[order_id]
             assert state != "released" or states[order_id] == "capture", orders[order_id]
 
-    def _events_are_true(self, orders: dict[str, dict[str, Any]]) -> None:
-        """What the bus took has happened."""
+    def _check_events(self, orders: dict[str, dict[str, Any]]) -> None:
+        """Check that every published event has happened."""
         events = self._world.events()
         for event in events[self.events_seen :]:
             if event["Source"] != "handoff.customers":

@@ -1,4 +1,4 @@
-"""What happens in a shop, from the request to the last consumer; experiments repeat it with faults."""
+"""Scenarios of a shop, from the request to the last consumer. Experiments repeat them with faults."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _RETRY_AFTER = "retry-after"
 
 @dataclass
 class Client:
-    """Somebody with a shop's page open: asks again, as he is told to, until there is an answer, or gives up at once."""
+    """A customer's client, which retries as the answers say, or not at all unless ``patient``."""
 
     world: World
     patient: bool = True
@@ -26,8 +26,8 @@ class Client:
     placed: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Answer | None] = field(default_factory=list)
 
-    def ask(self, request: Callable[[], Answer]) -> Answer | None:
-        """Send a request until it has a definite answer. None: there never was one."""
+    def send(self, request: Callable[[], Answer]) -> Answer | None:
+        """Retry a request until it has a definite answer; return that, or None."""
         answer: Answer | None = None
         for _ in range(_TRIES if self.patient else 1):
             answer = self._try(request)
@@ -43,14 +43,14 @@ class Client:
         """``POST /orders``."""
         token = wanted["paymentToken"]
         wanted = wanted | {"paymentToken": self.tokens.get(token, token)}
-        return self.ask(lambda: self.world.api().place(wanted, key))
+        return self.send(lambda: self.world.api().place(wanted, key))
 
     def cancel(self) -> Answer | None:
-        """Cancel the first order that was placed, if any was."""
-        return self.ask(lambda: self.world.api().cancel(self.placed[0]["orderId"])) if self.placed else None
+        """Cancel the first placed order, if there is one."""
+        return self.send(lambda: self.world.api().cancel(self.placed[0]["orderId"])) if self.placed else None
 
     def statuses(self) -> list[int]:
-        """The statuses of the definite answers."""
+        """Return the statuses of the answers."""
         return [answer.status for answer in self.answers if answer]
 
     def _try(self, request: Callable[[], Answer]) -> Answer | None:
@@ -64,7 +64,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``act`` is what people do; ``ready`` comes before, without faults; ``expect`` is checked when all is quiet."""
+    """``ready`` prepares the world without faults, ``act`` runs with faults, ``expect`` checks the quiet system."""
 
     name: str
     act: Callable[[Client], None]
@@ -77,7 +77,7 @@ WANTED = body((MUG, 2), (TEE, 1))
 
 
 def prepare(world: World, scenario: Scenario) -> None:
-    """Fill the shop."""
+    """Write the products and a customer, and prepare the scenario."""
     for sku, available in LOADED.items():
         world.stock(sku, available)
     world.customer()
@@ -92,11 +92,11 @@ def _decline(client: Client) -> None:
     client.place(body((MUG, 2), token="tok_decline"))
 
 
-def _too_much(client: Client) -> None:
+def _out_of_stock(client: Client) -> None:
     client.place(body((MUG, 11)))
 
 
-def _provider_silent(client: Client) -> None:
+def _provider_timeout(client: Client) -> None:
     client.place(body((MUG, 2), token="tok_timeout_held"))
 
 
@@ -117,7 +117,7 @@ def _cancel_late(client: Client) -> None:
 
 
 def _cancel_meanwhile(client: Client) -> None:
-    """The cancellation comes between fulfillment's reading and its writing."""
+    """Cancel between fulfillment's read and its write."""
     world = client.world
     client.place(WANTED)
     world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(client.cancel), where=world.touching("ShipmentsTable"))
@@ -125,7 +125,7 @@ def _cancel_meanwhile(client: Client) -> None:
 
 
 def _new_price(world: World) -> None:
-    """The function's copy of the catalog is older than the last price."""
+    """Change a price after the function has read the catalog."""
     world.api().get("/catalog")
     world.stock(MUG, LOADED[MUG], 1500)
 
@@ -137,7 +137,7 @@ def _bus_down(world: World) -> None:
 
 
 def _abandoned(world: World) -> None:
-    """A request that died between the provider's answer and the commit, ten minutes ago."""
+    """Crash a request between the provider's answer and the commit, and let ten minutes pass."""
     world.wire.on("dynamodb.UpdateItem", wire.crash_before, where=lambda call: ":placedAt" in call.values)
     Client(world, patient=False).place(WANTED, "earlier")
     world.wire.heal()
@@ -145,7 +145,7 @@ def _abandoned(world: World) -> None:
 
 
 def _provider_down(world: World) -> None:
-    """A cancelled order whose void was refused."""
+    """Cancel an order whose void the provider then rejects."""
     answer = world.api().place(WANTED, "earlier")
     world.api().cancel(answer.json["orderId"])
     world.wire.always("*", wire.refuse("ProvisionedThroughputExceededException"), world.to_provider)
@@ -159,14 +159,14 @@ def _wait(client: Client) -> None:
 
 def _new_address(client: Client) -> None:
     profile = {"name": "Ada", "email": "ada@new.example"}
-    client.ask(lambda: client.world.api().call("PUT", "/me", json.dumps(profile)))
+    client.send(lambda: client.world.api().call("PUT", "/me", json.dumps(profile)))
 
 
-def _address_told(client: Client) -> None:
-    """The profile is as asked, and both addresses were told of it."""
+def _both_addresses_notified(client: Client) -> None:
+    """Check the profile, and that both addresses were notified."""
     assert client.world.item("CustomersTable", userId="ada")["email"] == "ada@new.example"
-    told = {mail["to"] for mail in client.world.mails() if mail["subject"] == "Your e-mail address was changed"}
-    assert told == {"ada@example.com", "ada@new.example"}
+    notified = {mail["to"] for mail in client.world.mails() if mail["subject"] == "Your e-mail address was changed"}
+    assert notified == {"ada@example.com", "ada@new.example"}
 
 
 def _bounce(client: Client) -> None:
@@ -179,12 +179,12 @@ def _bounce(client: Client) -> None:
     client.world.queues.send("FeedbackFunction", json.dumps({"version": "0", **event, "detail": detail}))
 
 
-def _marked(client: Client) -> None:
+def _flagged(client: Client) -> None:
     assert client.world.item("CustomersTable", userId="ada")["emailProblem"] == "bounced"
 
 
 def _ends(*statuses: int, available: int = LOADED[MUG]) -> Callable[[Client], None]:
-    """The answers that it ends with, and the mugs that are left."""
+    """Return a check of the answers and of the available mugs."""
 
     def expect(client: Client) -> None:
         assert client.statuses() == list(statuses)
@@ -195,19 +195,19 @@ def _ends(*statuses: int, available: int = LOADED[MUG]) -> Callable[[Client], No
 
 SCENARIOS = [
     Scenario("place", _place, expect=_ends(201, available=8)),
-    Scenario("place, and never come back", _place, patient=False),
+    Scenario("place, without retries", _place, patient=False),
     Scenario("place at a new price", _place, ready=_new_price, expect=_ends(201, available=8)),
     Scenario("declined", _decline, expect=_ends(402)),
-    Scenario("out of stock", _too_much, expect=_ends(409)),
-    Scenario("the provider does not answer", _provider_silent, expect=_ends(201, available=8)),
-    Scenario("the provider does not answer, and nobody comes back", _provider_silent, patient=False),
+    Scenario("out of stock", _out_of_stock, expect=_ends(409)),
+    Scenario("the provider does not answer", _provider_timeout, expect=_ends(201, available=8)),
+    Scenario("the provider does not answer, without retries", _provider_timeout, patient=False),
     Scenario("same key twice", _repeat, expect=_ends(201, 201, available=8)),
     Scenario("cancel", _cancel, expect=_ends(201, 200)),
-    Scenario("cancel what may be prepared", _cancel_late),
-    Scenario("cancel while it is prepared", _cancel_meanwhile),
-    Scenario("new e-mail address", _new_address, expect=_address_told),
-    Scenario("bounced mail", _bounce, expect=_marked),
-    Scenario("sweep what the bus did not take", _wait, ready=_bus_down),
+    Scenario("cancel after preparation", _cancel_late),
+    Scenario("cancel during preparation", _cancel_meanwhile),
+    Scenario("new e-mail address", _new_address, expect=_both_addresses_notified),
+    Scenario("bounced mail", _bounce, expect=_flagged),
+    Scenario("sweep an unpublished event", _wait, ready=_bus_down),
     Scenario("sweep an abandoned order", _wait, ready=_abandoned),
     Scenario("sweep a payment due", _wait, ready=_provider_down),
 ]

@@ -1,9 +1,9 @@
-"""Handlers side by side, one call at a time, in an order that is chosen and can be chosen again.
+"""Run handlers concurrently, one call at a time, in a chosen order that can be repeated.
 
-Each handler runs in a thread and a process of its own, but only one of them ever runs: it stops before each call on
-the wire, and wherever it sleeps, until it gets its turn. So moto, which is not thread-safe, sees one call at a time.
+Each handler has its own thread and process, but only one runs at a time: it stops before each call on the wire, and at
+each sleep, until it gets its turn. So moto, which is not thread-safe, gets one call at a time.
 
-A schedule is one letter a turn: ``A`` goes on up to its next call, ``a`` dies instead, ``T`` lets time pass.
+A schedule has one letter for each turn: ``A`` runs to its next call, ``a`` crashes instead, ``T`` lets time pass.
 """
 
 import heapq
@@ -28,9 +28,9 @@ Handler = Callable[[], object]
 
 @dataclass(frozen=True)
 class Race:
-    """What goes on at once: ``handlers``, called A, B, ... in schedules.
+    """Concurrent ``handlers``, called A, B, ... in schedules.
 
-    ``pauses`` are seconds that pass in one turn each; so many of the handlers as ``deaths`` says may die on the way.
+    ``pauses`` are seconds that pass in one turn each. Up to ``deaths`` handlers may crash.
     """
 
     handlers: Sequence[Handler]
@@ -40,14 +40,14 @@ class Race:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn was given to, and to what else it could have been given."""
+    """The move that a turn was given to, and the alternatives."""
 
     taken: str
     others: Sequence[str]
 
 
 class Actor(threading.Thread):
-    """A handler that goes on only when it is told to. ``result`` is what it returned; None if it died."""
+    """A handler that runs turn by turn. ``result`` is what it returned, None after a crash."""
 
     def __init__(self, do: Handler) -> None:
         super().__init__(daemon=True)
@@ -61,8 +61,8 @@ class Actor(threading.Thread):
         self.begun = False
         self.over = False
 
-    def go_on(self, *, doomed: bool = False) -> None:
-        """Let it run until it waits for its next turn or is over; a doomed one dies where it waits."""
+    def resume(self, *, doomed: bool = False) -> None:
+        """Run until the handler waits for its next turn or ends. A doomed one crashes where it waits."""
         self._doomed = doomed
         with self._process.entered():
             if self.begun:
@@ -73,7 +73,7 @@ class Actor(threading.Thread):
             self._stopped.acquire()
 
     def wait(self) -> None:
-        """Wait for the next turn. The first one leads up to the first call and through it."""
+        """Wait for the next turn. The first turn includes the first call."""
         if self._has_called:
             self._stopped.release()
             self._turn.acquire()
@@ -82,7 +82,7 @@ class Actor(threading.Thread):
         self._has_called = True
 
     def run(self) -> None:
-        """Do it, in its own thread."""
+        """Run the handler in its own thread."""
         try:
             self.result = self._do()
         except Crash:
@@ -96,7 +96,7 @@ class Actor(threading.Thread):
 def play(
     race: Race, wire: Wire, clock: Clock, choose: Choose, matters: Callable[[Call], bool]
 ) -> tuple[list[Turn], list[object]]:
-    """Run a race, with each turn given as chosen; returns the turns and the handlers' results.
+    """Run a race with the chosen turns; return the turns and the handlers' results.
 
     A call that does not matter takes no turn.
     """
@@ -118,20 +118,20 @@ def play(
                     continue
                 actor, doomed = actors[taken.upper()], taken.islower()
                 deaths -= doomed
-                actor.go_on(doomed=doomed)
+                actor.resume(doomed=doomed)
                 if actor.error:
                     raise actor.error
         finally:
             for actor in actors.values():
                 while actor.begun and not actor.over:
-                    actor.go_on(doomed=True)
+                    actor.resume(doomed=True)
     return turns, [actor.result for actor in actors.values()]
 
 
 def every_order(play_with: Callable[[Choose], list[Turn]], most: int) -> bool:
-    """Play the orders one by one, the simplest first; returns whether these were all.
+    """Play the orders one by one, the simplest first; return whether these were all.
 
-    Simple is what has few changes of the turn, and those early; a death counts twice.
+    Simple orders have few switches between handlers, and early ones. A crash counts twice.
     """
     plans = [(0, 0, "")]
     for _ in range(most):
@@ -147,7 +147,7 @@ def every_order(play_with: Callable[[Choose], list[Turn]], most: int) -> bool:
 
 
 def follow(plan: str) -> Choose:
-    """Give the turns as planned, and then without a change as long as possible."""
+    """Choose the planned turns, and then switch as late as possible."""
     letters = iter(plan)
 
     def choose(moves: Sequence[str]) -> str:
@@ -159,12 +159,12 @@ def follow(plan: str) -> Choose:
 
 
 def at_random(random: Random) -> Choose:
-    """Give each turn to any; seldom to death, or there would be little to see."""
+    """Choose turns at random, and crashes rarely, so that most handlers finish."""
     return lambda moves: random.choices(moves, [1 if move.islower() else 5 for move in moves])[0]
 
 
 def _moves(actors: dict[str, Actor], last: str, *, time: bool, death: bool) -> list[str]:
-    """What may have the next turn; first what had the last."""
+    """Return the possible moves, the last one first."""
     waiting = [letter for letter, actor in actors.items() if not actor.over]
     waiting.sort(key=lambda letter: letter != last)
     mortal = [letter.lower() for letter in waiting if death and actors[letter].begun]
@@ -178,7 +178,7 @@ def _wait() -> None:
 
 
 def _sleep_of(clock: Clock) -> Callable[[float], None]:
-    """A sleep that lets others have their turn meanwhile."""
+    """Return a sleep that gives other handlers a turn."""
 
     def sleep(seconds: float) -> None:
         end = time.time() + seconds

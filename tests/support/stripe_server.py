@@ -1,16 +1,16 @@
-"""A server that behaves as Stripe documents, as far as PaymentIntents with manual capture go.
+"""A server that follows Stripe's documentation of PaymentIntents with manual capture.
 
-It speaks HTTP on loopback, so that the real library talks to it over real sockets. Sources:
+It answers HTTP on loopback, so that the real library uses real sockets. Sources:
 
-- https://docs.stripe.com/api/idempotent_requests and https://docs.stripe.com/error-low-level: an answer is kept with
-  its key once execution began, 402 and 500 as well; other parameters under the same key are an error; one request at a
-  time per key; rate limits and authentication come before keys; after 24 hours a key is forgotten
-- https://docs.stripe.com/payments/paymentintents/lifecycle: what can be captured, and what cancelled
-- https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: a hold lapses, and its payment is cancelled
-- https://docs.stripe.com/search#data-freshness: a search does not find at once what was just made
-- https://docs.stripe.com/changelog/endive/2026-09-30: `payment_method_types` is refused
-- https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts: which amounts are taken
-- https://github.com/Automattic/woocommerce-payments/issues/323: a PaymentMethod that was used before is refused without
+- https://docs.stripe.com/api/idempotent_requests and https://docs.stripe.com/error-low-level: an answer is stored
+  with its key once execution began, 402 and 500 too; other parameters under the same key are an error; one request at a
+  time per key; rate limits and authentication come before keys; a key expires after 24 hours
+- https://docs.stripe.com/payments/paymentintents/lifecycle: which states can be captured or canceled
+- https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: a hold expires, and its payment is canceled
+- https://docs.stripe.com/search#data-freshness: a search lags behind new objects
+- https://docs.stripe.com/changelog/endive/2026-09-30: `payment_method_types` is rejected
+- https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts: the accepted amounts
+- https://github.com/Automattic/woocommerce-payments/issues/323: a used PaymentMethod is rejected without
   code and parameter
 """
 
@@ -33,7 +33,7 @@ KEYS_KEPT = 24 * HOUR
 HOLD_LASTS = 7 * 24 * HOUR
 
 VISA = "pm_card_visa"
-SINGLE_USE = "pm_of_no_customer"  # as Stripe.js makes them: good for one payment
+SINGLE_USE = "pm_of_no_customer"  # as Stripe.js creates them: for one payment
 DECLINED = "pm_card_visa_chargeDeclined"
 NEEDS_CUSTOMER = "pm_card_authenticationRequired"
 _CARD_ERRORS = {DECLINED: ("card_declined", "generic_decline"), NEEDS_CUSTOMER: ("authentication_required", None)}
@@ -60,13 +60,13 @@ Params = dict[str, Any]
 
 
 class Refusal(Exception):
-    """An error in Stripe's form. ``kept``: whether it is kept with the request's key."""
+    """An error in Stripe's format; ``kept``: stored with the request's key."""
 
     def __init__(self, status: int, kind: str, code: str | None = None, *, kept: bool = False, **members: Any) -> None:
         super().__init__(code or kind)
         self.status = status
         self.kept = kept
-        # As Stripe's texts can, this one names what no log should hold.
+        # Like Stripe's texts, this one has data that no log may have.
         message = "Refused for the card of Ada Lovelace ending in 4242"
         self.body = {"error": {"type": kind, "message": message, **({"code": code} if code else {}), **members}}
 
@@ -85,7 +85,7 @@ class Request:
 
 @dataclass(slots=True)
 class Kept:
-    """The answer that is kept with a key; None while the request is under way."""
+    """The stored answer of a key; None while its request is in progress."""
 
     request: tuple[str, str | None, Params]
     at: float
@@ -103,7 +103,7 @@ def _nothing() -> None:
 
 @dataclass
 class StripeServer:
-    """Stripe's state, and what is to go wrong next."""
+    """Stripe's state, and the next faults."""
 
     api_keys: set[str] = field(default_factory=lambda: {"sk_test_first"})
     search_lags: float = 60.0
@@ -117,17 +117,17 @@ class StripeServer:
         self._faults: list[tuple[str, Fault]] = []
         self._ids = count(1)
         self._lock = threading.RLock()
-        self.arrived = threading.Event()  # a request that is held back is there
-        self.released = threading.Event()  # what is held back goes on
+        self.arrived = threading.Event()  # set when a delayed request has arrived
+        self.released = threading.Event()  # lets delayed requests continue
 
     # --- what tests do ------------------------------------------------------------------------------------------------
 
     def on(self, operation: str, fault: Fault, times: int = 1) -> None:
-        """Let the next requests of this kind go wrong."""
+        """Inject a fault into the next requests of this kind."""
         self._faults += [(operation, fault)] * times
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Clear all state."""
         self.requests.clear()
         self.intents.clear()
         self._kept.clear()
@@ -135,11 +135,11 @@ class StripeServer:
         self._faults.clear()
 
     def made(self, operation: str) -> list[Request]:
-        """The requests of one kind that arrived."""
+        """Return the requests of one kind."""
         return [request for request in self.requests if request.operation == operation]
 
     def of(self, order_id: str) -> list[Params]:
-        """The intents made for an order, as they stand now."""
+        """Return the present intents of an order."""
         with self._lock:
             self._lapse()
             return [intent for intent in self.intents.values() if intent["metadata"].get("order_id") == order_id]
@@ -147,7 +147,7 @@ class StripeServer:
     # --- a request on its way -----------------------------------------------------------------------------------------
 
     def answer(self, request: Request, connection: "Connection") -> Answer:
-        """The answer, unless something is to go wrong."""
+        """Answer a request, with the next fault of its kind if there is one."""
         with self._lock:
             self.requests.append(request)
             planned = next((plan for plan in self._faults if plan[0] == request.operation), None)
@@ -156,7 +156,7 @@ class StripeServer:
         return planned[1](self, request, connection) if planned else self.handle(request)
 
     def handle(self, request: Request, *, before: Step = _nothing, after: Step = _nothing) -> Answer:
-        """What Stripe does with a request; what runs before and after its effect may raise a refusal."""
+        """Answer a request as Stripe does. ``before`` and ``after`` its effect may raise a refusal."""
         try:
             self._authenticate(request)
             if request.idempotency_key:
@@ -195,10 +195,10 @@ class StripeServer:
             mine.answer = (refusal.status, refusal.body)
         return *mine.answer, {}
 
-    # --- what it does -------------------------------------------------------------------------------------------------
+    # --- effects ------------------------------------------------------------------------------------------------------
 
     def _execute(self, request: Request) -> Params:
-        """The effect, and the body of a 200."""
+        """Have the effect, and return the body of a 200."""
         with self._lock:
             self._lapse()
             unknown = request.params.keys() - _ALLOWED[request.operation]
@@ -286,63 +286,63 @@ class StripeServer:
 
 
 def _shown(intent: Params, params: Params) -> Params:
-    """The intent as it is now; its charge only by id, unless it is to be expanded."""
+    """Return the intent, with its charge only as an id unless expanded."""
     charge = intent["latest_charge"]
     if charge and "latest_charge" not in params.get("expand", {}).values():
         return {**intent, "latest_charge": charge["id"]}
     return dict(intent)
 
 
-# --- what can go wrong ------------------------------------------------------------------------------------------------
+# --- faults -----------------------------------------------------------------------------------------------------------
 
 
 def refuse(status: int, kind: str = "invalid_request_error", code: str | None = None, **members: Any) -> Fault:
-    """Refused before anything is looked at, keys included: a rate limit, a lock, a parameter that is not known."""
+    """Reject before anything else, even keys: a rate limit, a lock, an unknown parameter."""
     return lambda server, request, connection: (status, Refusal(status, kind, code, **members).body, {})
 
 
 def fail_before(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """Execution began and came to nothing; the 500 is kept."""
+    """Fail without an effect after execution began; the 500 is stored with the key."""
     return server.handle(request, before=_break)
 
 
 def fail_after(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """It is done, and then something broke; the 500 is kept."""
+    """Fail after the effect; the 500 is stored with the key."""
     return server.handle(request, after=_break)
 
 
 def bad_gateway(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """Something between us and Stripe answers, and not in JSON."""
+    """Answer like a proxy, not in JSON."""
     connection.write_raw(502, b"<html>Bad gateway for Ada Lovelace</html>")
     raise Closed
 
 
 def lose_request(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """Nothing is done, and the connection breaks."""
+    """Close the connection without an effect."""
     raise Closed
 
 
 def lose_answer(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """It is done, and the connection breaks."""
+    """Close the connection after the effect."""
     server.handle(request)
     raise Closed
 
 
 def hang_before(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """Nothing is done, and no answer comes."""
+    """Never answer, without an effect."""
     server.released.wait()
     raise Closed
 
 
 def hang_after(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """It is done, and no answer comes."""
+    """Never answer, after the effect."""
     answer = server.handle(request)
     server.released.wait()
     return answer
 
 
 def hang_within(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """It is begun under its key, and goes on when it is released, long after the client has given up."""
+    """Start under the key, and continue when released, long after the client's timeout."""
 
     def wait() -> None:
         server.arrived.set()
@@ -352,14 +352,14 @@ def hang_within(server: StripeServer, request: Request, connection: "Connection"
 
 
 def trickle(server: StripeServer, request: Request, connection: "Connection") -> Answer:
-    """It is done, and the answer comes byte by byte: no single wait is long."""
+    """Answer byte by byte after the effect: no single wait is long."""
     server.handle(request)
     connection.trickle(until=server.released)
     raise Closed
 
 
 def meanwhile(do: Callable[[], object]) -> Fault:
-    """Something else happens first."""
+    """Run another action first."""
 
     def fault(server: StripeServer, request: Request, connection: "Connection") -> Answer:
         do()
@@ -373,7 +373,7 @@ def _break() -> None:
 
 
 class Closed(Exception):
-    """No answer is sent."""
+    """The connection is closed without an answer."""
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ class Connection(BaseHTTPRequestHandler):
     stripe: StripeServer
 
     def do_GET(self) -> None:
-        """Any request."""
+        """Answer any request."""
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
         for method, pattern, operation in _ROUTES:
@@ -415,7 +415,7 @@ class Connection(BaseHTTPRequestHandler):
             status, document, headers = self.stripe.answer(request, self)
         except Closed:
             self.close_connection = True
-            # A reset, as from a machine that died, and not the end of a short answer.
+            # A reset, as from a crashed machine, not the end of a short answer.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         self.write_raw(status, json.dumps(document).encode(), headers)
@@ -440,14 +440,14 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(b" ")
 
     def log_message(self, *args: Any) -> None:
-        """Keep the tests' output free of it."""
+        """Log nothing."""
 
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that gave up is no error; anything else is shown."""
+        """Ignore clients that closed the connection; show any other error."""
         import sys  # noqa: PLC0415
 
         if not isinstance(sys.exception(), ConnectionError):
@@ -456,7 +456,7 @@ class _HttpServer(ThreadingHTTPServer):
 
 @contextmanager
 def running() -> Iterator[StripeServer]:
-    """A server on a free port of loopback."""
+    """Run a server on a free port of loopback."""
     stripe = StripeServer()
     http = _HttpServer(("127.0.0.1", 0), type("Connection", (Connection,), {"stripe": stripe}))
     stripe.base = f"http://127.0.0.1:{http.server_port}"
@@ -471,7 +471,7 @@ def running() -> Iterator[StripeServer]:
 
 
 def _nested(pairs: list[tuple[str, str]]) -> Params:
-    """Form fields such as ``metadata[order_id]`` as dictionaries."""
+    """Return form fields such as ``metadata[order_id]`` as dictionaries."""
     params: Params = {}
     for name, value in pairs:
         head, *rest = re.findall(r"[^\[\]]+", name)
