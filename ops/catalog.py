@@ -106,7 +106,7 @@ def count_deliveries(client: "DynamoDBClient", table: str, markers: str, entries
 
     Raises
     ------
-    aws.TransactionConflict
+    TransactionConflict
         If orders kept writing the same product. Call it again with the same entries: counted deliveries stay counted.
     """
     return sum(_restock(client, table, markers, entry.sku, entry.delivery) for entry in entries if entry.delivery)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from handoff import aws
 from handoff.clock import Deadline, now_ms
+from handoff.errors import TransactionConflict
 from ops.stack.deployment import Deployment
 from ops.text import sentences
 from shop.model import Order
@@ -77,7 +78,7 @@ class Rebuild:
             self._generations.switch(self._builder, done.generation, now=now_ms())
         except TakenOver as error:
             raise RebuildError("Another rebuild took over this one and continues it.") from error
-        except (*aws.ERRORS, aws.TransactionConflict) as error:
+        except (*aws.ERRORS, TransactionConflict) as error:
             self._release_lease()
             raise RebuildError(
                 sentences(error, f"The counters in use are unchanged. Run the command again: {_RESUMES}.")
@@ -134,7 +135,7 @@ class Rebuild:
         """End the lease of a failed run, so that the next one can resume at once; best effort."""
         try:
             self._generations.keep(self._builder, built_up_to=None, lease_until=0)
-        except (*aws.ERRORS, aws.TransactionConflict, TakenOver):
+        except (*aws.ERRORS, TransactionConflict, TakenOver):
             return  # the lease expires
 
 

@@ -13,8 +13,8 @@ import mails
 import order_requests
 import problems
 from handoff import aws
-from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
+from handoff.errors import TransactionConflict
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from http_responses import Response
 from shop import order_store, payments, settings

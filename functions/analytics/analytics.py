@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from handoff import aws, consumer
-from handoff.aws import TransactionConflict
 from handoff.clock import Deadline
 from handoff.consumer import DONE, REPEATED, Handled
-from handoff.errors import NotYet, PermanentError
+from handoff.errors import NotYet, PermanentError, TransactionConflict
 from handoff.events import Envelope
 from handoff.telemetry import logger
 from shop import order_store, settings

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handoff import aws
+from handoff.errors import TransactionConflict
 from handoff.telemetry import logger
 from http_responses import Response
 from shop import errors
@@ -54,7 +55,7 @@ def from_exception(error: Exception) -> Problem:
         return error
     if isinstance(error, errors.RequestError):
         return of(error)
-    if isinstance(error, (*aws.ERRORS, aws.TransactionConflict)):
+    if isinstance(error, (*aws.ERRORS, TransactionConflict)):
         logger.exception("aws request failed", reason=aws.failure_reason(error), exc_info=error)
         return unavailable()
     logger.exception("unexpected error", reason=aws.failure_reason(error), exc_info=error)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from handoff import aws
+from handoff.errors import TransactionConflict
 from ops.cli.options import StackCommand
 from ops.stack.deployment import NoSuchResource
 
@@ -19,7 +20,7 @@ def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
         yield
     except ours as error:
         raise click.ClickException(str(error)) from error
-    except (*aws.ERRORS, aws.TransactionConflict) as error:
+    except (*aws.ERRORS, TransactionConflict) as error:
         raise click.ClickException(f"AWS request failed: {error}") from error
 
 

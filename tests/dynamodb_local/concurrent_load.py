@@ -19,7 +19,7 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import ADDRESS
 from handoff import aws
 from handoff.clock import Deadline, now_ms
-from handoff.errors import ConcurrentUpdate
+from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.events import Envelope
 from handoff.outbox import announce
 from handoff.sweep import Sweep, Swept
@@ -126,7 +126,7 @@ class ThreadedShop:
                 return
             except transitions.NotPossible:
                 return
-            except (ConcurrentUpdate, aws.TransactionConflict, BotoCoreError):
+            except (ConcurrentUpdate, TransactionConflict, BotoCoreError):
                 continue
 
     def count(self, envelopes: Sequence[Envelope]) -> None:
@@ -204,6 +204,6 @@ def _insist(key: str, request: Callable[[], Order]) -> Answers:
 def _is_retried(batch: Any, envelope: Envelope) -> bool:
     try:
         batch.check(envelope)
-    except (aws.TransactionConflict, BotoCoreError):
+    except (TransactionConflict, BotoCoreError):
         return True
     return False

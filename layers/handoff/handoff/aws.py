@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import Deadline
-from handoff.errors import TransientError
+from handoff.errors import TransactionConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -106,10 +106,6 @@ def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterabl
         found |= {item[key_name]: item for item in items}
         left = [*response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"], *left[KEYS_PER_READ:]]
     return found
-
-
-class TransactionConflict(TransientError):
-    """Other writers kept changing the same items, or there was no time for a try. Nothing was changed; retry later."""
 
 
 class ConditionFailed(Exception):

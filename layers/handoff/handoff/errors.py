@@ -4,7 +4,7 @@ Exception
 ├── PermanentError            no retry can help: the message becomes a dead letter
 ├── TransientError            a later try may succeed
 │   ├── NotYet                the subject of the event is not visible yet
-│   └── aws.TransactionConflict   other writers kept changing the same items
+│   └── TransactionConflict   other writers kept changing the same items
 ├── ConcurrentUpdate          the aggregate has changed since it was read
 ├── aws.ConditionFailed       a conditional write was refused; it carries the current items
 └── settings.MissingSetting   the environment lacks a variable
@@ -31,6 +31,10 @@ class TransientError(Exception):
 
 class NotYet(TransientError):
     """The subject of the event is missing, or older than the event. A later read will find it."""
+
+
+class TransactionConflict(TransientError):
+    """Other writers kept changing the same items, or there was no time for a try. Nothing was changed; retry later."""
 
 
 class ConcurrentUpdate(Exception):

@@ -32,7 +32,7 @@ def write_once(
 
     Raises
     ------
-    aws.TransactionConflict
+    TransactionConflict
         If other writers kept changing the same items, or no time is left.
     """
     left = list(markers)

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from handoff import aws, ids
 from handoff.aggregate import A, Transition
-from handoff.errors import ConcurrentUpdate
+from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.unfinished import INDEX_KEYS, SWEEP_AFTER, PendingWork, UnfinishedStore, parse_or_log
 from handoff.update import Attr, Update
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from handoff.clock import Deadline
 
+LONGEST_CALL = aws.LONGEST_CALL  # seconds that one try of a read or a write takes at most
 _TRIES = 4  # of one transition, while only its outbox keeps changing
 
 
@@ -63,7 +64,7 @@ class AggregateStore(Generic[A]):
             If the aggregate has changed since it was read.
         aws.ConditionFailed
             If only conditions of ``others`` failed; the position of the first of them is 1.
-        aws.TransactionConflict
+        TransactionConflict
             If other writers kept changing the same items, or no time is left.
         """
         seen = step.before
@@ -81,7 +82,7 @@ class AggregateStore(Generic[A]):
                 if current is None or not self._same_version(current, seen):
                     raise ConcurrentUpdate(current) from failed
                 seen = current  # events were published and removed meanwhile, nothing else
-        raise aws.TransactionConflict("the outbox kept changing; nothing was written")
+        raise TransactionConflict("the outbox kept changing; nothing was written")
 
     def versioned(self, seen: A) -> Update:
         """Return an update of the aggregate on the condition that it is still the version that was read."""

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from handoff import aws
 from handoff.aggregate import Aggregate
 from handoff.clock import Deadline
+from handoff.errors import TransactionConflict
 from handoff.model import Model
 from handoff.telemetry import logger
 from handoff.update import Attr, Update
@@ -153,7 +154,7 @@ class UnfinishedStore(Generic[A]):
         try:
             aws.write(self._client, writes, deadline)
             return set(cleared)
-        except (aws.ConditionFailed, aws.TransactionConflict, self._client.exceptions.TransactionCanceledException):
+        except (aws.ConditionFailed, TransactionConflict, self._client.exceptions.TransactionCanceledException):
             # One of them has changed or cannot be written: that must not keep the others in the outbox.
             return {key for key, (seen, published) in cleared.items() if self._clear(key, seen, published, deadline)}
         except aws.ERRORS as error:

@@ -2,9 +2,8 @@
 
 from math import ceil
 
-from handoff.aws import TransactionConflict
 from handoff.clock import Deadline, now_ms
-from handoff.errors import ConcurrentUpdate
+from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.telemetry import MetricUnit, metrics
 from shop import errors, transitions
 from shop.model import Order, Status

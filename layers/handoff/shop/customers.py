@@ -89,7 +89,7 @@ class CustomerStore(AggregateStore[Customer]):
             If too many earlier changes wait for their event or their mails, or others keep changing the customer.
         TooManyAddresses
             If the address would change once more on a day that has seen too many changes.
-        aws.TransactionConflict
+        TransactionConflict
             If no time is left.
         """
         before = self.get(user_id)

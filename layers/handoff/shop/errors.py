@@ -26,7 +26,7 @@ The exceptions that a caller of the core or of the shop can meet, and the module
     ├── PermanentError           handoff.errors           no retry can help: consumers dead-letter the message
     ├── TransientError           handoff.errors           a later try may succeed
     │   ├── NotYet               handoff.errors           the subject of the event is missing or outdated
-    │   ├── TransactionConflict  handoff.aws              a transaction kept conflicting, or its time ran out
+    │   ├── TransactionConflict  handoff.errors           a transaction kept conflicting, or its time ran out
     │   └── ProviderError        shop.payments            the payment provider gave no definite answer
     │       ├── Unavailable      shop.payments            nothing was done
     │       │   └── NothingHeld  shop.payments            the provider rejects the request itself; nothing is held

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from handoff import aws
 from handoff.clock import Deadline
-from handoff.errors import ConcurrentUpdate
+from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.store import AggregateStore
+from handoff.telemetry import logger
 from handoff.unfinished import parse_or_log
 from handoff.update import Attr, Update, put, put_new
 from shop.model import Order, OrderSummary, Product
@@ -72,7 +73,7 @@ class OrderStore(AggregateStore[Order]):
             If the order exists; this is decided before any product.
         ReservationFailed
             If a product is missing, delisted, short, or has another price than the order's line.
-        aws.TransactionConflict
+        TransactionConflict
             If other writers kept changing the same products, or no time is left.
         """
         item = order.dump() | {"unfinished": self.shard(order.order_id)}
@@ -96,7 +97,7 @@ class OrderStore(AggregateStore[Order]):
         ------
         ConcurrentUpdate
             If another attempt continued or finished it first.
-        aws.TransactionConflict
+        TransactionConflict
             If other writers kept changing it, or no time is left.
         """
         leased = {"attempt_id": attempt_id, "lease_until": lease_until, "expires_at": expires_at, "due_at": due_at}
@@ -112,16 +113,15 @@ class OrderStore(AggregateStore[Order]):
     def release_lease(self, order: Order, deadline: Deadline) -> None:
         """End the lease of a PENDING order, so that a retry with the same key resumes it at once.
 
-        Raises
-        ------
-        ConcurrentUpdate
-            If another attempt works on it.
-        aws.TransactionConflict
-            If other writers kept changing it, or no time is left.
+        Best effort: if this fails, the lease expires.
         """
-        current = self._write_lease(self.versioned(order).set("leaseUntil", 0), deadline)
-        if current and current.lease_until:
-            raise ConcurrentUpdate(current)
+        try:
+            current = self._write_lease(self.versioned(order).set("leaseUntil", 0), deadline)
+        except (ConcurrentUpdate, TransactionConflict, *aws.ERRORS) as error:
+            logger.info("lease not released; it will expire", order_id=order.order_id, exc_info=error)
+        else:
+            if current and current.lease_until:
+                logger.info("lease not released; another attempt has it", order_id=order.order_id)
 
     def transition(self, step: OrderTransition, deadline: Deadline) -> Order:
         """Write a transition with the stock and the shipment that change with it; see `AggregateStore.write`."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NoReturn
 
-from handoff.aws import ERRORS, LONGEST_CALL, TransactionConflict
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline, now_ms, to_iso
-from handoff.errors import ConcurrentUpdate
+from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.ids import unique
 from handoff.outbox import announce
+from handoff.store import LONGEST_CALL
 from handoff.telemetry import logger, timed
 from handoff.unfinished import SWEEP_AFTER
 from shop import errors, ids, payments, transitions
@@ -155,13 +155,13 @@ def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorize
     """Authorize the total, if the deadline leaves time for it and the commit: a hold without an order is an orphan."""
     if deadline.remaining() < payments.LONGEST_CALL + LONGEST_CALL + LONGEST_PUBLISH:
         logger.warning("no time left to authorize the payment", order_id=order.order_id)
-        _release_lease(shop, order, deadline)
+        shop.orders.release_lease(order, deadline)
         raise errors.TryLater(order.order_id, _SLOW)
     try:
         answer = ask_for_hold(shop.payments, order)
     except ProviderError as error:
         logger.warning("payment provider gave no answer", order_id=order.order_id, exc_info=error)
-        _release_lease(shop, order, deadline)
+        shop.orders.release_lease(order, deadline)
         raise errors.TryLater(order.order_id, "The payment provider did not respond.") from error
     if isinstance(answer, Declined):
         reject(shop, order, answer, deadline)
@@ -175,7 +175,7 @@ def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadlin
     except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, order) from overtaken
     except TransactionConflict as error:
-        _release_lease(shop, order, deadline)
+        shop.orders.release_lease(order, deadline)
         raise errors.TryLater(order.order_id, BUSY) from error
     raise errors.PaymentDeclined(order.order_id, answer.reason)
 
@@ -187,7 +187,7 @@ def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadlin
     except ConcurrentUpdate as overtaken:
         raise _ended_by(overtaken, order) from overtaken
     except TransactionConflict as error:
-        _release_lease(shop, order, deadline)
+        shop.orders.release_lease(order, deadline)
         raise errors.TryLater(order.order_id, BUSY) from error
 
 
@@ -222,14 +222,6 @@ def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
     if overtaken.current is None:
         return errors.TryLater(order.order_id, "The order no longer exists.")
     return _ended(overtaken.current)
-
-
-def _release_lease(shop: Dependencies, order: Order, deadline: Deadline) -> None:
-    """Release our lease, best effort: a failure does not change the response, and the lease expires."""
-    try:
-        shop.orders.release_lease(order, deadline)
-    except (ConcurrentUpdate, TransactionConflict, *ERRORS) as error:
-        logger.info("lease not released; it will expire", order_id=order.order_id, exc_info=error)
 
 
 def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None:

@@ -87,7 +87,7 @@ class SalesStore:
 
         Raises
         ------
-        aws.TransactionConflict
+        TransactionConflict
             If others kept writing the same counters, or there is no time left.
         """
         shard = random.randrange(self._shards)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handoff import aws
 from handoff.clock import Deadline
+from handoff.errors import TransactionConflict
 from handoff.model import Model
 from shop.sales import PRODUCT, bucket_id
 from shop.sales_generations import GenerationStore
@@ -59,7 +60,7 @@ class SalesReport:
 
         Raises
         ------
-        aws.TransactionConflict
+        TransactionConflict
             If there was no time for even the first read.
         """
         generation = self._generations.read().current
@@ -70,7 +71,7 @@ class SalesReport:
                 found, until = self._part(generation, position, limit - len(rows), deadline)
             except _OutOfTime as error:
                 if position == start:
-                    raise aws.TransactionConflict("no time was left to read the sales") from error
+                    raise TransactionConflict("no time was left to read the sales") from error
                 return SalesPage(rows, position)
             rows += found
             if len(rows) >= limit:

@@ -35,7 +35,7 @@ def settle(orders: OrderStore, payments: Payments, order: Order, deadline: Deadl
         If there is no definite answer yet; the payment stays due.
     ConcurrentUpdate
         If the order has changed, and its payment is still due.
-    aws.TransactionConflict
+    TransactionConflict
         If other writers kept changing the same items.
     """
     if order.payment_due is None:
