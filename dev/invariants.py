@@ -329,10 +329,10 @@ def sales_are_exact(snapshot: Snapshot) -> list[Violation]:
 def mails_are_sent(snapshot: Snapshot) -> list[Violation]:
     """P2: each step is mailed once. The confirmation of a cancelled order is optional, as are undeliverable mails."""
     sent = Counter((about, subject) for subject, about in snapshot.mails if about and subject in _SUBJECTS.values())
-    unreachable = {
+    reachable = {
         customer["userId"]
         for customer in snapshot.customers
-        if not customer.get("email") or customer.get("emailProblem")
+        if customer.get("email") and not customer.get("emailProblem")
     }
     wanted: Counter[tuple[str, str]] = Counter()
     optional = set()
@@ -340,7 +340,7 @@ def mails_are_sent(snapshot: Snapshot) -> list[Violation]:
         for status in {step["status"] for step in order["history"]} & _SUBJECTS.keys():
             mail = order["orderId"], _SUBJECTS[status]
             wanted[mail] = 1
-            if order["userId"] in unreachable or (status == "PLACED" and order["status"] == "CANCELLED"):
+            if order["userId"] not in reachable or (status == "PLACED" and order["status"] == "CANCELLED"):
                 optional.add(mail)
     missing, extra = wanted - sent, sent - wanted
     return [

@@ -196,8 +196,7 @@ def test_an_event_between_the_scan_and_the_switch_is_counted(world, counted):
         place(world, 1, start=50)
         world.queues.deliver(ANALYTICS)
 
-    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(late), where=lambda call: ":now" in call.values
-                  and "switchedAt" in call.request["UpdateExpression"])  # fmt: skip
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(late), where=lambda call: ":switchedAt" in call.values)
 
     run(world)
 
