@@ -64,7 +64,7 @@ class ThreadedShop:
         self.network = network
         self._stack = stack
         self._client = boto3.Session().client("dynamodb")  # the test's own, which bypasses the network
-        self._shops: list[Dependencies] = [self._module("OrdersFunction").shop for _ in range(_INSTANCES)]
+        self._shops: list[Dependencies] = [self._module("OrdersFunction")._app.shop for _ in range(_INSTANCES)]
         self._analytics = [self._module("AnalyticsFunction") for _ in range(_INSTANCES)]
         self._sweepers = [self._module("SweeperFunction") for _ in range(2)]
 
