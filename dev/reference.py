@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dev.template import ROOT, WITH_PARTNER, source, template_with
+from ops.cli.main import main as operators
 
 FOLDER = ROOT / "docs/reference"
 _COMPARISONS = {
@@ -23,18 +24,19 @@ _COMPARISONS = {
 @click.command()
 def reference() -> None:
     """Generate pages in docs/reference from code and template."""
-    for name, text in pages().items():
+    developers = click.get_current_context().find_root().command
+    for name, text in pages(developers).items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 
-def pages() -> dict[str, str]:
-    """Return the text of each generated page by its file name."""
+def pages(developers: click.Command) -> dict[str, str]:
+    """Return the text of each generated page by its file name; ``developers`` is the group `python -m dev`."""
     configurations = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     return {
         "api.md": _api(json.loads((ROOT / "functions/orders/openapi.json").read_text(encoding="utf-8"))),
         "parameters.md": _parameters(source()["Parameters"], configurations),
         "alarms.md": _alarms(),
-        "cli.md": _commands(),
+        "cli.md": _commands(developers),
     }
 
 
@@ -201,10 +203,7 @@ def _entry(description: str) -> str:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def _commands() -> str:
-    from dev.__main__ import main as developers  # noqa: PLC0415  # which imports this module
-    from ops.cli.main import main as operators  # noqa: PLC0415
-
+def _commands(developers: click.Command) -> str:
     return _page(
         "Commands",
         "the commands and the Makefile",
