@@ -161,7 +161,7 @@ def test_sales_are_exact_under_concurrent_duplicate_deliveries(shop, choose, tal
     # THEN each is counted once
     sales_are_exact(shop)
     tally["events counted by analytics"] = len(events)
-    tally["deliveries of them"] = len(deliveries)
+    tally["deliveries to analytics"] = len(deliveries)
 
 
 def test_concurrent_sweepers_finish_all_work_once(shop, clock, choose, tally):
