@@ -62,8 +62,11 @@ def handoff(local_stack: LocalStack) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def metrics_since(deployment: Deployment) -> Iterator[int]:
-    """Publish the stack's metrics from the returned time on. One bridge per session: two would count twice."""
+def metrics_since(deployment: Deployment, loyalty: Deployment) -> Iterator[int]:
+    """Publish the metrics of the stacks from the returned time on. One bridge per session: two would count twice.
+
+    The bridge ignores what a stack logged before it found that stack, so ``loyalty`` is deployed first.
+    """
     demo.wait_until_quiet(deployment, lambda _: None)
     began = now_ms()
     with publishing_metrics(deployment):
