@@ -99,11 +99,21 @@ class KillingServer:
             while True:
                 connection, peer = self._listener.accept()
                 connection.recv(65536)
+                threading.Thread(target=self._keep_waiting, args=(connection,), daemon=True).start()
                 for found in psutil.net_connections("tcp"):
                     if found.pid not in (None, os.getpid()) and found.laddr and found.laddr.port == peer[1]:
                         os.kill(found.pid, signal.SIGKILL)
                         self.killed.append(found.pid)
                 connection.close()
+
+    @staticmethod
+    def _keep_waiting(connection: socket.socket) -> None:
+        """Send a response that never ends, so that the caller does not time out before its process is found."""
+        with contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while True:
+                time.sleep(0.2)
+                connection.sendall(b"x")
 
     def close(self) -> None:
         self._listener.close()

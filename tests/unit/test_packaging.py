@@ -59,7 +59,8 @@ def test_make_without_a_target_describes_every_target():
 def test_caches_are_in_the_project_if_home_is_not_writable(writable, tmp_path):
     names = ("XDG_CACHE_HOME", "__SAM_CLI_APP_DIR", "npm_config_cache")
     home = tmp_path if writable else "/proc/none"
-    others = {name: value for name, value in os.environ.items() if name not in names}
+    make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # `make test` sets them, and a make within it prints its directory
+    others = {name: value for name, value in os.environ.items() if name not in (*names, *make)}
     probe = ["make", "--eval", f"probe: ; @printf '%s\\n' {' '.join(f'$${name}' for name in names)}", "probe"]
     shown = subprocess.run(
         probe, cwd=ROOT, env=others | {"HOME": str(home)}, check=True, capture_output=True, text=True
