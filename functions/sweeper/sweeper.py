@@ -25,7 +25,7 @@ _bus = bus.connect_patiently(_settings.bus_name)
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
-    """Sweep every shard once; return what was done."""
+    """Sweep every shard once; return the counts."""
     finisher = OrderFinisher(_orders, _payments)
     sweep = Sweep([Swept(_orders, finisher.finish), Swept(_customers)], _bus)
     shards = range(_settings.unfinished_shards)

@@ -1,4 +1,4 @@
-"""What the tests of all examples share."""
+"""Fixtures of the tests of all examples."""
 
 import pytest
 

@@ -99,8 +99,7 @@ class AggregateStore(Generic[A]):
         sequence: ConditionBase = Attr("sequence").eq(seen.sequence)
         if not seen.history:  # never written by us: the item may not exist
             sequence = sequence | Attr("sequence").not_exists()
-        stored = seen.dump()
-        return [sequence, *(Attr(name).eq(stored[name]) for name in map(to_camel, self._model.VERSION_FIELDS))]
+        return [sequence, *(Attr(to_camel(name)).eq(getattr(seen, name)) for name in self._model.VERSION_FIELDS)]
 
     def _same_version(self, current: A, seen: A) -> bool:
         names = ("sequence", *self._model.VERSION_FIELDS)
