@@ -204,9 +204,18 @@ def test_the_version_description_is_short_enough() -> None:
     assert len(version["Description"]) + 40 <= 256
 
 
-def test_old_versions_are_retained_for_rollbacks(canary: Template) -> None:
-    (name,) = canary.of_type("AWS::Lambda::Version")
-    assert canary.resources[name]["DeletionPolicy"] == "Retain"
+@pytest.mark.parametrize("parameters", [{"Canary": "true"}, {"Canary": "false"}], ids=["canary", "no canary"])
+def test_a_version_is_deleted_with_its_deployment(parameters: dict[str, str]) -> None:
+    """Lambda publishes no second version with the same content, so one that is left over blocks its own commit."""
+    template = template_with(**parameters)
+    (name,) = template.of_type("AWS::Lambda::Version")
+    # THEN no version stays, neither one that a rollback or the next deployment removes, nor one that is replaced
+    assert template.resources[name]["DeletionPolicy"] == "Delete"
+    assert template.resources[name].get("UpdateReplacePolicy", "Delete") == "Delete"
+    # AND nothing but the alias uses it, which CloudFormation moves before it deletes the old version
+    assert alias_of(template)["Properties"]["FunctionVersion"] == f"${{{name}.Version}}"
+    users = {user for user, resource in template.resources.items() if f"{{{name}" in json.dumps(resource)}
+    assert users == {"OrdersFunctionAliaslive"}
 
 
 # --- permissions of CodeDeploy ----------------------------------------------------------------------------------------

@@ -171,6 +171,28 @@ def test_the_sweeper_runs_each_minute_and_is_not_retried(template: Template) -> 
     assert invoking["MaximumRetryAttempts"] == 0
 
 
+def test_throttled_runs_of_the_sweeper_do_not_accumulate(template: Template) -> None:
+    # GIVEN that Lambda keeps a throttled asynchronous event for six hours unless told otherwise, and for 60 s at least
+    (schedule,) = template.of_type("AWS::Scheduler::Schedule").values()
+    (invoking,) = template.of_type("AWS::Lambda::EventInvokeConfig").values()
+    # THEN it discards one before the second next run
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert invoking["MaximumEventAgeInSeconds"] == 60
+    # AND nothing else about it applies to versions or aliases only, which the schedule does not invoke
+    assert invoking["Qualifier"] == "$LATEST"
+
+
+def test_no_other_function_is_invoked_asynchronously(template: Template) -> None:
+    """API Gateway and event source mappings wait for the function; schedules, rules and topics do not."""
+    # GIVEN the targets of everything that invokes asynchronously
+    targets = {target["Arn"] for rule in template.of_type("AWS::Events::Rule").values() for target in rule["Targets"]}
+    assert not {arn for arn in targets if "Function" in arn}
+    assert [one for one in template.resources.values() if one["Type"] == "AWS::SNS::Subscription"] == []
+    # AND who may invoke by resource policy
+    (permission,) = template.of_type("AWS::Lambda::Permission").values()
+    assert permission["Principal"] == "apigateway.amazonaws.com"
+
+
 def test_two_stacks_fit_into_one_account(template: Template) -> None:
     # GIVEN the names that must be unique in an account (versions of a layer may share a name)
     unique = {
