@@ -1,6 +1,7 @@
 """Load products: add new ones; restock, reprice and delist existing ones."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,14 @@ class Loaded:
     added: int = 0
     updated: int = 0
 
+    @property
+    def total(self) -> int:
+        """All products."""
+        return self.added + self.updated
+
+    def __add__(self, other: "Loaded") -> "Loaded":
+        return Loaded(self.added + other.added, self.updated + other.updated)
+
 
 def read(file: Path) -> list[Entry]:
     """Return the entries of a catalog file, a JSON list of objects.
@@ -75,11 +84,16 @@ def read(file: Path) -> list[Entry]:
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
         raise BadCatalog(f"{file} is not a valid catalog. Nothing was loaded.\n" + "\n".join(problems[:20])) from error
-    skus = [entry.sku for entry in entries]
-    duplicates = sorted({sku for sku in skus if skus.count(sku) > 1})
+    check_unique(entries, file)
+    return entries
+
+
+def check_unique(entries: Iterable[Entry], file: Path) -> None:
+    """Raise `BadCatalog` if a file has a product twice."""
+    counts = Counter(entry.sku for entry in entries)
+    duplicates = sorted(sku for sku, count in counts.items() if count > 1)
     if duplicates:
         raise BadCatalog(f"{file} has duplicate products: {', '.join(duplicates)}. Nothing was loaded.")
-    return entries
 
 
 def load(client: "DynamoDBClient", table: str, entries: Sequence[Entry]) -> Loaded:

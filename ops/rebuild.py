@@ -32,7 +32,7 @@ SETTLED = 60_000  # ms for which the old generation is kept after a switch, as a
 _WRITE_SECONDS = 20.0  # for one group of sales
 _PAGE = 200  # orders between two renewals of the lease
 _DELETES = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_RESUMES = "it resumes where this run stopped"
+UNCHANGED = "The counters in use are unchanged. Run the command again: it resumes where this run stopped."
 
 Progress = Callable[[str], None]
 
@@ -80,9 +80,7 @@ class Rebuild:
             raise RebuildError("Another rebuild took over this one and continues it.") from error
         except (*aws.ERRORS, TransactionConflict) as error:
             self._release_lease()
-            raise RebuildError(
-                sentences(error, f"The counters in use are unchanged. Run the command again: {_RESUMES}.")
-            ) from error
+            raise RebuildError(sentences(error, UNCHANGED)) from error
         except BaseException:
             self._release_lease()
             raise
@@ -117,8 +115,7 @@ class Rebuild:
             progress(f"{done.orders} orders, {done.events} events counted")
         if unreadable:
             raise RebuildError(
-                f"{len(unreadable)} orders cannot be read: {', '.join(unreadable[:10])}. "
-                f"The counters in use are unchanged. Fix the orders, then run the command again: {_RESUMES}."
+                f"{len(unreadable)} orders cannot be read: {', '.join(unreadable[:10])}. Fix the orders. {UNCHANGED}"
             )
 
     def _pages(self, after: str | None) -> Iterator[list[dict[str, Any]]]:

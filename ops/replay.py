@@ -117,15 +117,24 @@ def route(deployment: Deployment, replay: Replay) -> Route:
     return Route(archive["ArchiveArn"], archive["EventSourceArn"], tuple(known[rule] for rule in replay.rules))
 
 
-def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Progress) -> None:
-    """Replay to the route's rules only, and show the progress until it ends.
+def new_name() -> str:
+    """Return a name for a replay."""
+    return f"handoff-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def how_to_cancel(name: str) -> str:
+    """Return how to end a running replay."""
+    return f"To cancel it: aws events cancel-replay --replay-name {name}"
+
+
+def run(client: "EventBridgeClient", name: str, replay: Replay, route: Route, progress: Progress) -> None:
+    """Replay to the route's rules only, and show the progress until it ends. An interrupt does not end the replay.
 
     Raises
     ------
     ReplayError
-        If it cannot be started, fails, or is left running with Ctrl-C.
+        If it cannot be started, or fails.
     """
-    name = f"handoff-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     try:
         client.start_replay(
             ReplayName=name,
@@ -139,10 +148,6 @@ def run(client: "EventBridgeClient", replay: Replay, route: Route, progress: Pro
     progress(f"{name}: started")
     try:
         _watch(client, name, progress)
-    except KeyboardInterrupt as error:
-        raise ReplayError(
-            f"The replay is still running. To cancel it: aws events cancel-replay --replay-name {name}"
-        ) from error
     except aws.ERRORS as error:
         raise ReplayError(f"The replay {name} is still running, but its state cannot be read: {error}") from error
 

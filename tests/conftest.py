@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -63,6 +64,15 @@ def logged():
     logger.addHandler(handler)
     yield stream.getvalue
     logging.getLogger(logger.name).removeHandler(handler)
+
+
+@pytest.fixture
+def sends_signal():
+    """Send this process a signal. If the program does not handle it, nothing happens."""
+    ignored = {signum: signal.signal(signum, lambda *_: None) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    yield lambda signum: os.kill(os.getpid(), signum)
+    for signum, handler in ignored.items():
+        signal.signal(signum, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from handoff import aws
 from handoff.clock import now_ms
 from ops.cli.errors import Commands, errors_as_messages
+from ops.cli.interrupts import report_remaining_work
 from ops.cli.options import Age, Target, target_options
 from ops.dlq import redrive as redriving
 from ops.dlq import report
@@ -118,16 +118,15 @@ def redrive(*, dry_run: bool, yes: bool, rate: float, target: Target, **chosen: 
 def _redrive(deployment: Deployment, known: Directory, chosen: Filter, rate: float) -> None:
     """Redrive, and report the progress."""
     done, held_elsewhere = redriving.Outcome(), Counter[str]()
-    try:
-        with closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches:
-            for _ in redriving.run(deployment.sqs, matches, known, done, rate):
-                if done.sent.total() % _PROGRESS_EVERY == 0:
-                    click.echo(f"{done.sent.total()} so far")
-    except (KeyboardInterrupt, *aws.ERRORS) as error:
-        why = "Interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        raise click.ClickException(
-            f"{why}\n{done.sent.total()} redriven, the others are unchanged. Run the command again to continue."
-        ) from error
+    with (
+        report_remaining_work(
+            lambda: f"{done.sent.total()} redriven, the others are unchanged. Run the command again to continue."
+        ),
+        closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches,
+    ):
+        for _ in redriving.run(deployment.sqs, matches, known, done, rate):
+            if done.sent.total() % _PROGRESS_EVERY == 0:
+                click.echo(f"{done.sent.total()} so far")
     if done.is_empty:
         _fail_if_held(held_elsewhere)
     click.echo("\n".join(report.outcome(done, would=False)))

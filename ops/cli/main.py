@@ -1,19 +1,19 @@
 """The `handoff` command."""
 
 import sys
-from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from ops import catalog as catalogs
 from ops import rebuild as rebuilds
 from ops import replay as replays
 from ops import tokens
+from ops.cli.catalog import catalog
 from ops.cli.console import console as console_command
 from ops.cli.dlq import dlq
 from ops.cli.errors import Commands, errors_as_messages
+from ops.cli.interrupts import InterruptibleCommands, report_remaining_work
 from ops.cli.lag import lag
 from ops.cli.options import Target, target_options
 from ops.cli.order import order
@@ -22,7 +22,7 @@ from ops.cli.smoke import smoke
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InterruptibleCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="handoff", prog_name="handoff")
 def main() -> None:
     """Operate a deployed Handoff, on AWS or on the local stack.
@@ -33,33 +33,8 @@ def main() -> None:
     """
 
 
-for command in (console_command, dlq, lag, order, smoke):
+for command in (catalog, console_command, dlq, lag, order, smoke):
     main.add_command(command)
-
-
-@main.group(cls=Commands)
-def catalog() -> None:
-    """Load products."""
-
-
-@catalog.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@target_options
-def load(file: Path, target: Target) -> None:
-    """Add and change the products in FILE.
-
-    Products are added, renamed, repriced, listed and delisted; deliveries are added to the stock. FILE is a JSON list
-    like events/catalog.json. Only a delivery changes the stock of an existing product; a delivery id counts once:
-
-        {"sku": ..., "delivery": {"id": "2026-11-23-a", "units": 20}}
-    """
-    deployment = target.deployment()
-    with errors_as_messages(catalogs.BadCatalog):
-        entries = catalogs.read(file)
-    products, markers = deployment.resource("ProductsTable"), deployment.resource("IdempotencyTable")
-    loaded = catalogs.load(deployment.dynamodb, products, entries)
-    counted = catalogs.count_deliveries(deployment.dynamodb, products, markers, entries)
-    console.print(f"{loaded.added} products added, {loaded.updated} updated, {counted} deliveries counted")
 
 
 @main.command()
@@ -81,7 +56,9 @@ def replay(*, start: str, end: str, rules: tuple[str, ...], yes: bool, target: T
             console.print(f"[yellow]Warning:[/] {escape(caution)}")
         if not yes:
             click.confirm(f"Replay {start} to {end} of {target.stack} to {', '.join(wanted.rules)}?", abort=True)
-        replays.run(deployment.events, wanted, route, _show)
+        name = replays.new_name()
+        with report_remaining_work(lambda: f"If it was started, it is still running. {replays.how_to_cancel(name)}"):
+            replays.run(deployment.events, name, wanted, route, _show)
 
 
 @main.group(cls=Commands)
@@ -101,8 +78,10 @@ def rebuild_sales(prune: bool, target: Target) -> None:
     deployment = target.deployment()
     with errors_as_messages(rebuilds.RebuildError):
         if prune:
-            rebuilds.prune(deployment.dynamodb, deployment.resource("SalesTable"), _show)
-        else:
+            with report_remaining_work(lambda: "Run the command again to remove the rest."):
+                rebuilds.prune(deployment.dynamodb, deployment.resource("SalesTable"), _show)
+            return
+        with report_remaining_work(lambda: rebuilds.UNCHANGED):
             done = rebuilds.of(deployment).run(_show)
             console.print(f"Generation {done.generation} is now in use: {done.events} events of {done.orders} orders.")
 

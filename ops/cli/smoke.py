@@ -3,10 +3,10 @@
 import sys
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from ops.cli.interrupts import report_remaining_work
 from ops.cli.options import StackCommand, Target, target_options
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -32,12 +32,10 @@ def smoke(*, token: str, within: float, target: Target) -> None:
 
     deployment = target.deployment()
     failed = 0
-    try:
+    with report_remaining_work(lambda: "The other checks were not made. An order that was placed remains."):
         for check in smoke_test.run(deployment, token=token, within=within):
             failed += check.passed is False
             where = f" -> look at {check.look_at}" if check.look_at else ""
             mark = _WARNING if check.warns else _MARKS[check.passed]
             console.print(f"{mark}  {escape(check.what)}: {escape(check.seen + where)}", soft_wrap=True)
-    except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(str(error)) from error
     sys.exit(1 if failed else 0)

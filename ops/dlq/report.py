@@ -12,7 +12,7 @@ from ops.dlq.dead_letter import CRASHED, DeadLetter
 from ops.dlq.directory import UNOWNED, Match
 from ops.dlq.redrive import Outcome, Undeliverable
 from ops.stack.deployment import Deployment, log_group
-from ops.text import plain
+from ops.text import columns, plain
 
 _MINUTE = 60_000  # ms
 _TITLES = ("CONSUMER", "EVENT", "TYPE", "ORDER OR USER", "AGE", "DIED", "SEEN", "COUNT", "REASON")
@@ -75,14 +75,9 @@ def rows(matches: Iterable[Match]) -> list[Row]:
 
 
 def table(found: Sequence[Row]) -> list[str]:
-    """Return a line for each row, under titles; the reason comes last and is not cut."""
+    """Return a line for each row, under titles; the reason comes last and is not cut. JSON has long ids in full."""
     now = now_ms()
-    cells = [_TITLES, *(row.cells(now) for row in found)]
-    widths = [max(len(line[n]) for line in cells) for n in range(len(_TITLES) - 1)]
-    return [
-        plain("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
-        for line in cells
-    ]
+    return columns([_TITLES, *(row.cells(now) for row in found)])
 
 
 def summary(found: Iterable[Row]) -> list[str]:

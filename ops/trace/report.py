@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from handoff.clock import to_iso
 from ops import ages
-from ops.text import plain
+from ops.text import columns, plain
 from ops.trace.timeline import Timeline
 from shop import money
 
@@ -46,18 +46,14 @@ def _head(timeline: Timeline) -> list[str]:
 def _steps(timeline: Timeline) -> list[str]:
     """Return a line for each step, with the time since the request; problems are marked, and red on a terminal."""
     began = next(step.at for step in timeline.steps if step.who == "order")
+    since = [_since(step.at - began) for step in timeline.steps]
+    widest = max(map(len, since))
     cells = [
-        ("!" if step.trouble else " ", to_iso(step.at), _since(step.at - began), step.who, step.what, step.detail)
-        for step in timeline.steps
+        (f"{'!' if step.trouble else ' '} {to_iso(step.at)}", after.rjust(widest), step.who, step.what, step.detail)
+        for step, after in zip(timeline.steps, since, strict=True)
     ]
-    widths = [max(len(line[n]) for line in cells) for n in range(5)]
-    lines = []
-    for step, line in zip(timeline.steps, cells, strict=True):
-        mark, at, since, *texts = line
-        padded = [cell.ljust(width) for cell, width in zip(texts, widths[3:], strict=False)]
-        whole = plain("  ".join([f"{mark} {at}", since.rjust(widths[2]), *padded, texts[-1]])).rstrip()
-        lines.append(click.style(whole, fg="red") if step.trouble else whole)
-    return lines
+    lines = zip(timeline.steps, columns(cells), strict=True)
+    return [click.style(line, fg="red") if step.trouble else line for step, line in lines]
 
 
 def _since(milliseconds: int) -> str:

@@ -1,15 +1,22 @@
 """`handoff catalog load`: changes to products, which keep the sold units."""
 
 import json
+import signal
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
 from dev.simulated import wire
 from dev.simulated.wire import Crash
 from dev.simulated.world import MUG, TEE, body
 from handoff import aws
 from ops import catalog
+from ops.cli import main as cli
+from ops.cli.options import Target
 
 MUG_ENTRY = {"sku": MUG, "name": "Mug", "unitPrice": 1250, "available": 10}
 
@@ -161,3 +168,76 @@ def test_a_file_without_a_list_of_products_is_rejected(tmp_path, text):
 def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(catalog.BadCatalog, match=r"nowhere\.json: No such file"):
         catalog.read(tmp_path / "nowhere.json")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(world, tmp_path, monkeypatch):
+    """Run `handoff catalog load` on a file with these entries, over the wire."""
+    deployment = SimpleNamespace(dynamodb=boto3.client("dynamodb"), resource=world.table)
+    monkeypatch.setattr(Target, "deployment", lambda self: deployment)
+
+    def command(*entries):
+        path = tmp_path / "catalog.json"
+        path.write_text(json.dumps(entries))
+        return CliRunner().invoke(cli.main, ["catalog", "load", str(path)])
+
+    return command
+
+
+def test_a_load_says_what_it_did(command):
+    done = command(delivered("monday", 5), {"sku": "HAT-1", "name": "Hat", "unitPrice": 900})
+
+    assert (done.exit_code, done.stdout) == (0, "1 products added, 1 updated, 1 deliveries counted\n")
+    assert done.stderr == ""
+
+
+def test_a_long_load_shows_its_progress(command, monkeypatch):
+    monkeypatch.setattr("ops.cli.catalog._PROGRESS_EVERY", 2)
+    entries = [delivered("monday", 1, sku=f"HAT-{n}") for n in range(5)]
+
+    done = command(*entries)
+
+    loaded = ["2 of 5 products loaded", "4 of 5 products loaded"]
+    assert done.stderr.splitlines() == [*loaded, "2 of 5 deliveries counted", "4 of 5 deliveries counted"]
+
+
+@pytest.mark.parametrize(
+    ("call", "left"),
+    [
+        ("dynamodb.PutItem", "1 of 3 products loaded, 0 of 3 deliveries counted."),
+        ("dynamodb.TransactWriteItems", "3 of 3 products loaded, 1 of 3 deliveries counted."),
+    ],
+)
+def test_a_terminated_load_says_what_is_left_and_can_be_run_again(world, command, sends_signal, call, left):
+    entries = [delivered("monday", 1, sku=f"HAT-{n}", available=0) for n in range(3)]
+    world.wire.on(call, wire.meanwhile(lambda: sends_signal(signal.SIGTERM)), nth=2)
+
+    first, second = command(*entries), command(*entries)
+
+    assert first.exit_code == 143
+    assert first.stderr.startswith(f"Error: Interrupted by SIGTERM. {left} Run the command again")
+    assert second.exit_code == 0
+    assert [world.available(f"HAT-{n}") for n in range(3)] == [1, 1, 1]
+
+
+def test_duplicates_are_found_in_one_pass():
+    # GIVEN two thousand products. Comparing each with each takes four million comparisons.
+    compared = Counter()
+
+    class Sku(str):
+        __slots__ = ()
+
+        def __eq__(self, other):
+            compared["skus"] += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    entries = [catalog.Entry.model_construct(sku=Sku(f"P-{n}")) for n in range(2000)]
+
+    catalog.check_unique(entries, Path("catalog.json"))
+
+    assert compared["skus"] < 10 * len(entries)

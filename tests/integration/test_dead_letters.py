@@ -1,6 +1,9 @@
 """`handoff dlq`: dead letters are listed with their reasons, and redriven."""
 
 import json
+import os
+import re
+import signal
 import time
 from email.utils import formatdate
 from itertools import islice
@@ -167,6 +170,22 @@ def test_all_dead_letters_of_an_event_are_one_row(dlq, send_dead_letter, clock):
     second = ["emails", "ord_2-2", "order_cancelled", "ord_2", "4m", "4m", "1", "1", "order", "ord_2", "is", "missing"]
     assert [line.split()[:12] for line in lines[1:3]] == [first, second]
     assert lines[3:] == ["", "     3  emails: order ... is missing or outdated"]
+
+
+def test_a_long_id_does_not_widen_the_table(dlq, send_dead_letter):
+    # GIVEN an event with an id of 300 characters, and another one
+    long = f"first-{'x' * 288}-last"
+    send_dead_letter(message("order_placed", "ord_1", 1), reason="one", eventId=long)
+    send_dead_letter(message("order_placed", "ord_2", 1), reason="two", eventId="ord_2-1")
+
+    # THEN the table has the id's beginning and end
+    titles, *rows = dlq("list").stdout.splitlines()[:3]
+    assert titles.index("REASON") < 150
+    assert {row[titles.index("REASON") :] for row in rows} == {"one", "two"}
+    (row,) = [row for row in rows if "first-" in row]
+    assert re.search(r"first-x+\.\.\.x+-last ", row)
+    # AND JSON has it in full
+    assert {row["eventId"] for row in listed(dlq)} == {long, "ord_2-1"}
 
 
 def test_an_event_is_listed_for_each_of_its_consumers(world, dlq, send_dead_letter):
@@ -342,11 +361,11 @@ def interrupt(_call, _deliver):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("fault", [interrupt, refuse("AccessDenied", 403)])
+@pytest.mark.parametrize(("fault", "status"), [(interrupt, 130), (refuse("AccessDenied", 403), 1)])
 @pytest.mark.parametrize(
     "command", [["list"], ["show", "emails", "ord_1-1"], ["redrive", "--yes", "--event", "ord_1-1"]]
 )
-def test_a_command_that_ends_early_releases_its_messages(world, dlq, send_dead_letter, fault, command):
+def test_a_command_that_ends_early_releases_its_messages(world, dlq, send_dead_letter, fault, status, command):
     for number in range(12):
         send_dead_letter(message("order_placed", f"ord_x{number}", 1))
     world.wire.on(
@@ -355,12 +374,26 @@ def test_a_command_that_ends_early_releases_its_messages(world, dlq, send_dead_l
 
     done = dlq(*command)
 
-    assert done.exit_code == 1
+    assert done.exit_code == status
     assert len(world.queues.dead_letters(EMAILS)) == 12
 
 
-@pytest.mark.parametrize(("fault", "why"), [(interrupt, "Interrupted"), (refuse("AccessDenied", 403), "AccessDenied")])
-def test_a_redrive_that_ends_early_reports_its_progress(world, dlq, send_dead_letter, queue, fault, why):
+def kill(signum):
+    """Simulate a signal."""
+    return lambda _call, _deliver: os.kill(os.getpid(), signum)
+
+
+@pytest.mark.usefixtures("sends_signal")
+@pytest.mark.parametrize(
+    ("fault", "why", "status"),
+    [
+        (interrupt, "Error: Interrupted.", 130),
+        (kill(signal.SIGTERM), "Error: Interrupted by SIGTERM.", 143),
+        (kill(signal.SIGHUP), "Error: Interrupted by SIGHUP.", 129),
+        (refuse("AccessDenied", 403), "AccessDenied", 1),
+    ],
+)
+def test_a_redrive_that_ends_early_reports_its_progress(world, dlq, send_dead_letter, queue, fault, why, status):
     for number in range(12):
         send_dead_letter(message("order_placed", f"ord_{number}", 1))
     world.wire.on("sqs.SendMessage", fault, nth=5)
@@ -368,7 +401,7 @@ def test_a_redrive_that_ends_early_reports_its_progress(world, dlq, send_dead_le
     first = dlq("redrive", "--yes")
     second = dlq("redrive", "--yes")
 
-    assert first.exit_code == 1
+    assert first.exit_code == status
     assert why in first.stderr
     assert "4 redriven, the others are unchanged. Run the command again to continue." in first.stderr
     assert second.stdout == "8 redriven: 8 to emails\n"

@@ -1,6 +1,10 @@
 """Rebuild the sales: count all orders into a new generation of counters while orders keep coming."""
 
+import signal
+from types import SimpleNamespace
+
 import pytest
+from click.testing import CliRunner
 
 from dev.invariants import counters
 from dev.simulated import wire
@@ -9,6 +13,8 @@ from dev.simulated.world import MUG, TEE, body
 from handoff import aws
 from handoff.clock import now_ms
 from ops import rebuild
+from ops.cli import main as cli
+from ops.cli.options import Target
 from ops.rebuild import LEASE, SETTLED, Rebuild, RebuildError
 from shop.sales_generations import POINTER, GenerationStore, TakenOver
 from tests.support import invariants
@@ -422,3 +428,26 @@ def test_pruning_removes_more_items_than_fit_into_one_call(world):
 
     assert prune(world) == 60
     assert [row["bucketId"] for row in world.items("SalesTable")] == [POINTER]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminated_rebuild_says_how_to_resume(world, counted, small_pages, sends_signal, monkeypatch):
+    # GIVEN a signal while the second page is read
+    deployment = SimpleNamespace(
+        dynamodb=world.wire.session.client("dynamodb", config=aws.config()),
+        resource=world.table,
+        parameters={"SalesShards": "4"},
+    )
+    monkeypatch.setattr(Target, "deployment", lambda self: deployment)
+    world.wire.on("dynamodb.Scan", wire.meanwhile(lambda: sends_signal(signal.SIGTERM)), nth=2)
+
+    first = CliRunner().invoke(cli.main, ["rebuild", "sales"])
+    second = CliRunner().invoke(cli.main, ["rebuild", "sales"])
+
+    # THEN the command says that nothing has changed, and the next run resumes at once
+    assert first.exit_code == 143
+    assert first.stderr == f"Error: Interrupted by SIGTERM. {rebuild.UNCHANGED}\n"
+    assert second.exit_code == 0
+    assert "resuming generation 2 after order" in second.stdout

@@ -1,5 +1,6 @@
 """`handoff replay`: its requests to EventBridge, and its errors. No local engine replays to chosen rules."""
 
+import signal
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -172,7 +173,7 @@ def test_a_replay_uses_the_named_rules_and_shows_its_progress(events, clock):
     seen(events, "COMPLETED", EventLastReplayedTime=datetime(2026, 11, 23, 9, tzinfo=UTC))
     progress = []
 
-    replay.run(events.client, WANTED, ROUTE, progress.append)
+    replay.run(events.client, replay.new_name(), WANTED, ROUTE, progress.append)
 
     assert [text.rpartition(": ")[2] for text in progress[:2]] == ["started", "starting"]
     assert progress[2:] == [
@@ -188,14 +189,14 @@ def test_a_failed_replay_is_reported_with_its_reason(events, state):
     seen(events, state, StateReason="the bus is gone")
 
     with pytest.raises(ReplayError, match=f"{state.lower()}: the bus is gone"):
-        replay.run(events.client, WANTED, ROUTE, lambda _: None)
+        replay.run(events.client, replay.new_name(), WANTED, ROUTE, lambda _: None)
 
 
 def test_a_replay_that_is_not_started_is_reported(events):
     events.stubber.add_client_error("start_replay", "LimitExceededException", "too many at once")
 
     with pytest.raises(ReplayError, match=r"not started.*too many at once"):
-        replay.run(events.client, WANTED, ROUTE, lambda _: None)
+        replay.run(events.client, replay.new_name(), WANTED, ROUTE, lambda _: None)
 
 
 def test_a_replay_whose_state_cannot_be_read_is_still_running(events):
@@ -203,26 +204,7 @@ def test_a_replay_whose_state_cannot_be_read_is_still_running(events):
     events.stubber.add_client_error("describe_replay", "AccessDeniedException")
 
     with pytest.raises(ReplayError, match=r"still running, but its state cannot be read"):
-        replay.run(events.client, WANTED, ROUTE, lambda _: None)
-
-
-def test_ctrl_c_leaves_the_replay_running_and_names_the_cancel_command(events, monkeypatch):
-    # GIVEN Ctrl-C between two polls
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("time.sleep", interrupt)
-    starts(events)
-    seen(events, "RUNNING")
-    progress = []
-
-    with pytest.raises(ReplayError) as stopped:
-        replay.run(events.client, WANTED, ROUTE, progress.append)
-
-    name = progress[0].removesuffix(": started")
-    assert str(stopped.value) == (
-        f"The replay is still running. To cancel it: aws events cancel-replay --replay-name {name}"
-    )  # fmt: skip
+        replay.run(events.client, replay.new_name(), WANTED, ROUTE, lambda _: None)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -261,3 +243,22 @@ def test_an_invalid_rule_is_reported_in_one_line(events, command):
 
     assert done.exit_code == 1
     assert done.output.startswith("Error: There is no rule nonsense.")
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_replay_goes_on_and_the_command_says_how_to_cancel_it(
+    events, command, sends_signal, monkeypatch, signum, status
+):
+    # GIVEN a signal between two polls
+    monkeypatch.setattr("time.sleep", lambda _seconds: sends_signal(signum))
+    finds(events)
+    starts(events)
+    seen(events, "RUNNING")
+
+    done = command("--yes")
+
+    assert done.exit_code == status
+    name = done.stdout.partition(": started")[0]
+    assert done.stderr.endswith(
+        f"If it was started, it is still running. To cancel it: aws events cancel-replay --replay-name {name}.\n"
+    )
