@@ -13,6 +13,7 @@ _TRACES = _AWS + "lambda/latest/dg/services-xray.html"
 _SCHEDULES = _AWS + "scheduler/latest/UserGuide/setting-up.html"
 _DESTINATIONS = _AWS + "eventbridge/latest/userguide/eb-create-rule-api-destination-target.html"
 _SECRETS = _AWS + "secretsmanager/latest/userguide/auth-and-access_iam-policies.html"
+_KEYS_OF_SECRETS = _AWS + "secretsmanager/latest/userguide/security-encryption.html"
 _KEYS = _AWS + "kms/latest/developerguide/services-dynamodb.html"
 _KEYS_OF_QUEUES = _AWS + "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html"
 _CANARIES = _AWS + "serverless-application-model/latest/developerguide/automating-updates-to-serverless-apps.html"
@@ -95,6 +96,11 @@ def _payments(
         ),
         Permission(role, "secretsmanager:GetSecretValue", "secret:StripeSecret-??????"): NotEnforced(
             "reads Stripe's API key", "the local stack uses the sandbox provider", _SECRETS
+        ),
+        Permission(role, "kms:Decrypt", "key/*"): NotEnforced(
+            "decrypts that secret if it is under a KMS key of the account",
+            "the local stack uses the sandbox provider",
+            _KEYS_OF_SECRETS,
         ),
     }
 

@@ -105,7 +105,7 @@ def _trusted(role: Properties) -> Properties:
 
 def resource_name(resource: str) -> str:
     """Return a resource's logical id in the template, or the end of its ARN if it has none."""
-    text = re.sub(r"\$\{AWS::(\w+)\}", r"\1", resource)
+    text = re.sub(r"\$\{AWS::(\w+)\}", r"\1", resource.replace("${AWS::URLSuffix}", "amazonaws.com"))
     if text.startswith("arn:"):
         text = text.split(":", 5)[5]
     return re.sub(r"\$\{(\w+)(\.Arn)?\}", r"\1", text)

@@ -60,6 +60,7 @@ def test_the_parameters_that_add_permissions_are_named() -> None:
     assert added == {
         "SandboxTable": "PaymentProvider=sandbox",
         "secret:StripeSecret-??????": "PaymentProvider=stripe",
+        "key/*": "PaymentProvider=stripe",
         "identity/*": "MailRights=sender",
         "configuration-set/MailConfiguration": "MailRights=sender",
         "*": "MailRights=any",

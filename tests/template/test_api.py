@@ -37,7 +37,7 @@ def test_tokens_are_from_the_stacks_user_pool_by_default(template: Template) -> 
     assert authorizer["AuthorizerType"] == "JWT"
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
     assert authorizer["JwtConfiguration"] == {
-        "Issuer": "https://cognito-idp.${AWS::Region}.amazonaws.com/${UserPool}",
+        "Issuer": "https://cognito-idp.${AWS::Region}.${AWS::URLSuffix}/${UserPool}",
         "Audience": ["${UserPoolClient}", "${ReportsClient}"],
     }
     assert {"UserPoolId", "UserPoolClientId"} <= template.outputs.keys()

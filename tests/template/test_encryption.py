@@ -10,7 +10,7 @@ from dev.template import ROOT, WITH_PARTNER, Properties, Template, as_list, logi
 
 KEY = "${DataKey.Arn}"
 ACCOUNT = {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
-DYNAMODB, SQS = "dynamodb.${AWS::Region}.amazonaws.com", "sqs.${AWS::Region}.amazonaws.com"
+DYNAMODB, SQS = "dynamodb.${AWS::Region}.${AWS::URLSuffix}", "sqs.${AWS::Region}.${AWS::URLSuffix}"
 SERVICES = {"dynamodb": DYNAMODB, "sqs": SQS}
 # The property that names the key, for each type of resource that stores data.
 NAMES_KEY = {
@@ -97,7 +97,7 @@ def test_the_key_policy_allows_the_account_and_three_services(own: Template) -> 
         "arn:${AWS::Partition}:iam::${AWS::AccountId}:root",
         "events.amazonaws.com",
         "cloudwatch.amazonaws.com",
-        "logs.${AWS::Region}.amazonaws.com",
+        "logs.${AWS::Region}.${AWS::URLSuffix}",
     }
 
 
@@ -112,10 +112,23 @@ def test_services_that_send_to_queues_or_the_topic_may_use_the_key(own: Template
     and https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
     # GIVEN a service that sends to a queue or the topic
     assert service in senders(own)
-    # THEN the key's policy allows it, for this account
+    # THEN the key's policy allows it
     statement = key_policy(own)[service]
     assert {action.rstrip("*") for action in statement["Action"]} == {"kms:Decrypt", "kms:GenerateDataKey"}
-    assert statement["Condition"] == ACCOUNT
+
+
+def test_the_key_policy_has_only_conditions_that_each_service_sends(own: Template) -> None:
+    """EventBridge may send no source account: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html.
+    A condition on it would reject every event, at the queue and at the undelivered queue."""
+    policy = key_policy(own)
+    assert "Condition" not in policy["events.amazonaws.com"]
+    assert policy["cloudwatch.amazonaws.com"]["Condition"] == ACCOUNT
+    # AND the policies of the queues name the rules
+    for queue in own.of_type("AWS::SQS::QueuePolicy").values():
+        for statement in queue["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Allow":
+                assert statement["Condition"].keys() == {"ArnEquals"}
+                assert statement["Condition"]["ArnEquals"].keys() == {"aws:SourceArn"}
 
 
 def senders(template: Template) -> set[str]:
@@ -136,7 +149,7 @@ def test_only_two_services_send_to_queues_and_the_topic(own: Template) -> None:
 
 def test_cloudwatch_logs_may_use_the_key_for_this_stacks_groups_only(own: Template) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html"""
-    statement = key_policy(own)["logs.${AWS::Region}.amazonaws.com"]
+    statement = key_policy(own)["logs.${AWS::Region}.${AWS::URLSuffix}"]
     operations = ("Encrypt*", "Decrypt*", "ReEncrypt*", "GenerateDataKey*", "Describe*")
     assert set(statement["Action"]) == {f"kms:{operation}" for operation in operations}
     (condition,) = statement["Condition"].values()

@@ -9,6 +9,7 @@ CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibili
 TRACING = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
 SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"}}
 STRIPE_KEY = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:shop/stripe-??????"
+ANY_KEY = "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"
 PUBLISH = {"${Bus.Arn}": {"events:PutEvents"}}
 
 # The permissions of each function. If you add a call to AWS, add its permission here and mention it in the review.
@@ -122,8 +123,29 @@ def test_without_the_sandbox_no_function_may_use_its_ledger(name: str) -> None:
 def test_only_functions_that_call_stripe_may_read_its_key(name: str) -> None:
     template = template_with(**WITH_STRIPE)
     without = {resource: actions for resource, actions in PERMISSIONS[name].items() if resource not in SANDBOX}
-    key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}} if without != PERMISSIONS[name] else {}
-    assert permissions(role_of(template, template.functions()[name])) == without | key
+    key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}, ANY_KEY: {"kms:Decrypt"}}
+    expected = without | (key if without != PERMISSIONS[name] else {})
+    assert permissions(role_of(template, template.functions()[name])) == expected
+
+
+@pytest.mark.parametrize("own_key", ["false", "true"])
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_a_role_decrypts_the_secret_that_it_reads_and_no_other(name: str, own_key: str) -> None:
+    """https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html: a secret under a key of the
+    account needs kms:Decrypt, and Secrets Manager passes the secret's ARN as encryption context."""
+    template = template_with(**WITH_STRIPE, OwnKey=own_key)
+    granted = statements(role_of(template, template.functions()[name]))
+    read = [statement["Resource"] for statement in granted if statement["Action"] == "secretsmanager:GetSecretValue"]
+    decrypting = [statement for statement in granted if statement["Resource"] == ANY_KEY]
+    # THEN it may use any key, but only through Secrets Manager and for the secrets that it may read
+    assert [statement["Action"] for statement in decrypting] == ["kms:Decrypt"] * len(read)
+    assert [statement["Condition"] for statement in decrypting] == [
+        {
+            "StringEquals": {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
+            "ArnLike": {"kms:EncryptionContext:SecretARN": secret},
+        }
+        for secret in read
+    ]
 
 
 def test_no_permission_has_a_wildcard_action(template: Template) -> None:

@@ -88,7 +88,7 @@ def test_the_smoke_test_may_write_its_product_under_the_stacks_own_key() -> None
     assert key_conditions == conditions
     assert using["Action"] == "kms:Decrypt"
     assert using["Condition"] == {
-        "StringEquals": {"kms:ViaService": "dynamodb.${AWS::Region}.amazonaws.com"},
+        "StringEquals": {"kms:ViaService": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"},
         "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/${Stack}"},
     }
 
