@@ -1,6 +1,5 @@
 """The policies of the template's resources, which let EventBridge, the API and CloudWatch use them."""
 
-import json
 from collections.abc import Iterator
 
 from dev.template import Properties, as_list
@@ -10,7 +9,7 @@ from tests.permissions.grants import EVERYTHING, condition, resource_name, stack
 _POLICIES = {
     "AWS::SQS::QueuePolicy": "PolicyDocument",
     "AWS::SNS::TopicPolicy": "PolicyDocument",
-    "AWS::Logs::ResourcePolicy": "PolicyDocument",
+    "AWS::Logs::LogGroup": "ResourcePolicyDocument",
     "AWS::KMS::Key": "KeyPolicy",
 }
 _NAMES = {"root": "whom IAM allows"}  # the account stands for every identity in it
@@ -26,10 +25,10 @@ def _rows() -> Iterator[str]:
     found = stack(**EVERYTHING)
     for name, resource in found.resources.items():
         properties = resource.get("Properties", {})
-        if property_name := _POLICIES.get(resource["Type"]):
-            for statement in _document(properties[property_name])["Statement"]:
-                yield from _statement(name, statement)
-        elif resource["Type"] == "AWS::Lambda::Permission":
+        policy = properties.get(_POLICIES.get(resource["Type"], ""), {"Statement": []})
+        for statement in policy["Statement"]:
+            yield from _statement(name, statement)
+        if resource["Type"] == "AWS::Lambda::Permission":
             action, function = properties["Action"], resource_name(properties["FunctionName"])
             source = f"`aws:SourceArn` is `{resource_name(properties['SourceArn'])}`"
             yield f"| `{name}` | {properties['Principal']} | `{action}` | `{function}` | {source} |"
@@ -47,8 +46,3 @@ def _principal(principal: str | Properties) -> str:
         return "everyone" if principal == "*" else principal
     names = [resource_name(value) for values in principal.values() for value in as_list(values)]
     return ", ".join(_NAMES.get(name, name) for name in names)
-
-
-def _document(policy: str | Properties) -> Properties:
-    document: Properties = json.loads(policy) if isinstance(policy, str) else policy
-    return document

@@ -41,14 +41,21 @@ def test_the_audit_log_keeps_events_for_a_year(template: Template) -> None:
 
 
 def test_eventbridge_may_write_only_to_the_audit_log(template: Template) -> None:
-    (policy,) = template.of_type("AWS::Logs::ResourcePolicy").values()
-    create, put = json.loads(policy["PolicyDocument"])["Statement"]
+    group = template.of_type("AWS::Logs::LogGroup")["AuditLog"]
+    create, put = group["ResourcePolicyDocument"]["Statement"]
     for statement in (create, put):
         assert statement["Effect"] == "Allow"
         assert set(statement["Principal"]["Service"]) == {"events.amazonaws.com", "delivery.logs.amazonaws.com"}
-        assert statement["Resource"] == "${AuditLog.Arn}"
+        assert statement["Resource"] == f"{LOG_ARN.replace('${AuditLog}', group['LogGroupName'])}:*"
     assert (create["Action"], put["Action"]) == ("logs:CreateLogStream", "logs:PutLogEvents")
-    assert put["Condition"] == {"ArnEquals": {"aws:SourceArn": "${AuditRule.Arn}"}}
+    # AND only for rules of the bus. Naming the rule would be circular: its target is the group
+    rules = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/${Bus}/*"
+    assert put["Condition"] == {"ArnLike": {"aws:SourceArn": rules}}
+
+
+def test_no_stack_takes_one_of_the_accounts_few_log_policies(template: Template) -> None:
+    """Ten in a region: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html"""
+    assert "AWS::Logs::ResourcePolicy" not in {resource["Type"] for resource in template.resources.values()}
 
 
 def test_a_saved_query_finds_the_audit_trail_of_one_order(template: Template) -> None:
@@ -68,7 +75,7 @@ def test_the_audit_log_has_the_deletion_policy_of_the_tables(template: Template)
 
 def test_the_audit_log_can_be_disabled() -> None:
     template = template_with(Audit="false")
-    assert not {"AuditRule", "AuditLog", "AuditLogPolicy", "OrderTrailQuery"} & template.resources.keys()
+    assert not {"AuditRule", "AuditLog", "OrderTrailQuery"} & template.resources.keys()
 
 
 # --- archive and replay -----------------------------------------------------------------------------------------------

@@ -202,7 +202,6 @@ def test_two_stacks_fit_into_one_account(template: Template) -> None:
         "AWS::IAM::Role": "RoleName",
         "AWS::Lambda::Function": "FunctionName",
         "AWS::Logs::LogGroup": "LogGroupName",
-        "AWS::Logs::ResourcePolicy": "PolicyName",
         "AWS::Logs::QueryDefinition": "Name",
         "AWS::Events::Archive": "ArchiveName",
         "AWS::Events::ApiDestination": "Name",
