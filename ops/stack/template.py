@@ -1,7 +1,7 @@
 """template.yaml as CloudFormation gets it: transformed by SAM, parameters filled in, conditions decided.
 
 A name that exists only after deployment stays a placeholder: ``${OrdersTable}`` for a Ref, ``${OrdersTable.Arn}`` for
-an attribute.
+an attribute. A pseudo parameter, such as ``AWS::Region``, stays a placeholder too unless it is given.
 """
 
 import re
@@ -30,9 +30,8 @@ class ResolvedTemplate:
     def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self._conditions = template["Conditions"]
         self._named: set[str] = set()
-        self.parameters = {
-            name: parameters.get(name, declared["Default"]) for name, declared in template["Parameters"].items()
-        }
+        declared = {name: parameters.get(name, found["Default"]) for name, found in template["Parameters"].items()}
+        self.parameters = declared | {name: value for name, value in parameters.items() if name.startswith("AWS::")}
         self.resources = self._resolved_where_condition_holds(template["Resources"])
         self.outputs = self._resolved_where_condition_holds(template["Outputs"])
         missing = self._named - self.resources.keys()

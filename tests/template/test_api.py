@@ -1,11 +1,19 @@
 """The API: routes, authorization, throttling and access logs."""
 
 import json
+import re
+from pathlib import Path
 
-from dev.template import Properties, Template, template_with
+import pytest
+
+from dev.template import ROOT, Properties, Template, template_with
 from routes import OPERATIONS
 
 OPEN = {"GET /catalog", "GET /health", "$default"}
+TEMPLATES = [
+    *(ROOT / "template.yaml", ROOT / ".github/deploy-role.yaml", ROOT / "bench/baseline/template.yaml"),
+    *sorted(ROOT.glob("examples/*/template.yaml")),
+]
 
 
 def routes(template: Template) -> dict[str, Properties]:
@@ -100,6 +108,49 @@ def test_access_logs_are_json_without_user_data(template: Template) -> None:
     assert stage["AccessLogSettings"]["DestinationArn"] == "${ApiLogs.Arn}"
     assert {"requestId", "route", "status", "latency"} <= logged.keys()
     assert not [value for value in logged.values() if "authorizer" in value or "identity" in value]
+
+
+@pytest.mark.parametrize("message", ["-", "Unauthorized", json.dumps('the token "a\\b" has expired')[1:-1]])
+def test_a_line_of_the_access_log_is_json_whatever_the_error(template: Template, message: str) -> None:
+    """API Gateway writes a hyphen for a variable without a value, and escapes quotes: see the template."""
+    # GIVEN a request that no function has seen, so that most variables are missing
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
+    known = {"requestId": "abc=", "error.message": message, "status": "401"}
+    written = re.sub(
+        r"\$context\.([\w.]+)", lambda variable: known.get(variable[1], "-"), stage["AccessLogSettings"]["Format"]
+    )
+    # THEN the line is JSON with the message
+    assert json.loads(written)["error"] == json.loads(f'"{message}"')
+    assert "\n" not in written.strip()
+
+
+@pytest.mark.parametrize(
+    ("partition", "suffix", "token_host"),
+    [
+        ("aws", "amazonaws.com", "auth.eu-west-1.amazoncognito.com"),
+        ("aws-us-gov", "amazonaws.com", "auth-fips.eu-west-1.amazoncognito.com"),
+        ("aws-cn", "amazonaws.com.cn", "auth.eu-west-1.amazoncognito.com.cn"),
+    ],
+)
+def test_hosts_belong_to_the_partition(partition: str, suffix: str, token_host: str) -> None:
+    """https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-assign-domain-prefix.html"""
+    template = template_with(
+        **{"AWS::Partition": partition, "AWS::URLSuffix": suffix, "AWS::Region": "eu-west-1"}, OwnKey="true"
+    )
+    assert template.outputs["TokenUrl"]["Value"] == f"https://${{UserPoolDomain}}.{token_host}/oauth2/token"
+    assert template.outputs["ApiUrl"]["Value"] == f"https://${{Api}}.execute-api.eu-west-1.{suffix}"
+    # AND no other host or ARN names another partition; a service's principal is the same in all of them
+    (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
+    assert authorizer["JwtConfiguration"]["Issuer"] == f"https://cognito-idp.eu-west-1.{suffix}/${{UserPool}}"
+    written = json.dumps([template.resources, template.outputs])
+    assert set(re.findall(r"\.eu-west-1\.(amazonaws[\w.]*)", written)) == {suffix}
+    assert set(re.findall(r"arn:([\w-]+):", written)) <= {partition}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.parent.name)
+def test_no_template_names_a_partition(path: Path) -> None:
+    text = "\n".join(line for line in path.read_text().splitlines() if "https://docs.aws" not in line)
+    assert not re.findall(r"arn:aws[\w-]*:|\$\{AWS::Region\}\.amazon\w+\.com", text)
 
 
 def test_the_api_id_can_be_fixed_for_the_local_stack(template: Template) -> None:

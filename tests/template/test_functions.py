@@ -194,13 +194,14 @@ def test_no_other_function_is_invoked_asynchronously(template: Template) -> None
 
 
 def test_two_stacks_fit_into_one_account(template: Template) -> None:
-    # GIVEN the names that must be unique in an account (versions of a layer may share a name)
+    # GIVEN the names that must be unique in an account; stacks with the same layer would publish versions of it in turn
     unique = {
         "AWS::Scheduler::Schedule": "Name",
         "AWS::Events::EventBus": "Name",
         "AWS::Events::Rule": "Name",
         "AWS::IAM::Role": "RoleName",
         "AWS::Lambda::Function": "FunctionName",
+        "AWS::Lambda::LayerVersion": "LayerName",
         "AWS::Logs::LogGroup": "LogGroupName",
         "AWS::Logs::QueryDefinition": "Name",
         "AWS::Events::Archive": "ArchiveName",

@@ -1,4 +1,4 @@
-"""Limits: throttling, reserved concurrency, and the address that payments go to."""
+"""Limits: throttling, reserved concurrency, the address that payments go to, and the one that mails come from."""
 
 import re
 
@@ -67,3 +67,26 @@ def test_stripes_address_is_stripe_or_this_machine(base: str, *, is_allowed: boo
     declared = source()["Parameters"]["StripeApiBase"]
     assert bool(re.fullmatch(declared["AllowedPattern"], base)) is is_allowed
     assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
+
+
+@pytest.mark.parametrize(
+    ("sender", "is_allowed"),
+    [
+        ("shop@example.com", True),
+        ("no-reply+orders_1@mail.shop.example.co", True),
+        ("The shop <shop@example.com>", False),
+        ("<shop@example.com>", False),
+        ('"The shop" <shop@example.com>', False),
+        ("shop@example.com, other@example.com", False),
+        ("shop@example.com ", False),
+        ("shop@localhost", False),
+        ("shop", False),
+        ("", False),
+    ],
+)
+def test_mails_come_from_an_address_without_a_name(sender: str, *, is_allowed: bool) -> None:
+    """SES accepts a name beside it, but the emails function may send only if ``ses:FromAddress`` equals MailFrom."""
+    declared = source()["Parameters"]["MailFrom"]
+    assert bool(re.fullmatch(declared["AllowedPattern"], sender)) is is_allowed
+    assert re.fullmatch(declared["AllowedPattern"], declared["Default"])
+    assert "without a name" in declared["ConstraintDescription"]
