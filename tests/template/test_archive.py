@@ -88,6 +88,13 @@ def test_the_archive_keeps_all_events_of_the_bus_for_a_year(template: Template) 
     assert "EventPattern" not in archive
 
 
+def test_the_archive_is_retained_with_its_bus_once_they_are_in_use(template: Template) -> None:
+    """Its rule is on the bus, which can't be deleted before it. So their policies must not differ."""
+    for name in ("Archive", "Bus"):
+        assert template.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert template_with(DataPolicy="Delete").resources[name]["DeletionPolicy"] == "Delete"
+
+
 def test_zero_days_of_retention_create_no_archive() -> None:
     # GIVEN that zero would mean unlimited retention on AWS
     assert template_with(ArchiveDays="30").resources["Archive"]["Properties"]["RetentionDays"] == "30"

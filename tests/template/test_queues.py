@@ -1,6 +1,6 @@
 """Queues and event source mappings: settings that the local stack ignores or that matter only under load."""
 
-from dev.template import Consumer, Template, as_list, logical_id, source, variables_of
+from dev.template import WITH_PARTNER, Consumer, Template, as_list, logical_id, source, template_with, variables_of
 from handoff.consumer import BACKOFF
 from tests.template import function_source
 
@@ -62,10 +62,12 @@ def test_dead_letters_are_kept_for_fourteen_days(template: Template, dead_letter
     assert template.of_type("AWS::SQS::Queue")[dead_letters_id]["MessageRetentionPeriod"] == 14 * DAY
 
 
-def test_queues_are_encrypted_and_retained_like_the_tables(template: Template, queue_id: str) -> None:
+def test_queues_are_encrypted_and_retained_once_they_are_in_use(template: Template, queue_id: str) -> None:
     queue = template.resources[queue_id]
     assert queue["Properties"]["SqsManagedSseEnabled"] is True
-    assert queue["DeletionPolicy"] == queue["UpdateReplacePolicy"] == template.parameters["DataPolicy"]
+    assert (queue["DeletionPolicy"], queue["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    deleted = template_with(**WITH_PARTNER, DataPolicy="Delete").resources[queue_id]
+    assert deleted["DeletionPolicy"] == deleted["UpdateReplacePolicy"] == "Delete"
 
 
 def test_the_function_gets_the_urls_of_its_own_queues(consumer: Consumer) -> None:

@@ -1,12 +1,13 @@
 """No deployment loses data of an earlier one: no resource is renamed, replaced or left unprotected."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dev.template import Template, source, template_with
+from dev.template import ROOT, Template, source, template_with
 from tests.template import released_resources
 
 RELEASED = released_resources.listed()
@@ -99,14 +100,62 @@ def test_resources_with_data_are_retained(deployment: str) -> None:
     template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
     for name, resource in template.resources.items():
         if resource["Type"] in KEPT and name not in DISPOSABLE:
-            deleted = "RetainExceptOnCreate" if _is_named(resource["Properties"]) else "Retain"
-            policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
-            assert policies == (deleted, "Retain"), name
+            assert resource.get("DeletionPolicy") in {"Retain", "RetainExceptOnCreate"}, name
+            assert resource.get("UpdateReplacePolicy") == "Retain", name
 
 
-def _is_named(properties: dict[str, Any]) -> bool:
-    """Whether its name is fixed. If a failed first deployment retained it, the next deployment could not create it."""
-    return any("${AWS::StackName}" in properties.get(name, "") for name in ("Name", "LogGroupName"))
+# --- a first deployment that fails ------------------------------------------------------------------------------------
+
+
+def left_behind(template: Template) -> dict[str, Any]:
+    """Return the resources that CloudFormation keeps when the deployment that creates them is rolled back.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+    """
+    resources = template.resources.items()
+    return {name: resource for name, resource in resources if resource.get("DeletionPolicy") == "Retain"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_failed_first_deployment_leaves_only_what_it_cannot_delete(deployment: str) -> None:
+    # GIVEN that the rollback would fail at a table or a pool that is protected from deletion
+    template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
+    protected = {name for name, resource in template.resources.items() if _is_protected(resource["Properties"])}
+    assert len(protected) >= 6
+    # THEN it leaves these, and with OwnKey the key, without which their content is lost
+    keys = {name for name, resource in template.resources.items() if resource["Type"] == "AWS::KMS::Key"}
+    assert left_behind(template).keys() == protected | keys
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_nothing_that_is_left_behind_blocks_the_next_attempt(deployment: str) -> None:
+    # GIVEN that a name can't be used twice, and that a bus can't be deleted while an archive's rule is on it
+    template = template_with(**(DEPLOYMENTS[deployment] | {"DataPolicy": "Retain"}))
+    for name, resource in left_behind(template).items():
+        assert not [key for key in resource["Properties"] if key.endswith("Name") and key != "AttributeName"], name
+        assert resource["Type"] in {"AWS::DynamoDB::Table", "AWS::Cognito::UserPool", "AWS::KMS::Key"}, name
+
+
+def test_with_data_policy_delete_only_the_key_is_left_behind() -> None:
+    assert left_behind(template_with(DataPolicy="Delete")) == {}
+    assert left_behind(template_with(DataPolicy="Delete", OwnKey="true")).keys() == {"DataKey"}
+
+
+def test_the_docs_list_what_a_failed_first_deployment_leaves_behind() -> None:
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
+    section = page.partition("## After a failed first deployment\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    everything = template_with(**DEPLOYMENTS["everything"])
+    assert left_behind(everything).keys() == named & everything.resources.keys()
+    assert len(left_behind(everything).keys() - {"DataKey"}) == 7
+    assert "seven empty resources" in section
+
+
+def _is_protected(properties: dict[str, Any]) -> bool:
+    return properties.get("DeletionProtectionEnabled") is True or properties.get("DeletionProtection") == "ACTIVE"
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
 
 
 def test_sams_transform_is_the_only_one() -> None:
