@@ -13,7 +13,7 @@ from ops.console.pipeline import Pipeline
 from ops.console.playground import Playground
 from ops.console.playground_panel import PlaygroundPanel
 from ops.console.plots import Plot, plots
-from ops.console.poller import Poller
+from ops.console.poller import Poller, Snapshot
 from ops.console.style import CSS, ERROR, MUTED, heading
 from ops.stack.deployment import Deployment
 from ops.text import sentences
@@ -88,16 +88,13 @@ class Page:
     def _show(self) -> None:
         """Show the poller's snapshot."""
         snapshot, figures = self._console.poller.snapshot, self._console.poller.snapshot.figures
-        self._loading.visible = figures is None and not snapshot.error
-        self._error.visible = bool(snapshot.error)
-        if snapshot.error:
-            age = [f"The page shows data from {clock(figures.at)}"] if figures else []
-            retry = f"Retrying every {self._console.poller.interval:g} s"
-            self._error.text = sentences(f"Cannot read the stack: {snapshot.error}", retry, *age)
+        problem = self._problem(snapshot)
+        self._loading.visible = figures is None and not problem
+        self._error.visible = bool(problem)
+        self._error.text = problem
+        self._state.text = snapshot.state
         if figures is None:
-            self._state.text = "no data" if snapshot.error else "loading ..."
             return
-        self._state.text = f"{'stale' if snapshot.error else 'live'}, {clock(figures.at)}"
         try:
             self._show_figures(figures)
         except Exception as error:  # a bug in the console: a page that is half updated must not look live
@@ -105,6 +102,16 @@ class Page:
             self._state.text = f"stale, {clock(figures.at)}"
             self._error.visible = True
             self._error.text = f"Cannot show all data: internal console error {type(error).__name__}."
+
+    def _problem(self, snapshot: Snapshot) -> str:
+        """Return why the figures are not current, and how old they are; empty if they are current."""
+        age = [f"The page shows data from {clock(snapshot.figures.at)}"] if snapshot.figures else []
+        if snapshot.error:
+            retry = f"Retrying every {self._console.poller.interval:g} s"
+            return sentences(f"Cannot read the stack: {snapshot.error}", retry, *age)
+        if snapshot.silent_since is not None:
+            return sentences(f"The stack has not answered since {clock(snapshot.silent_since)}. Still waiting", *age)
+        return ""
 
     def _show_figures(self, figures: Figures) -> None:
         if self._pipeline is None or self._pipeline.consumers != figures.consumers:  # a deployment may add one

@@ -1,8 +1,11 @@
 """The overview, while orders are placed and while a fault is active."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -11,6 +14,25 @@ from dev.faults.rules import Rule
 from tests.browser.conftest import Stack
 
 POSITIVE = re.compile(r"[1-9]")
+NO_ANSWER = re.compile(r"^no answer since \d\d:\d\d:\d\d$")
+
+
+@contextmanager
+def frozen(port: int) -> Iterator[None]:
+    """Stop the process that listens on a port, and its children, while the context lasts."""
+    (listener,) = {found.pid for found in psutil.net_connections("tcp") if is_listener(found, port)}
+    family = [psutil.Process(listener), *psutil.Process(listener).children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in reversed(family):
+            process.resume()
+
+
+def is_listener(found: Any, port: int) -> bool:
+    return bool(found.status == psutil.CONN_LISTEN and found.laddr.port == port)
 
 
 def place(page: Page) -> None:
@@ -140,6 +162,21 @@ def test_errors_are_shown(call: str, operator_console: str, between: FaultProxy,
     # WHEN AWS accepts them again, THEN the page is live again
     expect(page.get_by_test_id("error")).to_be_hidden()
     expect(page.get_by_test_id("state").first).to_contain_text("live")
+
+
+def test_a_frozen_stack_is_not_shown_as_live(operator_console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    page = visit(operator_console)
+    state = page.get_by_test_id("state").first
+    expect(state).to_contain_text("live")
+    # WHEN the stack's processes stop answering, and keep their connections
+    with frozen(stack.port):
+        # THEN the page says so long before the requests time out
+        expect(state).to_contain_text(NO_ANSWER, timeout=15_000)
+        expect(page.get_by_role("alert")).to_contain_text("The stack has not answered since")
+        expect(page.get_by_test_id("emails")).to_be_visible()
+    # WHEN they answer again, THEN the page is live
+    expect(state).to_contain_text("live")
+    expect(page.get_by_test_id("error")).to_be_hidden()
 
 
 def test_polling_stops_when_no_page_is_open(

@@ -16,14 +16,17 @@ from types import SimpleNamespace
 import aiohttp
 import httpx
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from dev.console.switches import ProxySwitches, Switch
 from dev.faults.proxy import CONTROL, running_proxy
 from dev.faults.rules import Rule
 from dev.simulated.messages import message
 from dev.simulated.wire import meanwhile, refuse
-from ops.console import server
+from ops.console import figures, server
 from ops.console.coordinator import Coordinator
+from ops.console.formats import clock as clock_time
+from ops.console.poller import Poller, Snapshot
 from ops.console.redrive_job import RedriveJob
 from ops.console.same_origin import own_names
 from ops.console.scan import Scan
@@ -195,6 +198,66 @@ def test_web_pages_cannot_control_the_fault_proxy() -> None:
         # THEN it is rejected
         assert answer.status_code == 403
         assert not proxy.faults.planned()
+
+
+# --- a stack that does not answer -------------------------------------------------------------------------------------
+
+
+NO_CONNECTION = EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+REJECTED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetQueueAttributes")
+
+
+@pytest.mark.parametrize(
+    ("result", "state"),
+    [
+        (SimpleNamespace(at=1_000_000), f"live, {clock_time(1_000_000)}"),
+        (REJECTED, f"stale, {clock_time(500_000)}"),
+        (NO_CONNECTION, f"no answer since {clock_time(600_000)}"),
+    ],
+    ids=["then answers", "then rejects", "then times out"],
+)
+def test_a_read_without_an_answer_is_shown_while_it_waits(result: object, state: str, monkeypatch) -> None:
+    # GIVEN a read that was answered at 600 s, and one that hangs
+    begun, answers = threading.Event(), threading.Event()
+
+    def read() -> object:
+        begun.set()
+        answers.wait(30)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    poller = Poller(read, 0.02)
+    poller.snapshot, poller._answered_at = Snapshot(SimpleNamespace(at=500_000)), 600_000
+
+    async def poll() -> None:
+        polling = asyncio.create_task(poller._poll())
+        await asyncio.to_thread(begun.wait)
+        # WHEN three reads are missed, THEN the page says since when
+        async with asyncio.timeout(20):
+            while poller.snapshot.state != f"no answer since {clock_time(600_000)}":
+                assert poller.snapshot.state == f"live, {clock_time(500_000)}"
+                await asyncio.sleep(0.01)
+        # WHEN the read ends, THEN the state is that of its result
+        answers.set()
+        await polling
+
+    asyncio.run(poll())
+    assert poller.snapshot.state == state
+
+
+@pytest.mark.parametrize(("interval", "patience"), [(figures.LOCAL.interval, 6), (figures.AWS.interval, 10)])
+def test_three_missed_reads_or_ten_seconds_are_a_silence(interval: float, patience: float, monkeypatch) -> None:
+    waits = []
+
+    async def poll() -> None:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda delay, *call: waits.append(delay) or call_later(delay, *call))
+        await Poller(lambda: SimpleNamespace(at=1), interval)._poll()
+
+    asyncio.run(poll())
+    assert patience in waits
 
 
 # --- dead letters -----------------------------------------------------------------------------------------------------
