@@ -43,9 +43,18 @@ _HEADERS: dict[str, Json] = {
         "description": "The number of seconds to wait before a retry.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
+    "cache-control": {
+        "description": "For how many seconds caches may keep the response.",
+        "schema": {"type": "string"},
+    },
+    "etag": {
+        "description": "The version of the response, for `If-None-Match`.",
+        "schema": {"type": "string"},
+    },
     "allow": {"description": "The methods that the path supports.", "schema": {"type": "string"}},
     "www-authenticate": {"description": "The scope that the token lacks.", "schema": {"type": "string"}},
 }
+_CACHED = {"cache-control", "etag"}
 _CORRELATION = Parameter(
     "X-Correlation-Id",
     "header",
@@ -142,7 +151,8 @@ def _parameter(parameter: Parameter) -> Json:
 
 
 def _responses(operation: Operation, schema: Json) -> Json:
-    headers = {_TRACE, "location"} if operation.status == HTTPStatus.CREATED else {_TRACE}
+    headers = {_TRACE} | ({"location"} if operation.status == HTTPStatus.CREATED else set())
+    headers |= _CACHED if operation.is_cacheable else set()
     success: Json = {
         "description": f"{HTTPStatus(operation.status).phrase}.",
         "headers": _headers([headers], by_gateway=False),
@@ -151,12 +161,15 @@ def _responses(operation: Operation, schema: Json) -> Json:
     if operation.links:
         success["links"] = operation.links
     responses = {operation.status: success}
+    if operation.is_cacheable:
+        unchanged = {"description": "Not Modified.", "headers": _headers([headers], by_gateway=False), "content": {}}
+        responses[HTTPStatus.NOT_MODIFIED] = unchanged
     found = [BY_NAME[name] for name in (*operation.problems, *_ANY_OPERATION)]
     by_gateway = _gateway_statuses(operation)
     for status in {problem.status for problem in found} | by_gateway:
         here = [problem for problem in found if problem.status == status]
         responses[status] = _error_response(status, here, by_gateway=status in by_gateway)
-    return {str(status): responses[status] for status in sorted(responses)}
+    return {f"{status:d}": responses[status] for status in sorted(responses)}
 
 
 def _gateway_statuses(operation: Operation) -> set[int]:

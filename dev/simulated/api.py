@@ -49,9 +49,9 @@ class Api:
         """Send ``POST /orders`` with an Idempotency-Key."""
         return self.call("POST", "/orders", json.dumps(body), **{"Idempotency-Key": key, **headers})
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, **headers: str) -> Answer:
         """Send ``GET`` to a path."""
-        return self.call("GET", path)
+        return self.call("GET", path, **headers)
 
     def cancel(self, order_id: str) -> Answer:
         """Send ``POST /orders/{orderId}/cancel``."""
@@ -63,7 +63,7 @@ class Api:
             headers = {"Content-Type": "application/json", **headers}
         request = event(method, url, body, headers, self._claims)
         response = self._functions.invoke("OrdersFunction", request)
-        answer = Answer(response["statusCode"], response["headers"], json.loads(response["body"]))
+        answer = Answer(response["statusCode"], response["headers"], json.loads(response["body"] or "{}"))
         contract.check(request["routeKey"], answer.status, answer.headers, answer.json)
         return answer
 

@@ -1,8 +1,9 @@
 """Build the successful responses of the API."""
 
 import base64
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
@@ -10,6 +11,8 @@ from typing import TypedDict, cast
 import response_schemas
 from shop.model import Address, Customer, Line, Order, OrderStep, OrderSummary, Product, Status
 from shop.sales_report import SalesPage, SalesRow
+
+ANY_VERSION = "*"  # an If-None-Match that every version matches
 
 
 class Response(TypedDict):
@@ -66,10 +69,19 @@ def sales(page: SalesPage, currency: str) -> Response:
     return _json(200, report)
 
 
-def catalog(products: Sequence[Product], currency: str) -> Response:
-    """200: the products on sale, with prices in minor units; stock is at most a minute old."""
+def catalog(products: Sequence[Product], currency: str, *, max_age: int, known: Container[str]) -> Response:
+    """200: the products on sale, with prices in minor units. Caches may keep it for ``max_age`` seconds.
+
+    304 if its entity tag is among those that the client has sent, ``known``.
+    """
     shown: response_schemas.Catalog = {"currency": currency, "products": [_product(product) for product in products]}
-    return _json(200, shown)
+    response = _json(200, shown)
+    tag = f'"{hashlib.sha256(response["body"].encode()).hexdigest()[:32]}"'
+    headers = {"cache-control": f"public, max-age={max_age}", "etag": tag}
+    if tag in known or ANY_VERSION in known:
+        return {"statusCode": 304, "headers": headers, "body": ""}
+    response["headers"] |= headers
+    return response
 
 
 def health(payment_provider: str) -> Response:

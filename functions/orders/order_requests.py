@@ -28,6 +28,7 @@ _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}")  # OpenID Connect allows ASCII; an 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,64}")
 _ASCII_128 = r"^[\x21-\x7e]{1,128}$"
 _ASCII_255 = r"^[\x21-\x7e]{1,255}$"
+_ENTITY_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _COUNTRY = r"^[A-Z]{2}$"
 # Accepted by a mail service: one @, no spaces, a dot in the domain. Only a mail can show whether the address exists.
 _EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
@@ -68,6 +69,14 @@ ORDER_ID_PARAMETER = Parameter(
 )
 CURSOR = Parameter(
     "cursor", "query", {"type": "string"}, "The value `next` of the previous page. Omit it for the first page."
+)
+
+
+IF_NONE_MATCH_PARAMETER = Parameter(
+    "If-None-Match",
+    "header",
+    {"type": "string"},
+    "The `etag` of the response that the client has. If it is still current, the response is 304, without a body.",
 )
 
 
@@ -323,6 +332,15 @@ def decode_cursor(cursor: str | None, fields: set[str], wrong: problems.Problem)
     if not all(isinstance(value, str) and len(value) <= 64 for value in found.values()):
         raise wrong
     return found
+
+
+def known_versions(event: dict[str, Any]) -> set[str]:
+    """Return the entity tags in If-None-Match, in their quotes, or ``*``.
+
+    It compares weak tags like strong ones (RFC 9110, 13.1.2), so the sign of a weak one, W/, is left out.
+    """
+    given = event["headers"].get("if-none-match", "")
+    return {given} if given == "*" else set(_ENTITY_TAG.findall(given))
 
 
 def correlation_id(event: dict[str, Any]) -> str:

@@ -66,6 +66,7 @@ class Operation:
     links: dict[str, dict[str, Any]] = field(default_factory=dict)
     scope: str | None = None
     is_public: bool = False
+    is_cacheable: bool = False  # caches may keep the response, and clients can ask whether it has changed
     handler: Handler = field(init=False)
 
     def __call__(self, handler: Handler) -> Handler:
@@ -245,13 +246,21 @@ def get_sales(app: App, event: Event) -> Response:
     return http_responses.sales(page, app.shop.currency)
 
 
-@Operation("GET /catalog", response_schemas.Catalog, is_public=True)
+@Operation(
+    "GET /catalog",
+    response_schemas.Catalog,
+    parameters=(order_requests.IF_NONE_MATCH_PARAMETER,),
+    is_public=True,
+    is_cacheable=True,
+)
 def get_catalog(app: App, event: Event) -> Response:
     """List the products on sale.
 
-    Needs no token.
+    Needs no token. Caches may keep the response as `cache-control` says, which is a minute at most.
     """
-    return http_responses.catalog(app.shop.catalog.listed(), app.shop.currency)
+    catalog, known = app.shop.catalog, order_requests.known_versions(event)
+    listed = catalog.listed()
+    return http_responses.catalog(listed, app.shop.currency, max_age=catalog.usable_for(), known=known)
 
 
 @Operation("GET /openapi.json", dict[str, Any])

@@ -108,7 +108,7 @@ def aws(words: list[str], _complete: bool) -> str:
         return f"{service} has no operation {operation}"
     members = {xform_name(name, "-") for name in model.operation_model(known[operation]).input_shape.members}
     given = {re.sub("^--(no-)?", "", option) for option in options if option.startswith("--")}
-    unknown = given - members - {"query", "output"}
+    unknown = given - members - {"query", "output", "region"}
     return f"{operation} has no option {', '.join(sorted(unknown))}" if unknown else ""
 
 

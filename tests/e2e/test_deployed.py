@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -154,6 +155,15 @@ def test_health_and_catalog_are_public_and_unknown_paths_are_404(deployment: Dep
     nowhere = httpx.get(f"{deployment.api_url}/nowhere")
     assert nowhere.status_code == 404
     assert nowhere.headers["content-type"] == "application/problem+json"
+
+
+def test_a_client_that_has_the_catalog_gets_304(deployment: Deployment) -> None:
+    url = f"{deployment.api_url}/catalog"
+    first = httpx.get(url)
+    assert re.fullmatch(r"public, max-age=\d+", first.headers["cache-control"])
+    again = httpx.get(url, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
 
 
 def test_invoking_emails_with_its_sample_sends_mails_each_time(

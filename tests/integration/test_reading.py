@@ -208,6 +208,45 @@ def test_the_catalog_lists_the_products_on_sale(world, api):
     }
 
 
+def test_caches_may_keep_the_catalog_until_the_copy_is_a_minute_old(world, api):
+    first = api.get("/catalog")
+    world.clock.forward(45.5)
+    later = api.get("/catalog")
+
+    assert first.headers["cache-control"] == "public, max-age=60"
+    assert later.headers["cache-control"] == "public, max-age=14"
+    assert later.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("sent", ["{}", "W/{}", '"other", {}', '"other",W/{} , "third"', "*"])
+def test_a_client_that_has_the_catalog_gets_304_without_it(api, sent):
+    current = api.get("/catalog")
+
+    answer = api.get("/catalog", **{"If-None-Match": sent.format(current.headers["etag"])})
+
+    assert (answer.status, answer.json) == (304, {})
+    assert {name: answer.headers[name] for name in ("etag", "cache-control")} == {
+        name: current.headers[name] for name in ("etag", "cache-control")
+    }
+
+
+@pytest.mark.parametrize("sent", ["", '"other"', "unquoted", '"', 'W/"*"', '"*"'])
+def test_a_client_with_another_version_gets_the_catalog(api, sent):
+    assert api.get("/catalog", **{"If-None-Match": sent}).json["products"]
+
+
+@pytest.mark.parametrize("change", [{"unitPrice": 1}, {"available": 0}, {"name": "Cup"}, {"listed": False}])
+def test_a_change_of_the_catalog_changes_its_version(world, api, change):
+    before = api.get("/catalog").headers["etag"]
+    world.change("ProductsTable", {"sku": MUG}, **change)
+    world.clock.forward(61)
+
+    answer = api.get("/catalog", **{"If-None-Match": before})
+
+    assert answer.status == 200
+    assert answer.headers["etag"] != before
+
+
 @pytest.mark.parametrize("url", ["/orders?limt=1", "/orders?limit=1&Limit=1", "/orders?=1"])
 def test_an_unknown_parameter_is_400(api, url):
     answer = api.get(url)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.template import ROOT, Properties, Template, template_with
+from dev.template import ROOT, Properties, Template, source, template_with
 from routes import OPERATIONS
 
 OPEN = {"GET /catalog", "GET /health", "$default"}
@@ -100,6 +100,28 @@ def test_the_api_is_throttled(template: Template) -> None:
     assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
     assert stage["AutoDeploy"] is True
     assert stage["StageName"] == "$default"
+
+
+def test_only_a_deployment_with_its_own_domain_disables_the_apis_own_address(template: Template) -> None:
+    assert "DisableExecuteApiEndpoint" not in template.resources["Api"]["Properties"]
+    assert ".execute-api." in template.outputs["ApiUrl"]["Value"]
+    behind = template_with(ApiDomain="api.shop.example")
+    assert behind.resources["Api"]["Properties"]["DisableExecuteApiEndpoint"] is True
+    assert behind.outputs["ApiUrl"]["Value"] == "https://api.shop.example"
+
+
+@pytest.mark.parametrize(
+    ("domain", "is_valid"),
+    [
+        ("", True),
+        ("api.shop.example", True),
+        ("https://api.shop.example", False),
+        ("localhost", False),
+        ("a.b/c", False),
+    ],
+)
+def test_a_domain_is_a_host_name(domain: str, is_valid: bool) -> None:
+    assert bool(re.fullmatch(source()["Parameters"]["ApiDomain"]["AllowedPattern"], domain)) is is_valid
 
 
 def test_access_logs_are_json_without_user_data(template: Template) -> None:

@@ -7,6 +7,7 @@ import pytest
 from dev.template import Properties, Template, source, template_with
 
 RARE = {"PUT /me", "GET /reports/sales", "GET /openapi.json", "GET /health", "$default"}
+CATALOG = "GET /catalog"
 
 
 def stage(template: Template) -> Properties:
@@ -17,8 +18,9 @@ def stage(template: Template) -> Properties:
 
 def test_rarely_called_routes_have_lower_limits_than_the_stage(template: Template) -> None:
     default = stage(template)["DefaultRouteSettings"]["ThrottlingRateLimit"]
-    assert stage(template)["RouteSettings"].keys() == RARE
-    for limits in stage(template)["RouteSettings"].values():
+    settings = stage(template)["RouteSettings"]
+    assert settings.keys() == RARE | {CATALOG}
+    for limits in (settings[route] for route in RARE):
         assert 0 < limits["ThrottlingRateLimit"] <= default / 10
         assert limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"]
 
@@ -30,10 +32,20 @@ def test_the_stage_depends_on_the_routes_that_it_limits(template: Template) -> N
     assert {routes[name] for name in waits_for} == stage(template)["RouteSettings"].keys()
 
 
-def test_orders_and_the_catalog_have_the_rate_of_the_stage(template: Template) -> None:
+def test_orders_have_the_rate_of_the_stage(template: Template) -> None:
     raised = template_with(ThrottleRate="2000", ThrottleBurst="4000")
     assert stage(raised)["DefaultRouteSettings"]["ThrottlingRateLimit"] == "2000"
-    assert not {"POST /orders", "GET /catalog"} & stage(raised)["RouteSettings"].keys()
+    assert "POST /orders" not in stage(raised)["RouteSettings"]
+
+
+def test_the_public_catalog_has_a_lower_rate_of_its_own(template: Template) -> None:
+    default, catalog = stage(template)["DefaultRouteSettings"], stage(template)["RouteSettings"][CATALOG]
+    for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit"):
+        assert 0 < catalog[limit] < default[limit]
+    # AND raising it does not raise the rate of orders
+    raised = stage(template_with(CatalogThrottleRate="300", CatalogThrottleBurst="600"))
+    assert raised["RouteSettings"][CATALOG] == {"ThrottlingRateLimit": "300", "ThrottlingBurstLimit": "600"}
+    assert raised["DefaultRouteSettings"] == default
 
 
 def test_the_api_has_reserved_concurrency_only_if_given(template: Template) -> None:

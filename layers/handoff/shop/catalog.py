@@ -36,6 +36,10 @@ class Catalog:
         products = self._fresh(MAX_AGE)
         return [products[sku] for sku in sorted(products) if products[sku].listed]
 
+    def usable_for(self) -> int:
+        """Return for how many more seconds this copy may be used."""
+        return max(0, int(MAX_AGE - (time.monotonic() - self._read_at)))
+
     def refresh(self) -> None:
         """Read the table.
 
