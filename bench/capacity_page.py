@@ -292,7 +292,7 @@ Lambda adds [1,000 instances in 10 s]({scaling}) per function, so the highest of
 
 List prices in {region} of {prices_read}, first tier, in US dollars for a month of 30 days at the full rate. Large
 accounts pay less, because all of these prices have tiers or discounts. The payment provider's fees, storage, backups
-and Cognito are left out.
+and Cognito's users are left out.
 
 {bill}
 """

@@ -123,6 +123,10 @@ def fixed(found: Mapping[str, Any]) -> Usage:
         "logs_gb": runs * (sweep.counts["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
         "custom_metric": found["custom_metrics"],
         "alarm": len(template_with(**WITH_PARTNER).of_type("AWS::CloudWatch::Alarm")),
+        "reports_client": sum(
+            "client_credentials" in client.get("AllowedOAuthFlows", [])
+            for client in template_with().of_type("AWS::Cognito::UserPoolClient").values()
+        ),
     }
 
 
@@ -215,8 +219,8 @@ Fixed costs, in US dollars per month without orders:
 
 {fixed}
 
-The custom metrics are those of an order and of the sweeper. Storage, backups and Cognito are left out on both sides:
-they grow with customers and years, not with orders.
+The custom metrics are those of an order and of the sweeper. Each token that a program fetches costs 0.00225 USD more.
+Storage, backups and Cognito's users are left out on both sides: they grow with customers and years, not with orders.
 
 **How it was measured.** One order ran in moto through Handoff and through the chain, which is made of the same parts
 ([request_chain.py](bench/baseline/request_chain.py)). Calls, DynamoDB units and log bytes were counted on the wire.

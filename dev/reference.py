@@ -72,7 +72,8 @@ The whole description is the OpenAPI 3.1 document [openapi.json](../../functions
 
 `GET /reports/sales` needs the scope `reports:read`. Customers' tokens do not have it. The stack's own user pool gives
 it to the client of the output `ReportsClientId` for its secret, at the output `TokenUrl` (OAuth client credentials).
-Your own issuer must give out that scope. `handoff token` prints such a token, valid for one hour; on the local stack:
+With `ReportsAccess=false` there is no such client, and `GET /reports/sales` answers 403 to every customer. Your own
+issuer must give out that scope. `handoff token` prints such a token, valid for one hour; on the local stack:
 
 ```sh
 curl "http://localhost:4566/_aws/execute-api/0a1b2c3d/\\$default/reports/sales?from=2026-11-01&to=2026-11-30" \\

@@ -17,10 +17,12 @@ def for_reports(deployment: Deployment) -> str:
     Raises
     ------
     TokenError
-        If the stack has no user pool, or the pool issues none.
+        If the stack has no user pool, the pool has no client for reports, or it issues no token.
     """
-    if "ReportsClientId" not in deployment.outputs:
+    if "UserPoolId" not in deployment.outputs:
         raise TokenError("The stack accepts tokens of another issuer. Get one with the scope reports:read there.")
+    if "ReportsClientId" not in deployment.outputs:
+        raise TokenError("The stack's user pool has no client for reports. Deploy with ReportsAccess=true to add one.")
     client_id = deployment.outputs["ReportsClientId"]
     found = deployment.cognito.describe_user_pool_client(
         UserPoolId=deployment.outputs["UserPoolId"], ClientId=client_id

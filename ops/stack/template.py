@@ -75,6 +75,8 @@ class ResolvedTemplate:
             return node
         if len(node) == 1:
             ((function, argument),) = node.items()
+            if function == "Condition" and isinstance(argument, str):
+                return self._holds(argument)
             if function == "Ref" or function.startswith("Fn::"):
                 return self._evaluated(function, argument)
         values = {name: self._resolved(part) for name, part in node.items()}
@@ -92,14 +94,8 @@ class ResolvedTemplate:
             case "Fn::If":
                 condition, then, otherwise = argument
                 return self._resolved(then if self._holds(condition) else otherwise)
-            case "Fn::Equals":
-                left, right = self._resolved(argument)
-                return str(left) == str(right)
-            case "Fn::Not":
-                return not self._resolved(argument[0])
-            case "Fn::Contains":
-                values, value = self._resolved(argument)
-                return str(value) in map(str, values)
+            case "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Contains":
+                return _decided(function, self._resolved(argument))
             case "Fn::Select":
                 index, parts = self._resolved(argument)
                 return _selected(int(index), parts)
@@ -144,6 +140,20 @@ def transformed(template: dict[str, Any], canary: str) -> dict[str, Any]:
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="eu-central-1"))
     result: dict[str, Any] = translator.translate(template, parameter_values={"Canary": canary})
     return result
+
+
+def _decided(function: str, arguments: list[Any]) -> bool:
+    match function:
+        case "Fn::Equals":
+            left, right = arguments
+            return str(left) == str(right)
+        case "Fn::Not":
+            return not arguments[0]
+        case "Fn::And":
+            return all(arguments)
+        case _:
+            values, value = arguments
+            return str(value) in map(str, values)
 
 
 def _selected(index: int, parts: list[str]) -> str:

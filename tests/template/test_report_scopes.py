@@ -1,8 +1,11 @@
 """Reports: the scope that the gateway requires, and the only client that gets it."""
 
+import pytest
+
 import order_requests
 from dev.template import Template, template_with
 from routes import OPERATIONS
+from tests.template import test_samconfig
 
 
 def test_a_route_requires_the_scope_of_its_operation(template: Template) -> None:
@@ -47,7 +50,27 @@ def test_the_token_endpoint_has_the_stacks_own_domain(template: Template) -> Non
     assert template.outputs["ReportsClientId"]["Value"] == "${ReportsClient}"
 
 
-def test_with_another_issuer_there_is_no_reports_client() -> None:
-    template = template_with(JwtIssuer="https://issuer.example.com", JwtAudience="shop")
+@pytest.mark.parametrize(
+    "without", [{"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop"}, {"ReportsAccess": "false"}]
+)
+def test_with_another_issuer_or_on_request_there_is_no_reports_client(without: dict[str, str]) -> None:
+    template = template_with(**without)
     assert not {"ReportsClient", "ReportScopes", "UserPoolDomain"} & template.resources.keys()
     assert not {"ReportsClientId", "TokenUrl"} & template.outputs.keys()
+
+
+def test_without_the_reports_client_only_users_get_tokens() -> None:
+    template = template_with(ReportsAccess="false")
+    (authorizer,) = template.of_type("AWS::ApiGatewayV2::Authorizer").values()
+    assert authorizer["JwtConfiguration"]["Audience"] == ["${UserPoolClient}"]
+    # AND Cognito charges for no client: https://aws.amazon.com/cognito/pricing/
+    (client,) = template.of_type("AWS::Cognito::UserPoolClient").values()
+    assert "AllowedOAuthFlows" not in client
+
+
+def test_an_update_keeps_the_reports_client_unless_it_is_told_otherwise() -> None:
+    # GIVEN that a parameter that a deployment does not name has its default when it is new
+    assert "ReportsClient" in template_with().resources
+    # THEN no environment of samconfig.toml deletes the client of a stack that had it before the parameter existed
+    for deployment in test_samconfig.DEPLOYMENTS:
+        assert "ReportsClient" in test_samconfig.deployed(deployment).resources, deployment

@@ -83,3 +83,13 @@ def test_idle_queues_cost_the_requests_of_their_pollers():
 
     assert fixed["sqs_request"] == 4 * 5 * ceil(costs.MONTH / 20)  # four queues, five pollers, 20 s a poll
     assert fixed["lambda_request"] == costs.MONTH / 60
+
+
+def test_programs_that_read_reports_cost_an_app_client_a_month():
+    """Only a client with client credentials does: https://aws.amazon.com/cognito/pricing/"""
+    idle = {"function": "SweeperFunction", "counts": invocation().counts}
+
+    fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
+
+    assert fixed["reports_client"] == 1
+    assert costs.price(fixed, "reports_client") == 6.00
