@@ -10,6 +10,7 @@ from ops import rebuild as rebuilds
 from ops import replay as replays
 from ops import tokens
 from ops.cli.catalog import catalog
+from ops.cli.cleanup import cleanup
 from ops.cli.console import console as console_command
 from ops.cli.dlq import dlq
 from ops.cli.errors import Commands, errors_as_messages
@@ -17,6 +18,7 @@ from ops.cli.interrupts import InterruptibleCommands, report_remaining_work
 from ops.cli.lag import lag
 from ops.cli.options import Target, target_options
 from ops.cli.order import order
+from ops.cli.preflight import preflight
 from ops.cli.smoke import smoke
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -33,7 +35,7 @@ def main() -> None:
     """
 
 
-for command in (catalog, console_command, dlq, lag, order, smoke):
+for command in (catalog, cleanup, console_command, dlq, lag, order, preflight, smoke):
     main.add_command(command)
 
 

@@ -70,7 +70,7 @@ def local_option(description: str, default: str | None = None) -> Callable[[F], 
     return click.option(_LOCAL, cls=_LocalOption, type=_Port(), default=default, help=text)
 
 
-_stack_option = click.option(
+stack_option = click.option(
     "--stack",
     default=DEFAULT_STACK,
     envvar="HANDOFF_STACK",
@@ -117,7 +117,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_target(*args: Any, stack: str, local: int | None, **others: Any) -> None:
         command(*args, target=Target(stack, local), **others)
 
-    return _stack_option(local_option("Use the local stack on PORT instead of AWS.")(with_target))
+    return stack_option(local_option("Use the local stack on PORT instead of AWS.")(with_target))
 
 
 def running_stack(port: int) -> LocalEndpoint:

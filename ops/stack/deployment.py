@@ -26,7 +26,7 @@ CONSUMERS = ("emails", "analytics", "fulfillment")  # of Handoff's own events
 QUEUED = (*CONSUMERS, "feedback")  # all consumers with a queue
 _REQUIRED = "OrdersTable"  # every Handoff has it
 # A person waits. With botocore's defaults, a command would hang for three minutes where packets are lost.
-_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 
 _logger = logging.getLogger(__name__)
 
@@ -49,37 +49,37 @@ class Deployment:
 
     @cached_property
     def _cloudformation(self) -> "CloudFormationClient":
-        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """A DynamoDB client."""
-        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """An SQS client."""
-        return self.session.client("sqs", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("sqs", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """A CloudWatch Logs client."""
-        return self.session.client("logs", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("logs", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """A CloudWatch client."""
-        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def events(self) -> "EventBridgeClient":
         """An EventBridge client."""
-        return self.session.client("events", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("events", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
     def cognito(self) -> "CognitoIdentityProviderClient":
         """A Cognito client."""
-        return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=_CONFIG)
+        return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     def check(self) -> None:
         """Check that the stack exists and is a Handoff: another stack would look healthy.

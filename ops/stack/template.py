@@ -4,6 +4,7 @@ A name that exists only after deployment stays a placeholder: ``${OrdersTable}``
 an attribute. A pseudo parameter, such as ``AWS::Region``, stays a placeholder too unless it is given.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
+logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns about its internal feature flags
 Properties = dict[str, Any]
 _NO_VALUE = object()
 _STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/handoff/0b9b4c1e-8f6e-4b62-9d1f-5c3f8a1d2e07"

@@ -1,0 +1,1 @@
+"""Removal of resources that a failed first deployment has left."""

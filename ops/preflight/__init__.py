@@ -1,0 +1,1 @@
+"""Checks before a first deployment: what would make it fail, or would keep it from working."""
