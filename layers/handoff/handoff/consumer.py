@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs.client import SQSClient
 
-# Seconds until the retry after the first, second, ... receive: six receives last over two hours.
+# Seconds until the retry after the first, second, ... receive: six receives last over two hours. After a crash nothing
+# sets this time, and the message returns after the queue's visibility timeout.
 BACKOFF = (10, 300, 1800, 3600, 3600)
 
 
