@@ -284,6 +284,10 @@ As documented on {quotas_read}. **Bold** figures are above the default: raise th
 
 Lambda adds [1,000 instances in 10 s]({scaling}) per function, so the highest of these loads is reached in minutes.
 
+Signing up is limited apart from orders: Cognito's own sender sends
+[50 mails a day](https://docs.aws.amazon.com/cognito/latest/developerguide/quotas.html). With `MailFrom` and
+`SignUpMails=ses`, SES's quotas count instead.
+
 ## Limits of the design
 
 {limits}

@@ -20,6 +20,7 @@ TEXT = "\n".join(path.read_text() for path in SOURCES if "docs" not in path.rela
 # Names of AWS, GitHub and Stripe that nothing here spells out, and of a consumer that a reader adds.
 ELSEWHERE = re.compile(
     r"LastUpdatedTime|LastProcessingResult|Idempotent-Replayed|NumberOfMessagesDeleted|ConcurrentExecutions|Loyalty\w*"
+    r"|AWSServiceRole\w+"
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 Alarm = dict[str, Any]  # the properties of an AWS::CloudWatch::Alarm
 _LOOKS_BACK = 2  # periods
 _MINUTE = 60_000  # ms
+_FIRST = 5 * _MINUTE
 _COMPARED = {"GreaterThanThreshold": operator.gt, "GreaterThanOrEqualToThreshold": operator.ge}
 
 
@@ -74,14 +75,14 @@ class CloudWatch:
         return [value for at, value in self._values.get(metric, []) if start <= at < end]
 
     def states(self, alarm: Alarm, start: int, end: int) -> list[str]:
-        """Return the states of an alarm from the end of its first whole period.
+        """Return the states of an alarm from the end of its first whole period, or after five minutes of a longer one.
 
         It is evaluated each minute, for periods that end then; with a wall clock window, at the end of each period.
         """
         metric, period = Metric.watched_by(alarm), alarm["Period"] * 1000
         step = period if "WallClockWindow" in alarm.get("EvaluationWindow", {}) else _MINUTE
         states = ["INSUFFICIENT_DATA"]
-        for now in range(start - start % step + period, end + 1, step):
+        for now in range(start - start % step + min(period, _FIRST), end + 1, step):
             begins = range(now - (alarm["EvaluationPeriods"] + _LOOKS_BACK) * period, now, period)
             seen = [_breaches(alarm, self.values(metric, begin, begin + period)) for begin in begins]
             states.append(_state(alarm, seen, states[-1]))

@@ -83,6 +83,11 @@ class MonitoredStack:
         self.request("PUT", "/me", {"name": f"Ada {self._placed}", "email": "ada@example.com"})
         self.world.queues.send("FeedbackFunction", bounce())
 
+    def sign_up(self) -> None:
+        """Publish the metric of a customer who signs up."""
+        metric = Metric.of("AWS/Cognito", "SignUpSuccesses", UserPool="${UserPool}", UserPoolClient="${UserPoolClient}")
+        self.cloudwatch.put(metric, self.clock.ms, 1)
+
     def throttle(self) -> None:
         """Publish the metrics of a request that Lambda throttles."""
         self.cloudwatch.put(Metric.of("AWS/Lambda", "Throttles", FunctionName="${OrdersFunction}"), self.clock.ms, 1)

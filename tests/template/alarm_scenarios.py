@@ -63,6 +63,7 @@ def _ordinary(monitored: MonitoredStack) -> list[Callable[[], object]]:
     world.stock(TEE, available=1)
     return [
         monitored.feed,
+        monitored.sign_up,
         lambda: monitored.order(token="tok_decline"),
         lambda: monitored.order(lines=[{"sku": TEE, "quantity": 2}]),
         lambda: monitored.order("key-1"),
@@ -109,6 +110,7 @@ def raising(template: Template) -> dict[str, list[Scenario]]:
         "ApiErrorsAlarm": [_provider_is_unreachable],
         "ApiLatencyAlarm": [_provider_is_slow],
         "OrdersThrottledAlarm": [_requests_are_throttled],
+        "SignUpMailsAlarm": [_many_customers_sign_up],
         "SweeperErrorsAlarm": [_index_cannot_be_read],
         "UnfinishedAgeAlarm": [_bus_is_unreachable, sweeper_is_silent],
         "PaymentsStuckAlarm": [_void_is_never_answered],
@@ -186,6 +188,14 @@ def _provider_is_slow(monitored: MonitoredStack) -> None:
 def _requests_are_throttled(monitored: MonitoredStack) -> None:
     for _ in range(10):
         monitored.throttle()
+        monitored.minute([])
+
+
+def _many_customers_sign_up(monitored: MonitoredStack) -> None:
+    """Forty within twenty hours, evenly spread."""
+    for _ in range(40):
+        monitored.clock.forward(29 * MINUTE)
+        monitored.sign_up()
         monitored.minute([])
 
 

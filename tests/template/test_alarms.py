@@ -75,7 +75,7 @@ def test_an_alarm_on_an_aws_metric_uses_a_statistic_that_exists(alarm_id: str) -
 
 def test_simulated_aws_metrics_are_those_that_aws_publishes(normal: MonitoredStack) -> None:
     simulated = {metric: unit for metric, unit in normal.cloudwatch.units.items() if metric.namespace != "Handoff"}
-    assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"}
+    assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Cognito", "AWS/Lambda", "AWS/SQS"}
     assert simulated == {metric: aws_metric_catalog.by_aws(metric, _TEMPLATE)["unit"] for metric in simulated}
 
 
