@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.template import WITH_STRIPE, Properties, Template, as_list, logical_id, template_with
+from dev.template import WITH_PARTNER, WITH_STRIPE, Properties, Template, as_list, logical_id, template_with
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
@@ -183,3 +183,15 @@ def test_mails_may_be_sent_only_from_the_configured_address(template: Template) 
     (sending,) = (statement for statement in statements(role) if statement["Action"] == "ses:SendEmail")
     sender = template.functions()["emails"]["Environment"]["Variables"]["MAIL_FROM"]
     assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": sender}}
+
+
+def test_every_role_gets_the_permissions_boundary_if_one_is_given() -> None:
+    boundary = "arn:aws:iam::123456789012:policy/handoff-deploy-prod-boundary"
+
+    def boundaries(**parameters: str) -> list[str | None]:
+        roles = template_with(**WITH_PARTNER, Canary="true", **parameters).of_type("AWS::IAM::Role").values()
+        return [role.get("PermissionsBoundary") for role in roles]
+
+    # SAM creates one of them, for the schedule
+    assert boundaries(PermissionsBoundary=boundary) == [boundary] * 9
+    assert boundaries() == [None] * 9

@@ -84,6 +84,16 @@ def test_the_shops_own_parameters_are_documented_and_never_reset(parameter: str)
     assert overrides("prod").get(parameter) != source()["Parameters"][parameter]["Default"]
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_code_is_uploaded_under_the_prefix_that_the_stacks_role_allows(deployment: str) -> None:
+    config = CONFIG[deployment]["deploy"]["parameters"]
+    assert config["s3_prefix"] == config["stack_name"]
+
+
+def test_production_deploys_only_files_that_its_own_job_has_uploaded() -> None:
+    assert CONFIG["prod"]["deploy"]["parameters"]["force_upload"] is True
+
+
 def test_deployments_do_not_share_a_stack() -> None:
     names = [CONFIG[deployment]["deploy"]["parameters"]["stack_name"] for deployment in DEPLOYMENTS]
     assert len(set(names)) == len(names)

@@ -93,20 +93,19 @@ def test_the_smoke_test_may_write_its_product_under_the_stacks_own_key() -> None
     }
 
 
-def test_cloudformation_has_every_permission_to_manage_roles() -> None:
-    # GIVEN the permissions in the schema of AWS::IAM::Role (handlers), except those for properties that no role has
-    named = {
-        *("CreateRole", "GetRole", "DeleteRole", "UpdateAssumeRolePolicy", "TagRole", "UntagRole"),
-        *("AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
-        *("PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "ListRolePolicies"),
+def test_a_job_uploads_code_under_its_own_stacks_prefix_only() -> None:
+    # GIVEN one bucket for all stacks, in which a file is not uploaded again if one of its hash is there
+    bucket = "arn:${AWS::Partition}:s3:::aws-sam-cli-managed-default-samclisourcebucket-*"
+    for action in ("s3:GetObject", "s3:PutObject"):
+        assert allowed("DeployRole", action)[1]["Resource"] == f"{bucket}/${{Stack}}/*"
+    # THEN the other permissions for the bucket show no content
+    others = {
+        action
+        for _, statement in statements(ROLES["Resources"]["DeployRole"]["Properties"]["Policies"])
+        for action in statement["Action"]
+        if action.startswith("s3:")
     }
-    roles = [found["Properties"] for found in source()["Resources"].values() if found["Type"] == "AWS::IAM::Role"]
-    assert roles
-    assert not [role for role in roles if {"Description", "MaxSessionDuration", "PermissionsBoundary"} & role.keys()]
-    # THEN it has them for roles of the stack, and may pass these to services
-    _, statement = allowed("CloudFormationRole", "iam:CreateRole")
-    assert set(statement["Action"]) == {f"iam:{call}" for call in named | {"PassRole"}}
-    assert statement["Resource"].endswith(":role/${Stack}-*")
+    assert others - {"s3:GetObject", "s3:PutObject"} == {"s3:ListBucket", "s3:GetBucketLocation"}
 
 
 def test_checkov_checks_every_template_and_has_reasons_for_what_it_skips() -> None:

@@ -47,6 +47,84 @@ def test_the_job_that_may_push_runs_no_code_of_the_repository():
     assert not [run for job, run in RUNS if job == "update.propose" and re.search(r"\b(make|python|uv|handoff)\b", run)]
 
 
+LOCK = "requirements/dev.txt"
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A clone of a repository with two locks, in which the job that pushes runs; its origin is beside it."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    work = tmp_path / "work"
+    for path in (LOCK, "layers/stripe/requirements.txt", ".github/workflows/deploy.yml"):
+        (work / path).parent.mkdir(parents=True)
+        (work / path).write_text("boto3==1\n")
+    git(tmp_path, "init", "--quiet", "--bare", "origin")
+    git(work, "init", "--quiet")
+    git(work, "remote", "add", "origin", str(tmp_path / "origin"))
+    commit_all(work)
+    return work
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def commit_all(folder):
+    git(folder, "add", "--all")
+    git(folder, "-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet", "--message", "x")
+
+
+def propose(checkout, change):
+    """Run the step that applies the patch of a change; return whether it succeeds."""
+    change(checkout)
+    git(checkout, "add", "--all")
+    patch = checkout.parent / "update.patch"
+    patch.write_text(git(checkout, "diff", "--cached", "--binary"))
+    git(checkout, "reset", "--quiet", "--hard")
+    (step,) = (step for step in JOBS["update.propose"]["steps"] if "git apply" in step.get("run", ""))
+    environment = os.environ | step["env"] | {"RUNNER_TEMP": str(patch.parent), "GITHUB_STEP_SUMMARY": os.devnull}
+    bash = ("bash", "-eo", "pipefail", "-c", step["run"])
+    return subprocess.run(bash, cwd=checkout, env=environment, check=False, capture_output=True).returncode == 0
+
+
+def branches(checkout):
+    return git(checkout.parent / "origin", "for-each-ref", "--format=%(refname:short)").split()
+
+
+def test_an_update_of_the_locks_is_pushed(checkout):
+    def change(work):
+        (work / LOCK).write_text("boto3==2\n")
+        (work / "layers/stripe/requirements.txt").write_text("stripe==2\n")
+
+    assert propose(checkout, change)
+    assert branches(checkout) == ["update/requirements"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda work: (work / ".github/workflows/deploy.yml").write_text("on: push\n"),
+        lambda work: (work / "conftest.py").write_text("import os\n"),
+        lambda work: (work / "requirements/dev.in").write_text("boto3\n"),
+        lambda work: (work / "requirements/new.txt").write_text("boto3==2\n"),
+        lambda work: (work / LOCK).unlink(),
+        lambda work: (work / LOCK).rename(work / "requirements/other.txt"),
+        lambda work: (work / LOCK).chmod(0o755),
+        lambda work: ((work / LOCK).unlink(), (work / LOCK).symlink_to("../.github/workflows/deploy.yml")),
+    ],
+    ids=["workflow", "code", "input", "new lock", "deletion", "rename", "executable", "link"],
+)
+def test_an_update_of_anything_else_is_not_pushed(checkout, change):
+    # WHEN a patch changes a lock, and something else
+    def both(work):
+        (work / "layers/stripe/requirements.txt").write_text("stripe==2\n")
+        change(work)
+
+    # THEN the step fails, and nothing was pushed
+    assert not propose(checkout, both)
+    assert branches(checkout) == []
+
+
 def test_an_update_that_can_open_no_pull_request_fails_and_says_what_to_do(tmp_path):
     *_, open_step, explain_step = JOBS["update.propose"]["steps"]
     summary, gh = tmp_path / "summary.md", tmp_path / "gh"
@@ -72,6 +150,49 @@ def test_an_update_that_can_open_no_pull_request_fails_and_says_what_to_do(tmp_p
     assert setting in text
     # AND the page on deploying names it, too
     assert setting in DEPLOYING_MD
+
+
+def evaluated(text, run):
+    """Return a text with its expressions evaluated for a run: names of its context, ``||`` and ``==``."""
+
+    def value(expression):
+        if "||" in expression:
+            return next((found for part in expression.split("||") if (found := value(part.strip()))), "")
+        if "==" in expression:
+            left, right = expression.split("==")
+            return str(value(left.strip()) == right.strip().strip("'")).lower()
+        return run.get(expression, "")
+
+    return re.sub(r"\$\{\{ (.+?) \}\}", lambda found: value(found[1]), str(text))
+
+
+PUSH = {"github.event_name": "push", "github.run_id": "1001", "github.ref": "refs/heads/main"}
+PULL_REQUEST = {"github.event_name": "pull_request", "github.run_id": "1002", "github.event.pull_request.number": "7"}
+
+
+@pytest.mark.parametrize("name", ["1001", "main", "push-1001", "ci-push-1001"])
+def test_no_pull_request_can_cancel_a_run_on_main(name):
+    # GIVEN a pull request of a fork, whose author chooses the branch's name and the title
+    chosen = {f"github.{key}": name for key in ("head_ref", "ref_name", "event.pull_request.head.ref", "actor")}
+    chosen["github.event.pull_request.title"] = name
+    concurrency = WORKFLOWS["ci"]["concurrency"]
+    group = evaluated(concurrency["group"], PULL_REQUEST | chosen)
+    # THEN its run is in no group of a run on main, and what the author chose does not matter
+    assert group == evaluated(concurrency["group"], PULL_REQUEST)
+    assert group != evaluated(concurrency["group"], PUSH)
+    assert not re.search(r"head_ref|ref_name|head\.ref|head\.label|title|actor", str(concurrency))
+
+
+def test_a_push_cancels_only_an_older_run_of_its_pull_request():
+    concurrency = WORKFLOWS["ci"]["concurrency"]
+
+    def seen(**run):
+        return evaluated(concurrency["group"], run), evaluated(concurrency["cancel-in-progress"], run)
+
+    assert seen(**PULL_REQUEST) == seen(**PULL_REQUEST | {"github.run_id": "1003"})
+    assert seen(**PULL_REQUEST)[1] == "true"
+    assert seen(**PUSH)[1] == "false"
+    assert seen(**PUSH)[0] != seen(**PUSH | {"github.run_id": "1004"})[0]
 
 
 def test_a_push_to_main_is_deployed_to_dev_and_then_to_prod():
@@ -129,7 +250,7 @@ def test_a_command_of_handoff_exists_with_its_options(command):
 
 
 def test_scripts_run_no_other_commands():
-    known = ("make ", ".venv/bin/handoff ", "git ", "gh ", "echo ", "tee ", "grep ", "if test ")
+    known = ("make ", ".venv/bin/handoff ", "git ", "gh ", "echo ", "tee ", "grep ", "if test ", "if git ")
     assert [command for command in commands() if not command.strip().startswith(known)] == []
 
 
