@@ -1,7 +1,7 @@
 """A customer of the shop, who signs in and places orders over HTTP."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +23,15 @@ class Answer:
 
 
 class ShopClient:
-    """One signed-in customer."""
+    """One signed-in customer; ``on_response`` gets each response."""
 
-    def __init__(self, api_url: str, token: str) -> None:
+    def __init__(self, api_url: str, token: str, on_response: Callable[[httpx.Response], None] | None = None) -> None:
         self.token = token
         self._http = httpx.Client(
             base_url=api_url + "/",
             headers={"Authorization": f"Bearer {token}"},
             timeout=35,
+            event_hooks={"response": [on_response] if on_response else []},
             trust_env=api_url.startswith("https:"),  # the local stack is on this machine: no proxy
         )
 

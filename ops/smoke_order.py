@@ -1,0 +1,177 @@
+"""The order of a smoke test, step by step.
+
+It leaves behind the product and the customer below, and for each order its shipment, its sale of one unit, and two
+mails to an address that AWS provides for tests.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from handoff.clock import now_ms
+from ops import catalog
+from ops.polling import until
+from ops.shop_client import Answer, ShopClient
+from ops.stack.deployment import CONSUMERS, Deployment
+from ops.trace import log_lines
+from ops.trace.pending import HANDLED
+
+SKU = "SMOKE-TEST"
+# SES's mailbox simulator: https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html
+EMAIL = "success+handoff-smoke@simulator.amazonses.com"
+_PRODUCT = {"sku": SKU, "name": "Smoke test, not for sale", "unitPrice": 100, "available": 1_000_000}
+_ORDER = {
+    "lines": [{"sku": SKU, "quantity": 1}],
+    "shippingAddress": {"name": "Smoke Test", "street": "None 1", "city": "None", "postalCode": "0", "country": "SE"},
+    "paymentToken": "tok_approve",
+}
+_CLOCK_ERROR = 60_000  # ms by which this machine's clock may be wrong
+_CATALOG_AGE = 6.0  # seconds for which a catalog copy may lack a new product
+
+
+class CheckFailed(Exception):
+    """A check failed; the text is its finding."""
+
+
+def expect(passed: bool, seen: str) -> None:
+    """Raise `CheckFailed` with what was seen, unless it passed."""
+    if not passed:
+        raise CheckFailed(seen)
+
+
+def _expect_status(answer: Answer, status: int) -> None:
+    expect(answer.status == status, f"answered {answer.status} {answer.body}")
+
+
+def has_sandbox_payments(deployment: Deployment) -> bool:
+    """Return whether orders charge nobody."""
+    return deployment.parameters["PaymentProvider"] == "sandbox"
+
+
+def obstacle(deployment: Deployment, token: str) -> str:
+    """Return why no order can be placed; empty if one can."""
+    if not has_sandbox_payments(deployment):
+        return "the payment provider is not the sandbox, so it would charge a customer"
+    if token:
+        return ""
+    if "UserPoolId" not in deployment.outputs:
+        return "tokens come from another issuer. Pass a customer's token with --token or HANDOFF_TOKEN"
+    if deployment.parameters["PasswordSignIn"] != "true":
+        return "the pool accepts no passwords. Pass a customer's token with --token or HANDOFF_TOKEN"
+    return ""
+
+
+def _sign_in(deployment: Deployment) -> str:
+    """Return a token of the smoke test's own user, who gets a new password each time."""
+    cognito, pool = deployment.cognito, deployment.outputs["UserPoolId"]
+    with suppress(cognito.exceptions.UsernameExistsException):
+        cognito.admin_create_user(
+            UserPoolId=pool,
+            Username=EMAIL,
+            MessageAction="SUPPRESS",
+            UserAttributes=[{"Name": "email", "Value": EMAIL}, {"Name": "email_verified", "Value": "true"}],
+        )
+    password = f"{secrets.token_urlsafe(24)}aA1!"
+    cognito.admin_set_user_password(UserPoolId=pool, Username=EMAIL, Password=password, Permanent=True)
+    session = cognito.initiate_auth(
+        ClientId=deployment.outputs["UserPoolClientId"],
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": EMAIL, "PASSWORD": password},
+    )
+    return session["AuthenticationResult"]["IdToken"]
+
+
+class SmokeOrder:
+    """The order of a smoke test: each step returns what it saw, or raises `CheckFailed`.
+
+    ``token`` signs in a customer if the stack's own pool accepts no passwords; ``within`` is how many seconds the
+    consumers may take; ``on_response`` gets each response of the API.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        token: str,
+        within: float,
+        on_response: Callable[[httpx.Response], None] | None = None,
+    ) -> None:
+        self._deployment = deployment
+        self._token = token
+        self._within = within
+        self._on_response = on_response
+        self._key = str(uuid.uuid4())
+        self._client = ShopClient(deployment.api_url, token, on_response)
+        self._placed: Mapping[str, Any] = {}
+        self.sent_at = 0  # epoch ms; when the order was sent
+        self.answered_at = 0  # epoch ms; when it was answered with 201
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def sign_in(self) -> str:
+        """Sign the customer in, and write their profile."""
+        if self._token:
+            return "with the given token"
+        self._client.close()
+        self._client = ShopClient(self._deployment.api_url, _sign_in(self._deployment), self._on_response)
+        _expect_status(self._client.introduce({"name": "Smoke Test", "email": EMAIL}), 200)
+        return EMAIL
+
+    def place(self) -> str:
+        """Place the order; its product is added to the catalog before."""
+        entry = catalog.Entry.model_validate(_PRODUCT)
+        loaded = catalog.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
+        if loaded.added:
+            time.sleep(_CATALOG_AGE)
+        self.sent_at = now_ms()
+        answer = self._client.place(_ORDER, self._key)
+        _expect_status(answer, 201)
+        self._placed, self.answered_at = answer.body, now_ms()
+        return f"{self.order_id} in {answer.milliseconds:.0f} ms"
+
+    def repeat(self) -> str:
+        """Send it again with the same key."""
+        answer = self._client.place(_ORDER, self._key)
+        _expect_status(answer, 201)
+        expect(answer.body == self._placed, f"answered with {answer.body}")
+        return "201, the same order"
+
+    def prepared(self) -> str:
+        """Wait until it is packed and paid; cancel it if it is not in time."""
+        wanted = ("PREPARED", "captured")
+        seen = until(self._state, lambda state: state == wanted, self._within)
+        if seen != wanted:
+            cancelled = "; it was cancelled now" if self._client.cancel(self.order_id).status == 200 else ""
+            state = f"{self.order_id} is {seen[0]}, its payment {seen[1]}"
+            raise CheckFailed(f"{state}, after {self._within:.0f} s{cancelled}")
+        return ", ".join(seen)
+
+    def consumed(self) -> str:
+        """Wait until every consumer has logged its event as handled."""
+        done = until(self._consumers, lambda done: done >= set(CONSUMERS), self._within)
+        missing = ", ".join(sorted(set(CONSUMERS) - done))
+        expect(not missing, f"{missing} logged no outcome for {self.order_id} in {self._within:.0f} s")
+        return ", ".join(CONSUMERS)
+
+    @property
+    def order_id(self) -> str:
+        """The order's id; empty before it was placed."""
+        return str(self._placed.get("orderId", ""))
+
+    def _state(self) -> tuple[str, str]:
+        answer = self._client.order(self.order_id)
+        _expect_status(answer, 200)
+        return answer.body["status"], answer.body["payment"]
+
+    def _consumers(self) -> set[str]:
+        """Return the consumers that logged the order's first event as handled."""
+        groups = {name: self._deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
+        start, end = self.sent_at - _CLOCK_ERROR, now_ms() + _CLOCK_ERROR
+        lines = log_lines.search(self._deployment.logs, groups, self.order_id, start=start, end=end)
+        return {line.who for line in lines if line.event_id == f"{self.order_id}-1" and line.outcome in HANDLED}
