@@ -6,7 +6,7 @@ shipment, its sale of one unit, and two mails to an address that AWS provides fo
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -103,7 +103,7 @@ def _get(url: str, status: int, **headers: str) -> httpx.Response:
     return answer
 
 
-def of_order(order: SmokeOrder) -> Iterator[Check]:
+def of_order(order: SmokeOrder) -> Generator[Check]:
     """Check each step of one order, until one fails; then close its connections."""
     steps: Sequence[tuple[str, str, Callable[[], str]]] = (
         ("a customer signs in", "the stack's user pool, and your permissions for it", order.sign_in),

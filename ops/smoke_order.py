@@ -39,7 +39,7 @@ class CheckFailed(Exception):
 
 
 def expect(passed: bool, seen: str) -> None:
-    """Raise `CheckFailed` with what was seen, unless it passed."""
+    """Raise `CheckFailed` with this finding, unless it passed."""
     if not passed:
         raise CheckFailed(seen)
 
@@ -49,7 +49,7 @@ def _expect_status(answer: Answer, status: int) -> None:
 
 
 def has_sandbox_payments(deployment: Deployment) -> bool:
-    """Return whether orders charge nobody."""
+    """Return whether payments go to the sandbox, which charges no one."""
     return deployment.parameters["PaymentProvider"] == "sandbox"
 
 

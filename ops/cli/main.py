@@ -20,6 +20,7 @@ from ops.cli.options import Target, target_options
 from ops.cli.order import order
 from ops.cli.preflight import preflight
 from ops.cli.smoke import smoke
+from ops.cli.verify import verify
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
@@ -35,7 +36,7 @@ def main() -> None:
     """
 
 
-for command in (catalog, cleanup, console_command, dlq, lag, order, preflight, smoke):
+for command in (catalog, cleanup, console_command, dlq, lag, order, preflight, smoke, verify):
     main.add_command(command)
 
 

@@ -81,6 +81,11 @@ class Deployment:
         """A Cognito client."""
         return self.session.client("cognito-idp", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
+    def client(self, service: str) -> Any:
+        """Return a client of a service that few commands need."""
+        session: Any = self.session  # its types know the services above only
+        return session.client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+
     def check(self) -> None:
         """Check that the stack exists and is a Handoff: another stack would look healthy.
 
@@ -103,6 +108,16 @@ class Deployment:
     @cached_property
     def _description(self) -> "StackTypeDef":
         return self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
+
+    @property
+    def status(self) -> str:
+        """The stack's status when it was first read, such as ``UPDATE_COMPLETE``."""
+        return self._description["StackStatus"]
+
+    @property
+    def stack_id(self) -> str:
+        """The stack's ARN, with the account and the region."""
+        return self._description["StackId"]
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

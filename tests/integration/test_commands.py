@@ -44,6 +44,7 @@ COMMANDS = {
     "replay": ("replay", *SPAN, "--rules", "analytics", "--yes"),
     "token": ("token",),
     "smoke": ("smoke",),
+    "verify": ("verify", "--yes"),
     "console": ("console", "--port", "0"),
 }
 

@@ -1,0 +1,1 @@
+"""`handoff verify`: check on a deployed stack what no local engine shows, and report AWS's answers."""

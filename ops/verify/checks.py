@@ -1,0 +1,17 @@
+"""All checks, in the order in which they run: waits overlap, and the API is quiet during the idle minutes."""
+
+from ops.verify import alarms, burst, canary, logs, metrics, orders, own_key, poison, replaying
+
+CHECKS = (
+    orders.ORDER,
+    poison.CHECK,
+    alarms.CHECK,
+    logs.AUDIT,
+    logs.QUERIES,
+    own_key.CHECK,
+    orders.IDLE,
+    metrics.CHECK,
+    replaying.CHECK,
+    burst.CHECK,
+    canary.CHECK,
+)
