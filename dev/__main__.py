@@ -1,28 +1,11 @@
-"""`python -m dev`: commands for developers and CI. Operators use `handoff`."""
+"""`python -m dev`: see `dev.commands`."""
 
-import click
-
-from dev.console.command import console
-from dev.contracts.command import contracts
-from dev.drills.command import drill
-from dev.faults.proxy import fault_proxy
-from dev.fuzz import fuzz
-from dev.invoke import invoke
-from dev.reference import reference
-from dev.run import run
-from dev.samples import samples
-from dev.vulnerabilities import vulnerabilities
-from ops.cli.errors import Commands
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Run, drill and check Handoff on this machine."""
-
-
-_COMMANDS = (console, contracts, drill, fault_proxy, fuzz, invoke, reference, run, samples, vulnerabilities)
-for command in _COMMANDS:
-    main.add_command(command)
+import signal
 
 if __name__ == "__main__":
+    # Importing the commands takes a second or two. Meanwhile, Ctrl-C ends the process without a stack trace.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from dev.commands import main
+
+    signal.signal(signal.SIGINT, interrupt)
     main(prog_name="python -m dev")

@@ -11,11 +11,11 @@ import click
 
 from dev.demo import orders as demo
 from dev.local.stack import ROOT, LocalStackError, running
+from dev.options import local_port_option
 from ops import catalog, tokens
 from ops.catalog import Entry
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from ops.stack.local import DEFAULT_PORT
 from shop.model import MAX_LINES
 
 _ST = ROOT / ".tools/schemathesis/bin/st"
@@ -26,7 +26,7 @@ _PLENTY = 10**9  # units of each product
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
+@local_port_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCHEMATHESIS-ARGUMENT]...")
 def fuzz(port: int, arguments: tuple[str, ...]) -> None:
     """Send generated requests to the API of a local stack."""

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import sys
-import threading
 import time
 
 import click
@@ -14,17 +13,18 @@ from dev.console.command import beside
 from dev.demo import orders as demo
 from dev.demo import report
 from dev.faults.proxy import routes, running_proxy
+from dev.local import records
 from dev.local.metrics import publishing_metrics
-from dev.local.stack import LocalStackError, running
+from dev.local.stack import SIGNALS, LocalStack, LocalStackError, running
+from dev.options import local_port_option
 from ops.shop_client import Account, ShopClient
 from ops.stack.deployment import Deployment
-from ops.stack.local import DEFAULT_PORT
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
+@local_port_option
 @click.option("--once", is_flag=True, envvar="ONCE", help="End after the summary; the default without a terminal.")
 def run(port: int, once: bool) -> None:
     """Start the local stack and place the sample orders."""
@@ -35,6 +35,8 @@ def run(port: int, once: bool) -> None:
     except (LocalStackError, demo.DemoError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
+        for signum in SIGNALS:  # everything has been removed
+            signal.signal(signum, signal.SIG_IGN)
         console.print("\nStopped. The local stack has been removed.")
         status = 130
     sys.exit(status)
@@ -76,14 +78,14 @@ def _run(port: int, *, once: bool) -> int:
                 console.print(f"[red]problem:[/] {escape(problem)}")
             console.print(f"All orders answered {answered:.0f} s after the start; {len(problems) or 'no'} problems.")
             if not once:
-                _serve(deployment, account, proxy.url, port)
+                _serve(stack, deployment, account, proxy.url)
     return 1 if problems else 0
 
 
-def _serve(deployment: Deployment, account: Account, proxy: str, port: int) -> None:
-    """Show how to continue, and wait for Ctrl-C."""
-    token = f".local/token-{port}"  # each local stack has its own user pool
-    token_file = demo.EVENTS.parent / token
+def _serve(stack: LocalStack, deployment: Deployment, account: Account, proxy: str) -> None:
+    """Show how to continue, and wait for Ctrl-C, or for the stack to end by itself."""
+    token_file = records.token_file(stack.port)
+    token = str(token_file.relative_to(records.ROOT))
     try:
         token_file.touch(mode=0o600)
         token_file.write_text(account.token)
@@ -93,7 +95,7 @@ def _serve(deployment: Deployment, account: Account, proxy: str, port: int) -> N
         print(_curl(deployment.api_url, token))  # noqa: T201
         with beside(deployment, proxy) as console_message:
             console.print(f"\n{console_message}\n\nPress Ctrl-C to stop.")
-            threading.Event().wait()
+            stack.wait()
     except KeyboardInterrupt:
         console.print("\nStopped. Cleaning up.")
     finally:

@@ -7,13 +7,15 @@ import click
 
 from dev.local.stack import variables_of
 from ops.cli.console import PORT, serve
-from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
+from ops.cli.options import LOCAL_DEFAULT, Port, StackCommand, Target, local_option
 from ops.stack.deployment import DEFAULT_STACK, Deployment
 from ops.text import sentences
 
 
 @click.command(cls=StackCommand)
-@click.option("--port", default=PORT, show_default=True, help="Port of the console; 0 picks a free one.")
+@click.option(
+    "--port", default=PORT, type=Port(least=0), show_default=True, help="Port of the console; 0 picks a free one."
+)
 @local_option("The local stack on PORT.", default=LOCAL_DEFAULT)
 def console(*, port: int, local: int) -> None:
     """Serve the console with sample orders and fault switches."""

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from dev.local.stack import LocalStackError
-from ops.stack.local import DEFAULT_PORT
+from dev.options import local_port_option
 
 NAMES = ("mail", "analytics", "bus", "payments", "poison", "kills", "restart")
 
@@ -19,7 +19,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-@click.option("--port", default=DEFAULT_PORT, envvar="PORT", show_default=True, help="Port of the local stack.")
+@local_port_option
 @click.option("--json", "figures", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def drill(names: tuple[str, ...], port: int, figures: Path | None) -> None:
     """Cause outages under load and check that nothing is lost.

@@ -32,6 +32,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from dev.faults.rules import Call, Faults, Planned, Rule
+from ops.cli.options import Port
 
 CONTROL = "/_faults"
 _ROUTED = ("DYNAMODB", "EVENTBRIDGE", "SESV2", "SQS")
@@ -187,7 +188,7 @@ def running_proxy(upstream: str, *, port: int = 0, seed: int | None = None) -> I
 
 
 @click.command()
-@click.option("--port", default=0, help="Port to listen on, on loopback; 0 picks a free one.")
+@click.option("--port", default=0, type=Port(least=0), help="Port to listen on, on loopback; 0 picks a free one.")
 @click.option("--upstream", required=True, help="Where to forward requests, such as http://127.0.0.1:4566.")
 @click.option("--seed", type=int, help="Seed for the random choices of rules with a share.")
 def fault_proxy(port: int, upstream: str, seed: int | None) -> None:

@@ -1,7 +1,6 @@
 """The local stack: MiniStack as a local AWS, and template.yaml deployed to it by SAM."""
 
 import contextlib
-import json
 import os
 import platform
 import shutil
@@ -10,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,14 +17,16 @@ from pathlib import Path
 
 import psutil
 
+from dev.local import records
+from dev.local.records import STATE, Record
 from ops.stack.local import REGION, LocalEndpoint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = records.ROOT
 _SAM = ROOT / ".tools/sam/bin/sam"
-_MINISTACK = ROOT / ".tools/ministack/bin/ministack"
-_STATE = ROOT / ".local"
+_MINISTACK = (str(ROOT / ".tools/ministack/bin/ministack"),)
 _SENDER = "shop@example.com"  # template.yaml's default
 _START_SECONDS = 30
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # that end a command
 
 
 class LocalStackError(Exception):
@@ -34,9 +36,10 @@ class LocalStackError(Exception):
 class LocalStack(LocalEndpoint):
     """A running MiniStack, and how to build for it and deploy to it."""
 
-    def __init__(self, port: int, builds: Path = _STATE) -> None:
+    def __init__(self, port: int, builds: Path = STATE, ministack: "subprocess.Popen[bytes] | None" = None) -> None:
         super().__init__(port)
         self._builds = builds  # concurrent builds in one folder break each other
+        self.ministack = ministack  # None if another process has started it
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,18 +88,36 @@ class LocalStack(LocalEndpoint):
         command = ["remote", "invoke", logical_id, "--stack-name", stack, "--event-file", str(event)]
         return subprocess.run([_SAM, *command, "--region", REGION], env=self._sam_environment(), check=False).returncode
 
+    def wait(self) -> None:
+        """Wait until MiniStack ends, which it does not do by itself. `running` then raises LocalStackError."""
+        if self.ministack:
+            self.ministack.wait()
+
     def _sam(self, arguments: list[str], environment: dict[str, str]) -> None:
-        done = subprocess.run(
+        sam = subprocess.Popen(
             [_SAM, *arguments],
             cwd=ROOT,
             env=self._sam_environment() | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
-        if done.returncode:
-            raise LocalStackError(f"sam {arguments[0]} failed:\n{done.stdout[-4000:]}")
+        try:
+            output = self._output_of(sam)
+        except BaseException:  # Ctrl-C as well
+            records.end_processes(sam.pid)
+            raise
+        if sam.returncode:
+            raise LocalStackError(f"sam {arguments[0]} failed:\n{output[-4000:]}")
+
+    def _output_of(self, sam: "subprocess.Popen[str]") -> str:
+        """Return a command's output when it has ended; raise LocalStackError if MiniStack ends before it."""
+        while True:
+            try:
+                return sam.communicate(timeout=1)[0]
+            except subprocess.TimeoutExpired:  # without MiniStack, SAM would try again for minutes
+                if self.ministack and self.ministack.poll() is not None:
+                    raise LocalStackError("MiniStack has ended.") from None
 
     def _sam_environment(self) -> dict[str, str]:
         path = f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -119,50 +140,71 @@ def running(
     Raises
     ------
     LocalStackError
-        If the port is in use, or MiniStack does not start.
+        If the port is in use, if MiniStack does not start, or if it ends before the context does.
     """
-    _end_leftover(port)
+    _check_port(port)
+    temporary, process = Path(tempfile.mkdtemp(prefix=records.FOLDER_PREFIX)), None
+    log = temporary / "ministack.log"
+    environment = _environment(port, temporary, state, enforce_iam=enforce_iam) | dict(variables or {})
+    owner = psutil.Process()
+    record = Record(owner=owner.pid, begun=owner.create_time(), temporary=temporary, variables=dict(variables or {}))
+    try:
+        with deferred_signals():  # there is no process without a record of it
+            process = _start(environment, log)
+            records.write(port, record.model_copy(update={"pid": process.pid}))
+        stack = LocalStack(port, temporary, process)
+        _wait_until_up(stack, process, log)
+        try:
+            yield stack
+        finally:
+            if process.poll() is not None:
+                raise _ended(process, port, log)
+    finally:
+        with deferred_signals():
+            if process:
+                records.end_processes(process.pid)
+                process.wait()
+            records.remove_folder(temporary)
+            records.remove(port)
+
+
+def variables_of(port: int) -> dict[str, str]:
+    """Return the ``variables`` of the running stack on a port; empty without a stack."""
+    record = records.read(port)
+    return record.variables if record else {}
+
+
+def _check_port(port: int) -> None:
+    """Remove what killed runs have left, and check that the port is free."""
+    records.end_abandoned()
+    if record := records.read(port):
+        raise LocalStackError(
+            f"The local stack of process {record.owner} is still running on port {port}. "
+            f"Stop it with Ctrl-C, or choose another port: PORT={_free_port(port + 1)}"
+        )
     if port != (free := _free_port(port)):
         raise LocalStackError(f"Port {port} is in use by another program. Choose another one: PORT={free}")
-    _STATE.mkdir(exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="handoff-"))
-    log = temporary / "ministack.log"
-    stack = LocalStack(port, temporary)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {
+
+
+def _environment(port: int, temporary: Path, state: Path | None, *, enforce_iam: bool) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return inherited | {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",
         "AUTH": "true" if enforce_iam else "false",
         "TMPDIR": str(temporary),
         "PYTHONDONTWRITEBYTECODE": "",  # workers import faster from bytecode
-        **(variables or {}),
         **({"PERSIST_STATE": "1", "STATE_DIR": str(state)} if state else {}),
     }
+
+
+def _start(environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start MiniStack in a session of its own, so that Ctrl-C does not reach it before we end it."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [_MINISTACK], env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        return subprocess.Popen(
+            _MINISTACK, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
-    owner = psutil.Process()
-    left = {"pid": process.pid, "owner": owner.pid, "begun": owner.create_time(), "temporary": str(temporary)}
-    left["variables"] = dict(variables or {})
-    _leftover(port).write_text(json.dumps(left))
-    try:
-        _wait_until_up(stack, process, log)
-        yield stack
-    finally:
-        _end(process.pid, temporary)
-        process.wait()
-        _leftover(port).unlink(missing_ok=True)
-
-
-def variables_of(port: int) -> dict[str, str]:
-    """Return the ``variables`` of the running stack on a port; empty without a stack."""
-    try:
-        variables: dict[str, str] = json.loads(_leftover(port).read_text()).get("variables", {})
-    except FileNotFoundError:
-        return {}
-    return variables
 
 
 def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -173,33 +215,32 @@ def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: P
         time.sleep(0.1)
 
 
-def _leftover(port: int) -> Path:
-    return _STATE / f"stack-{port}.json"
+def _ended(process: "subprocess.Popen[bytes]", port: int, log: Path) -> LocalStackError:
+    """Return the error for a MiniStack that has ended by itself. Its log is kept."""
+    kept = records.STATE / f"ministack-{port}.log"
+    shutil.copyfile(log, kept)
+    status = process.returncode
+    how = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return LocalStackError(
+        f"The local stack is gone: MiniStack ended by itself ({how}). Its log is {kept}. Start it again with: make run"
+    )
 
 
-def _end_leftover(port: int) -> None:
-    """Remove the stack of an earlier process that was killed before it could clean up."""
-    try:
-        left = json.loads(_leftover(port).read_text())
-    except FileNotFoundError:
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP take effect when the context ends, the first of them only."""
+    if threading.current_thread() is not threading.main_thread():  # signals do not interrupt other threads
+        yield
         return
-    if left["owner"] != os.getpid() and _runs(left["owner"], left.get("begun")):
-        raise LocalStackError(
-            f"The local stack of process {left['owner']} is still running on port {port}. "
-            f"Stop it with Ctrl-C, or choose another port: PORT={_free_port(port + 1)}"
-        )
-    with contextlib.suppress(psutil.NoSuchProcess):
-        if "ministack" in " ".join(psutil.Process(left["pid"]).cmdline()):
-            _end(left["pid"], Path(left["temporary"]))
-    _leftover(port).unlink(missing_ok=True)
-
-
-def _runs(pid: int, begun: float | None) -> bool:
-    """Return whether it is still the same process: after a reboot another one may have its id."""
+    seen: list[int] = []
+    handlers = {each: signal.signal(each, lambda number, _: seen.append(number)) for each in SIGNALS}
     try:
-        return psutil.Process(pid).create_time() == begun
-    except psutil.NoSuchProcess:
-        return False
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    if seen:
+        signal.raise_signal(seen[0])
 
 
 def _free_port(first: int) -> int:
@@ -211,22 +252,6 @@ def _free_port(first: int) -> int:
                 probe.bind(("127.0.0.1", port))
                 return port
     raise LocalStackError(f"No port is free from {first} on. Choose a lower one: PORT=4566")
-
-
-def _end(pid: int, temporary: Path) -> None:
-    """Terminate MiniStack and all processes that it started, then remove their temporary files."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        main = psutil.Process(pid)
-        family = [*main.children(recursive=True), main]
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=3)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=3)
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _host_parameters() -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops.cli.options import StackCommand, Target, target_options
+from ops.cli.options import Port, StackCommand, Target, target_options
 from ops.stack.deployment import Deployment
 from ops.text import sentences
 
@@ -17,7 +17,9 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @click.command(cls=StackCommand)
-@click.option("--port", default=PORT, show_default=True, help="Port to listen on; 0 picks a free one.")
+@click.option(
+    "--port", default=PORT, type=Port(least=0), show_default=True, help="Port to listen on; 0 picks a free one."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on. There are no passwords.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
 @target_options

@@ -44,18 +44,30 @@ class Age(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class _Port(click.ParamType[int]):
+class Port(click.ParamType[int]):
+    """A port to listen on or to connect to; with ``least=0`` also 0, which picks a free one."""
+
     name = "port"
 
+    def __init__(self, least: int = 1) -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
         text = str(value)
-        if text == LOCAL_DEFAULT:
-            text = os.environ.get("PORT") or str(DEFAULT_PORT)
-            if not text.isdecimal():
-                raise click.ClickException(f"The variable PORT must be a port number, not {text!r}.")
-        elif not text.isdecimal():
-            self.fail(f"{text!r} is not a port number.", param, ctx)
+        if not (text.isdecimal() and len(text) <= 5 and self._least <= int(text) <= 65535):
+            self.fail(f"{text!r} is not a port number. Ports are {self._least} to 65535.", param, ctx)
         return int(text)
+
+
+class _LocalPort(Port):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value != LOCAL_DEFAULT:
+            return super().convert(value, param, ctx)
+        try:
+            return super().convert(os.environ.get("PORT") or DEFAULT_PORT, param, ctx)
+        except click.BadParameter as error:
+            raise click.ClickException(f"The variable PORT is invalid: {error.message}") from error
 
 
 class _LocalOption(click.Option):
@@ -67,7 +79,7 @@ class _LocalOption(click.Option):
 def local_option(description: str, default: str | None = None) -> Callable[[F], F]:
     """Return the option ``--local[=PORT]``, whose value is a port; the command's class must be `StackCommand`."""
     text = f"{description}  [default port: $PORT or {DEFAULT_PORT}]"
-    return click.option(_LOCAL, cls=_LocalOption, type=_Port(), default=default, help=text)
+    return click.option(_LOCAL, cls=_LocalOption, type=_LocalPort(), default=default, help=text)
 
 
 stack_option = click.option(

@@ -10,7 +10,7 @@ import pytest
 from botocore import xform_name
 from botocore.session import Session
 
-from dev.__main__ import main as developers
+from dev.commands import main as developers
 from dev.reference import targets
 from dev.template import source
 from ops.cli.main import main as operators

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dev import reference
-from dev.__main__ import main
+from dev.commands import main
 from tests.support.markdown import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from dev import invariants
-from dev.__main__ import main as dev
+from dev.commands import main as dev
 from dev.demo import orders as demo
 from dev.invariants import Snapshot
 from dev.local.consumers import paused

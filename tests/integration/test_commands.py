@@ -169,7 +169,9 @@ def test_a_variable_can_set_the_port_for_all_commands(ports, monkeypatch):
 @pytest.mark.parametrize("name", ["lag", "dlq list", "order", "catalog load", "rebuild sales", "token", "console"])
 def test_a_variable_that_is_not_a_port_is_reported(name, ports, monkeypatch):
     monkeypatch.setenv("PORT", "abc")
-    assert "PORT must be a port number, not 'abc'" in error_of(*COMMANDS[name], "--local")
+    assert "The variable PORT is invalid: 'abc' is not a port number. Ports are 1 to 65535." in error_of(
+        *COMMANDS[name], "--local"
+    )
     assert ports == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.__main__ import main as dev
+from dev.commands import main as dev
 from dev.local.stack import ROOT
 from ops.cli.main import main as handoff
 
