@@ -11,6 +11,8 @@ Control it with ``FaultProxy.faults`` or over HTTP:
 - ``POST /_faults``: add a rule (a `Rule` as JSON); returns its number
 - ``DELETE /_faults/NUMBER``: remove a rule; returns its counts
 - ``DELETE /_faults``: remove all rules
+
+Requests of web pages are rejected, also those to forward: behind the proxy is the local stack.
 """
 
 import asyncio
@@ -32,6 +34,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from dev.faults.rules import Call, Faults, Planned, Rule
+from ops.browser_guard import is_loopback, rejection
 from ops.cli.options import Port
 
 CONTROL = "/_faults"
@@ -78,6 +81,8 @@ class FaultProxy:
         await self._session.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if reason := rejection(request.headers.items(), is_loopback):
+            return web.Response(status=403, text=f"Forbidden: {reason}.\n")
         if request.path == CONTROL or request.path.startswith(CONTROL + "/"):
             return await self._control(request)
         body = await request.content.read()
@@ -130,8 +135,6 @@ class FaultProxy:
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         number = request.path.removeprefix(CONTROL).removeprefix("/")
-        if "Origin" in request.headers:  # browsers send it: no web page may control the proxy
-            return web.Response(status=403)
         if request.method == "GET":
             rules = [_shown(planned) for planned in self.faults.planned()]
             return web.json_response({"rules": rules, "calls": self.faults.calls(), "killed": self.killed})

@@ -23,7 +23,7 @@ from ops.stack.local import REGION, LocalEndpoint
 
 ROOT = records.ROOT
 _SAM = ROOT / ".tools/sam/bin/sam"
-_MINISTACK = (str(ROOT / ".tools/ministack/bin/ministack"),)
+_MINISTACK = (str(ROOT / ".tools/ministack/bin/python"), "-m", "dev.local.emulator")
 _SENDER = "shop@example.com"  # template.yaml's default
 _START_SECONDS = 30
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # that end a command

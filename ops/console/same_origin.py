@@ -1,17 +1,13 @@
 """Protection against other sites in the same browser: only the console's own page may send requests to it."""
 
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from ops.browser_guard import App, Receive, Scope, Send, reject, scope_rejection
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # The page loads from this server only, and no site may frame it. NiceGUI starts with inline code, and Vue compiles its
@@ -32,10 +28,9 @@ def own_names(host: str) -> frozenset[str]:
 
 
 class SameOrigin:
-    """Rejects requests with a foreign Host header or a foreign Origin header, with 403.
+    """Rejects requests of other sites' pages with 403; a link to the console's page is accepted.
 
-    The first stops a site that makes its own name resolve to this machine (DNS rebinding). The second is needed
-    because browsers let any page open a websocket to any address, and NiceGUI accepts websockets from any origin.
+    NiceGUI itself accepts websockets from any origin.
     """
 
     def __init__(self, app: App, names: frozenset[str]) -> None:
@@ -44,26 +39,12 @@ class SameOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on requests of the console's own page."""
-        if scope["type"] == "lifespan" or self._is_same_origin(scope):
-            await self._app(scope, receive, _with_headers(send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted, this is a 403
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif reason := scope_rejection(scope, self._names.__contains__, allows_links=scope.get("method") == "GET"):
+            await reject(scope, send, reason)
         else:
-            headers = [(b"content-type", b"text/plain")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Only the console's own page may send requests.\n"})
-
-    def _is_same_origin(self, scope: Scope) -> bool:
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name, []).append(value)
-        hosts, origins = headers.get(b"host", []), headers.get(b"origin", [])
-        if len(hosts) != 1 or len(origins) > 1:
-            return False
-        host = hosts[0].decode("latin-1").lower()
-        return _name(f"http://{host}") in self._names and all(
-            origin.decode("latin-1").lower() in {f"http://{host}", f"https://{host}"} for origin in origins
-        )
+            await self._app(scope, receive, _with_headers(send))
 
 
 def _with_headers(send: Send) -> Send:
@@ -75,13 +56,6 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return send_with_headers
-
-
-def _name(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 def _is_wildcard(host: str) -> bool:

@@ -24,6 +24,7 @@ from ops.stack.deployment import Deployment
 
 _OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 _OPTIONS += ["--disable-background-networking", "--disable-component-update"]
+_OPTIONS += ["--host-resolver-rules=MAP evil.example 127.0.0.1"]  # another site, also after DNS rebinding
 _TIMEOUT = 60_000  # ms; queues and metrics take a while, and no test measures it
 
 expect.set_options(timeout=_TIMEOUT)

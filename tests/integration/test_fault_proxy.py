@@ -18,7 +18,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from dev.faults.proxy import FaultProxy, routes, running_proxy
+from dev.faults.proxy import CONTROL, FaultProxy, routes, running_proxy
 from dev.faults.rules import Call, Faults, Rule
 
 
@@ -100,7 +100,7 @@ def get(client: Any, table: str = "orders") -> Any:
 
 def test_without_a_rule_a_request_and_its_answer_pass_as_they_are(proxy: FaultProxy, upstream: Upstream) -> None:
     # WHEN a request with an odd path and a Host of its own is sent
-    headers = {"Host": "signed.example.com", "X-Own": "mine", "Authorization": "AWS4-HMAC-SHA256 x"}
+    headers = {"Host": "signed.localhost", "X-Own": "mine", "Authorization": "AWS4-HMAC-SHA256 x"}
     connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"))
     connection.request("POST", "/a%2Fb/%24default?q=1%202&r", body=b"\x00body", headers=headers)
     answer = connection.getresponse()
@@ -114,6 +114,28 @@ def test_without_a_rule_a_request_and_its_answer_pass_as_they_are(proxy: FaultPr
     # AND so does the answer
     assert (answer.status, answer.headers["X-From"], len(answer.read())) == (200, "upstream", 91)
     connection.close()
+
+
+PAGES = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Host": "evil.example"},  # DNS rebinding
+]
+
+
+@pytest.mark.parametrize("headers", PAGES, ids=str)
+def test_requests_of_web_pages_are_rejected(proxy: FaultProxy, upstream: Upstream, headers: dict[str, str]) -> None:
+    # WHEN a page of another site sends a request to AWS, or a rule, in a form that browsers send without a preflight
+    sent = {"Content-Type": "text/plain"} | headers
+    with httpx.Client(base_url=proxy.url, headers=sent, trust_env=False) as page:
+        answers = [page.post("/", content="{}"), page.get("/health"), page.get(CONTROL)]
+        answers.append(page.post(CONTROL, content='{"drop": "after"}'))
+    # THEN each is rejected, nothing is passed on, and there is no new rule
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert all(answer.text.startswith("Forbidden: the ") for answer in answers)
+    assert (upstream.seen, proxy.faults.planned()) == ([], [])
 
 
 def test_all_four_services_of_the_functions_are_routed_and_recognised(proxy: FaultProxy, aws: Any) -> None:
