@@ -83,7 +83,7 @@ def _run(port: int, *, once: bool) -> int:
 
 
 def _serve(stack: LocalStack, deployment: Deployment, account: Account, proxy: str) -> None:
-    """Show how to continue, and wait for Ctrl-C, or for the stack to end by itself."""
+    """Show how to continue, and wait for Ctrl-C, or for the stack to end unexpectedly."""
     token_file = records.token_file(stack.port)
     token = str(token_file.relative_to(records.ROOT))
     try:
@@ -96,6 +96,7 @@ def _serve(stack: LocalStack, deployment: Deployment, account: Account, proxy: s
         with beside(deployment, proxy) as console_message:
             console.print(f"\n{console_message}\n\nPress Ctrl-C to stop.")
             stack.wait()
+            console.print("\nMiniStack has ended unexpectedly. Cleaning up.")
     except KeyboardInterrupt:
         console.print("\nStopped. Cleaning up.")
     finally:

@@ -38,7 +38,7 @@ class Record(BaseModel):
 
 
 def read(port: int) -> Record | None:
-    """Return the record of the stack on a port, None without one. One that can't be read is logged, and is none."""
+    """Return the record of the stack on a port, None without one. One that can't be read is logged and ignored."""
     file = _file(port)
     try:
         return Record.model_validate_json(file.read_bytes())

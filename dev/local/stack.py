@@ -89,7 +89,7 @@ class LocalStack(LocalEndpoint):
         return subprocess.run([_SAM, *command, "--region", REGION], env=self._sam_environment(), check=False).returncode
 
     def wait(self) -> None:
-        """Wait until MiniStack ends, which it does not do by itself. `running` then raises LocalStackError."""
+        """Wait until MiniStack ends, unexpectedly. `running` then raises LocalStackError."""
         if self.ministack:
             self.ministack.wait()
 
@@ -200,7 +200,7 @@ def _environment(port: int, temporary: Path, state: Path | None, *, enforce_iam:
 
 
 def _start(environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start MiniStack in a session of its own, so that Ctrl-C does not reach it before we end it."""
+    """Start MiniStack in another session, so that Ctrl-C does not reach it before we end it."""
     with log.open("wb") as output:
         return subprocess.Popen(
             _MINISTACK, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -216,13 +216,14 @@ def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: P
 
 
 def _ended(process: "subprocess.Popen[bytes]", port: int, log: Path) -> LocalStackError:
-    """Return the error for a MiniStack that has ended by itself. Its log is kept."""
+    """Return the error for a MiniStack that has ended unexpectedly. Its log is kept."""
     kept = records.STATE / f"ministack-{port}.log"
     shutil.copyfile(log, kept)
     status = process.returncode
     how = signal.Signals(-status).name if status < 0 else f"status {status}"
     return LocalStackError(
-        f"The local stack is gone: MiniStack ended by itself ({how}). Its log is {kept}. Start it again with: make run"
+        f"The local stack is gone: MiniStack ended unexpectedly ({how}). Its log is {kept}. "
+        "Start the stack again with: make run"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a web page of another site can do to the local stack, in Chromium: nothing, and much without the guard."""
+"""Attacks of a web page of another site on the local stack, in Chromium. Without the guard, they succeed."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ from dev.local.stack import ROOT, LocalStack, running
 from tests.browser.conftest import Stack
 
 SITE = "http://evil.example"
-# The page's own query: a key that everyone knows, and a signature that is none.
+# The page's own query: a key that everyone knows, and an invalid signature.
 QUERY = (
     "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=test%2F20261101%2Fus-east-1%2FSERVICE%2Faws4_request"
     "&X-Amz-Date=20261101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0"

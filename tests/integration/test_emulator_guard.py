@@ -92,7 +92,7 @@ OWN = [
     {"Sec-Fetch-Site": "none"},  # the user typed the address
     {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"},
 ]
-# Simple requests: the pages' own keys, a signature that is none, and no header that needs a preflight.
+# Simple requests: the pages' own keys, an invalid signature, and no header that needs a preflight.
 QUERY = (
     "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=test%2F20261101%2Fus-east-1%2Fsqs%2Faws4_request"
     "&X-Amz-Date=20261101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0"

@@ -1,4 +1,4 @@
-"""`make run` when it is interrupted, when it is killed, and when MiniStack ends by itself."""
+"""`make run` when it is interrupted, when it is killed, and when MiniStack ends unexpectedly."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def started(*command: str, port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a Python process in a process group of its own; kill what is left of it."""
+    """Start a Python process in another process group; kill what is left of it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AWS_"))}
     with subprocess.Popen(
         [sys.executable, *command],
@@ -152,7 +152,7 @@ def test_a_dead_ministack_ends_the_command_with_an_error(step: str) -> None:
         output = process.communicate(timeout=10)[0]
         assert process.returncode == 1
     log = records.STATE / f"ministack-{port}.log"
-    assert f"Error: The local stack is gone: MiniStack ended by itself (SIGKILL). Its log is {log}." in output
+    assert f"Error: The local stack is gone: MiniStack ended unexpectedly (SIGKILL). Its log is {log}." in output
     assert "Traceback" not in output
     assert "Running on http://127.0.0.1" in log.read_text()
     log.unlink()
