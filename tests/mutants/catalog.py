@@ -78,7 +78,7 @@ def reformat(tree: Path) -> None:
     for root in ROOTS:
         for path in (tree / root).rglob("*.py"):
             path.write_text(ast.unparse(ast.parse(path.read_text())))
-    for path in tree.glob("*.yaml"):
+    for path in (*tree.glob("*.yaml"), *tree.glob(".github/*-role.yaml")):
         path.write_text(template_edit.reformat(path.read_text()))
 
 

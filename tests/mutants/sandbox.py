@@ -18,7 +18,7 @@ from tests.mutants.catalog import Mutation
 from tests.mutants.errors import Stale
 from tests.mutants.scopes import Scopes
 
-_NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
+_NOT_COPIED = shutil.ignore_patterns(".[!g]*", ".git", "__pycache__")  # but .github, which has a template
 # Loading Hypothesis only to report nothing takes longer than most tests.
 _NO_PLUGINS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio"]
 # These failures prove nothing: the code could not be loaded, or the computer was too slow.

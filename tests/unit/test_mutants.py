@@ -258,7 +258,9 @@ def test_each_entry_applies_to_the_code_and_changes_it(tmp_path):
     for tree in (original, copy):
         for root in ROOTS:
             shutil.copytree(ROOT / root, tree / root, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "template.yaml", tree)
+        for template in ("template.yaml", ".github/deploy-role.yaml"):
+            (tree / template).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / template, tree / template)
         catalog.reformat(tree)
     scopes = Scopes(original)
 
