@@ -14,6 +14,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 # Bytecode stays out of the functions' folders: they are uploaded as they are.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/pycache
+# Without bytecode every process compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 # uv, SAM and npm keep files in HOME. If HOME is not writable, they keep them in .local/cache.
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
@@ -32,7 +34,7 @@ run: $(TOOLS) ## start the local stack, place the sample orders, show the result
 	@$(BIN)/python -m dev run
 
 test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experiments, which have the commands below
-	$(BIN)/pytest -n auto --ignore tests/e2e
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 	$(BIN)/pytest tests/e2e
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))

@@ -4,9 +4,11 @@ A name that exists only after deployment stays a placeholder: ``${OrdersTable}``
 an attribute. A pseudo parameter, such as ``AWS::Region``, stays a placeholder too unless it is given.
 """
 
+import copy
 import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,7 @@ class ResolvedTemplate:
 
 def read(path: Path) -> dict[str, Any]:
     """Return a template as it is written."""
-    template: dict[str, Any] = yaml_parse(path.read_text())
-    return template
+    return copy.deepcopy(_parsed(path.read_text()))
 
 
 def transformed(template: dict[str, Any], canary: str) -> dict[str, Any]:
@@ -156,6 +157,12 @@ def _decided(function: str, arguments: list[Any]) -> bool:
         case _:
             values, value = arguments
             return str(value) in map(str, values)
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    template: dict[str, Any] = yaml_parse(text)
+    return template
 
 
 def _selected(index: int, parts: list[str]) -> str:
