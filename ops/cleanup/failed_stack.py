@@ -1,6 +1,6 @@
 """Stacks that were never created: their history, and the resources that CloudFormation has left of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from ops.stack.deployment import CLIENT_CONFIG, Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef, StackTypeDef
+    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
 DESCRIPTION = "Handoff - an order workflow"  # how template.yaml's description begins
 # A stack that was never created. DELETE_FAILED is ambiguous; the stack's events decide.
@@ -34,12 +34,22 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class StackResource:
+    """A resource of a stack, with CloudFormation's type and its last status in the stack."""
+
+    logical_id: str
+    kind: str
+    physical_id: str
+    status: str
+
+
+@dataclass(frozen=True)
 class FailedStack:
     """A stack whose creation failed; ``status`` is DELETE_COMPLETE if only its resources are left."""
 
     stack_id: str
     status: str
-    resources: "tuple[StackResourceSummaryTypeDef, ...]"
+    resources: tuple[StackResource, ...]
 
     @property
     def exists(self) -> bool:
@@ -56,7 +66,7 @@ def failed_stacks(deployment: Deployment) -> list[FailedStack]:
     """Return the stacks of this name that were never created: at most one that exists, and those deleted since.
 
     CloudFormation knows deleted stacks for 90 days
-    (https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackResources.html).
+    (https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStacks.html).
 
     Raises
     ------
@@ -99,9 +109,9 @@ def _check(client: "CloudFormationClient", stack: "StackTypeDef") -> None:
         )
     if status not in NEVER_CREATED:
         raise Refused(f"The stack {name!r} is {status}. This command is only for failed first deployments.")
-    if not stack.get("Description", "").startswith(DESCRIPTION):
+    if not _is_handoff(stack):
         raise Refused(f"The stack {name!r} is not a Handoff. Name another one with --stack.")
-    if not _never_created(client, stack["StackId"]):
+    if not _never_created(_events(client, stack["StackId"]), stack["StackId"]):
         raise Refused(f"The stack {name!r} is {status}, but was created before. It may hold data: remove it by hand.")
 
 
@@ -109,33 +119,42 @@ def _deleted(client: "CloudFormationClient", name: str) -> Iterator[str]:
     pages = client.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
     for page in pages:
         for summary in page["StackSummaries"]:
-            if summary["StackName"] == name and summary.get("TemplateDescription", "").startswith(DESCRIPTION):
+            if summary["StackName"] == name:
                 yield summary["StackId"]
 
 
 def _failed(client: "CloudFormationClient", stack_id: str) -> FailedStack | None:
-    """Return a stack with its remaining resources; None if it was created once, because they may hold data."""
-    if not _never_created(client, stack_id):
+    """Return a stack with its remaining resources; None if it was created once or is not a Handoff."""
+    stack, events = client.describe_stacks(StackName=stack_id)["Stacks"][0], _events(client, stack_id)
+    if not (_is_handoff(stack) and _never_created(events, stack_id)):
         return None
-    status = client.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
-    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-    left = tuple(
-        resource
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceStatus"] != _DELETED and resource.get("PhysicalResourceId")
-    )
-    return FailedStack(stack_id, status, left)
+    return FailedStack(stack_id, stack["StackStatus"], tuple(_remaining(events, stack_id)))
 
 
-def _never_created(client: "CloudFormationClient", stack_id: str) -> bool:
+def _events(client: "CloudFormationClient", stack_id: str) -> "list[StackEventTypeDef]":
+    """Return the history of a stack, the newest event first."""
+    pages = client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    return [event for page in pages for event in page["StackEvents"]]
+
+
+def _remaining(events: "Sequence[StackEventTypeDef]", stack_id: str) -> Iterator[StackResource]:
+    """Yield each resource whose last event is not its deletion."""
+    seen = {stack_id, ""}
+    for event in events:
+        physical_id, status = event.get("PhysicalResourceId", ""), event.get("ResourceStatus", "")
+        if physical_id not in seen:
+            seen.add(physical_id)
+            if status != _DELETED:
+                yield StackResource(event["LogicalResourceId"], event["ResourceType"], physical_id, status)
+
+
+def _is_handoff(stack: "StackTypeDef") -> bool:
+    return stack.get("Description", "").startswith(DESCRIPTION)
+
+
+def _never_created(events: "Sequence[StackEventTypeDef]", stack_id: str) -> bool:
     """Return whether the events prove that the stack's creation began, and never succeeded."""
-    states = {
-        event.get("ResourceStatus", "")
-        for page in client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
-        for event in page["StackEvents"]
-        if event.get("PhysicalResourceId") == stack_id
-    }
+    states = {event.get("ResourceStatus", "") for event in events if event.get("PhysicalResourceId") == stack_id}
     return _BEGAN in states and states <= _BEFORE_CREATED
 
 

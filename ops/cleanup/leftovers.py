@@ -2,16 +2,12 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from ops.cleanup.failed_stack import FailedStack
+from ops.cleanup.failed_stack import FailedStack, StackResource
 from ops.cleanup.kinds import KINDS, is_gone
 from ops.stack.deployment import CLIENT_CONFIG, Deployment
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef
 
 _ARCHIVE, _BUS, _KEY, _TABLE = "AWS::Events::Archive", "AWS::Events::EventBus", "AWS::KMS::Key", "AWS::DynamoDB::Table"
 _RETAINED = "DELETE_SKIPPED"  # CloudFormation keeps it when it deletes the stack
@@ -75,11 +71,11 @@ def _owned(deployment: Deployment, stack_id: str) -> tuple[str, ...]:
 
 
 def _examine(
-    deployment: Deployment, owned: Sequence[str], stack: FailedStack, resource: "StackResourceSummaryTypeDef"
+    deployment: Deployment, owned: Sequence[str], stack: FailedStack, resource: StackResource
 ) -> Leftover | None:
     """Return a resource with what it holds; None if it does not exist any more."""
-    physical_id = resource["PhysicalResourceId"]
-    found = Leftover(resource["LogicalResourceId"], resource["ResourceType"], physical_id, resource["ResourceStatus"])
+    physical_id = resource.physical_id
+    found = Leftover(resource.logical_id, resource.kind, physical_id, resource.status)
     kind = KINDS.get(found.kind)
     if kind is None:
         return replace(found, obstacle=_by_hand(found, stack))

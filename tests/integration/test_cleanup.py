@@ -19,6 +19,7 @@ ID = f"arn:aws:cloudformation:{REGION}:123456789012:stack/{STACK}/11111111-0000-
 EARLIER = f"arn:aws:cloudformation:{REGION}:123456789012:stack/{STACK}/00000000-0000-0000-0000-000000000000"
 FAILED = ("ROLLBACK_FAILED", "ROLLBACK_IN_PROGRESS", "CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 DESCRIBED = "Handoff - an order workflow. POST /orders answers at once; everything else runs behind queues."
+STACK_ITSELF = {"LogicalResourceId": STACK, "ResourceType": "AWS::CloudFormation::Stack"}
 BUS, LOG = f"{STACK}-bus", f"/aws/events/{STACK}"
 
 
@@ -37,7 +38,6 @@ class Account:
                 "cloudformation.DescribeStacks": self._describe,
                 "cloudformation.ListStacks": self._list,
                 "cloudformation.DescribeStackEvents": self._events,
-                "cloudformation.ListStackResources": lambda _: {"StackResourceSummaries": self.resources},
                 "cloudformation.DeleteStack": self._delete,
                 "resourcegroupstaggingapi.GetResources": self._tagged,
                 "events.DeleteEventBus": self._delete_bus,
@@ -84,14 +84,19 @@ class Account:
 
     def _list(self, request):
         assert request["StackStatusFilter"] == ["DELETE_COMPLETE"]
-        other = {"StackId": "other", "StackName": "other", "TemplateDescription": DESCRIBED}
+        other = {"StackId": "other", "StackName": "other"}
         gone = [stack for stack in self.stacks.values() if stack["StackStatus"] == "DELETE_COMPLETE"]
-        return {"StackSummaries": [other, *({**one, "TemplateDescription": one["Description"]} for one in gone)]}
+        return {"StackSummaries": [other, *gone]}
 
     def _events(self, request):
         stack_id = request["StackName"]
-        own = [{"PhysicalResourceId": stack_id, "ResourceStatus": state} for state in self.stacks[stack_id]["states"]]
-        return {"StackEvents": [*own, {"PhysicalResourceId": "table", "ResourceStatus": "CREATE_COMPLETE"}]}
+        own = [
+            {"PhysicalResourceId": stack_id, "ResourceStatus": state, **STACK_ITSELF}
+            for state in self.stacks[stack_id]["states"]
+        ]
+        began = [one | {"ResourceStatus": "CREATE_COMPLETE"} for one in self.resources]
+        planned = [one | {"ResourceStatus": "CREATE_IN_PROGRESS", "PhysicalResourceId": ""} for one in self.resources]
+        return {"StackEvents": [*own, *self.resources, *began, *planned]}
 
     def _delete(self, request):
         self.deleted_stacks.append(request)
