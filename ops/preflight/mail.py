@@ -54,14 +54,27 @@ def _sandbox(aws: Aws) -> Finding:
         return passed("the account is out of it")
     seen = "the account is in it: mails reach only verified addresses and SES's simulator"
     fix = f"Request production access: {_PRODUCTION}"
-    # A shop's customers would get nothing. Tests use the simulator.
+    if _signs_up_by_ses(aws):
+        seen += ", so no one else can sign up"
+        fix += " and set SignUpMails=cognito until then"
+    return _not_for_customers(aws, seen, fix)
+
+
+def _not_for_customers(aws: Aws, seen: str, fix: str) -> Finding:
+    """Return a failed check for a stack that keeps its data, like a shop's; a warning for others."""
     return failed(seen, fix) if aws.plan.keeps_data else warning(seen, fix)
+
+
+def _signs_up_by_ses(aws: Aws) -> bool:
+    pools = [found for found in aws.plan.template.resources.values() if found["Type"] == "AWS::Cognito::UserPool"]
+    return any(pool["Properties"]["EmailConfiguration"]["EmailSendingAccount"] == "DEVELOPER" for pool in pools)
 
 
 def _rate(aws: Aws) -> Finding:
     wanted, quota = int(aws.plan.parameter("MailsPerSecond")), aws.mail_account["SendQuota"]["MaxSendRate"]
     if wanted > quota:
-        return failed(
+        return _not_for_customers(
+            aws,
             f"MailsPerSecond is {wanted}, and SES accepts {quota:g} a second",
             f"Set MailsPerSecond={max(1, int(quota))}, or request a higher rate.",
         )

@@ -516,12 +516,20 @@ def test_the_state_of_ses(account, policy, outcome, aws):
     assert found("SES sandbox", f"DataPolicy={policy} MailFrom={SENDER}")[0] is outcome
 
 
+def test_in_the_sandbox_cognito_should_send_the_mails_of_sign_ups(aws):
+    aws.answers["sesv2.GetAccount"] = PRODUCTION | {"ProductionAccessEnabled": False}
+    assert "set SignUpMails=cognito" in found("SES sandbox")[1]
+    assert "SignUpMails" not in found("SES sandbox", f"{BASE} SignUpMails=cognito")[1]
+
+
 def test_the_sending_rate_must_be_one_that_ses_accepts(aws):
     aws.answers["sesv2.GetAccount"] = PRODUCTION | {"SendQuota": {"MaxSendRate": 1.0}}
     outcome, text = found("sending rate")
     assert outcome is Outcome.FAILED
     assert "Set MailsPerSecond=1" in text
     assert found("sending rate", f"{BASE} MailsPerSecond=1")[0] is Outcome.PASSED
+    # AND a stack for tests works with mails that are delayed
+    assert found("sending rate", f"DataPolicy=Delete MailFrom={SENDER}")[0] is Outcome.WARNING
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
