@@ -38,7 +38,7 @@ test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experimen
 	$(BIN)/pytest tests/e2e
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
-test-browser: $(TOOLS) ## test the console in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/
+test-browser: $(TOOLS) ## test the console, and attacks of web pages, in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/
 	@test -x "$(CHROMIUM)" || \
 		{ echo "The console's tests need Chromium: apt-get install chromium, or name one: CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
