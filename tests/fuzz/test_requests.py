@@ -109,3 +109,10 @@ def test_claims_and_ids_are_valid_or_a_problem(claims, order_id, correlation_id)
         with problem_allowed():
             parse(request)
     assert 1 <= len(order_requests.correlation_id(request)) <= 64
+
+
+@fuzzed
+@given(sent=TEXT | st.sampled_from(["*", '"a", W/"b"', '"', "W/", '""', '"a"b"']))
+def test_any_if_none_match_is_a_set_of_entity_tags(sent):
+    known = order_requests.known_versions(event("GET", "/catalog", None, {"If-None-Match": sent}, CLAIMS))
+    assert known == {"*"} or all(len(tag) > 1 and tag[0] == tag[-1] == '"' and tag in sent for tag in known)
