@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answers to equal requests in a row: how many, and the request id of the last one."""
+    """Equal answers to one operation: how many, and the request id of the last one."""
 
     operation: str  # such as sqs:SendMessage, or GET /health
     status: int  # 0: no answer
@@ -23,13 +23,13 @@ class Answers:
     """Records the answers to all clients that a session creates from now on."""
 
     def __init__(self, session: "boto3.Session") -> None:
-        self._seen: list[Answer] = []
+        self._seen: dict[tuple[str, int, str], Answer] = {}
         session.events.register("after-call", self._from_aws)
         session.events.register("after-call-error", self._no_answer)
 
     def take(self) -> tuple[Answer, ...]:
-        """Return the answers since the last call."""
-        taken = tuple(self._seen)
+        """Return the answers since the last call, in the order of the first of each."""
+        taken = tuple(self._seen.values())
         self._seen.clear()
         return taken
 
@@ -47,11 +47,9 @@ class Answers:
         self._add(Answer(f"{service}:{operation}", 0, type(exception).__name__, ""))
 
     def _add(self, answer: Answer) -> None:
-        last = self._seen[-1] if self._seen else None
-        if last and (last.operation, last.status, last.error) == (answer.operation, answer.status, answer.error):
-            self._seen[-1] = replace(answer, count=last.count + 1)
-        else:
-            self._seen.append(answer)
+        key = answer.operation, answer.status, answer.error
+        before = self._seen.get(key)
+        self._seen[key] = replace(answer, count=before.count + 1) if before else answer
 
 
 def _operation(model: Any) -> str:

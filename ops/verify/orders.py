@@ -16,7 +16,10 @@ _COSTS = {  # twice what a quiet stack uses: polling the order takes requests
     "sqs_request": 100,
     "ses_mail": 2,
 }
-_NEEDS = "cognito-idp:AdminCreateUser, AdminSetUserPassword; dynamodb:UpdateItem on the products; logs:FilterLogEvents"
+_NEEDS = (
+    "cognito-idp:AdminCreateUser, AdminSetUserPassword; dynamodb:PutItem, UpdateItem on the products; "
+    "logs:FilterLogEvents"
+)
 _LEAVES = "one order of SMOKE-TEST with its shipment and sale, two mails to SES's simulator"
 
 
