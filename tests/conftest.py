@@ -12,6 +12,7 @@ from pytest_socket import socket_allow_hosts
 from dev.simulated.account import STACK_NAME
 from dev.simulated.clock import standing
 from dev.template import shared_variables
+from tests.support import certificates
 
 _HEADING = "what was tried"
 
@@ -34,6 +35,18 @@ def clock():
     """A clock that stands still until it is moved, for our own servers as well."""
     with standing() as clock:
         yield clock
+
+
+@pytest.fixture(params=["freeze", "forward"], ids=["monotonic clock stops", "monotonic clock continues"])
+def frozen_for(request, clock):
+    """Let seconds pass while Lambda has frozen the environment. Both behaviors of the monotonic clock were seen."""
+    return getattr(clock, request.param)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for servers on loopback, with its key."""
+    return certificates.self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

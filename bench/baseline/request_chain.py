@@ -6,8 +6,6 @@ wiring differs: a step that fails here fails the customer's request.
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 import http_responses
 import mails
 import order_requests
@@ -41,10 +39,10 @@ if TYPE_CHECKING:
     from handoff.bus import Bus
 
 _settings = settings.load()
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
-_ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as in functions/emails
+_ses = aws.client("sesv2", config=aws.config(read_timeout=10, tries=1))  # as in functions/emails
 _sender = settings.text("MAIL_FROM")
 _no_bus: "Bus" = None  # type: ignore[assignment]  # the chain publishes no events
 _shop = Dependencies(

@@ -12,10 +12,20 @@ START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 
 class Clock:
-    """The time of the whole process: wall clock and monotonic clock move together."""
+    """The time of the whole process: wall clock and monotonic clock move together, except in `freeze`."""
 
     def __init__(self, traveller: time_machine.Traveller) -> None:
         self._traveller = traveller
+        self._frozen = 0.0
+
+    def freeze(self, seconds: float) -> None:
+        """Let time pass that only the wall clock counts, as seen while Lambda had frozen an environment."""
+        self._frozen += seconds
+        self.forward(seconds)
+
+    def monotonic(self) -> float:
+        """Return the monotonic clock's time in seconds."""
+        return time.time() - self._frozen
 
     def forward(self, seconds: float) -> None:
         """Move the clocks forward."""
@@ -32,7 +42,7 @@ def standing() -> Iterator[Clock]:
     """Stop all clocks at `START`. Sleeping returns at once and moves them forward."""
     with time_machine.travel(START, tick=False) as traveller:
         clock = Clock(traveller)
-        with patch("time.sleep", clock.forward), patch("time.monotonic", time.time):
+        with patch("time.sleep", clock.forward), patch("time.monotonic", clock.monotonic):
             yield clock
 
 

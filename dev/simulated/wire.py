@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, ReadTimeoutError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
@@ -113,6 +113,11 @@ def leave_some(call: Call, deliver: Deliver) -> AWSResponse:
 def cannot_connect(call: Call, deliver: Deliver) -> AWSResponse:
     """Fail before the request is sent."""
     raise ConnectTimeoutError(endpoint_url=call.service)
+
+
+def reset_connection(call: Call, deliver: Deliver) -> AWSResponse:
+    """Reset the connection without doing anything, as one that died before the request was sent."""
+    raise ConnectionClosedError(endpoint_url=call.service)
 
 
 def lose_request(call: Call, deliver: Deliver) -> AWSResponse:

@@ -3,8 +3,6 @@
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from handoff import aws, consumer
 from handoff.clock import Deadline
 from handoff.consumer import DONE, REPEATED, Handled
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _orders = order_store.connect(_dynamodb, settings.load())
 _sales = SalesStore(_dynamodb, settings.text("SALES_TABLE"), shards=int(settings.number("SALES_SHARDS")))
 _generations = GenerationStore(_dynamodb, settings.text("SALES_TABLE"))

@@ -5,7 +5,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
     IdempotencyConfig,
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
 # The record of a mail outlives both queues (4 and 14 days). Events older than the record are not mailed.
 _REMEMBERED_DAYS = 30
 
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _settings = settings.load()
 _orders = order_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
-# One try and a long timeout: a retry after a timeout can send the mail twice.
-_ses = boto3.client("sesv2", config=aws.config(read_timeout=10, tries=1))
+# One try and a long timeout: a retry after a timeout can send the mail twice. Only the reset of a reused connection is
+# retried, at once: otherwise SQS redelivers the event, which can send it twice as well.
+_ses = aws.client("sesv2", config=aws.config(read_timeout=10, tries=1))
 _sender = settings.text("MAIL_FROM")
 # With a configuration set, SES reports bounces and complaints; functions/feedback flags the addresses.
 _configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
@@ -58,7 +58,11 @@ _ORDER_MAILS: dict[str, Any] = {
 
 
 class Pace:
-    """Limits this instance to its share of the account's sending rate."""
+    """Limits this instance to its share of the account's sending rate.
+
+    On the monotonic clock: if it stops while Lambda has frozen the environment, the first mail afterwards waits for one
+    interval at most. A wall clock that is set back would stop all mails for as long.
+    """
 
     def __init__(self, mails_per_second: float) -> None:
         self._interval = 1 / mails_per_second

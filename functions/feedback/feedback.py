@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from handoff import aws, consumer
 from handoff.consumer import DONE, Handled
 from handoff.telemetry import MetricUnit, logger, metrics
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _settings = settings.load()
-_customers = CustomerStore(
-    boto3.client("dynamodb", config=aws.config()), _settings.customers_table, _settings.unfinished_shards
-)
+_customers = CustomerStore(aws.client("dynamodb"), _settings.customers_table, _settings.unfinished_shards)
 _consumer = consumer.connect("feedback", read)
 
 

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from handoff import aws, bus, consumer
 from handoff.clock import Deadline, now_ms
 from handoff.consumer import DONE, REPEATED, Handled
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 _SECONDS_FOR_ONE = 15.0
 
 _settings = settings.load()
-_orders = order_store.connect(boto3.client("dynamodb", config=aws.config()), _settings)
+_orders = order_store.connect(aws.client("dynamodb"), _settings)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
 _bus = bus.connect(_settings.bus_name)
 _consumer = consumer.connect("fulfillment", EVENTS.parse)

@@ -3,8 +3,6 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 import order_requests
 import problems
 from handoff import aws, bus
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _settings = settings.load()
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _app = App(
     shop=Dependencies(
         catalog=Catalog(_dynamodb, _settings.products_table),

@@ -3,8 +3,6 @@
 import random
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from handoff import aws, bus
 from handoff.sweep import Sweep, Swept
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _settings = settings.load()
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _orders = order_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)

@@ -176,6 +176,23 @@ def test_an_unresponsive_mail_service_is_called_once_per_delivery(world, order_i
     assert world.queues.waiting(EMAILS) == 1
 
 
+def test_a_reset_of_the_mail_services_connection_fails_no_mail(world, api, printed):
+    # GIVEN a mail that was sent, so that the function keeps the connection
+    api.place(body(), key="first")
+    world.queues.deliver(EMAILS)
+
+    # WHEN the connection turns out to be dead
+    api.place(body(), key="second")
+    world.wire.on("sesv2.SendEmail", wire.reset_connection)
+    world.queues.deliver(EMAILS)
+
+    # THEN the mail is sent over another one: the batch does not fail, and no alarm is raised
+    assert len(world.mails()) == 2
+    assert world.queues.waiting(EMAILS) == 0
+    assert not {"EventsRetried", "EventsFailed"} & printed().keys()
+    assert not any(failed for _, failed in world.functions.ended)
+
+
 def test_the_record_is_kept_30_days_longer_than_messages(world, order_id):
     world.queues.deliver(EMAILS)
 

@@ -273,12 +273,12 @@ def test_prices_that_keep_changing_return_try_later(world, warm):
     assert world.available() == 10
 
 
-def test_the_catalog_is_cached_for_a_minute(world, warm):
+def test_the_catalog_is_cached_for_a_minute(world, warm, frozen_for):
     world.stock(name="Another name")
-    world.clock.forward(60)
+    frozen_for(60)
     assert warm.get("/catalog").json["products"][0]["name"] == "Mug-01"
 
-    world.clock.forward(1)
+    frozen_for(1)
     assert warm.get("/catalog").json["products"][0]["name"] == "Another name"
 
 

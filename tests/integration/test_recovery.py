@@ -29,7 +29,10 @@ BROKEN_BUS = [
 ]
 
 
-@pytest.fixture(params=BROKEN_BUS, ids=["unreachable", "silent", "throttled", "broken", "HTTP 200 with failures"])
+KINDS = ["unreachable", "silent", "throttled", "broken", "HTTP 200 with failures"]
+
+
+@pytest.fixture(params=BROKEN_BUS, ids=KINDS)
 def broken_bus(request, world):
     """A bus that accepts nothing."""
     world.wire.always("eventbridge.PutEvents", request.param)
@@ -52,16 +55,39 @@ def test_an_unpublished_event_stays_in_the_outbox_and_the_index(world, warm):
     assert order["dueAt"] == world.clock.ms + 60_000
 
 
-@pytest.mark.usefixtures("broken_bus")
-def test_a_broken_bus_is_not_called_for_half_a_minute(world, warm):
-    warm.place(body(), key="first")
-    world.clock.forward(29)
-    warm.place(body(), key="second")
-    assert len(world.wire.named("eventbridge.PutEvents")) == 1
+@pytest.mark.parametrize(("fault", "calls"), list(zip(BROKEN_BUS, [2, 2, 1, 1, 1], strict=True)), ids=KINDS)
+def test_a_broken_bus_is_not_called_for_half_a_minute(world, warm, frozen_for, fault, calls):
+    # GIVEN a bus that does not answer two calls in a row, or refuses all events of one call
+    world.wire.always("eventbridge.PutEvents", fault)
+    for n in range(4):
+        warm.place(body(), key=f"during-{n}")
+    assert len(world.wire.named("eventbridge.PutEvents")) == calls
 
-    world.clock.forward(1)
-    warm.place(body(), key="third")
-    assert len(world.wire.named("eventbridge.PutEvents")) == 2
+    # THEN it is called again after 30 s, whether the environment was frozen meanwhile or not
+    frozen_for(29)
+    warm.place(body(), key="after-29-s")
+    assert len(world.wire.named("eventbridge.PutEvents")) == calls
+    frozen_for(1)
+    warm.place(body(), key="after-30-s")
+    assert len(world.wire.named("eventbridge.PutEvents")) == calls + 1
+
+    # AND one more failure is enough for the next pause
+    warm.place(body(), key="next-pause")
+    assert len(world.wire.named("eventbridge.PutEvents")) == calls + 1
+
+
+@pytest.mark.parametrize("fault", [wire.lose_request, wire.lose_response, wire.cannot_connect])
+def test_a_single_lost_call_does_not_pause_the_bus(world, warm, fault):
+    # GIVEN calls to the bus of which every second one is lost
+    for n in range(3):
+        world.wire.on("eventbridge.PutEvents", fault)
+        warm.place(body(), key=f"lost-{n}")
+
+        # WHEN another order follows at once
+        order_id = warm.place(body(), key=f"next-{n}").json["orderId"]
+
+        # THEN its event is published
+        assert world.order(order_id)["outbox"] == {}
 
 
 @pytest.mark.usefixtures("broken_bus")

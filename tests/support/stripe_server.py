@@ -16,17 +16,17 @@ It answers HTTP on loopback, so that the real library uses real sockets. Sources
 
 import json
 import re
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.resetting_server import Connections, MortalConnection, MortalServer, serving
 
 HOUR = 3600
 KEYS_KEPT = 24 * HOUR
@@ -110,6 +110,7 @@ class StripeServer:
     requests: list[Request] = field(default_factory=list)
     intents: dict[str, Params] = field(default_factory=dict)
     base: str = ""
+    connections: Connections = field(default_factory=Connections)
 
     def __post_init__(self) -> None:
         self._kept: dict[str, Kept] = {}
@@ -358,12 +359,12 @@ def trickle(server: StripeServer, request: Request, connection: "Connection") ->
     raise Closed
 
 
-def meanwhile(do: Callable[[], object]) -> Fault:
-    """Run another action first."""
+def meanwhile(do: Callable[[], object], then: Fault | None = None) -> Fault:
+    """Run another action first, then answer or fail."""
 
     def fault(server: StripeServer, request: Request, connection: "Connection") -> Answer:
         do()
-        return server.handle(request)
+        return then(server, request, connection) if then else server.handle(request)
 
     return fault
 
@@ -387,13 +388,12 @@ _ROUTES = [
 ]
 
 
-class Connection(BaseHTTPRequestHandler):
+class Connection(MortalConnection):
     """One connection of a client."""
 
-    protocol_version = "HTTP/1.1"
     stripe: StripeServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         """Answer any request."""
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
@@ -414,9 +414,7 @@ class Connection(BaseHTTPRequestHandler):
         try:
             status, document, headers = self.stripe.answer(request, self)
         except Closed:
-            self.close_connection = True
-            # A reset, as from a crashed machine, not the end of a short answer.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_with_reset()
             return
         self.write_raw(status, json.dumps(document).encode(), headers)
 
@@ -439,35 +437,17 @@ class Connection(BaseHTTPRequestHandler):
         while not until.wait(0.05):
             self.wfile.write(b" ")
 
-    def log_message(self, *args: Any) -> None:
-        """Log nothing."""
-
-
-class _HttpServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that closed the connection; show any other error."""
-        import sys  # noqa: PLC0415
-
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
 
 @contextmanager
-def running() -> Iterator[StripeServer]:
+def running(certificate: Path | None = None) -> Iterator[StripeServer]:
     """Run a server on a free port of loopback."""
     stripe = StripeServer()
-    http = _HttpServer(("127.0.0.1", 0), type("Connection", (Connection,), {"stripe": stripe}))
-    stripe.base = f"http://127.0.0.1:{http.server_port}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield stripe
-    finally:
-        stripe.released.set()
-        http.shutdown()
-        http.server_close()
+    connection = type("_Connection", (Connection,), {"stripe": stripe, "connections": stripe.connections})
+    with serving(MortalServer(connection, certificate)) as stripe.base:
+        try:
+            yield stripe
+        finally:
+            stripe.released.set()
 
 
 def _nested(pairs: list[tuple[str, str]]) -> Params:

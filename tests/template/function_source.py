@@ -47,7 +47,7 @@ def constant(function: str, name: str) -> int:
 def client_settings(function: str, service: str) -> dict[str, float]:
     """Return the arguments of `aws.config` for a function's client of this service."""
     for call in _calls(ROOT / f"functions/{function}/{function}.py"):
-        if ast.unparse(call.func) == "boto3.client" and ast.literal_eval(call.args[0]) == service:
+        if ast.unparse(call.func) == "aws.client" and ast.literal_eval(call.args[0]) == service:
             (config,) = (keyword.value for keyword in call.keywords if keyword.arg == "config")
             assert isinstance(config, ast.Call)
             return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in config.keywords}

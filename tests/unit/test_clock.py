@@ -3,7 +3,7 @@
 import pytest
 
 from dev.simulated.clock import START, standing
-from handoff.clock import Deadline, from_iso, now_ms, to_iso
+from handoff.clock import Deadline, Stopwatch, from_iso, now_ms, to_iso
 
 
 def test_now_is_in_milliseconds():
@@ -48,3 +48,31 @@ def test_a_deadline_expires():
         assert deadline.remaining() == 20
         clock.forward(21)
         assert deadline.remaining() == -1
+
+
+def test_a_deadline_does_not_count_a_correction_of_the_time(clock):
+    deadline = Deadline(20)
+    clock.freeze(3600)  # only the wall clock moves
+
+    assert deadline.remaining() == 20
+
+
+def test_a_stopwatch_counts_while_the_environment_is_frozen(frozen_for):
+    stopwatch = Stopwatch()
+    stopwatch.restart()
+    frozen_for(21.5)
+
+    assert stopwatch.seconds() == 21.5
+    stopwatch.restart()
+    assert stopwatch.seconds() == 0
+
+
+def test_a_stopwatch_that_never_started_shows_the_longest_time():
+    assert Stopwatch().seconds() == float("inf")
+
+
+def test_a_clock_that_was_set_back_counts_as_the_longest_time():
+    stopwatch = Stopwatch()
+    stopwatch.restart()
+    with standing():  # some days ago
+        assert stopwatch.seconds() == float("inf")

@@ -5,8 +5,6 @@ from handoff import consumer  # isort: skip
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from handoff import aws, settings
 from handoff.clock import Deadline
 from handoff.events import Envelope
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0  # for one event
 
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _table = settings.text("POINTS_TABLE")
 _consumer = consumer.connect("points", EVENTS.parse)
 

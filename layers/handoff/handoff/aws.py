@@ -1,15 +1,17 @@
-"""Calls to AWS: timeouts, retries, transactions, and DynamoDB's notation of values."""
+"""Calls to AWS: clients, timeouts, retries, transactions, and DynamoDB's notation of values."""
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff.clock import Deadline
+from handoff.connections import survive_freezes
 from handoff.errors import TransactionConflict
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ _FAILED = "ConditionalCheckFailed"
 _PASSING = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 _serializer = TypeSerializer()
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _typed_like(_: _F) -> Callable[[Callable[..., Any]], _F]:
+    """Give a function the type of another, for the type checker."""
+    return lambda function: cast("_F", function)
 
 
 def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: int = 2) -> Config:
@@ -44,6 +52,20 @@ def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: in
         retries={"mode": "standard", "total_max_attempts": tries},
         tcp_keepalive=True,
     )
+
+
+_DEFAULT = config()
+
+
+@_typed_like(boto3.client)  # noqa: TID251  # here clients are made
+def client(service: str, *, config: Config | None = None) -> Any:
+    """Return a client of an AWS service whose requests survive that Lambda freezes the environment between them.
+
+    ``config`` is `config()` with other timeouts or tries, by default `config()` itself. See `handoff.connections`.
+    """
+    made: Any = boto3.client(service, config=config or _DEFAULT)  # type: ignore[call-overload]  # noqa: TID251
+    survive_freezes(made)
+    return made
 
 
 def failure_reason(error: BaseException) -> str:

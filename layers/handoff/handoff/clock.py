@@ -1,4 +1,9 @@
-"""Wall-clock times in epoch milliseconds, and the deadline of a request."""
+"""Wall-clock times in epoch milliseconds, the deadline of a request, and ages that span invocations.
+
+Lambda freezes an environment between two invocations. Whether the monotonic clock stops meanwhile is not documented,
+and both was seen: it stopped in https://github.com/ConductorOne/baton-sdk/pull/1007 and continued in
+https://github.com/aws/aws-lambda-web-adapter/issues/830. So it measures durations within one invocation only.
+"""
 
 import time
 from datetime import UTC, datetime
@@ -30,7 +35,7 @@ def from_iso(text: str) -> int:
 
 
 class Deadline:
-    """The deadline of one request, on the monotonic clock."""
+    """The deadline of one request, on the monotonic clock, which no correction of the time moves."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -38,3 +43,19 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left; negative once the deadline has passed."""
         return self._end - time.monotonic()
+
+
+class Stopwatch:
+    """The time since its last start, on the wall clock, which also counts while Lambda has frozen the environment."""
+
+    def __init__(self) -> None:
+        self._started_at: int | None = None
+
+    def restart(self) -> None:
+        """Start again from zero."""
+        self._started_at = now_ms()
+
+    def seconds(self) -> float:
+        """Return the seconds since the start; infinity if it never started, or if the clock was set back since then."""
+        passed = now_ms() - self._started_at if self._started_at is not None else -1
+        return passed / 1000 if passed >= 0 else float("inf")

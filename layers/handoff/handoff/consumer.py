@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
@@ -249,7 +248,7 @@ def connect(name: str, read: Callable[[str], M]) -> Consumer[M]:
     """The consumer of this function's queue."""
     return Consumer(
         name,
-        boto3.client("sqs", config=aws.config()),
+        aws.client("sqs"),
         read=read,
         queue_url=settings.text("QUEUE_URL"),
         dead_letter_url=settings.text("DEAD_LETTER_QUEUE_URL"),

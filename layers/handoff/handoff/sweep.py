@@ -142,7 +142,10 @@ class Sweep:
 
 
 class Budget:
-    """Time that a kind of work may take in one run: it counts while the budget is entered."""
+    """Time that a kind of work may take in one run: it counts while the budget is entered.
+
+    A run is one invocation, so the monotonic clock is the right one: see `handoff.clock`.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds

@@ -16,7 +16,7 @@ metrics = Metrics()
 @contextmanager
 def timed(name: str) -> Iterator[None]:
     """Record the duration of the block in milliseconds as this metric, also if it raises."""
-    start = time.monotonic()
+    start = time.monotonic()  # within one invocation, so no freeze is part of it
     try:
         yield
     finally:

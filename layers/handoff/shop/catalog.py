@@ -1,9 +1,9 @@
 """The catalog: a copy of the products in memory."""
 
-import time
 from typing import TYPE_CHECKING
 
 from handoff import aws
+from handoff.clock import Stopwatch
 from handoff.unfinished import parse_or_log
 from shop.model import Product
 
@@ -21,7 +21,7 @@ class Catalog:
         self._client = client
         self._table = table
         self._products: dict[str, Product] = {}
-        self._read_at = float("-inf")
+        self._age = Stopwatch()
 
     def product(self, sku: str) -> Product | None:
         """Return a listed product, or None. An unknown product may be new, so the table is read for it."""
@@ -38,7 +38,7 @@ class Catalog:
 
     def usable_for(self) -> int:
         """Return for how many more seconds this copy may be used."""
-        return max(0, int(MAX_AGE - (time.monotonic() - self._read_at)))
+        return int(max(0.0, MAX_AGE - self._age.seconds()))
 
     def refresh(self) -> None:
         """Read the table.
@@ -48,9 +48,9 @@ class Catalog:
         pages = self._client.get_paginator("scan").paginate(TableName=self._table)
         items = [aws.from_item(item) for page in pages for item in page["Items"]]
         self._products = {item["sku"]: found for item in items if (found := parse_or_log(Product, item, "sku"))}
-        self._read_at = time.monotonic()
+        self._age.restart()
 
     def _fresh(self, max_age: float) -> dict[str, Product]:
-        if time.monotonic() - self._read_at > max_age:
+        if self._age.seconds() > max_age:
             self.refresh()
         return self._products

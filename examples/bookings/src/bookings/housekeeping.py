@@ -5,8 +5,6 @@ from handoff import consumer  # isort: skip
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from bookings.domain import BOOKING_CONFIRMED, EVENTS, BookingData
 from bookings.store import BookingStore
 from handoff import aws, settings
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0  # for one event
 
-_dynamodb = boto3.client("dynamodb", config=aws.config())
+_dynamodb = aws.client("dynamodb")
 _table = settings.text("NIGHTS_TABLE")
 _bookings = BookingStore()
 _consumer = consumer.connect("housekeeping", EVENTS.parse)

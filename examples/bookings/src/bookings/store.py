@@ -1,7 +1,5 @@
 """Bookings in DynamoDB, with the claim on the room's night that changes in the same transaction."""
 
-import boto3
-
 from bookings.domain import Booking, cancelled, confirmed
 from handoff import aws, settings
 from handoff.clock import Deadline, now_ms
@@ -17,7 +15,7 @@ class BookingStore(AggregateStore[Booking]):
     """Reads and conditional writes of bookings. A claim exists while a booking is confirmed."""
 
     def __init__(self) -> None:
-        client = boto3.client("dynamodb", config=aws.config())
+        client = aws.client("dynamodb")
         shards = int(settings.number("UNFINISHED_SHARDS"))
         super().__init__(client, settings.text("BOOKINGS_TABLE"), Booking, shards)
         self._claims = settings.text("CLAIMS_TABLE")

@@ -15,11 +15,11 @@ Any other token is declined. Each key has one item in the ledger, so that holds,
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from handoff import aws
 from handoff.clock import now_ms, to_iso
+from handoff.connections import RESET_WITHIN
 from handoff.telemetry import logger
 from handoff.update import Attr, Update, put_new
 from shop.payments import (
@@ -153,5 +153,5 @@ def _provider_error(error: BotoCoreError | ClientError) -> ProviderError:
 def connect(table: str) -> Sandbox:
     """Return the sandbox for the ledger in this table."""
     logger.warning("payments go to the sandbox; no money is charged")
-    once = aws.config(connect_timeout=1, read_timeout=LONGEST_CALL - 1, tries=1)
-    return Sandbox(boto3.client("dynamodb", config=once), table)
+    once = aws.config(connect_timeout=1, read_timeout=LONGEST_CALL - 1 - RESET_WITHIN, tries=1)
+    return Sandbox(aws.client("dynamodb", config=once), table)
