@@ -92,7 +92,7 @@ def test_a_rejected_api_key_is_503_and_no_decline(world, api, server):
 
 
 def test_a_lost_answer_is_503_and_the_same_key_continues(world, api, server):
-    server.on("create", stripe_server.lose_answer)
+    server.on("create", stripe_server.lose_answer, times=2)
     assert api.place(body(token=VISA)).status == 503
 
     answer = api.place(body(token=VISA))
@@ -103,7 +103,7 @@ def test_a_lost_answer_is_503_and_the_same_key_continues(world, api, server):
 
 def test_an_abandoned_hold_is_voided_days_later(world, api, server):
     # GIVEN a request whose answer was lost, a customer who did not retry, and a sweeper that did not run
-    server.on("create", stripe_server.lose_answer)
+    server.on("create", stripe_server.lose_answer, times=2)
     order_id = api.place(body(token=VISA)).json["orderId"]
     world.clock.forward(3 * stripe_server.KEYS_KEPT)
 

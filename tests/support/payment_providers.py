@@ -15,6 +15,7 @@ from tests.support.stripe_server import StripeServer
 Step = Literal["authorise", "capture", "void"]
 ORDER, OTHER = "ord_" + "a" * 26, "ord_" + "b" * 26
 SECRET = "stripe-key"
+_TRIES = 2  # of the Stripe adapter, if the connection is closed in place of an answer
 
 
 class Provider(Protocol):
@@ -121,10 +122,10 @@ class Stripe:
         self.world.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=api_key)
 
     def lose_request(self, step: Step) -> None:
-        self.server.on(self._operations[step], stripe_server.lose_request)
+        self.server.on(self._operations[step], stripe_server.lose_request, times=_TRIES)
 
     def lose_answer(self, step: Step) -> None:
-        self.server.on(self._operations[step], stripe_server.lose_answer)
+        self.server.on(self._operations[step], stripe_server.lose_answer, times=_TRIES)
 
     def refuse(self, step: Step) -> None:
         self.server.on(self._operations[step], stripe_server.refuse(429, code="rate_limit"))

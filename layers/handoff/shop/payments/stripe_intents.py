@@ -11,6 +11,7 @@ A table in docs/decisions.md lists what each of Stripe's answers means. Sources:
 Stripe's error messages are never logged or stored: they can contain a card, a token or a part of an API key.
 """
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import requests
 import stripe
 
-from handoff import aws
-from handoff.clock import Deadline, now_ms
+from handoff import aws, connections
+from handoff.clock import Deadline, Stopwatch, now_ms
 from handoff.telemetry import logger
 from shop import settings
 from shop.payments import (
@@ -63,6 +64,13 @@ stripe.enable_telemetry = False  # it stores an id in the home directory and sen
 _T = TypeVar("_T")
 
 
+class _LastUse(threading.local):
+    """When the current thread last used its connection: Stripe's library keeps one for each thread."""
+
+    def __init__(self) -> None:
+        self.ago = Stopwatch()
+
+
 class Stripe:
     """The adapter. All requests of one call, to Stripe and to Secrets Manager, share ``seconds``."""
 
@@ -71,11 +79,12 @@ class Stripe:
         self._seconds = seconds
         # These timeouts limit each wait on a socket, not the whole request: an answer can arrive byte by byte, and a
         # name can have many addresses. `_within` limits the request; these only end abandoned ones.
-        http = stripe.RequestsClient(timeout=(_CONNECT_SECONDS, seconds))
+        self._http = stripe.RequestsClient(timeout=(_CONNECT_SECONDS, seconds))
         client = stripe.StripeClient(
-            "given with each request", base_addresses={"api": base}, http_client=http, max_network_retries=0
+            "given with each request", base_addresses={"api": base}, http_client=self._http, max_network_retries=0
         )
         self._intents = client.v1.payment_intents
+        self._last_use = _LastUse()
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stripe")
 
     def authorize(
@@ -262,7 +271,43 @@ class Stripe:
     ) -> _T:
         if deadline.remaining() < at_least:
             raise Unavailable("no time left to ask Stripe")
-        return self._within(deadline, lambda: request(options))
+        try:
+            return self._within(deadline, lambda: self._on_live_connection(request, options))
+        except stripe.APIConnectionError as error:
+            if not _was_closed(error):
+                raise
+            return self._send_again(request, options, deadline, at_least, error)
+
+    def _send_again(
+        self,
+        request: "Callable[[RequestOptions], _T]",
+        options: "RequestOptions",
+        deadline: Deadline,
+        at_least: float,
+        lost: stripe.APIConnectionError,
+    ) -> _T:
+        """Repeat a request whose connection was closed; its idempotency key makes that safe.
+
+        The library's own retries would also follow timeouts, and would continue after the deadline in a thread that was
+        left behind.
+        """
+        if deadline.remaining() < at_least:
+            raise lost
+        try:
+            return self._within(deadline, lambda: self._on_live_connection(request, options))
+        except (stripe.CardError, stripe.InvalidRequestError):
+            raise
+        except (stripe.StripeError, ProviderError):
+            raise lost from lost.__cause__  # the first try may have been done, whatever this error means
+
+    def _on_live_connection(self, request: "Callable[[RequestOptions], _T]", options: "RequestOptions") -> _T:
+        """Send a request in a worker thread, on a new connection if the thread's own was not used for too long."""
+        if self._last_use.ago.seconds() > connections.TRUSTED_FOR:
+            self._http.close()  # type: ignore[no-untyped-call]  # the thread's connections; it connects again
+        try:
+            return request(options)
+        finally:
+            self._last_use.ago.restart()
 
     def _api_key(self, read: Callable[[], str], deadline: Deadline) -> str:
         try:
@@ -349,6 +394,15 @@ def _code(error: stripe.StripeError) -> str | None:
 def _is_replayed(error: stripe.StripeError) -> bool:
     """Return whether this answers an earlier request with the same key. Stripe replays its own errors too."""
     return isinstance(error, stripe.APIError) and (error.headers or {}).get("idempotent-replayed") == "true"
+
+
+def _was_closed(error: BaseException) -> bool:
+    """Return whether the connection was closed in place of an answer: it was dead, or Stripe's end of it has died."""
+    cause = error.__cause__
+    if isinstance(cause, requests.exceptions.SSLError):  # a reset that arrives while TLS writes
+        return True
+    reason = cause.args[0] if isinstance(cause, requests.ConnectionError) and cause.args else None
+    return type(reason).__name__ == "ProtocolError"  # of urllib3; `requests` does not expose it
 
 
 def _never_connected(error: BaseException) -> bool:
