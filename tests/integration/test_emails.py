@@ -332,3 +332,19 @@ def test_mails_keep_to_the_instances_share_of_the_quota(world, api):
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert len(gaps) == 5
     assert all(142 <= gap <= 144 for gap in gaps)
+
+
+def test_a_freeze_delays_the_next_mail_by_one_interval_at_most(world, api, frozen_for):
+    # GIVEN a function that was frozen for an hour after a mail
+    api.place(body(), key="before")
+    world.queues.deliver(EMAILS)
+    frozen_for(3600)
+
+    # WHEN it sends the next one
+    began, sent = world.clock.ms, []
+    world.wire.always("sesv2.SendEmail", wire.meanwhile(lambda: sent.append(world.clock.ms)))
+    api.place(body(), key="after")
+    world.queues.deliver(EMAILS)
+
+    # THEN it waits a seventh of a second at most, whether the monotonic clock has stopped or not
+    assert [at - began <= 143 for at in sent] == [True]
