@@ -12,7 +12,19 @@ import pytest
 from ops.stack.deployment import CONSUMERS
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("contracts", "dev", "docs", "events", "functions", "layers", "ops", "requirements", "tests")
+COPIED = (
+    ".github",
+    "bench",
+    "contracts",
+    "dev",
+    "docs",
+    "events",
+    "functions",
+    "layers",
+    "ops",
+    "requirements",
+    "tests",
+)
 BEFORE_SWEEPER = re.compile(r"  # =+\n  # FUNCTION sweeper")
 SHOWN = re.compile(
     r"""^ +(?:"\$\{|\["|- !Ref )[^\n]*fulfillment[^\n]*\n""", re.IGNORECASE | re.MULTILINE
