@@ -25,7 +25,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help run test test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
+.PHONY: help run test .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -34,8 +34,14 @@ run: $(TOOLS) ## start the local stack, place the sample orders, show the result
 	@$(BIN)/python -m dev run
 
 test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experiments, which have the commands below
+	@$(MAKE) --no-print-directory -j2 .test-in-process .test-on-stack
+
+# The tests on the local stack mostly wait, so they run beside the others. Their output comes at their end.
+.test-in-process:
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
-	$(BIN)/pytest tests/e2e
+.test-on-stack:
+	@mkdir -p .local
+	$(BIN)/pytest tests/e2e >.local/test-on-stack.log 2>&1; status=$$?; cat .local/test-on-stack.log; exit $$status
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
 test-browser: $(TOOLS) ## test the console, and attacks of web pages, in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/

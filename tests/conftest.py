@@ -5,8 +5,10 @@ import logging
 import os
 import signal
 from collections import Counter
+from functools import cache
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from pytest_socket import socket_allow_hosts
 
 from dev.simulated.account import STACK_NAME
@@ -19,6 +21,18 @@ _HEADING = "what was tried"
 # Powertools reads these when it is imported.
 for name, value in shared_variables(STACK_NAME).items():
     os.environ.setdefault(name, value)
+
+
+_load_file = JSONFileLoader.load_file
+
+
+@cache
+def _loaded(path):
+    return _load_file(JSONFileLoader(), path)
+
+
+# Each boto3 session parses the models of its services anew, and tests make hundreds of sessions.
+JSONFileLoader.load_file = lambda _, path: _loaded(path)
 
 
 def pytest_addoption(parser):

@@ -52,7 +52,8 @@ def test_operators_and_developers_share_only_the_console():
 def test_make_without_a_target_describes_every_target():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert set(re.findall(r"^  ([a-z-]+) +\S", shown, re.MULTILINE)) == set(phony.split())
+    described = {name for name in phony.split() if not name.startswith(".")}  # the others are parts of a target
+    assert set(re.findall(r"^  ([a-z-]+) +\S", shown, re.MULTILINE)) == described
 
 
 @pytest.mark.parametrize("writable", [True, False])
