@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from ops.stack.deployment import CLIENT_CONFIG, Deployment
+from ops.stack.deployment import Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
@@ -57,11 +57,6 @@ class FailedStack:
         return self.status != _DELETED
 
 
-def cloudformation(deployment: Deployment) -> "CloudFormationClient":
-    """Return a CloudFormation client."""
-    return deployment.session.client("cloudformation", endpoint_url=deployment.endpoint, config=CLIENT_CONFIG)
-
-
 def failed_stacks(deployment: Deployment) -> list[FailedStack]:
     """Return the stacks of this name that were never created: at most one that exists, and those deleted since.
 
@@ -73,7 +68,7 @@ def failed_stacks(deployment: Deployment) -> list[FailedStack]:
     Refused
         If the stack of this name was created once, is not a Handoff, or does not exist.
     """
-    client, name = cloudformation(deployment), deployment.stack
+    client, name = deployment.cloudformation, deployment.stack
     stack = _described(client, name)
     if stack and stack["StackStatus"] == _NOT_BEGUN:
         stack = None
@@ -166,7 +161,7 @@ def delete_stack(deployment: Deployment, stack: FailedStack) -> None:
     botocore.exceptions.WaiterError
         If CloudFormation could not delete it in ten minutes.
     """
-    client = cloudformation(deployment)
+    client = deployment.cloudformation
     client.delete_stack(StackName=stack.stack_id)
     gone = client.get_waiter("stack_delete_complete")
     gone.wait(StackName=stack.stack_id, WaiterConfig={"Delay": 5, "MaxAttempts": 120})

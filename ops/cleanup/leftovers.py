@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from ops.cleanup.failed_stack import FailedStack, StackResource
 from ops.cleanup.kinds import KINDS, is_gone
-from ops.stack.deployment import CLIENT_CONFIG, Deployment
+from ops.stack.deployment import Deployment
 
 _ARCHIVE, _BUS, _KEY, _TABLE = "AWS::Events::Archive", "AWS::Events::EventBus", "AWS::KMS::Key", "AWS::DynamoDB::Table"
 _RETAINED = "DELETE_SKIPPED"  # CloudFormation keeps it when it deletes the stack
@@ -63,9 +63,7 @@ def leftovers(deployment: Deployment, stack: FailedStack, with_data: Collection[
 
 def _owned(deployment: Deployment, stack_id: str) -> tuple[str, ...]:
     """Return the ARNs of all resources that CloudFormation has marked as this stack's."""
-    client = deployment.session.client(
-        "resourcegroupstaggingapi", endpoint_url=deployment.endpoint, config=CLIENT_CONFIG
-    )
+    client = deployment.client("resourcegroupstaggingapi")
     pages = client.get_paginator("get_resources").paginate(TagFilters=[{"Key": _STACK_ID, "Values": [stack_id]}])
     return tuple(found["ResourceARN"].removesuffix(":*") for page in pages for found in page["ResourceTagMappingList"])
 

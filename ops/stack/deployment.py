@@ -48,7 +48,8 @@ class Deployment:
     endpoint: str | None = None
 
     @cached_property
-    def _cloudformation(self) -> "CloudFormationClient":
+    def cloudformation(self) -> "CloudFormationClient":
+        """A CloudFormation client."""
         return self.session.client("cloudformation", endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
     @cached_property
@@ -107,7 +108,7 @@ class Deployment:
 
     @cached_property
     def _description(self) -> "StackTypeDef":
-        return self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
+        return self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]
 
     @property
     def status(self) -> str:
@@ -131,7 +132,7 @@ class Deployment:
 
     @cached_property
     def _resources(self) -> "Mapping[str, StackResourceSummaryTypeDef]":
-        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack)
         return {found["LogicalResourceId"]: found for page in pages for found in page["StackResourceSummaries"]}
 
     def resource(self, logical_id: str) -> str:
@@ -159,7 +160,7 @@ class Deployment:
     @cached_property
     def importers(self) -> "Mapping[str, Deployment]":
         """The stacks that import this stack's bus, by name; none, and a warning, without permission to list them."""
-        pages = self._cloudformation.get_paginator("list_imports").paginate(ExportName=f"{self.stack}-BusName")
+        pages = self.cloudformation.get_paginator("list_imports").paginate(ExportName=f"{self.stack}-BusName")
         try:
             return {name: replace(self, stack=name) for page in pages for name in page["Imports"]}
         except ClientError as error:

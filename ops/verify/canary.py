@@ -31,7 +31,6 @@ class _Canary:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._codedeploy, self._lambda = deployment.client("codedeploy"), deployment.client("lambda")
-        self._cloudformation = deployment.client("cloudformation")
 
     def running(self) -> str:
         """Return the id of the deployment that is in progress, or empty."""
@@ -60,7 +59,7 @@ class _Canary:
 
     def stack_status(self) -> str:
         """Return the stack's status now."""
-        stacks = self._cloudformation.describe_stacks(StackName=self._deployment.stack)["Stacks"]
+        stacks = self._deployment.cloudformation.describe_stacks(StackName=self._deployment.stack)["Stacks"]
         return str(stacks[0]["StackStatus"])
 
 

@@ -63,6 +63,7 @@ def check(aws, clients, make_deployment, perform, monkeypatch):
     def check(resources=RESOURCES, **situation):
         deployment = make_deployment(resources)
         monkeypatch.setattr(deployment.__class__, "client", lambda self, service: clients[service])
+        monkeypatch.setitem(deployment.__dict__, "cloudformation", clients["cloudformation"])
         (result,) = perform(canary.CHECK, deployment, **{"canary": True} | situation)
         return result
 
