@@ -31,7 +31,7 @@ def _loaded(path):
     return _load_file(JSONFileLoader(), path)
 
 
-# Each boto3 session parses the models of its services anew, and tests make hundreds of sessions.
+# Each boto3 session parses the models of its services again, and tests make hundreds of sessions.
 JSONFileLoader.load_file = lambda _, path: _loaded(path)
 
 

@@ -1,4 +1,4 @@
-"""The examples' templates, after SAM's transformation: what the main template's tests demand of the same settings."""
+"""The examples' templates, after SAM's transformation: they need the same settings as the main template."""
 
 from typing import Any
 

@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def started(*command: str, port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a Python process in another process group; kill what is left of it."""
+    """Start a Python process in another process group; kill the processes that it leaves."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AWS_"))}
     with subprocess.Popen(
         [sys.executable, *command],

@@ -1,4 +1,4 @@
-"""Tokens for programs that read reports: what the command says when the stack can't give out any."""
+"""Tokens for programs that read reports: the command's errors on a stack without such a client."""
 
 import json
 from collections.abc import Iterator
