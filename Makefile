@@ -25,7 +25,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help run test .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
+.PHONY: help translations run test .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +44,7 @@ test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experimen
 	$(BIN)/pytest tests/e2e >.local/test-on-stack.log 2>&1; status=$$?; cat .local/test-on-stack.log; exit $$status
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
-test-browser: $(TOOLS) ## test the console, and attacks of web pages, in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/
+test-browser: $(TOOLS) ## test the console, the checkout example, and attacks of web pages, in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/
 	@test -x "$(CHROMIUM)" || \
 		{ echo "The console's tests need Chromium: apt-get install chromium, or name one: CHROMIUM=/path/to/it"; exit 1; }
 	CHROMIUM="$(CHROMIUM)" $(BIN)/pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
@@ -101,6 +101,13 @@ contracts: .venv/.ready ## generate openapi.json, contracts/events and docs/refe
 	PYTHONPATH=$(subst $(SPACE),:,$(wildcard functions/*)) $(BIN)/python -m tests.contracts >/dev/null
 	$(BIN)/python -m dev contracts write
 
+LOCALES := functions/emails/locales
+translations: .venv/.ready ## update the mails' translations from the code, and compile them
+	@mkdir -p .local
+	$(BIN)/pybabel -q extract --keyword say --no-location --sort-output --no-wrap --project Handoff --version mails -o .local/mails.pot functions/emails
+	$(BIN)/pybabel -q update -D mails -i .local/mails.pot -d $(LOCALES) --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date
+	$(BIN)/pybabel -q compile -D mails -d $(LOCALES) --statistics
+
 reference: .venv/.ready ## generate docs/reference/{api,parameters,alarms,cli}.md from the code and the template
 	$(BIN)/python -m dev reference
 
@@ -113,7 +120,7 @@ fuzz: $(TOOLS) .tools/schemathesis/.ready ## send generated requests to the loca
 
 lock: .venv/.ready ## resolve all requirements to their newest versions
 	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
-	for layer in dependencies stripe; do \
+	for layer in dependencies mails stripe; do \
 		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

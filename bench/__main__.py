@@ -1,14 +1,13 @@
 """Measure speed, calls and costs, and write the benchmarks and capacity pages: ``python -m bench [PART ...]``.
 
-The results of each part are stored in .local/bench, so that parts can be measured one at a time. The pages are written
-from the results of all parts.
+The results of each part are stored in .local/bench, so that parts can be measured one at a time. A part without stored
+results keeps its section of the committed page.
 """
 
 import importlib
 import json
 import os
 import platform
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,10 +37,7 @@ def main(parts: tuple[str, ...], *, quick: bool, write_only: bool) -> None:
             _file(name).write_text(json.dumps({"machine": _machine(), "results": results}, indent=1) + "\n")
     if quick:
         return
-    missing = [name for name in PARTS if not _file(name).exists()]
-    if missing:
-        sys.exit(f'No results of {", ".join(missing)}. Measure them: make bench PARTS="{" ".join(missing)}"')
-    kept = {name: json.loads(_file(name).read_text()) for name in PARTS}
+    kept = {name: json.loads(_file(name).read_text()) for name in PARTS if _file(name).exists()}
     document.write_pages(kept, {name: _part(name) for name in PARTS})
 
 

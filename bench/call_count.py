@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.markdown import table
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT, MeteredShop, fresh_world
 
 LINES = (1, 3, 10, 50)
 TYPICAL_LINES = 3  # per order, where the number of lines does not matter
@@ -46,17 +46,23 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
 
 def _consumers(shop: MeteredShop) -> dict[str, Any]:
     """Return each consumer's calls for each event, in batches of one."""
-    shop.new_order(TYPICAL_LINES)
+    _, order_id = shop.new_order(TYPICAL_LINES)
     invocations = {
         "emails: order_placed": shop.deliver(EMAILS),
         "analytics: order_placed": shop.deliver(ANALYTICS),
         "fulfillment: order_placed": shop.deliver(FULFILLMENT),
-        "fulfillment: shipment_prepared": shop.deliver(FULFILLMENT),
-        "emails: shipment_prepared": shop.deliver(EMAILS),
+        "settlement: shipment_prepared": shop.deliver(SETTLEMENT),
+        "emails: shipment_released": shop.deliver(EMAILS),
+        "return": shop.request_return(order_id),
+        "emails: return_requested": shop.deliver(EMAILS),
+        "refund": shop.refund(order_id, restock=True),
+        "settlement: refund_requested": shop.deliver(SETTLEMENT),
+        "emails: order_refunded": shop.deliver(EMAILS),
+        "analytics: order_refunded": shop.deliver(ANALYTICS),
     }
     _, order_id = shop.new_order(TYPICAL_LINES)
     invocations["cancel"] = shop.cancel(order_id)
-    for function in (EMAILS, ANALYTICS, FULFILLMENT):
+    for function in (EMAILS, ANALYTICS, SETTLEMENT):
         with shop.meter.record():
             records = shop.world.queues.receive(function)
         cancelled = [record for record in records if "order_cancelled" in record["body"]]
@@ -99,10 +105,21 @@ _SEQUENCES_OF = (
     "emails: order_placed",
     "analytics: order_placed",
     "fulfillment: order_placed",
-    "fulfillment: shipment_prepared",
+    "settlement: shipment_prepared",
+    "refund",
+    "settlement: refund_requested",
     "sweeper: backlog",
 )
-_UNITS_OF = ("new order, 1 line", "new order, 10 lines", "new order, 50 lines", "fulfillment: order_placed", "cancel")
+_UNITS_OF = (
+    "new order, 1 line",
+    "new order, 10 lines",
+    "new order, 50 lines",
+    "fulfillment: order_placed",
+    "settlement: shipment_prepared",
+    "cancel",
+    "refund",
+    "settlement: refund_requested",
+)
 
 _TEXT = """\
 ## Call counts

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import costs, formulas
 from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT
 from dev.template import template_with
 from handoff.sweep import CLEARED_TOGETHER, PUBLISHING_BUDGET
 from shop.sales import MOST_ITEMS
@@ -20,7 +20,7 @@ QUOTAS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "quotas.toml").r
 
 _PUBLISHED_AT_ONCE = 10
 _READ_AT_ONCE = 100
-_EVENTS = ("order_placed", "shipment_prepared")  # events of an order that is not canceled
+_EVENTS = ("order_placed", "shipment_prepared", "shipment_released")  # events of an order that is kept
 _INDEX_PAGE = 1024 * 1024 // 85  # entries of the index `unfinished` in a page of a query: 1 MB of 85 bytes each
 
 
@@ -38,7 +38,7 @@ class Load:
         """Seconds that each function takes for a request, or for a full batch of its queue."""
         invocations = invocations_of(self.found)
         seconds = {ORDERS: invocations["request"].milliseconds / 1000}
-        for function in (EMAILS, FULFILLMENT):
+        for function in (EMAILS, FULFILLMENT, SETTLEMENT):
             of = [invocation for invocation in invocations.values() if invocation.function == function]
             each = sum(invocation.milliseconds - ASSUMED["own_ms"]["invocation"] for invocation in of) / len(of)
             seconds[function] = (ASSUMED["own_ms"]["invocation"] + each * batch_size(function)) / 1000

@@ -7,13 +7,14 @@ from bench import capacity_model, costs, formulas
 from bench.capacity_model import QUOTAS, Load
 from bench.markdown import plot, table
 from bench.profile import ASSUMED, ORDERS
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT
 from dev.template import source
 from handoff.sweep import PUBLISHING_BUDGET
 
 RATES = (10, 1_000, 100_000)
 HOLDS = (5, 10, 20)  # milliseconds
-FUNCTIONS = (ORDERS, EMAILS, ANALYTICS, FULFILLMENT)
+CONSUMERS = (EMAILS, ANALYTICS, FULFILLMENT, SETTLEMENT)
+FUNCTIONS = (ORDERS, *CONSUMERS)
 
 
 def loads_of(found: Mapping[str, Any]) -> list[Load]:
@@ -89,7 +90,7 @@ def _settings(loads: Sequence[Load]) -> str:
         ["`SalesShards`", defaults["SalesShards"], *(number(load.sales_shards) for load in loads)],
         ["`MailsPerSecond`", defaults["MailsPerSecond"], *(number(load.mails) for load in loads)],
     ]
-    for function in (EMAILS, ANALYTICS, FULFILLMENT):
+    for function in CONSUMERS:
         setting = f"`MaximumConcurrency` of {function}" + (" and its `MAIL_SENDERS`" if function == EMAILS else "")
         rows.append(
             [
@@ -105,10 +106,9 @@ def _quotas(loads: Sequence[Load]) -> str:
     asked: dict[str, list[float]] = {
         "http_api_requests": [load.rate for load in loads],
         "lambda_concurrency": [sum(load.instances(name) for name in FUNCTIONS) for load in loads],
-        "sqs_concurrency": [max(load.instances(name) for name in (EMAILS, ANALYTICS, FULFILLMENT)) for load in loads],
+        "sqs_concurrency": [max(load.instances(name) for name in CONSUMERS) for load in loads],
         "sqs_in_flight": [
-            max(load.instances(name) * capacity_model.batch_size(name) for name in (EMAILS, ANALYTICS, FULFILLMENT))
-            for load in loads
+            max(load.instances(name) * capacity_model.batch_size(name) for name in CONSUMERS) for load in loads
         ],
         "put_events": [load.put_events for load in loads],
         "event_invocations": [load.targets for load in loads],
@@ -168,10 +168,10 @@ def _limits(loads: Sequence[Load]) -> str:
             "Use several queues, each with a share of the orders, or send the mails of a batch concurrently.",
         ),
         (
-            "fulfillment",
-            f"{number(capacity_model.max_orders(FULFILLMENT, loads[0].found))} orders/s",
+            "settlement",
+            f"{number(capacity_model.max_orders(SETTLEMENT, loads[0].found))} orders/s",
             "The same limit; most of the time is spent waiting for the payment provider.",
-            "The same changes, or a separate queue for captures.",
+            "The same changes.",
         ),
         (
             "the sweeper",
@@ -231,8 +231,9 @@ this page. The figures for 100,000 orders per second are arithmetic only.
 ## Assumptions
 
 - Each order has {lines} lines, of products from a large catalog without bestsellers. It is placed, shipped and paid.
-  There are no cancellations, repeats or lookups. A cancellation costs about as much as shipping; a repeat costs one
-  call.
+  There are no cancellations, refunds, repeats or lookups. A cancellation costs about as much as shipping, a repeat
+  costs one call.
+- The cancel window changes nothing: a delayed message is neither received nor in flight.
 - The load is even. Limited resources are used at {utilization} on average. A peak of twice the average needs twice as
   much.
 - Batches are full where concurrency is computed, and small where costs are. Costs are therefore overestimated.

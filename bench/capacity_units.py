@@ -2,7 +2,8 @@
 
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html (sizes),
 read-write-operations.html (units), GSI.html (writes to an index), transaction-apis.html (double units in a
-transaction), all in the same guide.
+transaction), all in the same guide. A condition check in a transaction takes read units, twice those of a consistent
+read, on DynamoDB Local; AWS documents no number.
 """
 
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ def value_size(value: Mapping[str, Any]) -> int:
             return ceil(len(digits or "0") / 2) + 1 + str(content).startswith("-")
         case "BOOL" | "NULL":
             return 1
+        case "SS":
+            return sum(len(str(part).encode()) for part in content)
         case "L":
             return 3 + sum(1 + value_size(part) for part in content)
         case "M":

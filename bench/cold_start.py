@@ -62,6 +62,10 @@ _IMPORTS = {
     "Powertools' HTTP resolver with validation": (
         "from aws_lambda_powertools.event_handler import APIGatewayHttpResolver as R; R(enable_validation=True)"
     ),
+    "Babel, as mails use it": (
+        "from babel import Locale; from babel.dates import format_datetime; from babel.numbers import format_currency; "
+        "format_currency(1, 'EUR', locale=Locale.parse('de'))"
+    ),
     "stripe": "import stripe; stripe.StripeClient('key').v1.payment_intents",
 }
 
@@ -111,21 +115,21 @@ class _Builds:
         self.runtime = folder / "runtime"
         copytree(artifacts.runtime(folder / "links"), self.runtime, ignore=ignore_patterns("__pycache__"))
         self._plain = folder / "plain"
-        for layer in ("DependenciesLayer", "HandoffLayer"):
+        for layer in ("DependenciesLayer", "HandoffLayer", "MailsLayer"):
             copytree(built.layer(layer), self._plain / layer, ignore=ignore_patterns("__pycache__"))
         self.plain_runtime = copytree(self.runtime, self._plain / "runtime")
         compiling = [sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
         subprocess.run([*compiling, str(self.runtime)], check=True)
 
-    def layers(self, *, bytecode: bool = True) -> tuple[Path, ...]:
-        """Return the layers of all functions."""
-        names = ("DependenciesLayer", "HandoffLayer")
+    def layers(self, function: Function, *, bytecode: bool = True) -> tuple[Path, ...]:
+        """Return the layers of a function."""
+        names = [layer.name for layer in function.layers]
         return tuple(self.built.layer(name) if bytecode else self._plain / name for name in names)
 
     def clients(self, function: Function) -> list[str]:
         """Return the services that a function creates clients for."""
         code = _ASK_FOR_CLIENTS.format(module=function.folder.name)
-        path = (function.folder, *self.layers(), self.runtime)
+        path = (function.folder, *self.layers(function), self.runtime)
         *_, services, _ = Case(code, path, artifacts.lambda_environment(function)).run()
         return list(services)
 
@@ -134,18 +138,19 @@ def _cases(builds: _Builds, clients: Mapping[str, list[str]]) -> Iterator[tuple[
     for name, function in builds.built.functions.items():
         environment = artifacts.lambda_environment(function)
         bare, ours = _CLIENTS.format(services=clients[name]), f"importlib.import_module({name!r})"
-        source = builds.layers(bytecode=False)
+        source = builds.layers(function, bytecode=False)
         yield f"{name}: {_BARE}", Case(bare, (builds.runtime,), environment)
-        yield f"{name}: {_BUILT}", Case(ours, (function.folder, *builds.layers(), builds.runtime), environment)
+        yield f"{name}: {_BUILT}", Case(ours, (function.folder, *builds.layers(function), builds.runtime), environment)
         yield f"{name}: {_PLAIN}", Case(ours, (function.folder, *source, builds.runtime), environment)
         if name == _API:
             yield f"{name}: {_BARE_PLAIN}", Case(bare, (builds.plain_runtime,), environment)
             yield f"{name}: {_ALL_PLAIN}", Case(ours, (function.folder, *source, builds.plain_runtime), environment)
             baseline = Path(__file__).parent / "baseline"
-            for case, layers in ((_TUTORIAL, builds.layers()), (_TUTORIAL_PLAIN, source)):
+            for case, layers in ((_TUTORIAL, builds.layers(function)), (_TUTORIAL_PLAIN, source)):
                 path = (baseline, *layers, builds.runtime)
                 yield f"{name}: {case}", Case("import tutorial_handler", path, environment)
-            libraries = (*builds.layers(), builds.built.layer("StripeLayer"), builds.runtime)
+            others = (builds.built.layer(layer) for layer in ("MailsLayer", "StripeLayer"))
+            libraries = (*builds.layers(function), *others, builds.runtime)
             for library, statement in _IMPORTS.items():
                 yield f"import: {library}", Case(bare + statement, libraries, environment)
 

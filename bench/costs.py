@@ -68,8 +68,10 @@ def usages(found: Mapping[str, Any], orders_per_second: float) -> dict[str, Usag
     alone = [Invocation("chain", chain["function"], 1, chain["counts"])]
     return {
         "chain": usage(alone, rate),
-        "same work": usage(same, rate, targets=2),
-        "everything": usage(list(invocations.values()), rate, targets=5, audited=found["event_bytes"]),
+        "same work": usage(same, rate, targets=len(same) - 1),
+        "everything": usage(
+            list(invocations.values()), rate, targets=len(invocations) - 1, audited=found["event_bytes"]
+        ),
     }
 
 
@@ -123,7 +125,7 @@ def fixed(found: Mapping[str, Any]) -> Usage:
         "logs_gb": runs * (sweep.counts["log_bytes"] + _size(*_PLATFORM_LINES)) / GB,
         "custom_metric": found["custom_metrics"],
         "alarm": len(template_with(**WITH_PARTNER).of_type("AWS::CloudWatch::Alarm")),
-        "reports_client": sum(
+        "program_client": sum(
             "client_credentials" in client.get("AllowedOAuthFlows", [])
             for client in template_with().of_type("AWS::Cognito::UserPoolClient").values()
         ),

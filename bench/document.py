@@ -1,11 +1,12 @@
-"""Write the benchmarks and the capacity page from the results of all parts."""
+"""Write the benchmarks and the capacity page from the results of the parts."""
 
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from bench import capacity_page, costs, load
-from bench.markdown import BENCHMARKS, CAPACITY, PLOTS, ROOT, table, write
+from bench.markdown import BENCHMARKS, CAPACITY, PLOTS, ROOT, relative, table
 
 _MEASURES = {
     "load": ("answers under load, beside the request-driven chain", "no"),
@@ -32,8 +33,8 @@ not absolute times.** Tests assert the counts on this page, and no times.
 ## Reproduce this page
 
 `make bench` measures everything in about 25 minutes on two idle cores and writes this page and the
-[capacity page]({capacity}). `make bench PARTS="call_count costs"` measures these parts only. The other sections keep
-their last results, which are stored in `.local/bench`.
+[capacity page]({capacity}). `make bench PARTS="call_count costs"` measures these parts only. The other sections stay as
+they are.
 
 {parts}
 
@@ -41,23 +42,45 @@ their last results, which are stored in `.local/bench`.
 
 
 def write_pages(kept: Mapping[str, dict[str, Any]], parts: Mapping[str, ModuleType]) -> None:
-    """Write both pages and the plots; ``kept`` holds the results of each part and the machine that measured it."""
+    """Write both pages and the plots; ``kept`` holds the results of each part and the machine that measured it.
+
+    A part without results keeps what the committed page says: its section, and the date of its last run.
+    """
+    page = ROOT / BENCHMARKS
+    page.write_text(benchmarks(kept, parts, page.read_text()))
+    if "capacity" in kept:
+        (ROOT / CAPACITY).write_text(relative(CAPACITY, capacity_page.page(kept["capacity"]["results"])))
+
+
+def benchmarks(kept: Mapping[str, dict[str, Any]], parts: Mapping[str, ModuleType], committed: str) -> str:
+    """Return the benchmarks page, and draw the plots; ``committed`` is the page as it was."""
     folder = ROOT / PLOTS
     folder.mkdir(parents=True, exist_ok=True)
-    results = {name: part["results"] for name, part in kept.items()}
-    rows = [*load.summary(results["load"]), *costs.summary(results["costs"])]
+    summary, runs = _tables(committed)[:2]
+    for name, summarized in {"load": load.summary, "costs": costs.summary}.items():
+        if name in kept:
+            summary |= {row[0]: row for row in summarized(kept[name]["results"])}
+    runs |= {f"`{name}`": [f"`{name}`", *_MEASURES[name], _run(part["machine"])] for name, part in kept.items()}
     head = _HEAD.format(
-        summary=table(["", "chain", "Handoff"], rows),
+        summary=table(["", "chain", "Handoff"], summary.values()),
         capacity=CAPACITY,
-        parts=table(
-            ["part", "measures", "same figures on every run", "last run"],
-            [[f"`{name}`", *_MEASURES[name], _run(part["machine"])] for name, part in kept.items()],
-            texts=4,
-        ),
+        parts=table(["part", "measures", "same figures on every run", "last run"], runs.values(), texts=4),
     )
-    sections = [parts[name].section(found, folder).strip() for name, found in results.items()]
-    write(BENCHMARKS, head + "\n\n".join(sections) + "\n")
-    write(CAPACITY, capacity_page.page(results["capacity"]))
+    _, _, *sections = re.split(r"^(?=## )", committed, flags=re.MULTILINE)  # in the order of the parts
+    written = [
+        relative(BENCHMARKS, part.section(kept[name]["results"], folder)) if name in kept else section
+        for (name, part), section in zip(parts.items(), sections, strict=True)
+    ]
+    return relative(BENCHMARKS, head) + "\n\n".join(section.strip() for section in written) + "\n"
+
+
+def _tables(text: str) -> list[dict[str, list[str]]]:
+    """Return the rows of each table of a page by their first cell."""
+    found = []
+    for lines in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()[2:]]
+        found.append({row[0]: row for row in rows})
+    return found
 
 
 def _run(machine: Mapping[str, Any]) -> str:

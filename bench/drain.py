@@ -43,8 +43,13 @@ _SMALL_BACKLOG = 1_000  # orders for the consumers whose calls per event do not 
 _BATCHES = (1, 10, 100)
 _PRODUCTS = 50
 _NEW = 90  # of a hundred events, in batches with duplicates
-FUNCTIONS = {"analytics": "AnalyticsFunction", "emails": "EmailsFunction", "fulfillment": "FulfillmentFunction"}
-_COLORS = {"analytics": "#0072B2", "emails": "#E69F00", "fulfillment": "#009E73"}
+FUNCTIONS = {
+    "analytics": "AnalyticsFunction",
+    "emails": "EmailsFunction",
+    "fulfillment": "FulfillmentFunction",
+    "settlement": "SettlementFunction",
+}
+_COLORS = {"analytics": "#0072B2", "emails": "#E69F00", "fulfillment": "#009E73", "settlement": "#CC79A7"}
 
 
 def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
@@ -61,10 +66,10 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
         drains.append(rig.count(placed, 100, duplicates=True))
         for n, batch in enumerate(_BATCHES):
             own = placed[n * some : (n + 1) * some]
-            progress(f"emails and fulfillment, batches of {batch}")
+            progress(f"emails, fulfillment and settlement, batches of {batch}")
             drains.append(rig.drain("emails", events_of("order_placed", own, 1), batch))
-            both = [*events_of("order_placed", own, 1), *events_of("shipment_prepared", own, 2)]
-            drains.append(rig.drain("fulfillment", both, batch))
+            drains.append(rig.drain("fulfillment", events_of("order_placed", own, 1), batch))
+            drains.append(rig.drain("settlement", events_of("shipment_prepared", own, 2), batch))
         progress(f"the sweeper, {backlog} events")
         return {"drains": drains, "sweeper": rig.sweep(backlog)}
 
@@ -322,8 +327,8 @@ process on this machine, so compare batch sizes only; on AWS, several instances 
 
 Analytics takes at most {worst:.3f} calls per event at batches of 100. The gate, {gate}. After each run, the counters
 were compared with the orders. Every order was counted exactly once, also with a tenth of duplicates in each batch.
-E-mail and fulfillment handle one event at a time, so larger batches save no calls. They scale with the number of
-instances.
+E-mail, fulfillment and settlement handle one event at a time, so larger batches save no calls. They scale with the
+number of instances.
 
 The sweeper published {events:,} waiting events in {runs} ({seconds:.0f} s, {rate:.0f} events/s) with {calls:.2f}
 calls per event; {twice} events were published twice. It publishes ten events per call, and reads and clears a hundred

@@ -24,8 +24,7 @@ def plot(file: str, alt: str) -> str:
     return f"![{alt}]({PLOTS}/{file})"
 
 
-def write(page: str, text: str) -> None:
-    """Write a page; links in ``text`` are relative to the repository's root and become relative to the page."""
+def relative(page: str, text: str) -> str:
+    """Make the links in ``text``, which are relative to the repository's root, relative to the page."""
     folder = os.path.dirname(page)
-    text = _LINK.sub(lambda link: f"]({os.path.relpath(link[1], folder)})", text)
-    (ROOT / page).write_text(text)
+    return _LINK.sub(lambda link: f"]({os.path.relpath(link[1], folder)})", text)

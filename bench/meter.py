@@ -164,7 +164,8 @@ class Meter:
 
     def _written(self, call: Call) -> Iterator[tuple[str, Item]]:
         """Yield table and key of each item that a call may write."""
-        writes = [next(iter(write.values())) for write in call.request.get("TransactItems", [])]
+        items = call.request.get("TransactItems", [])
+        writes = [request for item in items for kind, request in item.items() if kind != "ConditionCheck"]
         if call.name in ("dynamodb.PutItem", "dynamodb.UpdateItem", "dynamodb.DeleteItem"):
             writes = [call.request]
         for write in writes:
@@ -213,7 +214,12 @@ class Meter:
             size = sum(map(item_size, items))
             name = self._names[table] + (f"/{index.name}" if index else "")
             return {name: read_units(size, consistent=request.get("ConsistentRead", False))}
-        return {}
+        checked: Counter[str] = Counter()
+        for item in request.get("TransactItems", []):
+            if check := item.get("ConditionCheck"):
+                size = item_size(self._read(check["TableName"], check["Key"]))
+                checked[self._names[check["TableName"]]] += 2 * read_units(size, consistent=True)
+        return {name: float(count) for name, count in checked.items()}
 
 
 _TABLES = (
@@ -223,6 +229,7 @@ _TABLES = (
     "ShipmentsTable",
     "SalesTable",
     "IdempotencyTable",
+    "LimitsTable",
     PROVIDER,
 )
 

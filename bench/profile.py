@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import CallLog
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop, fresh_world
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT, MeteredShop, fresh_world
 from dev.template import template_with
 
 LINES = 3  # per order
@@ -56,7 +56,7 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
     with fresh_world() as world:
         shop = MeteredShop(world)
         progress("one order through Handoff")
-        request, _ = shop.new_order(lines)
+        request, order_id = shop.new_order(lines)
         printed = [request]
         invocations = {"request": _json(ORDERS, request)}
         for name, function in _ORDER_BY_ORDER.items():
@@ -70,7 +70,7 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
             shop.new_order(lines)
         invocations["analytics: order_placed"] = _json(ANALYTICS, shop.deliver(ANALYTICS), batch)
         progress("one order through the chain")
-        events = [{**_FRAME, **event} for event in world.events()[:2]]
+        events = [{**_FRAME, **event} for event in world.events() if _is_of(event, order_id)]
         chain = _json("ChainFunction", shop.chain_order(lines))
         idle = shop.sweep()
         return {
@@ -78,6 +78,7 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
             "invocations": invocations,
             "chain": chain,
             "idle sweep": _json("SweeperFunction", idle),
+            "events": [event["DetailType"] for event in events],
             "event_bytes": sum(len(json.dumps(event).encode()) for event in events),
             "custom_metrics": _metrics([*printed, idle]),
         }
@@ -95,8 +96,8 @@ def invocations_of(profile: Mapping[str, Any]) -> dict[str, Invocation]:
 _ORDER_BY_ORDER = {
     "emails: order_placed": EMAILS,
     "fulfillment: order_placed": FULFILLMENT,
-    "fulfillment: shipment_prepared": FULFILLMENT,
-    "emails: shipment_prepared": EMAILS,
+    "settlement: shipment_prepared": SETTLEMENT,
+    "emails: shipment_released": EMAILS,
 }
 # Added to each event by EventBridge.
 _FRAME = {
@@ -107,6 +108,10 @@ _FRAME = {
     "region": "us-east-1",
     "resources": [],
 }
+
+
+def _is_of(event: Mapping[str, Any], order_id: str) -> bool:
+    return bool(event["Detail"]["data"].get("orderId") == order_id)
 
 
 def _json(function: str, log: CallLog, batch: int = 1) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from unittest.mock import patch
 
 from bench import environment  # noqa: F401
 from bench.meter import CallLog, Meter
+from dev import samples
 from dev.simulated import api, wire
 from dev.simulated.clock import standing
 from dev.simulated.functions import Context
 from dev.simulated.world import World, body, deployed
-from shop.mail_tags import tag_of
+from shop.model import Customer
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
+SETTLEMENT = "SettlementFunction"
 FEEDBACK = "FeedbackFunction"
 CHAIN = "ChainFunction"
 _CHAIN_MODULE = "bench.baseline.request_chain"
@@ -46,6 +48,7 @@ class MeteredShop:
         self._warm_up()
 
     def _warm_up(self) -> None:
+        self.api.get("/catalog")  # so the function knows all products
         self.new_order()
         self.drain()
         self.sweep()
@@ -69,6 +72,19 @@ class MeteredShop:
         """Cancel an order."""
         return self._record(lambda: self.api.cancel(order_id))
 
+    def pack(self, order_id: str) -> CallLog:
+        """Pack an order by hand, as a warehouse's program."""
+        return self._record(lambda: self.world.program("shipments:write").pack(order_id))
+
+    def refund(self, order_id: str, **body: Any) -> CallLog:
+        """Request a refund of an order, as a program."""
+        program = self.world.program("refunds:write")
+        return self._record(lambda: program.refund(order_id, key=self._key(), **body))
+
+    def request_return(self, order_id: str) -> CallLog:
+        """Request to return an order."""
+        return self._record(lambda: self.api.return_order(order_id))
+
     def look_up(self, order_id: str) -> CallLog:
         """Read one order."""
         return self._record(lambda: self.api.get(f"/orders/{order_id}"))
@@ -85,15 +101,7 @@ class MeteredShop:
 
     def bounce(self) -> CallLog:
         """Send a bounce report from SES to the feedback function."""
-        mail = {"tags": {"user": [tag_of("ada")], "ses:operation": ["SendEmail"]}}
-        bounce = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ada@example.com"}]}
-        frame = {"version": "0", "id": "11111111-2222-3333-4444-555555555555", "time": "2026-11-23T10:00:00Z"}
-        report = {
-            **frame,
-            "detail-type": "Email Bounced",
-            "source": "aws.ses",
-            "detail": {"mail": mail, "bounce": bounce},
-        }
+        report = samples.bounced(Customer(user_id="ada", name="Ada", email="ada@example.com"))
         self.world.queues.send(FEEDBACK, json.dumps(report))
         return self.deliver(FEEDBACK)
 

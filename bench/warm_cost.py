@@ -58,13 +58,14 @@ def _round(rig: DrainRig, watch: "Stopwatch", n: int, orders: int) -> None:
         placed = [rig.place(f"order-{n}-{k}") for k in range(orders)]
     batches = _batches(rig)
     events = {
-        "emails": [*events_of("order_placed", placed, 1), *events_of("shipment_prepared", placed, 2)],
         "analytics": events_of("order_placed", placed, 1),
-        "fulfillment": [*events_of("order_placed", placed, 1), *events_of("shipment_prepared", placed, 2)],
+        "fulfillment": events_of("order_placed", placed, 1),
+        "settlement": events_of("shipment_prepared", placed, 2),
+        "emails": [*events_of("order_placed", placed, 1), *events_of("shipment_released", placed, 3)],
     }
-    for consumer in ("analytics", "fulfillment", "emails"):  # orders are prepared before the mails about it
+    for consumer, bodies in events.items():  # in this order: each event exists before it is delivered
         with watch.handler(rig, consumer, FUNCTIONS[consumer]):
-            rig.drain(consumer, events[consumer], batches[consumer])
+            rig.drain(consumer, bodies, batches[consumer])
 
 
 def _batches(rig: DrainRig) -> dict[str, int]:

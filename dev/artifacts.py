@@ -83,7 +83,9 @@ class Build:
             if resource["Type"] == "AWS::Serverless::Function":
                 properties = resource["Properties"]
                 folder = (self.folder / properties["CodeUri"]).resolve()
-                layers = [resources[layer["Ref"]]["Properties"]["ContentUri"] for layer in common["Layers"]]
+                named = [layer["Ref"] for layer in (*common["Layers"], *properties.get("Layers", [])) if "Ref" in layer]
+                having = [resources[name] for name in named if "Condition" not in resources[name]]  # not Stripe's
+                layers = [layer["Properties"]["ContentUri"] for layer in having]
                 variables = [*_variables(common), *_variables(properties)]
                 functions[folder.name] = Function(
                     handler=properties["Handler"],

@@ -2,6 +2,7 @@
 
 import click
 
+from dev.checkout import checkout
 from dev.console.command import console
 from dev.contracts.command import contracts
 from dev.drills.command import drill
@@ -20,6 +21,6 @@ def main() -> None:
     """Run, drill and check Handoff on this machine."""
 
 
-_COMMANDS = (console, contracts, drill, fault_proxy, fuzz, invoke, reference, run, samples, vulnerabilities)
+_COMMANDS = (checkout, console, contracts, drill, fault_proxy, fuzz, invoke, reference, run, samples, vulnerabilities)
 for command in _COMMANDS:
     main.add_command(command)

@@ -14,6 +14,7 @@ from dev.local.stack import ROOT, LocalStackError, running
 from dev.options import local_port_option
 from ops import catalog, tokens
 from ops.catalog import Entry
+from ops.shop_client import sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment
 from shop.model import MAX_LINES
@@ -21,6 +22,13 @@ from shop.model import MAX_LINES
 _ST = ROOT / ".tools/schemathesis/bin/st"
 _API = ROOT / "functions/orders/openapi.json"
 _CONFIG = ROOT / "tests/fuzz/schemathesis.toml"
+_PROGRAMS = {
+    "REPORTS": tokens.REPORTS,
+    "LOOK_UP": tokens.LOOK_UP,
+    "ORDERS": tokens.ORDERS,
+    "REFUNDS": tokens.REFUNDS,
+    "SHIPMENTS": tokens.SHIPMENTS,
+}
 _LEAST = 5_000  # requests; fewer mean that max-examples is too low to find anything
 _PLENTY = 10**9  # units of each product
 
@@ -51,7 +59,7 @@ def fuzz(port: int, arguments: tuple[str, ...]) -> None:
 
 
 def _send_requests(deployment: Deployment, arguments: tuple[str, ...]) -> tuple[int, int]:
-    """Run schemathesis as a signed-in customer of a shop with plenty of stock.
+    """Run schemathesis as a signed-in customer and as the programs of a shop with plenty of stock.
 
     Return its exit status and the number of requests that were answered.
     """
@@ -70,7 +78,8 @@ def _send_requests(deployment: Deployment, arguments: tuple[str, ...]) -> tuple[
             "FUZZ_SKUS": json.dumps(skus),
             "FUZZ_ANSWERED": str(counted),
             "TOKEN": account.token,
-            "REPORTS_TOKEN": tokens.for_reports(deployment),
+            "LEAVER_TOKEN": sign_up(deployment, "leaver@example.com").token,
+            **{f"{name}_TOKEN": tokens.token_for(deployment, access) for name, access in _PROGRAMS.items()},
         }
         ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False)
         return ended.returncode, int(counted.read_text()) if counted.exists() else 0

@@ -1,23 +1,27 @@
 """`make invoke`: invoke one function of the running local stack."""
 
 import json
+import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dev import samples
-from dev.local.consumers import lambda_client, paused
+from dev.local.consumers import lambda_client
 from dev.local.stack import LocalStack
 from handoff import aws
 from handoff.clock import now_ms
+from ops import smoke_order
 from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
 from ops.stack.deployment import CONSUMERS, DEFAULT_STACK, Deployment
 
-_PACKED_WITHIN = 30.0  # seconds
+_PACKED_WITHIN = 30.0  # seconds after the end of the cancel window
+_REFUNDED_WITHIN = 30.0  # seconds
 
 
 @click.command(cls=StackCommand)
@@ -31,7 +35,7 @@ def invoke(function: str, event: Path | None, local: int) -> None:
     events/. The events in a sample are moved to the current time, and the orders that they are about are placed first.
     """
     deployment = Target(DEFAULT_STACK, local).deployment()
-    known = {name.removesuffix("Function").lower(): name for name in deployment.of_type("AWS::Lambda::Function")}
+    known = {_folder(name): name for name in deployment.of_type("AWS::Lambda::Function")}
     if function not in known:
         raise click.ClickException(f"No function is called {function!r}. Functions: {', '.join(sorted(known))}.")
     file = event or samples.EVENTS / f"{function}.json"
@@ -47,19 +51,39 @@ def invoke(function: str, event: Path | None, local: int) -> None:
         sys.exit(LocalStack(local).invoke(deployment.stack, known[function], current))
 
 
+def _folder(function: str) -> str:
+    """Return the folder of a function by its logical id, such as payment_events for PaymentEventsFunction."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", function.removesuffix("Function")).lower()
+
+
 def _place_sample_orders(deployment: Deployment) -> None:
-    """Place the orders that the samples are about, unless they exist, and wait until the good one is packed."""
+    """Make the orders that the samples are about, unless they exist: one is cancelled, the good one is refunded."""
+    _request(deployment, samples.setup_requests())  # within the cancel window, so that one of them can be cancelled
+    order = _wait_for(deployment, lambda order: "releasedAt" in order, smoke_order.window(deployment) + _PACKED_WITHIN)
+    if order and "returnRequest" not in order:
+        _request(deployment, samples.return_requests())
+        _wait_for(deployment, lambda order: "paymentDue" not in order, _REFUNDED_WITHIN)
+
+
+def _request(deployment: Deployment, requests: Sequence[Mapping[str, Any]]) -> None:
     client, function = lambda_client(deployment), deployment.resource("OrdersFunction")
-    with paused(deployment, "fulfillment"):  # a packed order can't be cancelled
-        for request in samples.setup_requests():
-            invoked = client.invoke(FunctionName=function, Payload=json.dumps(request))
-            answer = json.loads(invoked["Payload"].read())
-            if answer.get("statusCode") not in {200, 201}:
-                click.echo(f"{request['routeKey']} of the sample failed: {answer.get('body', answer)}", err=True)
+    for request in requests:
+        invoked = client.invoke(FunctionName=function, Payload=json.dumps(request))
+        answer = json.loads(invoked["Payload"].read())
+        if answer.get("statusCode") not in {200, 201}:
+            click.echo(f"{request['routeKey']} of the sample failed: {answer.get('body', answer)}", err=True)
+
+
+def _wait_for(
+    deployment: Deployment, condition: Callable[[Mapping[str, Any]], bool], seconds: float
+) -> Mapping[str, Any] | None:
+    """Return the good order once the condition holds for it; None if it does not in time."""
     key = aws.to_item({"orderId": samples.orders()["good"].order_id})
-    deadline = time.monotonic() + _PACKED_WITHIN
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = deployment.dynamodb.get_item(TableName=deployment.resource("OrdersTable"), Key=key)
-        if aws.from_item(found.get("Item", {})).get("status") == "PREPARED":
-            return
+        order = aws.from_item(found.get("Item", {}))
+        if order and condition(order):
+            return order
         time.sleep(0.3)
+    return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dev.template import ROOT, WITH_PARTNER, source, template_with
+from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, source, template_with
 from ops.cli.main import main as operators
 
 FOLDER = ROOT / "docs/reference"
@@ -57,8 +57,9 @@ The whole description is the OpenAPI 3.1 document [openapi.json](../../functions
 `GET /openapi.json` returns. This page is its summary.
 
 - **Tokens.** Send `Authorization: Bearer TOKEN`. The user is the token's claim `sub`.
-- **Idempotency.** `POST /orders` needs an `Idempotency-Key`. The same key gets the same answer. A key belongs to one
-  user. An attempt that changed nothing (invalid, out of stock) leaves the key free.
+- **Idempotency.** Every `POST` can be repeated safely. `POST /orders` and `POST /orders/{orderId}/refunds` need an
+  `Idempotency-Key`: the same key gets the same answer. A key belongs to one user, or to one order for a refund. An
+  attempt that changed nothing (invalid, out of stock) leaves the key free.
 - **Amounts** are integers in minor units, such as cents.
 - **Errors** are problem documents (RFC 9457). Decide by `type`, and by the status if you do not know the type. The
   gateway's own errors (401 without a valid token, 413, 429 above the throttle, 503) have the form `{"message": "..."}`,
@@ -66,18 +67,22 @@ The whole description is the OpenAPI 3.1 document [openapi.json](../../functions
 - **Limits.** 50 lines, 999 of a product, 64 KB. Lines with the same product are merged.
 - **Pages.** `next` in a response is the `cursor` of the next page.
 - **Sandbox payments.** The `paymentToken` decides the outcome: `tok_approve`; `tok_decline`; `tok_timeout_held` (takes
-  the hold, loses its first response); `tok_timeout` (loses the first request); `tok_fail_once` (refuses the first one).
+  the hold, loses its first response); `tok_timeout` (loses the first request); `tok_fail_once` (refuses the first one);
+  `tok_refund_pending` (a refund is pending first); `tok_refund_fails` (refunds fail). The customer has to confirm
+  `tok_action`, `tok_action_fail` (the confirmation fails) and `tok_action_abandon` (it never ends): see [Let customers
+  confirm payments](../how-to/let-customers-confirm-payments.md).
 
-## Tokens for reports
+## Tokens for programs
 
-`GET /reports/sales` needs the scope `reports:read`. Customers' tokens do not have it. The stack's own user pool gives
-it to the client of the output `ReportsClientId` for its secret, at the output `TokenUrl` (OAuth client credentials).
-With `ReportsAccess=false` there is no such client, and `GET /reports/sales` answers 403 to every customer. Your own
-issuer must give out that scope. `handoff token` prints such a token, valid for one hour; on the local stack:
+Some routes need a scope, which customers' tokens do not have. The stack's own user pool gives each scope to one client
+for its secret, at the output `TokenUrl` (OAuth client credentials). Without the client, these routes answer 403. Your
+own issuer must give out the scope. [Tokens for programs](../how-to/cancel-refund-return.md#tokens-for-programs) lists
+the scopes and shows how a program gets a token. `handoff token` prints one for an operator, valid for one hour; on the
+local stack:
 
 ```sh
 curl "http://localhost:4566/_aws/execute-api/0a1b2c3d/\\$default/reports/sales?from=2026-11-01&to=2026-11-30" \\
-  -H "Authorization: Bearer $(.venv/bin/handoff token --local)"
+  -H "Authorization: Bearer $(.venv/bin/handoff token --scope reports:read --local)"
 ```"""
 
 
@@ -167,7 +172,7 @@ def _allowed(declared: Mapping[str, Any]) -> str:
 
 
 def _alarms() -> str:
-    alarms = template_with(**WITH_PARTNER).of_type("AWS::CloudWatch::Alarm")
+    alarms = template_with(**WITH_PARTNER, **WITH_PAYMENT_EVENTS).of_type("AWS::CloudWatch::Alarm")
     conditional = alarms.keys() - template_with(Audit="false").of_type("AWS::CloudWatch::Alarm").keys()
     rows = [
         [

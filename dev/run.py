@@ -67,7 +67,7 @@ def _run(port: int, *, once: bool) -> int:
             progress("loading the catalog and the customers")
             account = demo.prepare(deployment)
             with contextlib.closing(ShopClient(deployment.api_url, account.token)) as client:
-                placed = demo.place_samples(client, progress)
+                placed = demo.place_samples(deployment, client, progress)
             answered = time.monotonic() - start
             demo.wait_until_quiet(deployment, progress)
             snapshot = demo.take_snapshot(deployment)
@@ -76,7 +76,7 @@ def _run(port: int, *, once: bool) -> int:
             problems = demo.find_problems(placed, snapshot)
             for problem in problems:
                 console.print(f"[red]problem:[/] {escape(problem)}")
-            console.print(f"All orders answered {answered:.0f} s after the start; {len(problems) or 'no'} problems.")
+            console.print(f"All requests answered {answered:.0f} s after the start; {len(problems) or 'no'} problems.")
             if not once:
                 _serve(stack, deployment, account, proxy.url)
     return 1 if problems else 0
@@ -94,7 +94,9 @@ def _serve(stack: LocalStack, deployment: Deployment, account: Account, proxy: s
         console.print("\nTry, in this folder:\n")
         print(_curl(deployment.api_url, token))  # noqa: T201
         with beside(deployment, proxy) as console_message:
-            console.print(f"\n{console_message}\n\nPress Ctrl-C to stop.")
+            console.print(f"\n{console_message}")
+            console.print(f"A checkout page: .venv/bin/python -m dev checkout{deployment.options}")
+            console.print("\nPress Ctrl-C to stop.")
             stack.wait()
             console.print("\nMiniStack has ended unexpectedly. Cleaning up.")
     except KeyboardInterrupt:

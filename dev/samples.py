@@ -5,6 +5,7 @@ of this module. The catalog and the customers beside them are written by hand.
 """
 
 import hashlib
+import hmac
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 from handoff.clock import from_iso, to_iso
 from handoff.model import OutboxEntry
 from shop import events, ids, mail_tags
-from shop.events import DetailType, OrderData, ProfileData
+from shop.events import DetailType, OrderData, PaymentData, ProfileData, UserData
 from shop.model import Address, Customer, Product
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"
@@ -28,7 +29,7 @@ _REGION = "eu-central-1"
 _START = from_iso("2026-11-23T10:00:00.123Z")
 _ISSUER = "https://issuer.example.com"
 _QUARTER = {"from": "2026-10-01", "to": "2026-12-31"}
-_READER = {"sub": "reports-client", "iss": _ISSUER, "client_id": "shop", "token_use": "access", "scope": "reports:read"}
+WEBHOOK_SECRET = "whsec_sample"  # noqa: S105  # signs the sample of Stripe's webhook, and nothing else
 _HOST = "0a1b2c3d.execute-api.eu-central-1.amazonaws.com"
 
 
@@ -52,6 +53,7 @@ class SampleOrder:
     address: Address
     payment_token: str = "tok_approve"  # noqa: S105  # a token of the sandbox provider is no secret
     expects_total: bool = False
+    customer_action: bool = False
 
     @property
     def idempotency_key(self) -> str:
@@ -63,16 +65,23 @@ class SampleOrder:
         """Its order id in the sample events."""
         return ids.order_id(self.customer.user_id, self.idempotency_key)
 
+    @property
+    def payment(self) -> str:
+        """The sandbox's name for its payment in the sample events."""
+        return ids.payment_key(self.order_id, "authorise")
+
     def request(self) -> dict[str, Any]:
         """Return the body of its ``POST /orders``."""
         body: dict[str, Any] = {
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in self.quantities.items()],
-            "shippingAddress": self.address.model_dump(mode="json", by_alias=True),
+            "shippingAddress": self.address.dump(),
             "paymentToken": self.payment_token,
         }
         if self.expects_total:
             prices = {product.sku: product.unit_price for product in catalog()}
             body["expectedTotal"] = sum(quantity * prices[sku] for sku, quantity in self.quantities.items())
+        if self.customer_action:
+            body["customerAction"] = True
         return body
 
     def event(self, detail_type: DetailType, sequence: int) -> dict[str, Any]:
@@ -98,6 +107,46 @@ def profile_updated(customer: Customer) -> dict[str, Any]:
         correlation_id="sample-profile",
     )
     return _delivered(entry, _uuid(customer.user_id, "1"), _START)
+
+
+def user_erased(customer: Customer) -> dict[str, Any]:
+    """Return the event that a customer's personal data was erased, as EventBridge delivers it."""
+    entry = events.USER_ERASED.entry(
+        UserData(user_id=customer.user_id),
+        aggregate_id=customer.user_id,
+        sequence=2,
+        at=_START,
+        correlation_id="sample-erasure",
+    )
+    return _delivered(entry, _uuid(customer.user_id, "2"), _START)
+
+
+def payment_happened(order: SampleOrder) -> dict[str, Any]:
+    """Return the event that something has happened to an order's payment, as EventBridge delivers it."""
+    entry = events.PAYMENT_EVENT.entry(
+        PaymentData(reference=order.payment),
+        aggregate_id=order.payment,
+        sequence=1,
+        at=_START,
+        correlation_id=f"sample-{order.name}-payment",
+    )
+    return _delivered(entry, _uuid(order.payment, "1"), _START)
+
+
+def stripe_event(kind: str, payment: str) -> dict[str, Any]:
+    """Return a request of Stripe's webhook about a payment, signed with `WEBHOOK_SECRET`.
+
+    Sources: https://docs.stripe.com/api/events/object and https://docs.stripe.com/webhooks#verify-manually
+    """
+    at = _START // 1000
+    subject = {"id": payment, "object": "payment_intent", "status": "canceled"}
+    request = _http(
+        "POST /payment-events",
+        body={"id": "evt_sample", "object": "event", "type": kind, "created": at, "data": {"object": subject}},
+    )
+    signed = hmac.new(WEBHOOK_SECRET.encode(), f"{at}.{request['body']}".encode(), hashlib.sha256).hexdigest()
+    request["headers"]["stripe-signature"] = f"t={at},v1={signed}"
+    return request
 
 
 def bounced(customer: Customer) -> dict[str, Any]:
@@ -164,6 +213,14 @@ def orders() -> dict[str, SampleOrder]:
                 name=tomas.name, street="Rua das Flores 8", city="Porto", postal_code="4050-262", country="PT"
             ),
         ),
+        SampleOrder(
+            name="action_required",
+            customer=aiko,
+            quantities={"DRIPPER-V60-02": 1, "FILTER-02-100": 2},
+            address=Address(name=aiko.name, street="Lindenallee 5", city="Bonn", postal_code="53111", country="DE"),
+            payment_token="tok_action",  # noqa: S106
+            customer_action=True,
+        ),
     ]
     return {sample.name: sample for sample in wanted}
 
@@ -171,10 +228,15 @@ def orders() -> dict[str, SampleOrder]:
 def payloads() -> dict[str, dict[str, Any]]:
     """Return a payload for every function and every route of the API, by its path in ``events/``."""
     sample = orders()
-    good, cancelled = sample["good"], sample["cancelled"]
+    good, cancelled, waiting = sample["good"], sample["cancelled"], sample["action_required"]
     tomas = cancelled.customer
     placed = good.event(DetailType.ORDER_PLACED, 1)
     prepared = good.event(DetailType.SHIPMENT_PREPARED, 2)
+    released = good.event(DetailType.SHIPMENT_RELEASED, 3)
+    returned = good.event(DetailType.RETURN_REQUESTED, 4)
+    refund_requested = good.event(DetailType.REFUND_REQUESTED, 5)
+    refunded = good.event(DetailType.ORDER_REFUNDED, 6)
+    disputed = good.event(DetailType.PAYMENT_DISPUTED, 7)
     other_placed = cancelled.event(DetailType.ORDER_PLACED, 1)
     other_cancelled = cancelled.event(DetailType.ORDER_CANCELLED, 2)
     return {
@@ -182,16 +244,45 @@ def payloads() -> dict[str, dict[str, Any]]:
         "orders_list.json": _http("GET /orders", good.customer, query={"limit": "10"}),
         "orders_get.json": _http("GET /orders/{orderId}", good.customer, order_id=good.order_id),
         "orders_cancel.json": _http("POST /orders/{orderId}/cancel", cancelled.customer, order_id=cancelled.order_id),
+        "orders_confirm.json": _http("POST /orders/{orderId}/confirm", waiting.customer, order_id=waiting.order_id),
+        "orders_sandbox_action.json": _http(
+            "POST /sandbox/actions", waiting.customer, body={"clientSecret": f"{waiting.payment}_secret_sample"}
+        ),
+        "orders_return.json": _http(
+            "POST /orders/{orderId}/return", good.customer, order_id=good.order_id, body={"reason": "Too small."}
+        ),
+        "orders_refund.json": _http(
+            "POST /orders/{orderId}/refunds",
+            order_id=good.order_id,
+            body={"reason": "Returned.", "restock": True},
+            key="refund-1",
+            claims=_program("refunds:write"),
+        ),
+        "orders_shipments.json": _http(
+            "GET /shipments", query={"state": "open", "limit": "10"}, claims=_program("shipments:write")
+        ),
+        "orders_packed.json": _http(
+            "POST /shipments/{orderId}/packed", order_id=good.order_id, claims=_program("shipments:write")
+        ),
         "orders_me.json": _http("GET /me", good.customer),
         "orders_me_put.json": _http("PUT /me", good.customer, body=_profile(good.customer)),
-        "orders_sales.json": _http("GET /reports/sales", query=_QUARTER, claims=_READER),
+        "orders_me_export.json": _http("GET /me/export", good.customer, query={"limit": "10"}),
+        "orders_me_delete.json": _http("DELETE /me", good.customer),
+        "orders_sales.json": _http("GET /reports/sales", query=_QUARTER, claims=_program("reports:read")),
         "orders_catalog.json": _http("GET /catalog"),
         "orders_openapi.json": _http("GET /openapi.json", good.customer),
         "orders_health.json": _http("GET /health"),
-        "emails.json": _queued("emails", [placed, prepared, other_cancelled, profile_updated(good.customer)]),
-        "analytics.json": _queued("analytics", [placed, other_placed, other_cancelled]),
-        "fulfillment.json": _queued("fulfillment", [placed, prepared, other_cancelled]),
+        "emails.json": _queued(
+            "emails", [placed, released, returned, refunded, other_cancelled, profile_updated(good.customer)]
+        ),
+        "analytics.json": _queued("analytics", [placed, other_placed, other_cancelled, refunded]),
+        "fulfillment.json": _queued("fulfillment", [placed, other_placed]),
+        "settlement.json": _queued("settlement", [prepared, other_cancelled, refund_requested, payment_happened(good)]),
+        "payment_events.json": stripe_event("payment_intent.canceled", "pi_sample"),
         "feedback.json": _queued("feedback", [bounced(tomas)]),
+        "partners.json": _queued(
+            "partners", [placed, prepared, released, returned, refunded, disputed, other_cancelled, user_erased(tomas)]
+        ),
         "sweeper.json": _scheduled("sweeper"),
         **{f"requests/{name}.json": order.request() for name, order in sample.items()},
     }
@@ -224,6 +315,12 @@ def setup_requests() -> list[dict[str, Any]]:
     ]
 
 
+def return_requests() -> list[dict[str, Any]]:
+    """Return the requests to the orders function after which the good order, once it is released, is refunded."""
+    made = payloads()
+    return [made["orders_return.json"], made["orders_refund.json"]]
+
+
 def moved_to(now: int, sample: Mapping[str, Any], *, new_event_ids: bool) -> dict[str, Any]:
     """Return a sample whose events happened at ``now`` (epoch milliseconds), so that their lag is not days.
 
@@ -239,6 +336,12 @@ def moved_to(now: int, sample: Mapping[str, Any], *, new_event_ids: bool) -> dic
         sent = {"SentTimestamp": str(now), "ApproximateFirstReceiveTimestamp": str(now)}
         records.append({**record, "body": _compact(event), "attributes": {**record["attributes"], **sent}})
     return {**sample, "Records": records} if records else dict(sample)
+
+
+def _program(scope: str) -> dict[str, str]:
+    """Return the claims of a program's token."""
+    client = scope.replace(":", "-")
+    return {"sub": client, "iss": _ISSUER, "client_id": client, "token_use": "access", "scope": scope}
 
 
 def _profile(customer: Customer) -> dict[str, Any]:
@@ -290,7 +393,14 @@ def _http(
         "isBase64Encoded": False,
     }
     if customer:
-        claims = {"sub": customer.user_id, "iss": _ISSUER, "aud": "shop", "token_use": "id"}
+        claims = {
+            "sub": customer.user_id,
+            "iss": _ISSUER,
+            "aud": "shop",
+            "token_use": "id",
+            "email": customer.email or "",
+            "email_verified": "true",
+        }
     if claims:
         headers["authorization"] = "Bearer sample"
         # The scopes are those of the token, on routes that require any.

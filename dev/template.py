@@ -11,6 +11,7 @@ from ops.stack.template import NotInTemplate, Properties, ResolvedTemplate, read
 __all__ = [  # with what callers need of the template's reader
     "ROOT",
     "WITH_PARTNER",
+    "WITH_PAYMENT_EVENTS",
     "WITH_STRIPE",
     "Consumer",
     "NotInTemplate",
@@ -28,9 +29,10 @@ __all__ = [  # with what callers need of the template's reader
 ]
 
 ROOT = Path(__file__).parents[1]
-# Parameters that add the partner's resources, and those that choose Stripe.
+# Parameters that add the partner's resources, those that choose Stripe, and its webhook.
 WITH_PARTNER = {"PartnerEndpoint": "https://partner.example.com/events", "PartnerSecret": "partner"}
 WITH_STRIPE = {"PaymentProvider": "stripe", "StripeSecret": "shop/stripe"}
+WITH_PAYMENT_EVENTS = {**WITH_STRIPE, "PaymentEventsSecret": "shop/stripe-webhook"}
 
 
 class Template(ResolvedTemplate):

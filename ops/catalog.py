@@ -1,5 +1,6 @@
 """Load products: add new ones; restock, reprice and delist existing ones."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from handoff import aws
 from handoff.clock import Deadline
+from shop import json_members, text
 from shop.model import SKU
 
 if TYPE_CHECKING:
@@ -19,6 +22,22 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _WRITE_SECONDS = 20.0
+
+
+def _one_line(value: str) -> str:
+    problem = text.problem_of(value)
+    if problem:
+        raise PydanticCustomError("text", "{problem}", {"problem": problem})
+    return text.normalized(value)
+
+
+def _normal(value: str) -> str:
+    normal = _one_line(value)
+    if value != normal:  # a normal id could be one that is counted already, in another form
+        raise PydanticCustomError(
+            "text", "Has spaces around it, or letters and accents apart: write {id}", {"id": normal}
+        )
+    return value
 
 
 class Strict(BaseModel):
@@ -30,7 +49,7 @@ class Strict(BaseModel):
 class Delivery(Strict):
     """Units that arrived. The id keeps a delivery from being counted twice."""
 
-    id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    id: Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_normal)]
     units: int = Field(ge=1, le=10**9)
 
 
@@ -42,7 +61,7 @@ class Entry(Strict):
     """
 
     sku: Annotated[str, StringConstraints(pattern=SKU)]
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)]
     unit_price: int = Field(ge=0, le=10**9)
     available: int = Field(default=0, ge=0, le=10**9)
     listed: bool = True
@@ -70,22 +89,44 @@ class Loaded:
 
 
 def read(file: Path) -> list[Entry]:
-    """Return the entries of a catalog file, a JSON list of objects.
+    """Return the entries of a catalog file, a JSON list of objects in UTF-8.
 
     Raises
     ------
     BadCatalog
         If the file is not one.
     """
+    document = _decoded(file)
     try:
-        entries = TypeAdapter(list[Entry]).validate_json(file.read_bytes())
-    except OSError as error:
-        raise BadCatalog(f"{file}: {error.strerror}") from error
+        entries = TypeAdapter(list[Entry]).validate_json(document)
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
         raise BadCatalog(f"{file} is not a valid catalog. Nothing was loaded.\n" + "\n".join(problems[:20])) from error
+    duplicate = json_members.duplicate_in_list(document)
+    if duplicate:
+        name, line = duplicate
+        raise BadCatalog(f"{file} has a product with {name} twice, in line {line}: keep one. Nothing was loaded.")
     check_unique(entries, file)
     return entries
+
+
+def _decoded(file: Path) -> str:
+    """Return the text of a file in UTF-8. A byte-order mark before it is ignored, as RFC 8259 (8.1) allows."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadCatalog(f"{file}: {error.strerror}") from error
+    encoding = json.detect_encoding(content)
+    if not encoding.startswith("utf-8"):
+        raise BadCatalog(f"{file} is in {encoding.upper()}. Save it in UTF-8. Nothing was loaded.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"the byte 0x{content[error.start]:02x}, as in Windows-1252 or Latin-1"
+        raise BadCatalog(
+            f"{file} is not in UTF-8: line {line} has {byte}. Save it in UTF-8. Nothing was loaded."
+        ) from error
 
 
 def check_unique(entries: Iterable[Entry], file: Path) -> None:

@@ -26,8 +26,9 @@ _CAUTIONS = {
     "analytics": "",
     "audit": "each replayed event is written to the audit log again",
     "emails": "customers may get mails that were not sent then; events older than 30 days are skipped",
-    "fulfillment": "shipments may be prepared, and payments captured or voided, that were not then",
-    "partner": "the partner gets each event again",
+    "fulfillment": "shipments may be prepared that were not then",
+    "partners": "the partner gets each event again",
+    "settlement": "payments may be captured or voided that were not then",
 }
 _CAUTION = "it gets each event again, and must recognize it by its id"
 # An event is in the archive some minutes after it happened.

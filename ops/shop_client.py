@@ -1,4 +1,4 @@
-"""A customer of the shop, who signs in and places orders over HTTP."""
+"""A customer or a program of the shop, which sends requests over HTTP."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +10,8 @@ import httpx
 from ops.stack.deployment import Deployment
 
 _PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist only on the local stack
+
+_PROFILE = ("name", "email", "language")  # the fields that a customer sends
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Answer:
 
 
 class ShopClient:
-    """One signed-in customer; ``on_response`` gets each response."""
+    """One signed-in customer, or one program; ``on_response`` gets each response."""
 
     def __init__(self, api_url: str, token: str, on_response: Callable[[httpx.Response], None] | None = None) -> None:
         self.token = token
@@ -41,27 +43,59 @@ class ShopClient:
 
     def introduce(self, profile: Mapping[str, Any]) -> Answer:
         """``PUT /me``."""
-        return self._send("PUT", "me", json={"name": profile["name"], "email": profile["email"]})
+        return self._send("PUT", "me", json={name: profile[name] for name in _PROFILE if name in profile})
 
     def profile(self) -> Answer:
         """``GET /me``."""
         return self._send("GET", "me")
 
+    def export(self, **query: str) -> Answer:
+        """``GET /me/export``."""
+        return self._send("GET", "me/export", params=query)
+
+    def erase(self) -> Answer:
+        """``DELETE /me``."""
+        return self._send("DELETE", "me")
+
     def place(self, order: Mapping[str, Any], key: str) -> Answer:
         """``POST /orders``."""
         return self._send("POST", "orders", json=order, headers={"Idempotency-Key": key})
 
-    def cancel(self, order_id: str) -> Answer:
-        """``POST /orders/{orderId}/cancel``."""
-        return self._send("POST", f"orders/{order_id}/cancel")
+    def confirm(self, order_id: str) -> Answer:
+        """``POST /orders/{orderId}/confirm``."""
+        return self._send("POST", f"orders/{order_id}/confirm")
+
+    def act(self, client_secret: str) -> Answer:
+        """``POST /sandbox/actions``: what a customer does on the bank's page, in the sandbox."""
+        return self._send("POST", "sandbox/actions", json={"clientSecret": client_secret})
+
+    def cancel(self, order_id: str, reason: str = "") -> Answer:
+        """``POST /orders/{orderId}/cancel``; a program gives a reason."""
+        return self._send("POST", f"orders/{order_id}/cancel", **({"json": {"reason": reason}} if reason else {}))
+
+    def refund(self, order_id: str, wanted: Mapping[str, Any], key: str) -> Answer:
+        """``POST /orders/{orderId}/refunds``."""
+        return self._send("POST", f"orders/{order_id}/refunds", json=wanted, headers={"Idempotency-Key": key})
+
+    def request_return(self, order_id: str, wanted: Mapping[str, Any]) -> Answer:
+        """``POST /orders/{orderId}/return``."""
+        return self._send("POST", f"orders/{order_id}/return", json=wanted)
 
     def order(self, order_id: str) -> Answer:
         """``GET /orders/{orderId}``."""
         return self._send("GET", f"orders/{order_id}")
 
-    def orders(self) -> Answer:
+    def orders(self, **query: str) -> Answer:
         """``GET /orders``."""
-        return self._send("GET", "orders")
+        return self._send("GET", "orders", params=query)
+
+    def shipments(self, **query: str) -> Answer:
+        """``GET /shipments``."""
+        return self._send("GET", "shipments", params=query)
+
+    def pack(self, order_id: str) -> Answer:
+        """``POST /shipments/{orderId}/packed``."""
+        return self._send("POST", f"shipments/{order_id}/packed")
 
     def sales(self, **query: str) -> Answer:
         """``GET /reports/sales``."""

@@ -1,14 +1,15 @@
 """A smoke test of a deployed stack: its routes, one order, dead letters and the sweeper.
 
 The order is placed only with the sandbox payment provider, because any other one would charge a customer, and only with
-a customer to place it. The test leaves behind the product and the customer below, and for each run an order with its
-shipment, its sale of one unit, and two mails to an address that AWS provides for tests.
+a customer to place it. If orders have a cancel window, it is cancelled in it. Another one is packed, if the window is
+short or the caller waits for its end. The test leaves behind a product and a customer, and for each run the orders.
 """
 
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +24,11 @@ from ops.stack.deployment import Deployment
 
 _ANSWERS_WITHIN = 35.0  # seconds; HTTP API waits for 30
 _SWEEPS_WITHIN = 90.0  # seconds; it runs each minute
+_ORDERS_LOG = "the log of the orders function"
+_CONSUMERS_LOGS = "handoff dlq list, and the consumers' logs"
+
+
+Step = tuple[str, str, Callable[[], str]]  # what it checks, where to look after a failure, and the check
 
 
 @dataclass(frozen=True)
@@ -46,25 +52,33 @@ _SANDBOX_IN_PRODUCTION = Check(
 
 
 def run(
-    deployment: Deployment, *, token: str = "", within: float = 120.0, order: SmokeOrder | None = None
+    deployment: Deployment,
+    *,
+    token: str = "",
+    within: float = 120.0,
+    packed: bool = False,
+    steps: Sequence[Step] = (),
 ) -> Iterator[Check]:
     """Run the checks of a deployment one after the other.
 
     ``token`` signs in a customer if the stack's own pool accepts no passwords; ``within`` is how many seconds the
-    consumers may take. ``order`` is the order to place instead of one with these.
+    consumers may take. With ``packed``, an order is followed until it is packed, also after a long cancel window.
+    ``steps`` are run instead of those of an order of this test.
     """
     began, dead_letters = now_ms(), _dead_letters(deployment)
     api = deployment.api_url
-    yield _check("the API answers", "the log of the orders function", lambda: _health(api))
-    yield _check("the catalog is public", "the log of the orders function", lambda: _catalog(api))
+    yield _check("the API answers", _ORDERS_LOG, lambda: _health(api))
+    yield _check("the catalog is public", _ORDERS_LOG, lambda: _catalog(api))
     yield _check("protected routes need a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
     if smoke_order.has_sandbox_payments(deployment) and deployment.parameters["DataPolicy"] == "Retain":
         yield _SANDBOX_IN_PRODUCTION
     obstacle = smoke_order.obstacle(deployment, token)
     if obstacle:
         yield Check("an order is processed", f"skipped: {obstacle}", None)
+    elif steps:
+        yield from run_steps(steps)
     else:
-        yield from of_order(order or SmokeOrder(deployment, token, within))
+        yield from _of_own_order(deployment, SmokeOrder(deployment, token, within), asked=packed)
     yield _check("no new dead letters", "handoff dlq list", lambda: _none_new(dead_letters, deployment))
     yield _check("the sweeper runs", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
 
@@ -87,7 +101,8 @@ def _health(api: str) -> str:
 
 
 def _catalog(api: str) -> str:
-    return f"{len(_get(f'{api}/catalog', 200).json()['products'])} products"
+    page = _get(f"{api}/catalog", 200).json()
+    return f"{len(page['products'])} products{' on the first page' if 'next' in page else ''}"
 
 
 def _closed(api: str) -> str:
@@ -103,21 +118,49 @@ def _get(url: str, status: int, **headers: str) -> httpx.Response:
     return answer
 
 
-def of_order(order: SmokeOrder) -> Generator[Check]:
-    """Check each step of one order, until one fails; then close its connections."""
-    steps: Sequence[tuple[str, str, Callable[[], str]]] = (
-        ("a customer signs in", "the stack's user pool, and your permissions for it", order.sign_in),
-        ("an order is placed", "the log of the orders function", order.place),
-        ("the same key gets the same response", "the log of the orders function", order.repeat),
-        ("the order is prepared and paid", "handoff dlq list fulfillment, and the log of fulfillment", order.prepared),
-        ("every consumer handled its event", "handoff dlq list, and the consumers' logs", order.consumed),
-    )
+def run_steps(steps: Iterable[Step]) -> Generator[Check]:
+    """Run steps until one fails."""
+    for what, look_at, step in steps:
+        check = _check(what, look_at, step)
+        yield check
+        if not check.passed:
+            return
+
+
+def _of_own_order(deployment: Deployment, order: SmokeOrder, *, asked: bool) -> Iterator[Check]:
+    """Check an order that is cancelled in its window, and one that is packed, if the window is short or it is asked."""
+    unpacked = smoke_order.unpacked_because(deployment, asked=asked)
+    packs = not unpacked
     with closing(order):
-        for what, look_at, run_step in steps:
-            check = _check(what, look_at, run_step)
-            yield check
-            if not check.passed:
-                return
+        yield from run_steps([*placing(order, packs=packs), *(packing(order) if packs else ())])
+    if unpacked:
+        yield Check("an order is packed and paid", f"not checked: {unpacked}", None)
+
+
+def placing(order: SmokeOrder, *, packs: bool) -> list[Step]:
+    """Return the steps of an order that is cancelled, if that is possible, and of placing one that is to be packed."""
+    steps: list[Step] = [
+        ("a customer signs in", "the stack's user pool, and your permissions for it", order.sign_in),
+        ("an order is placed", _ORDERS_LOG, order.place),
+        ("the same key gets the same response", _ORDERS_LOG, order.repeat),
+    ]
+    if smoke_order.can_cancel(order.deployment):
+        settlement = "handoff dlq list settlement, and the log of settlement"
+        steps += [
+            ("it is cancelled, and its hold voided", settlement, order.cancelled),
+            ("the consumers handled its events", _CONSUMERS_LOGS, partial(order.consumed, besides="fulfillment")),
+            *([("another order is placed", _ORDERS_LOG, order.place)] if packs else []),
+        ]
+    return steps
+
+
+def packing(order: SmokeOrder) -> list[Step]:
+    """Return the steps of an order that was placed: it is packed, and every consumer gets its events."""
+    look_at = "handoff dlq list, and the logs of fulfillment and settlement"
+    return [
+        ("the order is packed and paid", look_at, order.packed),
+        ("every consumer handled its events", _CONSUMERS_LOGS, order.consumed),
+    ]
 
 
 def _dead_letters(deployment: Deployment) -> dict[str, int]:

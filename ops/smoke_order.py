@@ -1,7 +1,7 @@
 """The order of a smoke test, step by step.
 
-It leaves behind the product and the customer below, and for each order its shipment, its sale of one unit, and two
-mails to an address that AWS provides for tests.
+It leaves behind the product and the customer below, and mails to an address that AWS provides for tests. If orders have
+a cancel window, one order is cancelled in it. An order that is packed leaves its shipment and its sale of one unit.
 """
 
 import secrets
@@ -32,6 +32,8 @@ _ORDER = {
 }
 _CLOCK_ERROR = 60_000  # ms by which this machine's clock may be wrong
 _CATALOG_AGE = 6.0  # seconds for which a catalog copy may lack a new product
+_SHORT = 60  # seconds; a test waits so long for the end of the cancel window without being asked to
+_FIRST_EVENTS = {"settlement": 2}  # the sequence of the first event that a consumer gets; for the others it is 1
 
 
 class CheckFailed(Exception):
@@ -63,6 +65,31 @@ def obstacle(deployment: Deployment, token: str) -> str:
         return "tokens come from another issuer. Pass a customer's token with --token or HANDOFF_TOKEN"
     if deployment.parameters["PasswordSignIn"] != "true":
         return "the pool accepts no passwords. Pass a customer's token with --token or HANDOFF_TOKEN"
+    return ""
+
+
+def window(deployment: Deployment) -> int:
+    """Return for how many seconds an order can be cancelled before it is packed."""
+    return int(deployment.parameters.get("PackAfter", "0"))
+
+
+def can_cancel(deployment: Deployment) -> bool:
+    """Return whether an order can be cancelled in time."""
+    return window(deployment) > 0 or packs_manually(deployment)
+
+
+def packs_manually(deployment: Deployment) -> bool:
+    """Return whether a warehouse packs the orders."""
+    return deployment.parameters.get("Packing") == "manual"
+
+
+def unpacked_because(deployment: Deployment, *, asked: bool) -> str:
+    """Return why a test does not wait until an order is packed; empty if it does, or is ``asked`` to."""
+    if packs_manually(deployment):
+        return "a warehouse packs the orders of this stack (Packing=manual)"
+    seconds = window(deployment)
+    if seconds > _SHORT and not asked:
+        return f"orders are packed {seconds} s after they are placed (PackAfter); --packed waits for that"
     return ""
 
 
@@ -100,11 +127,11 @@ class SmokeOrder:
         within: float,
         on_response: Callable[[httpx.Response], None] | None = None,
     ) -> None:
-        self._deployment = deployment
+        self.deployment = deployment
         self._token = token
         self._within = within
         self._on_response = on_response
-        self._key = str(uuid.uuid4())
+        self._key = ""
         self._client = ShopClient(deployment.api_url, token, on_response)
         self._placed: Mapping[str, Any] = {}
         self.sent_at = 0  # epoch ms; when the order was sent
@@ -119,17 +146,17 @@ class SmokeOrder:
         if self._token:
             return "with the given token"
         self._client.close()
-        self._client = ShopClient(self._deployment.api_url, _sign_in(self._deployment), self._on_response)
+        self._client = ShopClient(self.deployment.api_url, _sign_in(self.deployment), self._on_response)
         _expect_status(self._client.introduce({"name": "Smoke Test", "email": EMAIL}), 200)
         return EMAIL
 
     def place(self) -> str:
-        """Place the order; its product is added to the catalog before."""
+        """Place an order; its product is added to the catalog before."""
         entry = catalog.Entry.model_validate(_PRODUCT)
-        loaded = catalog.load(self._deployment.dynamodb, self._deployment.resource("ProductsTable"), [entry])
+        loaded = catalog.load(self.deployment.dynamodb, self.deployment.resource("ProductsTable"), [entry])
         if loaded.added:
             time.sleep(_CATALOG_AGE)
-        self.sent_at = now_ms()
+        self._key, self.sent_at = str(uuid.uuid4()), now_ms()
         answer = self._client.place(_ORDER, self._key)
         _expect_status(answer, 201)
         self._placed, self.answered_at = answer.body, now_ms()
@@ -142,22 +169,31 @@ class SmokeOrder:
         expect(answer.body == self._placed, f"answered with {answer.body}")
         return "201, the same order"
 
-    def prepared(self) -> str:
+    def cancelled(self) -> str:
+        """Cancel it, and wait until its hold is voided."""
+        _expect_status(self._client.cancel(self.order_id), 200)
+        return self._reaches("CANCELLED", "voided", self._within)
+
+    def packed(self) -> str:
         """Wait until it is packed and paid; cancel it if it is not in time."""
-        wanted = ("PREPARED", "captured")
-        seen = until(self._state, lambda state: state == wanted, self._within)
-        if seen != wanted:
-            cancelled = "; it was cancelled now" if self._client.cancel(self.order_id).status == 200 else ""
-            state = f"{self.order_id} is {seen[0]}, its payment {seen[1]}"
-            raise CheckFailed(f"{state}, after {self._within:.0f} s{cancelled}")
+        try:
+            return self._reaches("PREPARED", "captured", window(self.deployment) + self._within)
+        except CheckFailed as failure:
+            was_cancelled = self._client.cancel(self.order_id).status == 200
+            raise CheckFailed(f"{failure}{'; it was cancelled now' if was_cancelled else ''}") from failure
+
+    def _reaches(self, status: str, payment: str, seconds: float) -> str:
+        seen = until(self._state, lambda state: state == (status, payment), seconds)
+        expect(seen == (status, payment), f"{self.order_id} is {seen[0]}, its payment {seen[1]}, after {seconds:.0f} s")
         return ", ".join(seen)
 
-    def consumed(self) -> str:
-        """Wait until every consumer has logged its event as handled."""
-        done = until(self._consumers, lambda done: done >= set(CONSUMERS), self._within)
-        missing = ", ".join(sorted(set(CONSUMERS) - done))
+    def consumed(self, besides: str = "") -> str:
+        """Wait until every consumer, besides one, has logged the first event that it gets as handled."""
+        wanted = [name for name in CONSUMERS if name != besides]
+        done = until(self._consumers, lambda done: done >= set(wanted), self._within)
+        missing = ", ".join(sorted(set(wanted) - done))
         expect(not missing, f"{missing} logged no outcome for {self.order_id} in {self._within:.0f} s")
-        return ", ".join(CONSUMERS)
+        return ", ".join(wanted)
 
     @property
     def order_id(self) -> str:
@@ -170,8 +206,12 @@ class SmokeOrder:
         return answer.body["status"], answer.body["payment"]
 
     def _consumers(self) -> set[str]:
-        """Return the consumers that logged the order's first event as handled."""
-        groups = {name: self._deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
+        """Return the consumers whose first event is logged as handled."""
+        groups = {name: self.deployment.resource(f"{name.capitalize()}Logs") for name in CONSUMERS}
         start, end = self.sent_at - _CLOCK_ERROR, now_ms() + _CLOCK_ERROR
-        lines = log_lines.search(self._deployment.logs, groups, self.order_id, start=start, end=end)
-        return {line.who for line in lines if line.event_id == f"{self.order_id}-1" and line.outcome in HANDLED}
+        lines = log_lines.search(self.deployment.logs, groups, self.order_id, start=start, end=end)
+        return {
+            line.who
+            for line in lines
+            if line.event_id == f"{self.order_id}-{_FIRST_EVENTS.get(line.who, 1)}" and line.outcome in HANDLED
+        }

@@ -65,12 +65,13 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def world(stack, clock):
-    """A deployment of the test's ``stack`` with ten mugs and one known customer."""
+    """A deployment of the test's ``stack`` with ten mugs, and two customers who can order: ada and bob."""
     from dev.simulated.world import World  # noqa: PLC0415  # it reads the environment set above
 
     world = World(stack, clock)
     world.stock()
     world.customer()
+    world.customer("bob")
     return world
 
 

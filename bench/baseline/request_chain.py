@@ -6,15 +6,18 @@ wiring differs: a step that fails here fails the customer's request.
 
 from typing import TYPE_CHECKING, Any
 
+import error_problems
 import http_responses
-import mails
+import languages
 import order_requests
+import parameters
 import problems
 from handoff import aws
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from http_responses import Response
+from mails import Seller, Writer
 from shop import order_store, payments, settings
 from shop.catalog import Catalog
 from shop.customers import CustomerStore
@@ -51,13 +54,15 @@ _shop = Dependencies(
     payments=payments.connect(_settings.payment_provider, _settings.sandbox_table),
     bus=_no_bus,
     currency=_settings.currency,
+    ships_to=frozenset(),
+    action_expires_after=0,  # its clients don't send customerAction
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
     """Answer ``POST /orders``."""
-    correlation_id = order_requests.correlation_id(event)
+    correlation_id = parameters.correlation_id(event)
     logger.append_keys(correlation_id=correlation_id)
     response = _answer(event)
     response["headers"]["x-correlation-id"] = correlation_id
@@ -75,7 +80,7 @@ def _answer(event: dict[str, Any]) -> Response:
     except problems.Problem as problem:
         return problems.answer(problem)
     except RequestError as error:
-        return problems.answer(problems.of(error))
+        return problems.answer(error_problems.of(error))
     except (*aws.ERRORS, TransactionConflict) as error:
         logger.exception("A call to AWS failed", exc_info=error)
         return problems.answer(problems.unavailable())
@@ -100,7 +105,7 @@ def confirm(order: Order) -> None:
     customer = _customers.get(order.user_id)
     if customer is None or not customer.email:
         return
-    mail = mails.confirmation(order, customer)
+    mail = Writer(languages.choose(customer.language, "en"), Seller()).confirmation(order, customer)
     _ses.send_email(
         FromEmailAddress=_sender,
         Destination={"ToAddresses": [customer.email]},

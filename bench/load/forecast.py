@@ -19,7 +19,7 @@ MAX_P95 = 1.0  # seconds
 MAX_SLOWDOWN = 1.2  # relative to the p95 of one user
 _LIMIT = 20_000
 WIRINGS = ("chain", "Handoff")
-WITHOUT_FULFILLMENT = "Handoff without fulfillment"  # the chain does not have it either
+WITHOUT_SHIPPING = "Handoff without fulfillment and settlement"  # the chain does not have them either
 CONDITIONS = (NORMAL, SLOW)
 
 
@@ -36,8 +36,8 @@ def forecast(measured: Mapping[str, Any]) -> dict[str, Any]:
             more_users += [names | _simulated(Scenario(users, THINK, BUDGET, *parts)) for users in USERS]
             most.append(names | _max_users(*parts))
         times, consumers = _parts(measured, "Handoff", conditions)
-        fewer = tuple(consumer for consumer in consumers if consumer.name != "fulfillment")
-        most.append({"conditions": conditions.name, "wiring": WITHOUT_FULFILLMENT, **_max_users(times, fewer)})
+        fewer = tuple(consumer for consumer in consumers if consumer.name not in ("fulfillment", "settlement"))
+        most.append({"conditions": conditions.name, "wiring": WITHOUT_SHIPPING, **_max_users(times, fewer)})
     concurrency = {consumer.name: consumer.concurrency for consumer in _parts(measured, "Handoff", NORMAL)[1]}
     return {"validation": validation, "more_users": more_users, "max_users": most, "concurrency": concurrency}
 
@@ -55,7 +55,8 @@ def _parts(measured: Mapping[str, Any], wiring: str, conditions: NetworkConditio
     return times, (
         _consumer("emails", mails, events=2),
         _consumer("analytics", seconds["analytics"], events=1, whole_batch=True),
-        _consumer("fulfillment", seconds["fulfillment"], events=2),
+        _consumer("fulfillment", seconds["fulfillment"], events=1),
+        _consumer("settlement", seconds["settlement"], events=1),
     )
 
 

@@ -11,7 +11,7 @@ from bench.load.forecast import (
     MAX_P95,
     MAX_SLOWDOWN,
     WIRINGS,
-    WITHOUT_FULFILLMENT,
+    WITHOUT_SHIPPING,
 )
 from bench.load.network_conditions import SLOW
 from bench.markdown import plot, table
@@ -35,14 +35,14 @@ def section(measured: Mapping[str, Any], forecast: Mapping[str, Any]) -> str:
     users, concurrency = max(late), forecast["concurrency"]
     return _TEXT.format(
         budget=BUDGET,
-        max_users=table(("conditions", "criterion", *WIRINGS, WITHOUT_FULFILLMENT), _max_users(forecast), texts=2),
+        max_users=table(("conditions", "criterion", *WIRINGS, WITHOUT_SHIPPING), _max_users(forecast), texts=2),
         consumers=sum(concurrency.values()),
-        fulfillment=concurrency["fulfillment"],
+        shipping=concurrency["fulfillment"] + concurrency["settlement"],
         more_users=table(FIGURES, _more_users(forecast), texts=2),
         plot=plot("users.png", "Answers and errors by number of users"),
         users=users,
         mails=late[users].get("emails", 0),
-        shipments=late[users].get("fulfillment", 0),
+        shipments=late[users].get("fulfillment", 0) + late[users].get("settlement", 0),
         validation=table(_VALIDATION_HEAD, _validation(measured, forecast), texts=2),
     )
 
@@ -63,7 +63,7 @@ The largest number of users that each wiring serves with {budget} concurrent exe
 
 The chain takes more than a second even for one user, so it serves no users by the first criterion. The other two
 criteria ignore its latency and compare capacity alone. Handoff's advantage is smaller there. An order uses an
-execution for a shorter time, but the consumers use up to {consumers} of the {budget} executions, {fulfillment} of
+execution for a shorter time, but the consumers use up to {consumers} of the {budget} executions, {shipping} of
 them for shipments and captures, which the chain does not do. Users also spend most of their time thinking.
 
 {budget} is the concurrency that Lambda
@@ -75,8 +75,8 @@ reserved concurrency. Latencies and errors with this budget:
 {plot}
 
 Handoff defers work instead of rejecting it. With {users:,} users and e-mail taking 3 s, {mails:,} mails and
-{shipments:,} events for fulfillment are waiting after two and a half minutes. The consumers' MaximumConcurrency
-controls how fast they drain, up to the sending quota of the mail service.
+{shipments:,} events for fulfillment and settlement are waiting after two and a half minutes. The consumers'
+MaximumConcurrency controls how fast they drain, up to the sending quota of the mail service.
 
 **How it was simulated.** Users are a closed loop. The times of orders are drawn from those measured with one user.
 All functions share a budget of executions, and Handoff's consumers have the template's batch sizes and
@@ -93,7 +93,7 @@ def _max_users(forecast: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     found = {(row["conditions"], row["wiring"]): row for row in forecast["max_users"]}
     for conditions, title in _TITLES.items():
         for criterion, words in _CRITERIA.items():
-            chain, *others = (found[conditions, wiring][criterion] for wiring in (*WIRINGS, WITHOUT_FULFILLMENT))
+            chain, *others = (found[conditions, wiring][criterion] for wiring in (*WIRINGS, WITHOUT_SHIPPING))
             counts = (f"{users:,}" + (f" ({users / chain:.1f} x)" if chain else "") for users in others)
             yield (title, words, f"{chain:,}", *counts)
 

@@ -23,9 +23,9 @@ from ops.shop_client import sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
 
-# Concurrent executions of all functions: as many as two cores can run, and more than the 35 that Handoff's consumers
+# Concurrent executions of all functions: as many as two cores can run, and more than the 55 that Handoff's consumers
 # and sweeper can use (the sum of their MaximumConcurrency in template.yaml).
-BUDGET = 50
+BUDGET = 70
 ACCOUNTS = 50
 _PRODUCTS = 200  # enough that users rarely order the same one concurrently
 _STOCK = 1_000_000
@@ -111,9 +111,11 @@ def _proxy(upstream: str) -> Iterator[str]:
 def gather_chain(folder: Path) -> None:
     """Copy the chain's template and code into a folder, with the modules of Handoff's functions that it uses."""
     shutil.copytree(ROOT / "functions/orders", folder / "request_chain")
+    shutil.copytree(ROOT / "functions/emails/locales", folder / "request_chain/locales")
     (folder / "noop").mkdir()
     for source, to in (
         (ROOT / "functions/emails/mails.py", "request_chain"),
+        (ROOT / "functions/emails/languages.py", "request_chain"),
         (_BASELINE / "request_chain.py", "request_chain"),
         (_BASELINE / "noop.py", "noop"),
         (_BASELINE / "template.yaml", ""),
@@ -126,14 +128,18 @@ def _deploy_chain(stack: LocalStack, handoff: Deployment) -> Deployment:
     shutil.rmtree(folder, ignore_errors=True)
     gather_chain(folder)
     lambda_ = stack.session().client("lambda", endpoint_url=stack.endpoint)
-    function = lambda_.get_function_configuration(FunctionName=handoff.resource("OrdersFunction"))
+    functions = [
+        lambda_.get_function_configuration(FunctionName=handoff.resource(name))
+        for name in ("OrdersFunction", "EmailsFunction")
+    ]
+    layers = {layer["Arn"] for function in functions for layer in function["Layers"]}
     stack.deploy_beside(
         folder,
         "chain",
         ApiId=_CHAIN_API_ID,
         UserPool=handoff.outputs["UserPoolId"],
         UserPoolClient=handoff.outputs["UserPoolClientId"],
-        Layers=",".join(layer["Arn"] for layer in function["Layers"]),
+        Layers=",".join(sorted(layers)),
     )
     return Deployment("chain", stack.session(), stack.endpoint)
 

@@ -3,9 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bodies import LINK
 from dev.contracts.schema import Json, Schema, excess
 
 _IRRELEVANT = {"description", "bearerFormat"}  # members of a security scheme that clients do not depend on
+# Further successes that an operation may gain: a client gets them only if its request asks for them.
+_OPTED_IN = {("placeOrder", "202")}  # requests with `customerAction`
+# The only values that requests were allowed to have and are not allowed anymore: texts with web addresses, which the
+# shop would mail to whoever the user names. To keep accepting them would keep the hole open: see docs/security.md.
+_CLOSED_HOLE = f"may be what is not allowed: {{'pattern': {LINK!r}}}"
 _Alternative = dict[str, tuple[Json, list[str]]]
 
 
@@ -78,11 +84,13 @@ class _Operation:
     def _accepted(self, before: Json, after: Json, what: str) -> Iterator[str]:
         """Compare what clients may send: the new contract must accept everything that the old one does."""
         for change in excess(Schema(self.old_document, before), Schema(self.new_document, after)):
-            yield f"{what}: in the old contract, {change}"
+            if not change.endswith(_CLOSED_HOLE):
+                yield f"{what}: in the old contract, {change}"
 
     def _responses(self) -> Iterator[str]:
         before, after = self.old["responses"], self.new["responses"]
-        yield from (f"returns {status}" for status in after if status not in before and status.startswith("2"))
+        new = (status for status in after if status not in before and status.startswith("2"))
+        yield from (f"returns {status}" for status in new if (self.new["operationId"], status) not in _OPTED_IN)
         for status, answer in before.items():
             if status not in after:
                 yield f"does not return {status}"

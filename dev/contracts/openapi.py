@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from bodies import MAX_BODY_BYTES
 from dev import samples
 from dev.contracts import openapi_problems
 from dev.contracts.openapi_problems import BY_NAME, MEMBERS
 from dev.contracts.schema import Json, untitled
 from dev.local.stack import ROOT
 from handoff.events import CorrelationId
-from order_requests import MAX_BODY_BYTES, OrderIn, Parameter
+from order_requests import OrderIn
+from parameters import Parameter
 from problems import Problem
 from routes import OPERATIONS, Operation
 
@@ -44,7 +46,7 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "cache-control": {
-        "description": "For how many seconds caches may keep the response.",
+        "description": "Whether and for how many seconds caches may keep the response.",
         "schema": {"type": "string"},
     },
     "etag": {
@@ -52,6 +54,7 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
     "allow": {"description": "The methods that the path supports.", "schema": {"type": "string"}},
+    "accept-encoding": {"description": "The content encodings of a body.", "schema": {"type": "string"}},
     "www-authenticate": {"description": "The scope that the token lacks.", "schema": {"type": "string"}},
 }
 _CACHED = {"cache-control", "etag"}
@@ -94,6 +97,11 @@ def _schemas() -> tuple[dict[Any, Json], dict[str, Json]]:
     bodies = {_name(operation): operation.body for operation in operations if operation.body}
     wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = [
         *((_name(operation), "serialization", TypeAdapter(operation.response)) for operation in operations),
+        *(
+            (_also(operation, status), "serialization", TypeAdapter(response))
+            for operation in operations
+            for status, response in operation.also.items()
+        ),
         *((name, "validation", TypeAdapter(body)) for name, body in bodies.items()),
         *((name, "serialization", TypeAdapter(member)) for name, member in MEMBERS.items()),
     ]
@@ -115,6 +123,10 @@ def _name(operation: Operation) -> str:
     return to_camel(operation.handler.__name__)
 
 
+def _also(operation: Operation, status: int) -> str:
+    return f"{_name(operation)} {status}"
+
+
 def _summary_and_description(operation: Operation) -> tuple[str, str]:
     summary, _, description = (inspect.getdoc(operation.handler) or "").partition("\n\n")
     return summary.removesuffix("."), description.replace("\n", " ")
@@ -133,8 +145,10 @@ def _operation(operation: Operation, schemas: dict[Any, Json]) -> Json:
         content: Json = {"schema": schemas[name, "validation"]}
         if operation.body is OrderIn:
             content["examples"] = {name: {"value": order.request()} for name, order in samples.orders().items()}
-        described["requestBody"] = {"required": True, "content": {_JSON: content}}
-    described["responses"] = _responses(operation, schemas[name, "serialization"])
+        described["requestBody"] = {"required": operation.is_body_required, "content": {_JSON: content}}
+    successes = {operation.status: schemas[name, "serialization"]}
+    successes |= {status: schemas[_also(operation, status), "serialization"] for status in operation.also}
+    described["responses"] = _responses(operation, successes)
     if not operation.is_public:
         described["security"] = [{_SCHEME: [operation.scope] if operation.scope else []}]
     return described
@@ -150,17 +164,19 @@ def _parameter(parameter: Parameter) -> Json:
     }
 
 
-def _responses(operation: Operation, schema: Json) -> Json:
-    headers = {_TRACE} | ({"location"} if operation.status == HTTPStatus.CREATED else set())
+def _responses(operation: Operation, successes: dict[int, Json]) -> Json:
+    headers = {_TRACE, *operation.headers}
     headers |= _CACHED if operation.is_cacheable else set()
-    success: Json = {
-        "description": f"{HTTPStatus(operation.status).phrase}.",
-        "headers": _headers([headers], by_gateway=False),
-        "content": {_JSON: {"schema": schema}},
+    further = {_TRACE, *operation.also_headers}
+    responses: dict[int, Json] = {
+        status: {
+            "description": f"{HTTPStatus(status).phrase}.",
+            "headers": _headers([further if status in operation.also else headers], by_gateway=False),
+            "content": {_JSON: {"schema": schema}},
+            **({"links": operation.links} if operation.links else {}),
+        }
+        for status, schema in successes.items()
     }
-    if operation.links:
-        success["links"] = operation.links
-    responses = {operation.status: success}
     if operation.is_cacheable:
         unchanged = {"description": "Not Modified.", "headers": _headers([headers], by_gateway=False), "content": {}}
         responses[HTTPStatus.NOT_MODIFIED] = unchanged

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
+import error_problems
 import problems
-from order_requests import MAX_BODY_BYTES, Sku
+from bodies import MAX_BODY_BYTES, Sku
+from handoff.events import Timestamp
 from problems import Problem
 from response_schemas import Amount, OrderId
 from shop import errors
+from shop.model import MAX_REFUNDS, MAX_TOTAL
 
 _ORDER = "ord_bcbyeu2ocgm26n4btjdflmpeie"
 
@@ -28,31 +31,75 @@ class Shortage(TypedDict):
     available: Annotated[int, Field(ge=0)]
 
 
+class OpenOrder(TypedDict):
+    """An order that is under way, and what it waits for."""
+
+    orderId: OrderId
+    reason: errors.OpenReason
+
+
+class UnitsLeft(TypedDict):
+    """The units of a product in an order that no refund is for."""
+
+    sku: Sku
+    left: Annotated[int, Field(ge=0)]
+
+
 # The members that only some problems have, besides those of RFC 9457.
-MEMBERS: dict[str, Any] = {"errors": list[FieldError], "products": list[Shortage], "total": Amount, "orderId": OrderId}
+MEMBERS: dict[str, Any] = {
+    "errors": list[FieldError],
+    "products": list[Shortage],
+    "orders": list[OpenOrder],
+    "total": Amount,
+    "orderId": OrderId,
+    "refundable": Amount,
+    "units": list[UnitsLeft],
+    "requestedAt": Timestamp,
+    "until": Timestamp,
+}
 
 EXAMPLES = [
     problems.invalid({"lines.0.quantity": "Input should be greater than or equal to 1"}),
     problems.unauthenticated("The token's claim sub must identify the user: 1-128 visible ASCII characters."),
-    problems.of(errors.PaymentDeclined(_ORDER, "card_declined")),
+    error_problems.of(errors.PaymentDeclined(_ORDER, "card_declined")),
     problems.forbidden("reports:read"),
-    problems.of(errors.NoSuchOrder()),
+    error_problems.of(errors.NoSuchOrder()),
     problems.no_profile(),
+    problems.no_payment(),
+    problems.no_order_list(),
     problems.no_route("/nowhere"),
     problems.wrong_method(["GET"]),
-    problems.of(errors.OutOfStock({"ESPRESSO-LEVER": 2})),
-    problems.of(errors.TotalChanged(7635, "EUR")),
-    problems.of(errors.InProgress(_ORDER, 7)),
-    problems.of(errors.OrderExpired(_ORDER)),
-    problems.of(errors.NotCancellable(_ORDER, "PREPARED")),
+    error_problems.of(errors.OutOfStock({"ESPRESSO-LEVER": 2})),
+    error_problems.of(errors.TotalChanged(7635, "EUR")),
+    error_problems.of(errors.TotalTooLarge(MAX_TOTAL + 1, MAX_TOTAL)),
+    error_problems.of(errors.NoAddress("missing")),
+    error_problems.of(errors.InProgress(_ORDER, 7)),
+    error_problems.of(errors.OrderExpired(_ORDER)),
+    error_problems.of(errors.OrderAbandoned(_ORDER)),
+    error_problems.of(errors.NotCancellable(_ORDER, "PREPARED")),
+    error_problems.of(errors.NotPackable(_ORDER, "CANCELLED")),
+    error_problems.of(errors.CancelWindowOpen(_ORDER, 90)),
+    error_problems.of(errors.NotCaptured(_ORDER, "PLACED")),
+    error_problems.of(errors.AlreadyRestocked(_ORDER, "CANCELLED")),
+    error_problems.of(errors.RefundTooLarge(_ORDER, 1250, "EUR")),
+    error_problems.of(errors.TooManyUnits(_ORDER, {"ESPRESSO-LEVER": 0})),
+    error_problems.of(errors.TooManyRefunds(_ORDER, MAX_REFUNDS)),
+    error_problems.of(errors.NotReleased(_ORDER, "PLACED")),
+    error_problems.of(errors.AlreadyReturned(_ORDER, "2026-11-23T10:00:00.000Z")),
+    error_problems.of(errors.ReturnTooLate(_ORDER, "2026-11-23T10:00:00.000Z")),
     problems.too_large(MAX_BODY_BYTES),
     problems.not_json("text/plain"),
-    problems.of(errors.KeyReused()),
+    problems.not_utf8("Content-Type", "charset=iso-8859-1"),
+    problems.encoded_body("gzip"),
+    error_problems.of(errors.KeyReused()),
     problems.internal(),
     problems.unavailable(),
-    problems.of(errors.TryLater(_ORDER, "The payment provider did not respond.")),
-    problems.of(errors.TooManyAddresses(3600)),
-    problems.of(errors.ProfileBusy()),
+    error_problems.of(errors.TryLater(_ORDER, "The payment provider did not respond.")),
+    error_problems.of(errors.TooManyAddresses(3600)),
+    error_problems.of(errors.TooManyOrders(1800, declined=True)),
+    error_problems.of(errors.ProfileBusy()),
+    error_problems.of(errors.BeingErased("2026-11-23T10:00:00.000Z")),
+    error_problems.of(errors.OpenOrders({_ORDER: "not shipped"})),
 ]
 BY_NAME: dict[str, Problem] = {problem.name: problem for problem in EXAMPLES}
 

@@ -26,38 +26,88 @@ class Description:
 DESCRIPTIONS = {
     DetailType.ORDER_PLACED: Description(
         "An order is placed: its stock is taken and its payment authorized. Written together with the order's step to "
-        "PLACED, by the orders function.",
-        "1, an order's first event.",
+        "PLACED, by the orders function. If the customer had to confirm the payment first, the settlement function or "
+        "the sweeper can be faster.",
+        "1, an order's first event; 2 if the customer had to confirm the payment first.",
         {
             "emails": "confirms the order to the customer",
             "analytics": "adds the order to the sales of its day",
-            "fulfillment": "packs the shipment",
+            "fulfillment": "packs the shipment after the cancel window, or opens it for the warehouse",
         },
     ),
     DetailType.ORDER_CANCELLED: Description(
-        "The customer has cancelled an order before it was packed; its stock is returned. Written together with the "
-        "step to CANCELLED, by the orders function.",
-        "2.",
+        "The customer or the shop has cancelled an order before it was packed, or its payment hold was lost; its stock "
+        "is returned. Written together with the step to CANCELLED, by the orders function, or by the settlement "
+        "function or the sweeper if the hold was lost.",
+        "2, or more if the payment has changed before.",
         {
-            "emails": "confirms the cancellation to the customer",
+            "emails": "confirms the cancellation to the customer, with the shop's reason",
             "analytics": "subtracts the order from the sales of its day",
-            "fulfillment": "voids the payment",
+            "settlement": "voids the payment",
         },
     ),
     DetailType.SHIPMENT_PREPARED: Description(
-        "The shipment is packed. Written in the same transaction as the shipment's row and the order's step to "
-        "PREPARED, by the fulfillment function.",
-        "2.",
+        "The shipment is packed, and the order cannot be cancelled anymore. Written in the same transaction as the "
+        "shipment's row and the order's step to PREPARED, by the fulfillment function, or by the orders function if a "
+        "warehouse reports it.",
+        "2, or more if the payment has changed before.",
+        {"settlement": "captures the payment, then releases the shipment"},
+    ),
+    DetailType.SHIPMENT_RELEASED: Description(
+        "The payment is captured, and the shipment may be sent. Written in the same transaction as the captured "
+        "payment, by the settlement function or the sweeper.",
+        "3, or more if the payment has changed before.",
+        {"emails": "informs the customer that the order is on its way"},
+    ),
+    DetailType.REFUND_REQUESTED: Description(
+        "Money has to go back to the customer: a program has requested a refund, or a cancelled order's payment turned "
+        "out to be captured. Written together with the refund, by the orders function, the settlement function or the "
+        "sweeper. `order_refunded` follows if the provider makes the refund.",
+        "grows with every step of the order.",
+        {"settlement": "asks the payment provider for the refund"},
+    ),
+    DetailType.ORDER_REFUNDED: Description(
+        "The payment provider has refunded an amount. Written in the same transaction as the completed refund and the "
+        "stock of units that came back, by the settlement function or the sweeper. One event for each refund: the "
+        "order's `history` has the refund's id at this sequence number.",
+        "grows with every step of the order.",
         {
-            "emails": "informs the customer that the order is on its way",
-            "fulfillment": "captures the payment, then releases the shipment",
+            "emails": "informs the customer of the refund",
+            "analytics": "subtracts the refund from the sales of the day of the refund, with the units that came back",
         },
+    ),
+    DetailType.RETURN_REQUESTED: Description(
+        "The customer wants to return products of a released order. Written together with the request, by the orders "
+        "function. The shop refunds them when they are back.",
+        "grows with every step of the order.",
+        {"emails": "acknowledges the request to the customer, with its date and time"},
+    ),
+    DetailType.PAYMENT_DISPUTED: Description(
+        "The customer has disputed the payment at the bank, or the bank has decided: won or lost. Written together "
+        "with the dispute, by the settlement function or the sweeper. The order's `history` has the state of the "
+        "dispute at this sequence number.",
+        "grows with every step of the order.",
+        {},
+    ),
+    DetailType.PAYMENT_EVENT: Description(
+        "Something has happened to a payment at the payment provider: the provider has called its webhook, or the "
+        "sweeper has found it in the provider's list of events. It says neither what nor about which order: look the "
+        "payment up at the provider. Events about payments of other shops with the same account are possible.",
+        "always 1: the event's id is made of the provider's.",
+        {"settlement": "looks the payment up and brings its order into line with it"},
     ),
     DetailType.USER_PROFILE_UPDATED: Description(
         "A customer has created or changed a profile: one event for all changed fields, with their names and not their "
         "values. Written together with the profile, by the orders function.",
         "grows by one with every change of the profile.",
         {"emails": "notifies the old and the new address of a changed address"},
+    ),
+    DetailType.USER_ERASED: Description(
+        "The personal data of a user was erased. Written together with the item that replaces the customer's, by the "
+        "sweeper. Erase your own data about the user too, and forget the sequence: a profile that is created later "
+        "continues it. Later events about the user's orders carry a random id, another one for each order.",
+        "grows by one with every change of the profile.",
+        {},
     ),
 }
 
@@ -76,7 +126,8 @@ number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes. A consumer tha
   Consumers ignore members that they do not know. `<type>.detail.json` describes the event that its producer may
   write, and forbids other members.
 - **Examples** are in [contracts/events/examples](../../contracts/events/examples), recorded from a run.
-- The audit log and the archive keep all events as well. A partner, if configured, receives those of orders.
+- The audit log and the archive keep all events as well. A partner, if configured,
+  receives those of orders, and `user_erased`, as [webhooks](../how-to/send-events-to-a-partner.md).
 
 ## Compatibility
 

@@ -20,7 +20,19 @@ _KNOWN = {
     *_UNIONS,
     *_LOWER,
     *_UPPER,
-    *("$ref", "type", "const", "enum", "pattern", "format", "items", "properties", "required", "additionalProperties"),
+    *(
+        "$ref",
+        "type",
+        "const",
+        "enum",
+        "not",
+        "pattern",
+        "format",
+        "items",
+        "properties",
+        "required",
+        "additionalProperties",
+    ),
 }
 
 
@@ -123,6 +135,8 @@ def _bounds(narrow: Json, wide: Json, where: str) -> Iterator[str]:
     for rule in ("pattern", "format"):
         if rule in wide and narrow.get(rule) != wide[rule]:  # not decidable which of two patterns is wider
             yield f"{where}: {rule} is {narrow.get(rule, 'open')}, not {wide[rule]}"
+    if "not" in wide and narrow.get("not") != wide["not"]:
+        yield f"{where}: may be what is not allowed: {wide['not']}"
 
 
 def _items(narrow: Schema, wide: Schema, at: str) -> list[str]:

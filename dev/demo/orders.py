@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from dev import invariants
-from dev.invariants import Snapshot, order_in
-from ops import catalog
+from dev.invariants import Mail, Snapshot, order_in
+from ops import catalog, smoke_order, tokens
+from ops.polling import until
 from ops.shop_client import Account, Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import CONSUMERS, Deployment
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 _TIMEOUT = 90.0  # seconds
-_CANCEL_TRIES = 10
+_PACKED_WITHIN = 60.0  # seconds after the end of the cancel window
+_HANDLED_AT_ONCE = ("emails", "analytics")  # consumers that do not wait for the window or for another consumer
 
 Progress = Callable[[str], None]
 
@@ -38,11 +40,22 @@ class SentRequest:
 
 @dataclass
 class PlacedOrders:
-    """All requests, and the ids of the orders that were kept or cancelled."""
+    """All requests, and the ids of the orders that were kept, cancelled, or refunded with their goods returned."""
 
     requests: list[SentRequest] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[str]:
+        """The ids of all orders."""
+        return [*self.kept, *self.cancelled, *self.returned]
+
+
+def program(deployment: Deployment, access: tokens.Access) -> ShopClient:
+    """Return a connection for a program with one scope."""
+    return ShopClient(deployment.api_url, tokens.token_for(deployment, access))
 
 
 def prepare(deployment: Deployment) -> Account:
@@ -60,36 +73,89 @@ def prepare(deployment: Deployment) -> Account:
     return accounts[0]
 
 
-def place_samples(client: ShopClient, progress: Progress) -> PlacedOrders:
-    """Place the orders of events/requests: a good one twice, a declined one, one out of stock, one to be cancelled."""
-    placed = PlacedOrders()
+def place_samples(deployment: Deployment, client: ShopClient, progress: Progress) -> PlacedOrders:
+    """Place the orders of events/requests, and lead them to their ends.
 
-    def send(label: str, expected: int, request: Callable[[], Answer]) -> Answer:
-        progress(label)
+    A good one twice, a declined one, one whose payment its customer has to confirm, one out of stock, one that is
+    cancelled in its window on a warm stack, and one that is packed, released, returned and refunded.
+    """
+    samples = _Samples(client, progress)
+    samples.place()
+    samples.confirm()
+    # The first requests and events start the functions. From here on the stack is warm, as in production.
+    until(lambda: _queued(deployment, *_HANDLED_AT_ONCE), lambda count: not count, _TIMEOUT, every=0.3)
+    samples.cancel()
+    samples.return_and_refund(deployment)
+    return samples.placed
+
+
+class _Samples:
+    """The sample orders of one customer, step by step. A step that needs an order that was not placed does nothing."""
+
+    def __init__(self, client: ShopClient, progress: Progress) -> None:
+        self._client = client
+        self._progress = progress
+        self.placed = PlacedOrders()
+
+    def place(self) -> None:
+        """Place the orders that are not cancelled."""
+        good, key = _sample("good"), str(uuid.uuid4())
+        self._place("a good order", self.placed.kept, good, key)
+        self._send("the same again, same key", 201, lambda: self._client.place(good, key))
+        self._place("an order that is returned later", self.placed.returned, good)
+        self._send("a declined payment", 402, lambda: self._client.place(_sample("declined"), str(uuid.uuid4())))
+        self._send("out of stock", 409, lambda: self._client.place(_sample("out_of_stock"), str(uuid.uuid4())))
+
+    def confirm(self) -> None:
+        """Place an order whose payment needs confirmation, and confirm it as the customer and the page do.
+
+        The customer confirms at the bank, for which the sandbox stands in; then the shop's page finishes the order.
+        """
+        wanted, key = _sample("action_required"), str(uuid.uuid4())
+        waiting = self._send("a payment to confirm ...", 202, lambda: self._client.place(wanted, key))
+        if waiting.status != 202:
+            return
+        order_id, secret = waiting.body["orderId"], waiting.body["clientSecret"]
+        self._send("... confirmed at the bank", 200, lambda: self._client.act(secret))
+        self._send("... places the order", 200, lambda: self._client.confirm(order_id))
+        self.placed.kept.append(order_id)
+
+    def cancel(self) -> None:
+        """Place an order, and cancel it in its window."""
+        self._place("another order ...", self.placed.cancelled, _sample("cancelled"))
+        if self.placed.cancelled:
+            order_id = self.placed.cancelled[0]
+            self._send("... cancelled in its window", 200, lambda: self._client.cancel(order_id))
+
+    def return_and_refund(self, deployment: Deployment) -> None:
+        """Wait until an order is released. Then it can't be cancelled; its customer returns it, the shop refunds it."""
+        if not self.placed.returned:
+            return
+        order_id = self.placed.returned[0]
+        self._progress("waiting until it is packed and released")
+        within = smoke_order.window(deployment) + _PACKED_WITHIN
+        until(lambda: self._client.order(order_id).body, lambda order: "releasedAt" in order, within, every=0.3)
+        self._send("too late to cancel: it is packed", 409, lambda: self._client.cancel(order_id))
+        self._send("a request to return it", 200, lambda: self._client.request_return(order_id, {}))
+        wanted = {"reason": "The goods are back", "restock": True}
+        with contextlib.closing(program(deployment, tokens.REFUNDS)) as shop:
+            self._send("its refund by the shop", 201, lambda: shop.refund(order_id, wanted, str(uuid.uuid4())))
+
+    def _place(self, label: str, ids: list[str], order: Mapping[str, Any], key: str = "") -> None:
+        answer = self._send(label, 201, lambda: self._client.place(order, key or str(uuid.uuid4())))
+        if answer.status == 201:
+            ids.append(answer.body["orderId"])
+
+    def _send(self, label: str, expected: int, request: Callable[[], Answer]) -> Answer:
+        self._progress(label)
         answer = request()
-        placed.requests.append(SentRequest(label, answer, expected))
+        self.placed.requests.append(SentRequest(label, answer, expected))
         return answer
 
-    good, key = _sample("good"), str(uuid.uuid4())
-    first = send("a good order", 201, lambda: client.place(good, key))
-    placed.kept += [first.body["orderId"]] if first.status == 201 else []
-    send("the same again, same key", 201, lambda: client.place(good, key))
-    send("a declined payment", 402, lambda: client.place(_sample("declined"), str(uuid.uuid4())))
-    send("out of stock", 409, lambda: client.place(_sample("out_of_stock"), str(uuid.uuid4())))
-    for _ in range(_CANCEL_TRIES):
-        created = send("another order ...", 201, lambda: client.place(_sample("cancelled"), str(uuid.uuid4())))
-        if created.status != 201:
-            break
-        order_id = created.body["orderId"]
-        cancelled = client.cancel(order_id)
-        if cancelled.status == 200:
-            placed.cancelled.append(order_id)
-            placed.requests.append(SentRequest("... cancelled", cancelled, 200))
-            break
-        # Fulfillment was faster: the refusal is correct, and the order is kept.
-        placed.kept.append(order_id)
-        placed.requests.append(SentRequest("... too late to cancel", cancelled, 409))
-    return placed
+
+def _queued(deployment: Deployment, *consumers: str) -> int:
+    waiting = observe.waiting(deployment)
+    return sum(waiting[name] for name in consumers)
 
 
 def wait_until_quiet(deployment: Deployment, progress: Progress) -> None:
@@ -135,10 +201,9 @@ def find_problems(placed: PlacedOrders, snapshot: Snapshot) -> list[str]:
 def effect_problems(placed: PlacedOrders, snapshot: Snapshot) -> list[str]:
     """Return the problems with status, shipments, payments and mails of the placed orders."""
     violations = [violation.what for violation in invariants.check(snapshot, initial_stock())]
-    order_ids = [*placed.kept, *placed.cancelled]
     return [
         *_status_problems(placed, snapshot),
-        *(what for what in violations if any(order_id in what for order_id in order_ids)),
+        *(what for what in violations if any(order_id in what for order_id in placed.all)),
     ]
 
 
@@ -151,14 +216,16 @@ def _answer_problems(placed: PlacedOrders) -> list[str]:
     first, again = placed.requests[0].answer, placed.requests[1].answer
     if first.body != again.body:
         wrong.append("the repeated request got a different answer")
-    if not placed.cancelled:
-        wrong.append("no order could be cancelled in time")
     return wrong
 
 
 def _status_problems(placed: PlacedOrders, snapshot: Snapshot) -> list[str]:
-    status = {order["orderId"]: order["status"] for order in snapshot.orders}
-    expected = dict.fromkeys(placed.kept, "PREPARED") | dict.fromkeys(placed.cancelled, "CANCELLED")
+    status = {order["orderId"]: _outcome(order) for order in snapshot.orders}
+    expected = (
+        dict.fromkeys(placed.kept, "PREPARED")
+        | dict.fromkeys(placed.cancelled, "CANCELLED")
+        | dict.fromkeys(placed.returned, "PREPARED, refunded")
+    )
     return [
         f"{order_id} is {status.get(order_id)}, not {wanted}"
         for order_id, wanted in expected.items()
@@ -166,9 +233,16 @@ def _status_problems(placed: PlacedOrders, snapshot: Snapshot) -> list[str]:
     ]
 
 
-def mail_summary(mail: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a mail's subject, and the id of the order in it or ""."""
-    return str(mail.get("Subject", "")), order_in(str(mail))
+def _outcome(order: Mapping[str, Any]) -> str:
+    """Return an order's status, and whether all of its total is refunded."""
+    refunds = order.get("refunds", {}).values()
+    refunded = sum(refund["amount"] for refund in refunds if refund["state"] == "refunded")
+    return f"{order['status']}{', refunded' if refunded == order['total'] else ''}"
+
+
+def mail_summary(mail: Mapping[str, Any]) -> Mail:
+    """Return a mail as the invariants read it."""
+    return Mail(str(mail.get("Subject", "")), order_in(str(mail)), str(mail))
 
 
 def _sample(name: str) -> dict[str, Any]:

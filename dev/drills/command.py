@@ -12,7 +12,7 @@ from rich.console import Console
 from dev.local.stack import LocalStackError
 from dev.options import local_port_option
 
-NAMES = ("mail", "analytics", "bus", "payments", "poison", "kills", "restart")
+NAMES = ("mail", "analytics", "bus", "payments", "capture", "poison", "kills", "restart")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dev.drills.stack import WORKERS, DrillStack
 from dev.faults.rules import Planned, Rule
+from dev.invariants import ON_ITS_WAY, Harm, Violation
 from handoff.clock import now_ms
 from ops.stack.deployment import Deployment
 from shop.events import EVENTS, DetailType, OrderData
@@ -19,13 +20,25 @@ Fault = Callable[[DrillStack], AbstractContextManager[list[Planned]]]
 
 
 @dataclass(frozen=True)
+class Observation:
+    """The observations during an outage, and the violations of the conditions that must hold during it."""
+
+    seen: str = ""
+    violations: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True)
 class Drill:
-    """An outage, its duration in seconds, and the reasons of dead letters that no redrive can help."""
+    """An outage, its duration in seconds, and the reasons of dead letters that no redrive can help.
+
+    ``watch`` is called at the end of the outage, before the fault is removed.
+    """
 
     what: str
     seconds: float
     fault: Fault
     permanent: tuple[str, ...] = ()
+    watch: Callable[[DrillStack], Observation] = lambda _: Observation()
 
 
 def _rules(make: Callable[[Deployment], Sequence[Rule]]) -> Fault:
@@ -54,6 +67,36 @@ def _silent_provider(deployment: Deployment) -> Sequence[Rule]:
         Rule(table=ledger, share=0.5, delay=6_000, drop="before"),
         Rule(table=ledger, delay=6_000, drop="after"),
     ]
+
+
+def _no_capture(deployment: Deployment) -> Sequence[Rule]:
+    """Capturing and voiding read the hold first, and then write in a transaction. Authorizing puts one item."""
+    ledger = deployment.resource("SandboxTable")
+    return [
+        Rule(call="dynamodb.BatchGetItem", table=ledger, share=0.5, refuse="ServiceUnavailable", status=503),
+        Rule(call="dynamodb.BatchGetItem", table=ledger, drop="before"),
+        Rule(call="dynamodb.TransactWriteItems", table=ledger, drop="before"),
+    ]
+
+
+def _packed_and_not_mailed(stack: DrillStack) -> Observation:
+    """Check that packing continues without the provider, and that no mail says that an unpaid order is on its way."""
+    snapshot = stack.snapshot()  # reads the mails before the orders
+    unpaid = {
+        order["orderId"]
+        for order in snapshot.orders
+        if order["status"] == "PREPARED" and order["payment"]["state"] == "authorised"
+    }
+    released = {shipment["orderId"] for shipment in snapshot.shipments if shipment["state"] == "released"}
+    mailed = {mail.about for mail in snapshot.mails if mail.subject == ON_ITS_WAY}
+    return Observation(
+        f"{len(unpaid)} orders packed and not paid",
+        (
+            *(() if unpaid else (Violation(Harm.WRONG, "no order was packed while no payment could be captured"),)),
+            *(Violation(Harm.WRONG, f"{one} was released before its payment") for one in sorted(unpaid & released)),
+            *(Violation(Harm.WRONG, f"{one} was mailed before its payment") for one in sorted(unpaid & mailed)),
+        ),
+    )
 
 
 @contextmanager
@@ -110,6 +153,12 @@ DRILLS = {
     "analytics": Drill("Each write of analytics takes 3 s, longer than its timeout", 30, _rules(_slow_analytics)),
     "bus": Drill("The event bus accepts no event: half of the calls fail, the others time out", 30, _rules(_no_bus)),
     "payments": Drill("The payment provider does not answer, before or after its work", 30, _rules(_silent_provider)),
+    "capture": Drill(
+        "The payment provider authorizes, but captures and voids nothing",
+        40,
+        _rules(_no_capture),
+        watch=_packed_and_not_mailed,
+    ),
     "poison": Drill(
         "Analytics receives 100 poison messages among 1,000 duplicates",
         20,

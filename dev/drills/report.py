@@ -51,6 +51,7 @@ class Report:
     late: Counter[str]
     dead_letters: Counter[str]
     redriven: int
+    seen: str
     violations: Sequence[Violation]
     mails_allowed: int
 
@@ -81,6 +82,7 @@ class Report:
             "lateEvents": dict(self.late),
             "deadLetters": dict(self.dead_letters),
             "redriven": self.redriven,
+            "seenDuring": self.seen,
             **{harm.name.lower(): found[harm] for harm in Harm},
             "doubledMailsAllowed": self.mails_allowed,
             "violations": [violation.what for violation in self.violations],
@@ -101,6 +103,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     letters = sum(report.dead_letters.values())
     return [
         ("outage", f"{report.seconds:.0f} s, {report.struck} calls struck, {report.killed} processes killed"),
+        *([("seen during the outage", report.seen)] if report.seen else []),
         ("recovered", f"{report.recovered_after:.0f} s after the fault was removed"),
         ("orders answered", _counts(report.answers)),
         ("failed tries", _counts(report.failures)),

@@ -17,7 +17,7 @@ from pathlib import Path
 from dev import invariants
 from dev.demo import orders as demo
 from dev.demo.orders import Progress
-from dev.drills.outages import DRILLS, Drill
+from dev.drills.outages import DRILLS, Drill, Observation
 from dev.drills.recovery import recover
 from dev.drills.report import LATE_AFTER, Latency, Report
 from dev.drills.shoppers import Purchase, shop
@@ -55,10 +55,11 @@ def drill_stack(port: int, progress: Progress) -> Iterator[DrillStack]:
 
 @dataclass(frozen=True)
 class Outage:
-    """The purchases, the faults, and the times by `time.monotonic` at which the outage began and ended."""
+    """The purchases, faults and observations, and when the outage began and ended by `time.monotonic`."""
 
     purchases: list[Purchase]
     planned: list[Planned]
+    observation: Observation
     began: float
     ended: float
 
@@ -95,7 +96,8 @@ def run(stack: DrillStack, name: str, progress: Progress) -> Report:
         late=_late(snapshot.lags) - late,
         dead_letters=letters.reasons,
         redriven=letters.redriven,
-        violations=_new_violations(stack, snapshot),
+        seen=outage.observation.seen,
+        violations=[*outage.observation.violations, *_new_violations(stack, snapshot)],
         mails_allowed=stack.interrupted_mails - mails,
     )
 
@@ -109,10 +111,11 @@ def _cause(stack: DrillStack, name: str, drill: Drill, progress: Progress) -> Ou
         began = time.monotonic()
         with drill.fault(stack) as planned:
             time.sleep(drill.seconds)
+            observation = drill.watch(stack)
         ended = time.monotonic()
         progress(f"{name}: fault removed")
         time.sleep(_CALM)
-    return Outage(purchases, planned, began, ended)
+    return Outage(purchases, planned, observation, began, ended)
 
 
 def _new_violations(stack: DrillStack, snapshot: Snapshot) -> list[Violation]:

@@ -10,7 +10,7 @@ from dev.demo import orders as demo
 from dev.demo.orders import Progress
 from dev.faults.proxy import FaultProxy, routes
 from dev.faults.rules import Rule
-from dev.invariants import Snapshot, Violation
+from dev.invariants import Mail, Snapshot, Violation
 from dev.local.consumers import limit_concurrency
 from dev.local.stack import LocalStack, running
 from ops import catalog
@@ -35,7 +35,7 @@ class DrillStack:
     answered: set[str] = field(default_factory=set)  # ids of orders answered with 201
     known: Counter[Violation] = field(default_factory=Counter)
     interrupted_mails: int = 0  # upper bound of the mails whose process died while it sent them
-    _earlier_mails: list[tuple[str, str]] = field(default_factory=list)
+    _earlier_mails: list[Mail] = field(default_factory=list)
     _running: ExitStack = field(default_factory=ExitStack)
 
     def start(self) -> LocalStack:

@@ -8,7 +8,7 @@ standard library, MiniStack and `ops.browser_guard`.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
@@ -57,28 +57,74 @@ class Guard:
         return scope_rejection(scope, is_loopback, allows_origin=allows)
 
 
+class Cors:
+    """Lets web pages read the answers of HTTP APIs with a CorsConfiguration, as the gateway of AWS does.
+
+    MiniStack does not read the configuration of an API that CloudFormation has created, because its names begin with
+    capital letters there. And it leaves the headers out of its own answers, such as 401 without a token.
+    """
+
+    def __init__(self, app: App, ministack: Any) -> None:
+        self._app = app
+        self._ministack = ministack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on the request, and add the headers to its answer if they are missing."""
+        headers = {} if scope["type"] != "http" else self._headers(scope)
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if headers and message["type"] == "http.response.start":
+                message = {**message, "headers": _with(message.get("headers", []), headers)}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _headers(self, scope: Scope) -> dict[str, str]:
+        """Return the headers for the answer of an API, after correcting the names in its configuration."""
+        found = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        apis = apis_of(self._ministack, found.get(b"host", ""), scope["path"])
+        for api in apis:
+            api["corsConfiguration"] = _camel(api["corsConfiguration"])
+        gateway, origin = self._ministack._get_module("apigateway"), found.get(b"origin", "")
+        return {
+            name.lower(): value
+            for api in apis
+            for name, value in gateway._cors_response_headers(api["corsConfiguration"], origin).items()
+        }
+
+
 def api_allows_origin(ministack: Any, host: str, path: str, origin: str) -> bool:
-    """Return whether a request is for an HTTP API whose CorsConfiguration allows an origin.
+    """Return whether a request is for an HTTP API whose CorsConfiguration allows an origin."""
+    configurations = [_camel(api["corsConfiguration"]) for api in apis_of(ministack, host, path)]
+    allowed = [allowed.lower() for found in configurations for allowed in found.get("allowOrigins", [])]
+    return "*" in allowed or origin in allowed
+
+
+def apis_of(ministack: Any, host: str, path: str) -> list[dict[str, Any]]:
+    """Return the HTTP API that a request is for, if it has a CorsConfiguration, as MiniStack keeps it.
 
     ``ministack`` is the module ``ministack.app``. Its own parser finds the API, so that both see the same one.
     """
     found = ministack._parse_execute_api_url(host, path)
-    if found is None:
-        return False
-    apis = ministack._get_module("apigateway")._apis.all_items()
-    allowed = [
-        allowed.lower()
-        for (_, _, api_id), api in apis
-        if api_id == found[0]
-        for allowed in (api.get("corsConfiguration") or {}).get("allowOrigins", [])
-    ]
-    return "*" in allowed or origin in allowed
+    apis = ministack._get_module("apigateway")._apis.all_items() if found else []
+    return [api for (_, _, api_id), api in apis if api_id == found[0] and api.get("corsConfiguration")]
+
+
+def _camel(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {name[:1].lower() + name[1:]: value for name, value in configuration.items()}
+
+
+def _with(present: list[tuple[bytes, bytes]], more: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    names = {name.lower() for name, _ in present}
+    added = ((name.encode(), value.encode()) for name, value in more.items())
+    return [*present, *((name, value) for name, value in added if name not in names)]
 
 
 def main() -> None:
     """Run MiniStack until it gets a signal to end."""
     ministack = importlib.import_module("ministack.app")
-    ministack.app = Guard(ministack.app, partial(api_allows_origin, ministack))  # type: ignore[attr-defined]
+    cors = Cors(ministack.app, ministack)
+    ministack.app = Guard(cors, partial(api_allows_origin, ministack))  # type: ignore[attr-defined]
     ministack.main()
 
 

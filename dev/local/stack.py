@@ -61,17 +61,26 @@ class LocalStack(LocalEndpoint):
         overrides = ["--parameter-overrides", *_host_parameters()]
         self._sam(["build", "--build-dir", str(self._builds / "build"), *overrides], environment)
 
-    def deploy(self) -> str:
-        """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name."""
+    def deploy(self, **parameters: str) -> str:
+        """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name.
+
+        ``parameters`` replace those of the section.
+        """
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
         s3 = self.session().client("s3", endpoint_url=self.endpoint)
         s3.create_bucket(Bucket=config["s3_bucket"])
-        overrides = ["--parameter-overrides", *config["parameter_overrides"], *_host_parameters()]
-        template = ["--template-file", str(self._builds / "build/template.yaml")]
-        config_file = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
-        self._sam(["deploy", *config_file, *template, "--no-progressbar", *overrides], {})
+        self.deploy_again(config["stack_name"], **parameters)
         self.session().client("sesv2", endpoint_url=self.endpoint).create_email_identity(EmailIdentity=_SENDER)
         return str(config["stack_name"])
+
+    def deploy_again(self, stack: str, **parameters: str) -> None:
+        """Run `sam deploy` for a stack with other parameters than those in the section ``local`` of samconfig.toml."""
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
+        chosen = dict(override.split("=", 1) for override in config["parameter_overrides"]) | parameters
+        overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items())]
+        template = ["--template-file", str(self._builds / "build/template.yaml"), "--stack-name", stack]
+        config_file = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
+        self._sam(["deploy", *config_file, *template, "--no-progressbar", *overrides, *_host_parameters()], {})
 
     def deploy_beside(self, folder: Path, stack: str, **parameters: str) -> None:
         """Run `sam build` and `sam deploy` for another stack, in ``folder``."""

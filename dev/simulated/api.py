@@ -6,7 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dev.simulated import contract
 from dev.simulated.functions import Functions
@@ -45,6 +45,10 @@ class Api:
         self._functions = functions
         self._claims = claims
 
+    def served_by(self, functions: Functions) -> "Api":
+        """Return the API with the same token, served by other processes."""
+        return Api(functions, self._claims)
+
     def place(self, body: dict[str, Any], key: str = "key-1", **headers: str) -> Answer:
         """Send ``POST /orders`` with an Idempotency-Key."""
         return self.call("POST", "/orders", json.dumps(body), **{"Idempotency-Key": key, **headers})
@@ -53,9 +57,35 @@ class Api:
         """Send ``GET`` to a path."""
         return self.call("GET", path, **headers)
 
-    def cancel(self, order_id: str) -> Answer:
-        """Send ``POST /orders/{orderId}/cancel``."""
-        return self.call("POST", f"/orders/{order_id}/cancel")
+    def act(self, client_secret: str) -> Answer:
+        """Send ``POST /sandbox/actions``: do what the customer does on the provider's page."""
+        return self.call("POST", "/sandbox/actions", json.dumps({"clientSecret": client_secret}))
+
+    def confirm(self, order_id: str) -> Answer:
+        """Send ``POST /orders/{orderId}/confirm``."""
+        return self.call("POST", f"/orders/{order_id}/confirm")
+
+    def cancel(self, order_id: str, reason: str | None = None) -> Answer:
+        """Send ``POST /orders/{orderId}/cancel``; a program's token needs a ``reason``."""
+        body = None if reason is None else json.dumps({"reason": reason})
+        return self.call("POST", f"/orders/{order_id}/cancel", body)
+
+    def refund(self, order_id: str, key: str = "refund-1", **body: Any) -> Answer:
+        """Send ``POST /orders/{orderId}/refunds`` with an Idempotency-Key: by default of all that is left."""
+        document = json.dumps({"reason": "damaged", **body})
+        return self.call("POST", f"/orders/{order_id}/refunds", document, **{"Idempotency-Key": key})
+
+    def return_order(self, order_id: str, **body: Any) -> Answer:
+        """Send ``POST /orders/{orderId}/return``, without a body unless it has members."""
+        return self.call("POST", f"/orders/{order_id}/return", json.dumps(body) if body else None)
+
+    def shipments(self, **query: Any) -> Answer:
+        """Send ``GET /shipments`` for the open ones."""
+        return self.get(f"/shipments?{urlencode({'state': 'open', **query})}")
+
+    def pack(self, order_id: str) -> Answer:
+        """Send ``POST /shipments/{orderId}/packed``."""
+        return self.call("POST", f"/shipments/{order_id}/packed")
 
     def call(self, method: str, url: str, body: str | bytes | None = None, **headers: str) -> Answer:
         """Send any request. A body is JSON unless the headers say otherwise."""

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -42,11 +42,12 @@ class Context:
 
 
 class Functions:
-    """The functions of one stack, by logical id."""
+    """The functions of one stack, by logical id. ``settings`` replace environment variables of all of them."""
 
-    def __init__(self, stack: SimulatedStack, clock: Clock) -> None:
+    def __init__(self, stack: SimulatedStack, clock: Clock, settings: Mapping[str, str] | None = None) -> None:
         self._stack = stack
         self._clock = clock
+        self.settings = settings or {}
         self._warm: dict[str, ModuleType] = {}
         self._last = ""
         self.running: list[str] = []  # more than one if a fault on the wire invokes another function
@@ -89,7 +90,7 @@ class Functions:
 
     def _environment(self, function: str) -> dict[str, str]:
         lambda_own = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-        return {**self._stack.environment(function), **lambda_own}
+        return {**self._stack.environment(function), **self.settings, **lambda_own}
 
 
 class Process:

@@ -7,8 +7,9 @@ from typing import Any
 from dev.simulated.account import ACCOUNT, REGION
 from handoff import ids
 from handoff.clock import now_ms, to_iso
+from shop.events import EVENTS
 
-_SOURCES = {"shipment_prepared": "handoff.fulfillment"}
+_SOURCES = {event.detail_type: event.source for event in EVENTS}
 
 
 def message(detail_type: str, order_id: str, sequence: int, *, user: str = "ada", at: int | None = None) -> str:

@@ -70,9 +70,13 @@ class Queues:
         self._sqs.send_message(QueueUrl=self._queues[function].url, MessageBody=body)
 
     def waiting(self, function: str) -> int:
-        """Return the number of messages in a function's queue, visible or not, read from moto's memory."""
+        """Return the number of messages in a function's queue, visible or not, read from moto's memory.
+
+        Those that the queue delays are among them.
+        """
         queue = sqs_backends[ACCOUNT][REGION].queues[self._queues[function].arn.rpartition(":")[2]]
-        return queue.approximate_number_of_messages + queue.approximate_number_of_messages_not_visible
+        hidden = queue.approximate_number_of_messages_not_visible + queue.approximate_number_of_messages_delayed
+        return queue.approximate_number_of_messages + hidden
 
     def busy(self) -> list[str]:
         """Return the functions with messages in their queues, visible or not."""

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import boto3
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
-from dev.invariants import Snapshot, order_in
+from dev.invariants import Mail, Snapshot, order_in
 from dev.simulated import moto_copies
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.api import Api
@@ -36,20 +36,47 @@ _STATES = {  # of a hold in the sandbox, by Stripe's status
     "succeeded": "capture",
     "canceled": "void",
     "requires_payment_method": "declined",
+    "requires_action": "action",
+}
+_DISPUTE_STATES = {"won": "won", "lost": "lost"}  # others are open
+_REFUND_STATES = {  # of a refund in the sandbox, by Stripe's status
+    "succeeded": "refunded",
+    "pending": "pending",
+    "requires_action": "pending",
+    "failed": "failed",
+    "canceled": "failed",
 }
 MUG, TEE = "MUG-01", "TEE-02"
 
 
+class Disputes(Protocol):
+    """A Stripe server's disputes."""
+
+    def of(self, intent: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the disputes of an intent, oldest first."""
+
+
 class PaymentIntents(Protocol):
-    """A Stripe server's payment intents."""
+    """A Stripe server's payment intents and their refunds, by id, and their disputes."""
 
     intents: dict[str, dict[str, Any]]
+    refunds: dict[str, dict[str, Any]]
+    disputes: Disputes
 
 
 class World:
-    """The stack, its functions, its queues, the wire between them, and the shop's data."""
+    """The stack, its functions, its queues, the wire between them, and the shop's data.
 
-    def __init__(self, stack: SimulatedStack, clock: Clock, stripe: PaymentIntents | None = None) -> None:
+    ``settings`` replace environment variables of the functions.
+    """
+
+    def __init__(
+        self,
+        stack: SimulatedStack,
+        clock: Clock,
+        stripe: PaymentIntents | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         stack.empty()
         self.stripe = stripe
         self.stack = stack
@@ -57,14 +84,19 @@ class World:
         self.client = _client
         self.wire = _wire()
         self.wire.reset()
-        self.functions = Functions(stack, clock)
+        self.functions = Functions(stack, clock, settings)
         self.queues = Queues(stack, self.functions, self.client("sqs"))
 
     # --- customers and schedules --------------------------------------------------------------------------------------
 
-    def api(self, user: str = "ada") -> Api:
-        """Return the API with this user's token."""
-        return Api(self.functions, {"sub": user, "token_use": "access"})
+    def api(self, user: str = "ada", **claims: str) -> Api:
+        """Return the API with this user's token, which has these claims as well."""
+        return Api(self.functions, {"sub": user, "token_use": "access", **claims})
+
+    def program(self, *scopes: str, name: str = "program") -> Api:
+        """Return the API with the token of a program that has these scopes, as Cognito issues it."""
+        granted = " ".join(f"handoff/{scope}" for scope in scopes)
+        return Api(self.functions, {"sub": name, "client_id": name, "token_use": "access", "scope": granted})
 
     def sweep(self) -> dict[str, int]:
         """Run the sweeper once; return its report."""
@@ -157,7 +189,7 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """Read everything that the invariants are about, except for the queues."""
-        mails = [(mail["subject"], order_in(mail["text"])) for mail in self.mails()]
+        mails = [Mail(mail["subject"], order_in(mail["text"]), mail["text"]) for mail in self.mails()]
         ledger = _ledger(self.stripe) if self.stripe else None
         return Snapshot.read(self.items, ledger=ledger, mails=mails, events=self.events())
 
@@ -187,15 +219,40 @@ class World:
 
 
 def _ledger(stripe: PaymentIntents) -> list[dict[str, Any]]:
-    """Return Stripe's payment intents as the entries that the sandbox's ledger would have."""
+    """Return Stripe's payment intents and refunds as the entries that the sandbox's ledger would have."""
     entries = []
     for intent in stripe.intents.values():
         entry = {"orderId": intent["metadata"]["order_id"], "amount": intent["amount"]}
         state = _STATES[intent["status"]]
-        entries.append({**entry, "kind": "authorise", "state": state})
+        refunds = [refund for refund in stripe.refunds.values() if _is_refund_of(refund, intent)]
+        refunded = sum(refund["amount"] for refund in refunds if _REFUND_STATES[refund["status"]] != "failed")
+        sums = {"captured": intent["amount_received"], "refunded": refunded} if state == "capture" else {}
+        entries.append({**entry, **sums, "kind": "authorise", "state": state, **_dispute(stripe, intent)})
         if state in {"capture", "void"}:
             entries.append({**entry, "kind": state})
+        entries += [_refund(entry["orderId"], refund) for refund in refunds]
     return entries
+
+
+def _is_refund_of(refund: dict[str, Any], intent: dict[str, Any]) -> bool:
+    """Return whether captured money was refunded. Stripe has a refund without a transaction for the rest of a hold."""
+    return bool(refund["payment_intent"] == intent["id"] and refund["balance_transaction"])
+
+
+def _dispute(stripe: PaymentIntents, intent: dict[str, Any]) -> dict[str, Any]:
+    """Return the latest dispute of an intent, and the state that it gives to the hold."""
+    for dispute in stripe.disputes.of(intent)[-1:]:
+        state = _DISPUTE_STATES.get(dispute["status"], "open")
+        shown = {"reference": dispute["id"], "amount": dispute["amount"], "state": state}
+        return {"dispute": shown, "state": "capture" if state == "won" else "disputed"}
+    return {}
+
+
+def _refund(order_id: str, refund: dict[str, Any]) -> dict[str, Any]:
+    """Return a refund as the sandbox's ledger would have it; a merchant's own has a key that no order knows."""
+    key = refund["metadata"].get("refund_key", refund["id"])
+    state = _REFUND_STATES[refund["status"]]
+    return {"key": key, "kind": "refund", "orderId": order_id, "amount": refund["amount"], "state": state}
 
 
 def body(*lines: tuple[str, int], token: str = "tok_approve", **values: Any) -> dict[str, Any]:  # noqa: S107

@@ -12,17 +12,18 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from botocore.exceptions import ClientError
 
-import mails
-from handoff import aws, consumer
+import languages
+from handoff import aws, consumer, ids
 from handoff.clock import now_ms
 from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
 from handoff.events import Envelope
 from handoff.telemetry import MetricUnit, logger, metrics
+from mails import Mail, Seller, Writer
 from shop import mail_tags, order_store, settings
 from shop.customers import CustomerStore
 from shop.events import EVENTS, DetailType, OrderData, ProfileData
-from shop.model import Status
+from shop.model import Customer, EmailProblem, Order, Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 # The record of a mail outlives both queues (4 and 14 days). Events older than the record are not mailed.
 _REMEMBERED_DAYS = 30
+# Seconds that an event takes at most. A changed address is two mails, and each is three writes or calls of the mail
+# service, after a pause. Before them the customer is read, and afterwards the change is cleared.
+_SES_SECONDS = 10.0
+_PAUSE = settings.number("MAIL_SENDERS") / settings.number("MAILS_PER_SECOND")
+_LONGEST = 2 * (_PAUSE + _SES_SECONDS + 2 + 2 * aws.LONGEST_CALL) + 2 * aws.LONGEST_CALL
 
 _dynamodb = aws.client("dynamodb")
 _settings = settings.load()
@@ -37,11 +43,13 @@ _orders = order_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 # One try and a long timeout: a retry after a timeout can send the mail twice. Only the reset of a reused connection is
 # retried, at once: otherwise SQS redelivers the event, which can send it twice as well.
-_ses = aws.client("sesv2", config=aws.config(read_timeout=10, tries=1))
+_ses = aws.client("sesv2", config=aws.config(read_timeout=_SES_SECONDS, tries=1))
 _sender = settings.text("MAIL_FROM")
+_default_language = settings.text("MAIL_LANGUAGE")
+_seller = Seller(settings.text("SELLER_NAME"), settings.text("SELLER_ADDRESS"), settings.text("TERMS_URL"))
 # With a configuration set, SES reports bounces and complaints; functions/feedback flags the addresses.
 _configuration_set: Any = {"ConfigurationSetName": name} if (name := settings.text("CONFIGURATION_SET")) else {}
-_consumer = consumer.connect("emails", EVENTS.parse)
+_consumer = consumer.connect("emails", EVENTS.parse, longest=_LONGEST)
 _idempotency = IdempotencyConfig(
     event_key_jmespath="[eventId, recipient]",
     raise_on_no_idempotency_key=True,
@@ -49,12 +57,6 @@ _idempotency = IdempotencyConfig(
     response_hook=lambda _message_id, _record: None,  # None means that the mail was sent before; see `send`
 )
 _persistence = DynamoDBPersistenceLayer(table_name=settings.text("IDEMPOTENCY_TABLE"), boto3_client=_dynamodb)
-
-_ORDER_MAILS: dict[str, Any] = {
-    DetailType.ORDER_PLACED: mails.confirmation,
-    DetailType.ORDER_CANCELLED: mails.cancellation,
-    DetailType.SHIPMENT_PREPARED: mails.on_its_way,
-}
 
 
 class Pace:
@@ -64,8 +66,8 @@ class Pace:
     interval at most. A wall clock that is set back would stop all mails for as long.
     """
 
-    def __init__(self, mails_per_second: float) -> None:
-        self._interval = 1 / mails_per_second
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
         self._next = 0.0
 
     def wait(self) -> None:
@@ -75,7 +77,7 @@ class Pace:
         self._next = max(now, self._next) + self._interval
 
 
-_pace = Pace(settings.number("MAILS_PER_SECOND") / settings.number("MAIL_SENDERS"))
+_pace = Pace(_PAUSE)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -101,16 +103,79 @@ def mail_order(envelope: Envelope) -> Handled:
     order = _orders.get(envelope.expect(OrderData).order_id)
     if order is None or order.sequence < envelope.sequence:
         raise NotYet(f"order {envelope.expect(OrderData).order_id} is missing or outdated")
-    if envelope.detail_type == DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
-        return consumer.skipped("the order is cancelled")
+    if obsolete := obsolete_mail(envelope, order):
+        return consumer.skipped(obsolete)
     customer = _customers.get(order.user_id)
+    if order.erased_at or (customer and customer.is_erased):
+        return consumer.skipped("the customer's data is erased")
     if customer is None or not customer.email:
-        return consumer.skipped("the customer has no address")
+        # No order is accepted without an address, so this is a fault to look into.
+        raise NotYet("the customer has no address")
     if customer.email_problem:
-        return consumer.skipped(f"the customer's address has {customer.email_problem}")
-    mail = _ORDER_MAILS[envelope.detail_type](order, customer)
+        return not_sent(order, customer.email_problem)
+    mail = order_mail(envelope, order, customer)
     who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
-    return DONE if send(mail={"eventId": envelope.event_id, **who, **mail}) else REPEATED
+    return DONE if send(mail={"eventId": mailed_as(envelope, order), **who, **mail}) else REPEATED
+
+
+def not_sent(order: Order, problem: EmailProblem) -> Handled:
+    """Record on the order that a mail about it has no address to go to, which turned bad after it was accepted."""
+    if order.mail_problem != problem:
+        _orders.note_mail_problem(order.order_id, problem)
+    metrics.add_metric("MailsNotSent", MetricUnit.Count, 1)
+    return consumer.skipped(f"the customer's address has {problem}")
+
+
+def obsolete_mail(envelope: Envelope, order: Order) -> str | None:
+    """Return why the mail about an event would not be true anymore, or None."""
+    if envelope.detail_type == DetailType.ORDER_PLACED and order.status is Status.CANCELLED:
+        return "the order is cancelled"
+    if envelope.detail_type == DetailType.SHIPMENT_PREPARED and not (order.released or order.payment_due):
+        return "the payment failed"
+    return None
+
+
+def order_mail(envelope: Envelope, order: Order, customer: Customer) -> Mail:
+    """Return the content of the mail about an event, in the customer's language.
+
+    Raises
+    ------
+    NotYet
+        If the shipment is not released yet. Only earlier releases queued `shipment_prepared` for mails.
+    PermanentError
+        If there is no mail about this event.
+    """
+    write = writer(customer)
+    match envelope.detail_type:
+        case DetailType.ORDER_PLACED:
+            return write.confirmation(order, customer)
+        case DetailType.ORDER_CANCELLED:
+            return write.cancellation(order, customer)
+        case DetailType.SHIPMENT_PREPARED if order.released is None:
+            raise NotYet(f"the shipment of order {order.order_id} is not released")
+        case DetailType.SHIPMENT_PREPARED | DetailType.SHIPMENT_RELEASED:
+            return write.on_its_way(order, customer)
+        case DetailType.ORDER_REFUNDED if refund := order.refund_of(envelope.sequence):
+            return write.refunded(order, customer, refund)
+        case DetailType.RETURN_REQUESTED if order.return_request:
+            return write.return_received(order, customer, order.return_request)
+    raise PermanentError(f"there is no mail about this {envelope.detail_type}")
+
+
+def writer(customer: Customer) -> Writer:
+    """Return the writer of a customer's mails."""
+    return Writer(languages.choose(customer.language, _default_language), _seller)
+
+
+def mailed_as(envelope: Envelope, order: Order) -> str:
+    """Return the id that a mail is sent once for.
+
+    It is the event's. "On its way" has the id of `shipment_prepared`, which earlier releases mailed it about.
+    """
+    if envelope.detail_type != DetailType.SHIPMENT_RELEASED:
+        return envelope.event_id
+    prepared = (step.sequence for step in order.status_changes if step.status == Status.PREPARED)
+    return ids.event_id(order.order_id, next(prepared, envelope.sequence))
 
 
 def mail_address_change(envelope: Envelope) -> Handled:
@@ -129,7 +194,7 @@ def mail_address_change(envelope: Envelope) -> Handled:
     sent, refused = [], None
     for recipient, address in (("old", change.old), ("new", change.new)):
         if address:
-            mail = mails.address_changed(is_new=recipient == "new")
+            mail = writer(customer).address_changed(is_new=recipient == "new")
             who = {"userId": customer.user_id, "recipient": recipient, "to": address}
             try:
                 sent.append(send(mail={"eventId": envelope.event_id, **who, **mail}))

@@ -7,7 +7,7 @@ from handoff.consumer import DONE, Handled
 from handoff.telemetry import MetricUnit, logger, metrics
 from ses_events import MailEvent, read
 from shop import settings
-from shop.customers import CustomerStore
+from shop.customers import ADDRESS_WRITES, CustomerStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _settings = settings.load()
 _customers = CustomerStore(aws.client("dynamodb"), _settings.customers_table, _settings.unfinished_shards)
-_consumer = consumer.connect("feedback", read)
+_consumer = consumer.connect("feedback", read, longest=ADDRESS_WRITES * aws.LONGEST_CALL)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -25,11 +25,24 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
 
 
 def flag(event: MailEvent) -> Handled:
-    """Flag each address that is still its customer's. Idempotent."""
-    if event.problem is None:
-        return consumer.skipped("a transient bounce")
-    flagged = [address for address in event.addresses if _customers.flag_email(event.user_id, address, event.problem)]
-    for _ in flagged:
-        metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
-        logger.info("address flagged", problem=event.problem, user_id=event.user_id)
-    return DONE if flagged else consumer.skipped("not the customer's address any more")
+    """Flag the address if it is still its customer's, or lift its flag. Idempotent."""
+    match event.finding:
+        case None:
+            return consumer.skipped("the report is not about the address")
+        case "rescued":
+            return lift(event)
+        case problem:
+            flagged = _customers.flag_email(event.user_id, event.address, problem)
+    if not flagged:
+        return consumer.skipped("not the customer's address any more")
+    metrics.add_metric("AddressesMarked", MetricUnit.Count, 1)
+    logger.info("address flagged", problem=problem, user_id=event.user_id)
+    return DONE
+
+
+def lift(event: MailEvent) -> Handled:
+    """Lift the flag of a complaint, as the owner of the address has moved a mail out of the spam folder."""
+    if not _customers.lift_complaint(event.user_id, event.address):
+        return consumer.skipped("the address has no complaint")
+    logger.info("complaint lifted", user_id=event.user_id)
+    return DONE

@@ -3,6 +3,7 @@
 Source: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -12,27 +13,30 @@ from handoff.errors import PermanentError
 from handoff.events import Id
 from handoff.model import Model
 from shop.mail_tags import user_id_of
+from shop.model import EmailProblem
 
 _ID = TypeAdapter(Id)
-
-
-class Recipient(Model):
-    """One address that a mail went to."""
-
-    email_address: str
+Finding = EmailProblem | Literal["rescued"]
+# A complaint's type is the Feedback-Type of the mailbox provider's report. Of these, only the absent ones are wishes of
+# the recipient not to get mails: `abuse`, `fraud`, `other`, and types that are not known.
+# https://www.iana.org/assignments/marf-parameters/marf-parameters.xhtml
+_FINDINGS: Mapping[str, Finding | None] = {
+    "not-spam": "rescued",  # the recipient has moved the mail out of the spam folder
+    "auth-failure": None,  # the provider could not verify the sender
+    "virus": None,
+}
 
 
 class Bounce(Model):
     """A mail that bounced. Only a permanent bounce is a problem of the address."""
 
     bounce_type: str
-    bounced_recipients: tuple[Recipient, ...]
 
 
 class Complaint(Model):
-    """A mail that its recipient complained about."""
+    """A report about a mail that was delivered; None if the recipient's mailbox provider names no type."""
 
-    complained_recipients: tuple[Recipient, ...]
+    complaint_feedback_type: str | None = None
 
 
 class Tags(Model):
@@ -42,9 +46,10 @@ class Tags(Model):
 
 
 class SentMail(Model):
-    """The mail that the event is about."""
+    """The mail that the event is about; ``destination`` is the address that it was sent to."""
 
     tags: Tags
+    destination: tuple[str, ...] = Field(min_length=1, max_length=1)
 
 
 class Detail(Model):
@@ -83,19 +88,21 @@ class MailEvent(Model):
         return user_id_of(self.detail.mail.tags.user[0])
 
     @property
-    def problem(self) -> Literal["bounced", "complained"] | None:
-        """The problem with the address; None for a transient bounce."""
-        if self.detail.complaint:
-            return "complained"
-        bounce = self.detail.bounce
+    def finding(self) -> Finding | None:
+        """The finding about the address; None if the event has none."""
+        complaint, bounce = self.detail.complaint, self.detail.bounce
+        if complaint:
+            return _FINDINGS.get(complaint.complaint_feedback_type or "", "complained")
         return "bounced" if bounce and bounce.bounce_type == "Permanent" else None
 
     @property
-    def addresses(self) -> list[str]:
-        """The addresses that the event is about."""
-        bounced = self.detail.bounce.bounced_recipients if self.detail.bounce else ()
-        complained = self.detail.complaint.complained_recipients if self.detail.complaint else ()
-        return [recipient.email_address for recipient in (*bounced, *complained)]
+    def address(self) -> str:
+        """The address that the mail was sent to.
+
+        The one that the report names is not used: the recipient's mail server wrote it, in a spelling of its own, or
+        as the address that it forwards to.
+        """
+        return self.detail.mail.destination[0]
 
 
 def read(body: str) -> MailEvent:

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import order_requests
+import parameters
 import problems
-from order_requests import Parameter
+from parameters import Parameter
 from response_schemas import DAY
 from shop.sales_report import PagePosition
 
 MAX_DAYS = 92  # a quarter
 
 _DAY_SCHEMA = {"type": "string", "pattern": DAY, "format": "date"}
-_LIMIT = order_requests.limit_parameter(500, default=100)
+_LIMIT = parameters.limit_parameter(500, default=100)
 SALES_PARAMETERS = (
     Parameter("from", "query", _DAY_SCHEMA, "The first day, in UTC.", required=True),
     Parameter("to", "query", _DAY_SCHEMA, f"The last day, inclusive. At most {MAX_DAYS} days in all.", required=True),
     _LIMIT,
-    order_requests.CURSOR,
+    parameters.CURSOR,
 )
 
 
@@ -41,10 +41,10 @@ def sales(event: dict[str, Any]) -> SalesQuery:
     problems.Problem
         With the invalid parameters.
     """
-    given = order_requests.query(event, SALES_PARAMETERS)
+    given = parameters.query(event, SALES_PARAMETERS)
     days = {name: _day(given.get(name, "")) for name in ("from", "to")}
     wrong = {name: "must be a day as YYYY-MM-DD" for name, day in days.items() if not day}
-    limit = order_requests.limit_of(given, _LIMIT, wrong)
+    limit = parameters.limit_of(given, _LIMIT, wrong)
     first, last = days["from"], days["to"]
     if first and last and first > last:
         wrong["to"] = "must not be before from"
@@ -66,7 +66,7 @@ def _day(text: str) -> date | None:
 
 def _position(cursor: str | None, first: date, last: date) -> PagePosition | None:
     wrong = problems.invalid({"cursor": "not a cursor that this API has returned for these days"})
-    position = order_requests.decode_cursor(cursor, {"day", "sku"}, wrong)
+    position = parameters.decode_cursor(cursor, {"day", "sku"}, wrong)
     if position is None:
         return None
     day = _day(position["day"])

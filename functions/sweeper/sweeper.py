@@ -4,11 +4,17 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, bus
+from handoff.clock import now_ms
 from handoff.sweep import Sweep, Swept
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
-from shop import order_store, payments, settings
+from shop import order_store, payments, settings, shipment_store
 from shop.customers import CustomerStore
+from shop.erasing import CustomerEraser, OrderEraser
+from shop.event_cursor import EventCursor
 from shop.finishing import OrderFinisher
+from shop.provider_events import EventPoller
+from shop.retention import Retention
+from shop.retention_cursor import RetentionCursor
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -16,29 +22,87 @@ if TYPE_CHECKING:
 _settings = settings.load()
 _dynamodb = aws.client("dynamodb")
 _orders = order_store.connect(_dynamodb, _settings)
+_shipments = shipment_store.connect(_dynamodb, _settings)
 _customers = CustomerStore(_dynamodb, _settings.customers_table, _settings.unfinished_shards)
 _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table)
+_cursor = EventCursor(_dynamodb, _settings.limits_table)
+_retention_cursor = RetentionCursor(_dynamodb, _settings.limits_table)
+_order_days = settings.count("ORDER_DAYS")
 _bus = bus.connect_patiently(_settings.bus_name)
+_MOST_LOGGED = 20  # orders that are not packed in time, by run
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Sweep every shard once; return the counts."""
-    finisher = OrderFinisher(_orders, _payments)
-    sweep = Sweep([Swept(_orders, finisher.finish), Swept(_customers)], _bus)
+    finisher = OrderFinisher(_orders, _payments, _bus)
+    poller = EventPoller(_payments, _cursor, _bus)
+    eraser = CustomerEraser(_customers, _orders, OrderEraser(_orders, _shipments), _bus)
+    sweep = Sweep([Swept(_orders, finisher.finish), Swept(_customers, eraser.finish)], _bus)
+    retention = Retention(_orders, OrderEraser(_orders, _shipments), _retention_cursor, _order_days)
     shards = range(_settings.unfinished_shards)
     try:
         sweep.run(random.sample(shards, len(shards)))  # no shard is always last when there is more work than time
         metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all shards were read
-        report = _report(sweep, finisher)
+        finisher.expiring += _not_packed_in_time()
+        _poll(poller)
+        _retain(retention)
+        report = _report(sweep, finisher, poller, eraser, retention)
         logger.info("sweep finished", extra=report)
         return report
     finally:
-        for name, count in _report(sweep, finisher).items():
+        for name, count in _report(sweep, finisher, poller, eraser, retention).items():
             metrics.add_metric(name, MetricUnit.Count, count)
         flush_metrics()
 
 
-def _report(sweep: Sweep, finisher: OrderFinisher) -> dict[str, int]:
+def _poll(poller: EventPoller) -> None:
+    """Publish what has happened at the provider. It comes last, because its delay is a matter of minutes anyway.
+
+    If the cursor cannot be read, that is logged and a later run tries again.
+    """
+    try:
+        poller.run()
+    except aws.ERRORS as error:
+        poller.failed += 1
+        logger.warning("provider's events not read", reason=aws.failure_reason(error), exc_info=error)
+    if poller.age is not None:
+        metrics.add_metric("PaymentEventsAge", MetricUnit.Seconds, poller.age)
+
+
+def _not_packed_in_time() -> int:
+    """Return how many open shipments are past half the life of their holds, and log the oldest.
+
+    If they cannot be read, that is logged and the next run tries again: it must not hold up events and payments.
+    """
+    try:
+        overdue = _shipments.overdue(now_ms())
+    except aws.ERRORS as error:
+        logger.warning("open shipments not read", reason=aws.failure_reason(error), exc_info=error)
+        return 0
+    for order_id in overdue[:_MOST_LOGGED]:
+        logger.error("payment hold past half its life and not packed", order_id=order_id)
+    return len(overdue)
+
+
+def _retain(retention: Retention) -> None:
+    """Erase old orders. If the position of the pass cannot be read, that is logged and a later run tries again."""
+    try:
+        retention.run()
+    except aws.ERRORS as error:
+        retention.failed += 1
+        logger.warning("old orders not read", reason=aws.failure_reason(error), exc_info=error)
+
+
+def _report(
+    sweep: Sweep, finisher: OrderFinisher, poller: EventPoller, eraser: CustomerEraser, retention: Retention
+) -> dict[str, int]:
     """Return the counts by the names of their metrics."""
-    return {"EventsSwept": sweep.published, **finisher.report(), "SweepFailures": sweep.failed}
+    return {
+        "EventsSwept": sweep.published,
+        **finisher.report(),
+        "PaymentEventsPolled": poller.published,
+        "CustomersErased": eraser.erased,
+        "OrdersErased": retention.erased,
+        "SweepFailures": sweep.failed + poller.failed + retention.failed,
+    }

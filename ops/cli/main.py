@@ -12,12 +12,14 @@ from ops import tokens
 from ops.cli.catalog import catalog
 from ops.cli.cleanup import cleanup
 from ops.cli.console import console as console_command
+from ops.cli.customers import customers
 from ops.cli.dlq import dlq
 from ops.cli.errors import Commands, errors_as_messages
 from ops.cli.interrupts import InterruptibleCommands, report_remaining_work
 from ops.cli.lag import lag
 from ops.cli.options import Target, target_options
 from ops.cli.order import order
+from ops.cli.orders import orders
 from ops.cli.preflight import preflight
 from ops.cli.smoke import smoke
 from ops.cli.verify import verify
@@ -36,7 +38,7 @@ def main() -> None:
     """
 
 
-for command in (catalog, cleanup, console_command, dlq, lag, order, preflight, smoke, verify):
+for command in (catalog, cleanup, console_command, customers, dlq, lag, order, orders, preflight, smoke, verify):
     main.add_command(command)
 
 
@@ -90,14 +92,23 @@ def rebuild_sales(prune: bool, target: Target) -> None:
 
 
 @main.command()
+@click.option(
+    "--scope",
+    type=click.Choice(tuple(tokens.ACCESS)),
+    default=tokens.REPORTS.scope,
+    show_default=True,
+    help="Scope of the token.",
+)
 @target_options
-def token(target: Target) -> None:
-    """Print an access token for reports.
+def token(scope: str, target: Target) -> None:
+    """Print an access token for a program.
 
-    It is valid for one hour.
+    It is valid for one hour, and for one scope: reading reports, looking orders up, cancelling orders, refunds or
+    packing.
     """
     with errors_as_messages(tokens.TokenError):
-        print(tokens.for_reports(target.deployment()))  # noqa: T201  # unwrapped, so that it can be pasted
+        access = tokens.ACCESS[scope]
+        print(tokens.token_for(target.deployment(), access))  # noqa: T201  # unwrapped, so that it can be pasted
 
 
 def _show(text: str) -> None:

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from ops.verify.answers import Answers
     from ops.verify.check import Check, Result, Situation
 
-_KEYS = ("order", "poison", "alarms", "audit", "queries", "key", "idle", "metrics", "replay", "burst", "canary")
+_KEYS = (
+    "order",
+    "poison",
+    "alarms",
+    "audit",
+    "queries",
+    "key",
+    "pages",
+    "idle",
+    "packing",
+    "metrics",
+    "replay",
+    "burst",
+    "canary",
+)
 _STYLES = {"passed": "green", "failed": "red", "interrupted": "red"}
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -68,8 +82,8 @@ def verify(
 
     It places orders, raises each alarm once, makes a dead letter and redrives it, replays a minute, reads the audit
     log, the saved queries and the metrics, and exceeds a request limit. It first shows what it will do and cost, and
-    asks. It charges no one: with real payments, no order is placed. It cleans up, also after Ctrl-C; the orders, two
-    of SMOKE-TEST, stay. A report has each outcome with AWS's answers. What a deployment does not have is reported as
+    asks. It charges no one: with real payments, no order is placed. It cleans up, also after Ctrl-C; the orders of
+    SMOKE-TEST stay. A report has each outcome with AWS's answers. What a deployment does not have is reported as
     not available here, never as passed. The exit status is 1 if a check failed or was interrupted.
     """
     from ops.verify import plan  # noqa: PLC0415  # costs other commands half a second

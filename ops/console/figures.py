@@ -19,7 +19,8 @@ Points = list[tuple[int, float]]  # start of a period in epoch milliseconds, and
 OUTCOMES = {
     "placed": ("OrdersPlaced",),
     "repeated": ("OrdersRepeated",),
-    "rejected": ("OrdersDeclined", "OrdersOutOfStock", "OrdersRefused"),
+    "rejected": ("OrdersDeclined", "OrdersOutOfStock", "OrdersRefused", "OrdersLimited"),
+    "waiting": ("OrdersActionRequired",),
     "failed": ("OrdersUnavailable", "OrdersFailed"),
 }
 PERCENTILES = ("p50", "p99")  # of response times
@@ -83,8 +84,9 @@ class Figures:
         return sum_series(self.points[f"{consumer} {kind}"] for kind in _QUEUE)
 
     def oldest(self, consumer: str) -> Points:
-        """Return the age of a consumer's oldest message in seconds, by period."""
-        return self.points[f"{consumer} oldest"]
+        """Return the age of a consumer's oldest message in seconds, by period, without the delay of its queue."""
+        delay = next((each.delay for each in self.lags if each.consumer == consumer), 0)
+        return [(at, max(0.0, age - delay)) for at, age in self.points[f"{consumer} oldest"]]
 
     def lag(self, consumer: str) -> Points:
         """Return a consumer's p99 lag in milliseconds, by period."""

@@ -71,7 +71,8 @@ class Page:
             with ui.tab_panel(DEAD_LETTERS).classes("p-2 gap-3"):
                 self._dead_letters = DeadLetters(self._console.deployment, self._console.poller, self._to_order)
             with ui.tab_panel(ORDER).classes("p-2 gap-3"):
-                self._order = OrderTimeline(self._console.deployment)
+                playground = self._console.playground
+                self._order = OrderTimeline(self._console.deployment, playground.act if playground else None)
         self._tabs.on_value_change(self._tab_changed)
 
     def _draw_overview(self) -> None:

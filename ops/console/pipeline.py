@@ -14,8 +14,10 @@ from ops.lag.measure import Lag
 _DOES = {
     "emails": "sends mail to the customer",
     "analytics": "counts sales",
-    "fulfillment": "packs orders and captures payments",
+    "fulfillment": "packs orders",
+    "settlement": "captures, voids and refunds payments",
     "feedback": "records bounced mail",
+    "partners": "posts events to the partner",
 }
 _BEHIND = 60.0  # seconds; a queue whose oldest message is older is behind
 _CARD = "gap-1 p-3 lg:w-44 w-full shrink-0"

@@ -82,7 +82,12 @@ class FaultSwitches(Protocol):
 
 @dataclass(frozen=True)
 class Playground:
-    """The tools together."""
+    """The tools together.
+
+    ``act`` confirms the payment of an order that waits for its customer, in the customer's place, and returns what came
+    of it. It blocks, and is None if the payment provider is not the sandbox.
+    """
 
     orders: SampleOrders
     faults: FaultSwitches
+    act: Callable[[str], str] | None = None

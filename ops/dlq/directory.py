@@ -34,7 +34,7 @@ class Directory:
     """A stack's dead-letter queues, queues and rules, by the consumers that they are named after."""
 
     dead: Mapping[str, str]  # by the URL of a dead-letter queue: its owner, or `UNOWNED` if each message names its rule
-    queues: Mapping[str, str]  # by consumer: the URL of its queue; a partner and a log have none
+    queues: Mapping[str, str]  # by consumer: the URL of its queue; a log has none
     rules: Mapping[str, str]  # by the name of a rule: its consumer
 
     @property

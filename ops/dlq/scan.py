@@ -131,11 +131,12 @@ def dead_letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Itera
 def redrive(client: "SQSClient", dead_letter: DeadLetter, *, dead_letters_url: str, queue_url: str) -> None:
     """Send an event back to its consumer's queue, then delete its dead letter.
 
-    A crash in between duplicates the event, which every consumer recognizes.
+    It does not wait for the delay of that queue again. A crash in between duplicates the event, which every consumer
+    recognizes.
     """
     trace = dead_letter.message["Attributes"].get("AWSTraceHeader")
     traced: Any = (
         {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}} if trace else {}
     )
-    client.send_message(QueueUrl=queue_url, MessageBody=dead_letter.message["Body"], **traced)
+    client.send_message(QueueUrl=queue_url, MessageBody=dead_letter.message["Body"], DelaySeconds=0, **traced)
     client.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=dead_letter.message["ReceiptHandle"])

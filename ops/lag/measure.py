@@ -14,6 +14,7 @@ from ops.stack.observe import Depth
 
 # Minutes that AWS may take to publish a queue's metrics. An older value is not used as the current one.
 _LATE = 3
+_LONGEST_DELAY = 15  # minutes: the maximum of SQS
 _IN_PROGRESS = 60.0  # seconds; younger events are not a backlog
 # Minutes over which failing events are searched for: an event waits for its next try for an hour at most.
 BETWEEN_TRIES = 65
@@ -35,6 +36,8 @@ class Lag:
     rate_out: float | None  # events a second that were done or became dead letters
     drain: float | None  # seconds until the backlog is drained; infinite if it does not shrink
     dead_letters: int
+    delayed: int = 0  # not due yet, because the queue delays each message: no backlog
+    delay: int = 0  # seconds of that delay, which is in no lag and no age
 
     @property
     def backlog(self) -> int:
@@ -45,6 +48,8 @@ class Lag:
 def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
     """Return the lag of every consumer with a queue: counts as they are now, rates and lag over the last minutes.
 
+    If a queue delays its messages, an event counts from the end of its delay.
+
     Raises
     ------
     ops.stack.cloudwatch.MetricsError
@@ -53,11 +58,12 @@ def measure(deployment: Deployment, *, minutes: int = 5) -> list[Lag]:
         If a request failed.
     """
     known = directory(deployment)
-    metrics = _read_metrics(deployment, known, minutes)
+    depths = {consumer: observe.depth(deployment, url) for consumer, url in sorted(known.queues.items())}
+    metrics = _read_metrics(deployment, known, minutes, {name: depth.delay for name, depth in depths.items()})
     dead_letter_queues = {owner: url for url, owner in known.dead.items()}
     return [
-        metrics.lag(consumer, observe.depth(deployment, url), _count(deployment, dead_letter_queues.get(consumer)))
-        for consumer, url in sorted(known.queues.items())
+        metrics.lag(consumer, depth, _count(deployment, dead_letter_queues.get(consumer)))
+        for consumer, depth in depths.items()
     ]
 
 
@@ -74,11 +80,12 @@ class _Metrics:
     def lag(self, consumer: str, depth: Depth, dead_letters: int) -> Lag:
         """Return the lag of one consumer."""
         sent, finished, failed = (self.flows[f"{name} {consumer}"] for name in ("in", "finished", "failed"))
-        rate_in = rate(sent, self.minutes, self.now)
+        rate_in = rate(self.flows[f"due {consumer}"], self.minutes, self.now)
         rate_out = rate(departures(sent, finished, failed), self.minutes, self.now)
         in_queue = _latest(self.flows[f"oldest {consumer}"], self.now)
-        ages = (in_queue, keeps_failing(Tries.of(self.tries, consumer), self.now))
-        oldest = max((age for age in ages if age is not None), default=None) if depth.total else 0.0
+        since_due = None if in_queue is None else max(0.0, in_queue - depth.delay)
+        ages = (since_due, keeps_failing(Tries.of(self.tries, consumer), self.now))
+        oldest = max((age for age in ages if age is not None), default=None) if depth.backlog else 0.0
         return Lag(
             consumer,
             depth.waiting,
@@ -88,17 +95,20 @@ class _Metrics:
             p99=self.lags.get(f"p99 {consumer}"),
             rate_in=rate_in,
             rate_out=rate_out,
-            drain=drain(depth.total, oldest, rate_in, rate_out),
+            drain=drain(depth.backlog, oldest, rate_in, rate_out),
             dead_letters=dead_letters,
+            delayed=depth.delayed,
+            delay=depth.delay,
         )
 
 
-def _read_metrics(deployment: Deployment, known: Directory, minutes: int) -> _Metrics:
+def _read_metrics(deployment: Deployment, known: Directory, minutes: int, delays: Mapping[str, int]) -> _Metrics:
     now = now_ms()
     lags = cloudwatch.lately(deployment.cloudwatch, _lag_metrics(deployment.stack, known), minutes=minutes, now=now)
     wanted = _queue_metrics(known) | _try_metrics(deployment.stack, known)
-    start = _minutes_before(now, max(minutes + _LATE, BETWEEN_TRIES))
-    series = cloudwatch.series(deployment.cloudwatch, wanted, start=start, end=now, period=60)
+    start = _minutes_before(now, max(minutes + _LATE + _LONGEST_DELAY, BETWEEN_TRIES))
+    series: dict[str, Points] = {**cloudwatch.series(deployment.cloudwatch, wanted, start=start, end=now, period=60)}
+    series |= {f"due {name}": due(series[f"in {name}"], delay, now) for name, delay in delays.items()}
     flows = _since(_minutes_before(now, minutes + _LATE), series)
     return _Metrics(lags, flows, _since(_minutes_before(now, BETWEEN_TRIES), series), minutes, now)
 
@@ -138,6 +148,16 @@ def keeps_failing(tries: Tries, now: int) -> float | None:
         if not any(later >= minute and later - age <= latest for later, age in ended):
             born.append(latest)
     return max(0.0, now - min(born)) / 1000 if born else None
+
+
+def due(sent: Points, delay: int, now: int) -> Points:
+    """Return how many events came due in each minute, with the queue's delay in seconds, to the minute.
+
+    Minutes that are not over are left out, unless the delay is shorter than half a minute.
+    """
+    minutes = round(delay * 1000 / MINUTE)
+    moved = [(minute + minutes * MINUTE, value) for minute, value in sent]
+    return [point for point in moved if point[0] + MINUTE <= now] if minutes else moved
 
 
 def departures(sent: Points, finished: Points, failed: Points) -> Points:

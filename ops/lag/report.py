@@ -37,6 +37,12 @@ def notes(lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> list[
     if any(UNKNOWN in cells(lag) for lag in lags):
         lines.append(f"{UNKNOWN}: no data. Nothing happened, or CloudWatch has not published it yet (a few minutes).")
     lines += [
+        f"{lag.consumer}: {lag.delayed} events are not due yet. Each is delayed for {ages.show(lag.delay * 1000)}, "
+        "which is in no lag and no age."
+        for lag in lags
+        if lag.delayed
+    ]
+    lines += [
         f"{count} dead letters of {'undelivered events' if owner == UNOWNED else owner}; see handoff dlq list"
         for owner, count in sorted(others.items())
         if count
@@ -89,6 +95,8 @@ def document(lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> di
                 "outPerSecond": lag.rate_out,
                 "drainSeconds": "never" if lag.drain == math.inf else lag.drain,
                 "deadLetters": lag.dead_letters,
+                "delayed": lag.delayed,
+                "delaySeconds": lag.delay,
             }
             for lag in lags
         ],

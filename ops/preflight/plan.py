@@ -10,9 +10,11 @@ from typing import Any
 
 from ops.preflight.check import Finding, Question, failed, passed
 from ops.stack.template import ResolvedTemplate, read, transformed
+from shop import countries
 
 TEMPLATE = "template.yaml"
 CONFIG = "samconfig.toml"
+_LONGEST_DESCRIPTION = 256  # characters (https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html)
 
 
 class PlanError(Exception):
@@ -104,9 +106,23 @@ def _parameters(planned: Plan) -> Finding:
         if (problem := _problem(declared, planned.parameter(name)))
     ]
     problems += planned.template.broken_rules()
+    problems += _shipping_problems(planned)
     if problems:
         return failed("; ".join(problems), "Change the parameters: docs/reference/parameters.md")
     return passed(f"of {planned.environment}")
+
+
+def _shipping_problems(planned: Plan) -> list[str]:
+    """Return what the orders function would say about its countries, and Lambda about the version's description."""
+    try:
+        countries.parsed(planned.parameter("ShipsTo"))
+    except ValueError as error:
+        return [f"ShipsTo={planned.parameter('ShipsTo')}: {error}"]
+    descriptions = [version["Description"] for version in planned.template.of_type("AWS::Lambda::Version").values()]
+    if any(len(description) > _LONGEST_DESCRIPTION for description in descriptions):
+        problem = "ShipsTo and StripeSecret are too long together for the description of a function's version"
+        return [f"{problem}: list fewer countries, or shorten the name of the secret"]
+    return []
 
 
 def _problem(declared: Mapping[str, Any], value: str) -> str:

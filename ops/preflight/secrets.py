@@ -1,6 +1,5 @@
 """Secrets: whether they exist, can be read and have the expected form. No part of a value is shown."""
 
-import json
 import re
 from collections.abc import Callable
 
@@ -8,6 +7,8 @@ from botocore.exceptions import ClientError
 
 from ops.preflight.aws import Aws
 from ops.preflight.check import Finding, Question, failed, passed, warning
+from shop import webhook_secrets
+from shop.webhook_secrets import MalformedSecret
 
 _STRIPE_KEY = re.compile(r"[sr]k_(test|live)_\w+")  # secret or restricted: https://docs.stripe.com/keys
 _UNUSABLE = {
@@ -23,7 +24,7 @@ def questions(aws: Aws) -> list[Question]:
     if aws.plan.parameter("PaymentProvider") == "stripe":
         found.append(_question(aws, "StripeSecret", lambda text: _stripe(aws, text)))
     if aws.plan.parameter("PartnerEndpoint"):
-        found.append(_question(aws, "PartnerSecret", lambda text: _partner(aws, text)))
+        found.append(_question(aws, "PartnerSecret", _partner))
     return found
 
 
@@ -57,16 +58,9 @@ def _stripe(aws: Aws, text: str) -> Finding:
     return passed(f"a {key[1]} key")
 
 
-def _partner(aws: Aws, text: str) -> Finding:
-    uses_oauth = bool(aws.plan.parameter("PartnerTokenEndpoint"))
-    wanted = ("clientId", "clientSecret") if uses_oauth else ("apiKey",)
+def _partner(text: str) -> Finding:
     try:
-        members = json.loads(text)
-    except ValueError:
-        members = None
-    if not isinstance(members, dict):
-        return failed("its text is not a JSON object", f"Store an object with {' and '.join(wanted)}.")
-    missing = [name for name in wanted if not (isinstance(members.get(name), str) and members[name])]
-    if missing:
-        return failed(f"it has no {' and no '.join(missing)}", f"Store an object with {' and '.join(wanted)}.")
-    return passed(f"has {' and '.join(wanted)}")
+        secrets = webhook_secrets.parse(text)
+    except MalformedSecret as error:
+        return failed(str(error), "Store the secret alone as plain text: docs/how-to/send-events-to-a-partner.md")
+    return passed("a signing secret" if len(secrets) == 1 else "two signing secrets")

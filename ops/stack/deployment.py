@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 DEFAULT_STACK = "handoff"
-CONSUMERS = ("emails", "analytics", "fulfillment")  # of Handoff's own events
+CONSUMERS = ("emails", "analytics", "fulfillment", "settlement")  # of Handoff's own events
 QUEUED = (*CONSUMERS, "feedback")  # all consumers with a queue
+PARTNERS = "partners"  # another consumer of Handoff's own events, only in a stack with a partner
 _REQUIRED = "OrdersTable"  # every Handoff has it
 # A person waits. With botocore's defaults, a command would hang for three minutes where packets are lost.
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
@@ -186,6 +187,11 @@ class Deployment:
     def queue_url(self, consumer: str, *, dead_letters: bool = False) -> str:
         """Return the URL of a consumer's queue, or of its dead-letter queue."""
         return self.resource(f"{consumer.capitalize()}{'DeadLetters' if dead_letters else 'Queue'}")
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        """The stack's consumers of Handoff's own events."""
+        return (*CONSUMERS, PARTNERS) if self.has("PartnersQueue") else CONSUMERS
 
     def scan(self, logical_id: str) -> list[dict[str, Any]]:
         """Return all items of a table as plain values; for small tables."""

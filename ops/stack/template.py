@@ -98,7 +98,7 @@ class ResolvedTemplate:
             case "Fn::If":
                 condition, then, otherwise = argument
                 return self._resolved(then if self._holds(condition) else otherwise)
-            case "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Contains":
+            case "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" | "Fn::Contains":
                 return _decided(function, self._resolved(argument))
             case "Fn::Select":
                 index, parts = self._resolved(argument)
@@ -154,6 +154,8 @@ def _decided(function: str, arguments: list[Any]) -> bool:
             return not arguments[0]
         case "Fn::And":
             return all(arguments)
+        case "Fn::Or":
+            return any(arguments)
         case _:
             values, value = arguments
             return str(value) in map(str, values)

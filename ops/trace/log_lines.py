@@ -48,6 +48,11 @@ class LogLine:
         return int(self.keys.get("receives", 0))
 
     @property
+    def retry_in(self) -> int:
+        """The seconds until the next try; 0 if unknown, as in older releases."""
+        return int(self.keys.get("retry_in", 0))
+
+    @property
     def outcome(self) -> str:
         """The outcome of the work it is about; empty if unknown, as in older releases."""
         return str(self.keys.get("outcome", ""))

@@ -37,10 +37,33 @@ def _head(timeline: Timeline) -> list[str]:
         "status": timeline.status,
         "payment": timeline.payment,
         "total": money.shown(timeline.total, timeline.currency),
+        **_amounts(timeline),
         "customer": timeline.user_id,
         "correlation id": timeline.correlation_id,
     }
     return [plain(f"{name:16}{value}") for name, value in facts.items()]
+
+
+def _amounts(timeline: Timeline) -> dict[str, str]:
+    """Return the amounts that differ from the order's, the dispute, the wait for the customer, and unsent mails."""
+    total, captured, refunded = (
+        money.shown(n, timeline.currency) for n in (timeline.total, timeline.captured, timeline.refunded)
+    )
+    shown = {}
+    if timeline.captured not in (0, timeline.total):
+        shown["captured"] = f"{captured} of {total}"
+    if timeline.refunded:
+        shown["refunded"] = f"{refunded} of {captured}"
+    if timeline.dispute:
+        shown["dispute"] = timeline.dispute
+    if timeline.action_expires_at:
+        shown["waits until"] = f"{timeline.action_expires_at} for the customer to confirm the payment"
+    if timeline.mail_problem:
+        shown["mail problem"] = (
+            f"mail to the customer {timeline.mail_problem}, so mails about the order were not sent; "
+            "ask the customer to save an address (PUT /me)"
+        )
+    return shown
 
 
 def _steps(timeline: Timeline) -> list[str]:
@@ -67,7 +90,8 @@ def _pending(timeline: Timeline) -> list[str]:
         return ["Nothing is pending."]
     lines = ["Pending:"]
     for item in timeline.pending_work:
-        lines.append(click.style(plain(f"  {item.who}: {item.what}"), fg="red"))
+        line = plain(f"  {item.who}: {item.what}")
+        lines.append(click.style(line, fg="red") if item.trouble else line)
         if item.remedy:
             lines.append(plain(f"      {item.remedy}"))
     return lines

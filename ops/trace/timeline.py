@@ -4,46 +4,32 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from handoff.clock import from_iso, now_ms, to_iso
+from handoff.clock import now_ms, to_iso
 from ops.dlq import report as dead_letter_report
 from ops.dlq.directory import Directory, Filter, directory, find
 from ops.dlq.report import Row
 from ops.stack.deployment import Deployment
 from ops.stack.observe import depth
-from ops.trace import log_lines, pending
+from ops.trace import history, log_lines, pending
+from ops.trace.history import TimelineStep
 from ops.trace.log_lines import LogLine
-from ops.trace.order_record import NoSuchOrder, OrderItem, ShipmentItem, read_order, read_shipment
+from ops.trace.order_record import NoSuchOrder, OrderItem, read_order, read_shipment
 from ops.trace.pending import Delivery, PendingItem
-from shop import transitions
-from shop.model import Status, status_changes
+from shop.events import DetailType
 
 __all__ = ["NoSuchOrder", "PendingItem", "Timeline", "TimelineStep", "build_timeline"]
 
 _MARGIN = 60_000  # ms: clocks differ, and an earlier try with the same key may have left a line
 _USUALLY_DONE = 3_600_000  # ms after an order's last step
-_MEANINGS = {
-    Status.PENDING: "requested, stock reserved",
-    Status.PLACED: "payment authorized",
-    Status.PREPARED: "shipment packed",
-    Status.CANCELLED: "stock given back",
-    Status.REJECTED: "stock given back",
-}
-
-
-@dataclass(frozen=True)
-class TimelineStep:
-    """Something that happened; ``at`` in epoch milliseconds. ``trouble``: it is a problem."""
-
-    at: int
-    who: str
-    what: str
-    detail: str = ""
-    trouble: bool = False
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """An order and its history: steps oldest first, the total in minor units of its currency.
+    """An order and its history: steps oldest first, amounts in minor units of its currency.
+
+    ``action_expires_at`` is until when the customer has to confirm the payment, if the order waits for that.
+
+    ``mail_problem`` is why a mail about the order was not sent.
 
     ``notes`` say which logs were searched, and what could not be seen.
     """
@@ -53,7 +39,12 @@ class Timeline:
     status: str
     payment: str
     total: int
+    captured: int
+    refunded: int
     currency: str
+    dispute: str | None
+    action_expires_at: str | None
+    mail_problem: str | None
     correlation_id: str
     steps: list[TimelineStep]
     pending_work: list[PendingItem]
@@ -71,7 +62,7 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
     NoSuchOrder
         If it does not exist, cannot be read, or its id has the wrong form; the text says which.
     """
-    order = read_order(deployment, order_id)
+    order = read_order(deployment, order_id, OrderItem)
     shipment = read_shipment(deployment, order_id)
     known = directory(deployment)
     notes: list[str] = []
@@ -79,41 +70,29 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
     owners = {delivery.consumer for delivery in waiting if pending.is_dead_lettered(delivery, lines)}
     dead_letters = _dead_letters(deployment, order, known, notes, owners)
     # The sort is stable: steps of the same millisecond stay in this order.
-    steps = sorted([*_history(order), *_packed(shipment), *_logged(order, lines)], key=lambda step: step.at)
+    steps = sorted(
+        [*history.of_order(order), *history.of_shipment(shipment), *_logged(order, lines)], key=lambda step: step.at
+    )
     return Timeline(
         order_id=order_id,
         user_id=order.user_id,
         status=order.status,
         payment=order.payment.state + (f", {order.payment.reason}" if order.payment.reason else ""),
         total=order.total,
+        captured=order.order.captured,
+        refunded=order.order.refunded,
         currency=order.currency,
+        dispute=order.dispute.state if order.dispute else None,
+        action_expires_at=to_iso(order.expires_at) if order.order.waits_for_customer else None,
+        mail_problem=order.mail_problem,
         correlation_id=order.correlation_id,
         steps=steps,
-        pending_work=list(_pending_work(deployment, order, lines, waiting, dead_letters)),
+        pending_work=[
+            *pending.of_order(order, shipment, deployment.options),
+            *_pending_events(deployment, lines, waiting, dead_letters),
+        ],
         notes=notes,
     )
-
-
-def _history(order: OrderItem) -> Iterator[TimelineStep]:
-    """Yield the entries of the order's history, and whether their events are published."""
-    events = order.events
-    changes = status_changes(order.history)
-    for entry in order.history:
-        if entry not in changes:
-            yield TimelineStep(
-                from_iso(entry.at), "payment", str(entry.payment), entry.reason or "", bool(entry.reason)
-            )
-            continue
-        event = events.get(entry.sequence)
-        published = f"{event.type} {'published' if event.published else 'not published yet'}" if event else ""
-        detail = ", ".join(filter(None, [entry.reason, _MEANINGS[Status(entry.status)], published]))
-        yield TimelineStep(from_iso(entry.at), "order", entry.status, detail, entry.reason == transitions.EXPIRED)
-
-
-def _packed(shipment: ShipmentItem | None) -> Iterator[TimelineStep]:
-    if shipment:
-        released = "released for dispatch" if shipment.state == "released" else "not released: not paid yet"
-        yield TimelineStep(from_iso(shipment.prepared_at), "shipment", "Packed", f"now {released}")
 
 
 def _logged(order: OrderItem, lines: Iterable[LogLine]) -> Iterator[TimelineStep]:
@@ -186,19 +165,20 @@ def _dead_letters(
         return dead_letter_report.rows(matches)
 
 
-def _pending_work(
-    deployment: Deployment,
-    order: OrderItem,
-    lines: list[LogLine],
-    waiting: Iterable[Delivery],
-    dead_letters: Iterable[Row],
+def _pending_events(
+    deployment: Deployment, lines: list[LogLine], waiting: Iterable[Delivery], dead_letters: Iterable[Row]
 ) -> Iterator[PendingItem]:
-    """Yield the unfinished work of the order, its dead letters and its deliveries."""
-    yield from pending.of_order(order)
+    """Yield the dead letters and the deliveries of the order's events."""
     dead = set()
     for row in dead_letters:
         dead.add((row.consumer, row.newest.event_id))
         yield pending.of_dead_letter(row, deployment.options)
     for delivery in waiting:
         if delivery.event.published and (delivery.consumer, delivery.event.event_id) not in dead:
-            yield pending.of_delivery(delivery, lines)
+            yield pending.of_delivery(delivery, lines, _delivered_at(deployment, delivery))
+
+
+def _delivered_at(deployment: Deployment, delivery: Delivery) -> int:
+    """Return when the queue delivers an event, in epoch milliseconds: fulfillment's waits for the cancel window."""
+    is_delayed = delivery.consumer == "fulfillment" and delivery.event.type is DetailType.ORDER_PLACED
+    return delivery.event.at + 1000 * int(deployment.parameters.get("PackAfter", 0)) if is_delayed else 0

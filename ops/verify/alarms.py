@@ -81,7 +81,7 @@ def _seen(notifications: Notifications, known: "dict[str, MetricAlarmTypeDef]") 
     seen: set[str] = set()
 
     def receive() -> set[str]:
-        seen.update(names.intersection(notifications.receive(REASON)))
+        seen.update(names.intersection(notifications.receive()))
         return seen
 
     return until(receive, lambda seen: seen == names, _NOTIFIES_WITHIN)

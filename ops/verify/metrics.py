@@ -62,6 +62,7 @@ def _run(attempt: Attempt) -> str:
     ages = {name: _Reading.of(alarm) for name, alarm in known.items() if _is_age(name, alarm)}
     wanted = lags | {f"{name} {_SIBLING}": reading.sibling for name, reading in ages.items()}
     within, every = (_LOCALLY_WITHIN, _LOCALLY_EVERY) if situation.is_local else (_PUBLISHED_WITHIN, _EVERY)
+    within += float(situation.deployment.parameters.get("PackAfter", 0))  # until fulfillment gets the order's event
     points = until(
         lambda: _read(situation.deployment, wanted | ages, order.sent_at),
         lambda seen: seen.keys() >= wanted.keys(),

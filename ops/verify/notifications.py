@@ -24,8 +24,10 @@ class Notifications:
         attempt.undo(f"the subscription of {arn}", lambda: _unsubscribe(deployment, topic, arn))
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
 
-    def receive(self, reason: str) -> Iterator[str]:
-        """Yield the alarms that have notified with this reason, for up to a second; each notification is deleted.
+    def receive(self) -> Iterator[str]:
+        """Yield the alarms that have notified, for up to a second; each notification is deleted.
+
+        CloudWatch may raise an alarm by itself meanwhile. Its own notification shows the same.
 
         A sample of one, from AWS: https://github.com/aws/aws-lambda-go/tree/main/events/testdata
         """
@@ -34,7 +36,7 @@ class Notifications:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
             with suppress(ValueError, TypeError, KeyError):  # other publishers send other texts
                 notification = json.loads(json.loads(message["Body"])["Message"])
-                if notification["NewStateReason"] == reason:
+                if notification["NewStateValue"] == "ALARM":
                     yield notification["AlarmName"]
 
 

@@ -1,4 +1,4 @@
-"""The console in a real browser, beside a local stack like that of `make run`."""
+"""The console and the checkout example in a real browser, beside a local stack like that of `make run`."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
@@ -41,25 +42,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Stack:
-    """A local stack, the proxy between its functions and AWS, and a customer."""
+    """A local stack, the proxy between its functions and AWS, and a customer.
+
+    The API allows pages of one other origin: loopback with ``page_port``.
+    """
 
     deployment: Deployment
     port: int
+    page_port: int
     proxy: FaultProxy
     client: ShopClient
 
-    def order(self) -> str:
-        """Place an order; return its id."""
-        answer = self.client.place(demo._sample("good"), os.urandom(8).hex())
-        assert answer.status == 201, answer.body
+    def order(self, name: str = "good", **changes: Any) -> str:
+        """Place a sample order; return its id."""
+        answer = self.client.place(demo._sample(name) | changes, os.urandom(8).hex())
+        assert answer.status in {201, 202}, answer.body
         return str(answer.body["orderId"])
 
 
 @dataclass
 class Visit:
-    """A page's errors, and its requests to other origins."""
+    """A page's errors, and its requests to other origins, without those with one of the texts in ``expected``."""
 
     origin: str
+    expected: tuple[str, ...] = ()
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
@@ -70,32 +76,38 @@ class Visit:
         page.on("websocket", lambda websocket: self._check_origin(websocket.url))
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and not self._is_expected(message.text):
             self.errors.append(message.text)
 
     def _on_request(self, request: Request) -> None:
         self._check_origin(request.url)
 
     def _check_origin(self, url: str) -> None:
-        if not url.replace("ws://", "http://").startswith((self.origin + "/", "data:", "blob:")):
+        own = url.replace("ws://", "http://").startswith((self.origin + "/", "data:", "blob:"))
+        if not own and not self._is_expected(url):
             self.foreign.append(url)
+
+    def _is_expected(self, text: str) -> bool:
+        return any(part in text for part in self.expected)
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    port = _free_port()
+    port, page_port = _free_port(), _free_port()
     with (
         running_proxy(f"http://127.0.0.1:{port}") as proxy,
         running(port, variables=routes(proxy.url)) as local,
     ):
         local.build()
-        deployment = Deployment(local.deploy(), local.session(), local.endpoint)
+        deployment = Deployment(
+            local.deploy(CorsOrigins=f"http://127.0.0.1:{page_port}"), local.session(), local.endpoint
+        )
         account = demo.prepare(deployment)
         with (
             publishing_metrics(deployment),
             contextlib.closing(ShopClient(deployment.api_url, account.token)) as client,
         ):
-            yield Stack(deployment, port, proxy, client)
+            yield Stack(deployment, port, page_port, proxy, client)
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +123,22 @@ def clean_up(stack: Stack) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def console(stack: Stack) -> Iterator[str]:
     """The address of the stack's console, with sample orders and fault switches."""
-    with _console(stack.port, sys.executable, "-m", "dev", "console") as url:
+    with _served("Console", stack.port, sys.executable, "-m", "dev", "console") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def checkout(stack: Stack) -> Iterator[str]:
+    """The address of the checkout example, whose customer is the stack's."""
+    with _served("Checkout", stack.port, sys.executable, "-m", "dev", "checkout") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def direct_checkout(stack: Stack) -> Iterator[str]:
+    """The address of the checkout example that calls the API itself, from an origin that the API allows."""
+    command = (sys.executable, "-m", "dev", "checkout", "--direct")
+    with _served("Checkout", stack.port, *command, page_port=stack.page_port) as url:
         yield url
 
 
@@ -126,7 +153,7 @@ def between(stack: Stack) -> Iterator[FaultProxy]:
 def operator_console(between: FaultProxy) -> Iterator[str]:
     """The address of an operator's console that reaches the stack through this proxy only."""
     handoff = Path(sys.executable).with_name("handoff")
-    with _console(int(between.url.rpartition(":")[2]), handoff, "console", "--local") as url:
+    with _served("Console", int(between.url.rpartition(":")[2]), handoff, "console", "--local") as url:
         yield url
 
 
@@ -142,17 +169,25 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a page at an address. Its errors, and requests to another origin, fail the test."""
+    """Open a page at an address. Its errors, and requests to another origin, fail the test unless it expects them."""
     visits = []
     with contextlib.ExitStack() as contexts:
 
-        def open_page(url: str, *, width: int = 1280, scheme: str = "light") -> Page:
+        def open_page(
+            url: str,
+            *,
+            width: int = 1280,
+            scheme: str = "light",
+            expected: tuple[str, ...] = (),
+            prepare: Callable[[Page], object] = lambda _: None,
+        ) -> Page:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             contexts.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(_TIMEOUT)
-            visits.append(Visit(url))
+            visits.append(Visit(url, expected))
             visits[-1].watch(page)
+            prepare(page)
             page.goto(url)
             return page
 
@@ -163,17 +198,17 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @contextlib.contextmanager
-def _console(stack_port: int, *command: str | Path) -> Iterator[str]:
-    """Start a console in its own process; yield its address."""
+def _served(name: str, stack_port: int, *command: str | Path, page_port: int = 0) -> Iterator[str]:
+    """Start a server in its own process; yield the address that it prints."""
     root = Path(__file__).parents[2]
     environment = os.environ | {"PORT": str(stack_port), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*command, "--port", "0"], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
+        [*command, "--port", str(page_port)], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             line = process.stdout.readline()
-            assert line.startswith("Console: http://127.0.0.1:"), line
-            yield line.removeprefix("Console: ").strip()
+            assert line.startswith(f"{name}: http://127.0.0.1:"), line
+            yield line.removeprefix(f"{name}: ").strip()
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0

@@ -16,9 +16,10 @@ FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir() if l
 MEGABYTE = 1024 * 1024
 LARGEST = 20 * MEGABYTE  # Lambda allows 250 MB, but each cold start has to fetch and read it
 LARGEST_WITH_STRIPE = 50 * MEGABYTE
-CALL_THE_PROVIDER = ["orders", "fulfillment", "sweeper"]
+CALL_THE_PROVIDER = ["orders", "settlement", "sweeper"]
+ONLY_WITH_STRIPE = ["payment_events"]
 PACKAGES = {"handoff", "shop"}  # of the handoff layer
-LAYERS = ["DependenciesLayer", "HandoffLayer", "StripeLayer"]
+LAYERS = ["DependenciesLayer", "HandoffLayer", "MailsLayer", "StripeLayer"]
 UNCHECKED = 1  # flags of bytecode that Python does not compare with its source: https://peps.python.org/pep-0552/
 
 # Third-party modules that a function may import; Powertools' are listed by utility. Each costs time at each cold start:
@@ -34,11 +35,14 @@ _CONSUMER = _ALL | {
 }
 MAY_IMPORT = {
     "orders": _ALL,
-    "emails": _CONSUMER | {"aws_lambda_powertools.utilities.idempotency"},
+    "emails": _CONSUMER | {"aws_lambda_powertools.utilities.idempotency", "babel"},
     "analytics": _CONSUMER,
     "fulfillment": _CONSUMER,
+    "settlement": _CONSUMER,
     "feedback": _CONSUMER,
+    "partners": _CONSUMER | {"standardwebhooks"},
     "sweeper": _ALL,
+    "payment_events": _ALL - {"urllib3"},  # it is in the layer of Stripe too, which comes first
 }
 
 
@@ -69,9 +73,10 @@ def third_party(module: str) -> str:
 @pytest.fixture(scope="module", params=FUNCTIONS)
 def imported(request: pytest.FixtureRequest, built: Build, runtime: Path, bytecode: Path) -> tuple[str, Imported]:
     """Every function, imported as in Lambda: from its folder, its layers and the runtime only."""
-    function = built.functions[request.param]
+    name = request.param
+    function = built.with_stripe(name) if name in ONLY_WITH_STRIPE else built.functions[name]
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
-    return request.param, artifacts.imported(function, path, bytecode)
+    return name, artifacts.imported(function, path, bytecode)
 
 
 def test_all_functions_are_built(built: Build) -> None:
@@ -104,12 +109,12 @@ def test_a_function_imports_exactly_the_allowed_libraries(
     imported: tuple[str, Imported], built: Build, runtime: Path
 ) -> None:
     name, outcome = imported
-    brought = (built.layer("DependenciesLayer"), runtime)
+    brought = (built.layer("DependenciesLayer"), built.layer("MailsLayer"), runtime)
     found = {module for module, file in outcome.files if any(Path(file).is_relative_to(folder) for folder in brought)}
     assert {third_party(module) for module in found} - {"aws_lambda_powertools.utilities"} == MAY_IMPORT[name]
 
 
-@pytest.mark.parametrize("name", CALL_THE_PROVIDER)
+@pytest.mark.parametrize("name", [*CALL_THE_PROVIDER, *ONLY_WITH_STRIPE])
 def test_stripes_library_is_imported_with_stripe(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
     function = built.with_stripe(name)
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
@@ -218,15 +223,15 @@ def test_module_names_are_unique_and_hide_no_other_module(built: Build) -> None:
 
 def test_deployed_and_tested_versions_are_the_same() -> None:
     # GIVEN the versions that the layers lock
-    layers = ("dependencies", "stripe")
+    layers = ("dependencies", "mails", "stripe")
     deployed = {k: v for name in layers for k, v in locked(ROOT / f"layers/{name}/requirements.txt").items()}
     # THEN the tests run with the same versions
     tested = locked(ROOT / "requirements/dev.txt")
-    assert {"pydantic", "aws-lambda-powertools", "stripe"} <= deployed.keys()
+    assert {"pydantic", "aws-lambda-powertools", "babel", "stripe"} <= deployed.keys()
     assert {name: tested.get(name) for name in deployed} == deployed
 
 
-@pytest.mark.parametrize("layer", ["dependencies", "stripe"])
+@pytest.mark.parametrize("layer", ["dependencies", "mails", "stripe"])
 def test_every_requirement_of_a_layer_is_pinned_by_hash(layer: str) -> None:
     text = (ROOT / f"layers/{layer}/requirements.txt").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -234,7 +239,7 @@ def test_every_requirement_of_a_layer_is_pinned_by_hash(layer: str) -> None:
     assert all(re.match(r"[\w.-]+==\S+( ; .*?)?\s+--hash=sha256:", line) for line in lines)
 
 
-@pytest.mark.parametrize("layer", ["dependencies", "stripe", "handoff"])
+@pytest.mark.parametrize("layer", ["dependencies", "mails", "stripe", "handoff"])
 def test_a_layers_defaults_match_the_template(layer: str) -> None:
     # GIVEN the defaults of the layer's Makefile and of the template
     makefile = (ROOT / f"layers/{layer}/Makefile").read_text()

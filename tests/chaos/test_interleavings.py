@@ -5,79 +5,27 @@ changes of the turn, and then others drawn at random.
 """
 
 import json
-import random
 
 import pytest
 
-from dev.simulated import wire
-from dev.simulated.world import MUG, TEE, World, body
+from dev.simulated.world import MUG, TEE, body
 from handoff.clock import from_iso
-from shop import ids
-from tests.support.race_harness import RaceHarness
-from tests.support.scheduler import Race, at_random, every_order, follow
+from tests.support.races import (
+    ANALYTICS,
+    EMAILS,
+    EXPIRY,
+    FIRST_LOOK,
+    FULFILLMENT,
+    LEASE,
+    ORDER,
+    REFUSED,
+    SETTLEMENT,
+    race,
+    said,
+)
+from tests.support.scheduler import Race
 
 pytestmark = pytest.mark.timeout(7200)
-
-# Number of interleavings per scenario: systematic ones, then random ones if there are more.
-ORDERS = {"slice": (3, 3), "sample": (6, 10), "full": (3_000, 500)}
-
-EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
-ORDER = ids.order_id("ada", "key-1")
-LEASE, FIRST_LOOK, EXPIRY = 25, 60, 600  # seconds
-REFUSED = wire.refuse("ThrottlingException")
-
-
-@pytest.fixture
-def run(request, stack, clock, effort, tally, capsys):
-    """Run a scenario in as many interleavings as the effort allows, or in the one of the command line."""
-    harness = RaceHarness(World(stack, clock))
-    only = request.config.getoption("--chaos-schedule")
-    most, drawn = ORDERS[effort.level]
-
-    def run(scenario):
-        seen = set()
-
-        def play(choose):
-            taken = ""
-
-            def noting(moves):
-                nonlocal taken
-                move = choose(moves)
-                taken += move
-                return move
-
-            try:
-                turns = harness.play(scenario, noting)
-            except BaseException as error:
-                error.add_note(f"The order was {taken}. Again: pytest '{request.node.nodeid}' --chaos-schedule={taken}")
-                raise
-            capsys.readouterr()  # output matters only for a failed run
-            seen.add(taken)
-            return turns
-
-        if only:
-            play(follow(only))
-        elif every_order(play, most):
-            tally["races in every order of their calls"] += 1
-        else:
-            tally["races in some orders of their calls"] += 1
-            choose = at_random(random.Random(f"{effort.seed} {request.node.name}"))
-            for _ in range(drawn):
-                play(choose)
-        tally["orders of calls"] += len(seen)
-        tally["different outcomes of races"] += harness.outcomes
-
-    return run
-
-
-def race(scenario):
-    """Return the test of a scenario."""
-    return lambda run: run(scenario)
-
-
-def said(*answers):
-    """Return the status or the problem of each answer, without crashed requests."""
-    return sorted(answer.problem if answer.status >= 400 else str(answer.status) for answer in answers if answer)
 
 
 # --- one key, two requests --------------------------------------------------------------------------------------------
@@ -286,8 +234,7 @@ def test_canceling_during_preparation(harness):
     harness.world.api().place(body())
     api, queues = harness.api(), harness.queues(FULFILLMENT)
 
-    # It prepares, then captures.
-    answer, _ = yield Race([lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT)], deaths=1)
+    answer, _ = yield Race([lambda: api.cancel(ORDER), lambda: queues.deliver(FULFILLMENT)], deaths=1)
 
     assert said(answer) in (["200"], ["not-cancellable"], [])
     if answer:
@@ -339,7 +286,7 @@ def test_placing_canceling_and_the_sweeper(harness):
 def test_preparing_canceling_and_the_sweeper(harness):
     harness.world.api().place(body())
     api, queues = harness.api(), harness.queues(FULFILLMENT)
-    handlers = [lambda: api.cancel(ORDER), lambda: queues.until_quiet(FULFILLMENT), harness.sweep()]
+    handlers = [lambda: api.cancel(ORDER), lambda: queues.deliver(FULFILLMENT), harness.sweep()]
 
     answer, *_ = yield Race(handlers, pauses=[FIRST_LOOK], deaths=1)
 
@@ -458,8 +405,14 @@ def _prepared(harness):
     harness.world.queues.deliver(FULFILLMENT)
 
 
-@pytest.mark.parametrize("happened", [_placed, _cancelled, _prepared])
-@pytest.mark.parametrize("function", [EMAILS, ANALYTICS, FULFILLMENT])
+@pytest.mark.parametrize(
+    ("function", "happened"),
+    [
+        *((function, happened) for function in (EMAILS, ANALYTICS) for happened in (_placed, _cancelled)),
+        (FULFILLMENT, _placed),
+        *((SETTLEMENT, happened) for happened in (_cancelled, _prepared)),
+    ],
+)
 def test_a_batch_delivered_twice_concurrently(run, function, happened):
     def scenario(harness):
         happened(harness)
@@ -487,9 +440,9 @@ def test_a_payment_that_the_consumer_and_the_sweeper_settle(run, happened):
     def scenario(harness):
         happened(harness)
         harness.world.clock.forward(FIRST_LOOK)
-        queues = harness.queues(FULFILLMENT)
+        queues = harness.queues(SETTLEMENT)
 
-        _, report = yield Race([lambda: queues.deliver(FULFILLMENT), harness.sweep()], deaths=1)
+        _, report = yield Race([lambda: queues.deliver(SETTLEMENT), harness.sweep()], deaths=1)
 
         assert not report or not report["PaymentsFailed"]
 

@@ -106,7 +106,7 @@ def _sent(world, function, event):
 
 def test_every_consumer_of_events_has_an_example():
     heard = {function for event in EXAMPLES.values() for function in heard_by(event)}
-    assert heard == {"EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"}
+    assert heard == {"EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "SettlementFunction"}
 
 
 @example

@@ -71,6 +71,9 @@ BREAKING = {
     ),
     "fewer lines": changed(API, *SCHEMAS, "OrderIn", "properties", "lines", "maxItems", to=49),
     "a smaller quantity": changed(API, *SCHEMAS, "LineIn", "properties", "quantity", "maximum", to=998),
+    "a quantity that may not be even": changed(
+        API, *SCHEMAS, "LineIn", "properties", "quantity", "not", to={"multipleOf": 2}
+    ),
     "a shorter name": changed(API, *SCHEMAS, "AddressIn", "properties", "name", "maxLength", to=99),
     "a member that may not be null any more": changed(
         API, *SCHEMAS, "OrderIn", "properties", "expectedTotal", to={"type": "integer", "minimum": 0, "maximum": 10**12}

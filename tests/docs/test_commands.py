@@ -1,6 +1,7 @@
 """Every command that the Markdown files show exists, with the options that it is given."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -90,7 +91,7 @@ def sam(words: list[str], _complete: bool) -> str:
         if option == "--config-env" and value not in configurations:
             return f"samconfig.toml has no {value}"
         if option == "--parameter-overrides" and "--template-file" not in words:
-            names = {pair.partition("=")[0] for pair in value.split()}
+            names = {pair.partition("=")[0] for pair in shlex.split(value)}
             unknown = names - PARAMETERS
             return f"the template has no parameter {', '.join(unknown)}" if unknown else ""
     return ""
@@ -108,7 +109,7 @@ def aws(words: list[str], _complete: bool) -> str:
         return f"{service} has no operation {operation}"
     members = {xform_name(name, "-") for name in model.operation_model(known[operation]).input_shape.members}
     given = {re.sub("^--(no-)?", "", option) for option in options if option.startswith("--")}
-    unknown = given - members - {"query", "output", "region"}
+    unknown = given - members - {"query", "output", "region", "endpoint-url"}
     return f"{operation} has no option {', '.join(sorted(unknown))}" if unknown else ""
 
 

@@ -17,10 +17,12 @@ SOURCES = [
 ]
 LOGGING = "\n".join(path.read_text() for path in SOURCES if path.parts[len(ROOT.parts)] in {"layers", "functions"})
 TEXT = "\n".join(path.read_text() for path in SOURCES if "docs" not in path.relative_to(ROOT).parts)
-# Names of AWS, GitHub and Stripe that nothing here spells out, and of a consumer that a reader adds.
+# Names of AWS, GitHub and Stripe that nothing here spells out, of a consumer that a reader adds, of earlier releases.
 ELSEWHERE = re.compile(
     r"LastUpdatedTime|LastProcessingResult|Idempotent-Replayed|NumberOfMessagesDeleted|ConcurrentExecutions|Loyalty\w*"
     r"|AWSServiceRole\w+"
+    # of earlier releases, in upgrade notes
+    r"|PartnerKeyHeader|PartnerTokenEndpoint|PartnerRate|PartnerDeadLetters"
 )
 
 

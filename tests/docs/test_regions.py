@@ -3,7 +3,6 @@
 import re
 from importlib.resources import files
 
-import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from dev.template import ROOT, WITH_PARTNER, WITH_STRIPE, template_with
@@ -11,10 +10,7 @@ from dev.template import ROOT, WITH_PARTNER, WITH_STRIPE, template_with
 PAGE = (ROOT / "docs/how-to/deploy.md").read_text()
 # cfn-lint assumes that regions of isolated and sovereign partitions have everything.
 UNKNOWN = ("us-iso", "eu-iso", "eusc-")
-CHOICES = {
-    "everything": {**WITH_PARTNER, **WITH_STRIPE, "OwnKey": "true", "Canary": "true", "AlarmEmail": "a@example.com"},
-    "no partner": {**WITH_STRIPE, "OwnKey": "true", "Canary": "true", "AlarmEmail": "a@example.com"},
-}
+EVERYTHING = {**WITH_PARTNER, **WITH_STRIPE, "OwnKey": "true", "Canary": "true", "AlarmEmail": "a@example.com"}
 
 
 def known_regions() -> set[str]:
@@ -37,14 +33,11 @@ def listed(row: str) -> set[str]:
 
 def test_the_page_sorts_every_region_by_what_works_there() -> None:
     regions = {region for region in known_regions() if not region.startswith(UNKNOWN)}
-    complete = {region for region in regions if has_all(region, CHOICES["everything"])}
-    without_partner = {region for region in regions - complete if has_all(region, CHOICES["no partner"])}
+    complete = {region for region in regions if has_all(region, EVERYTHING)}
     assert {"us-east-1", "eu-central-1"} <= complete
     assert listed("everything") == complete
-    assert listed("all but the partner") == without_partner
-    assert listed("nothing") == regions - complete - without_partner
+    assert listed("nothing") == regions - complete
 
 
-@pytest.mark.parametrize("missing", ["AWS::SES::ConfigurationSet", "AWS::Events::ApiDestination"])
-def test_the_page_names_what_regions_lack(missing: str) -> None:
-    assert f"`{missing}`" in PAGE
+def test_the_page_names_what_regions_lack() -> None:
+    assert "`AWS::SES::ConfigurationSet`" in PAGE

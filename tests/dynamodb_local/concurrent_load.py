@@ -3,7 +3,7 @@
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import boto3
+import pytest
 from botocore.exceptions import BotoCoreError
 
 from dev.invariants import Snapshot
@@ -19,16 +20,20 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import ADDRESS
 from handoff import aws
 from handoff.clock import Deadline, now_ms
-from handoff.errors import ConcurrentUpdate, TransactionConflict
+from handoff.errors import TransactionConflict
 from handoff.events import Envelope
-from handoff.outbox import announce
 from handoff.sweep import Sweep, Swept
-from shop import transitions
-from shop.cancelling import cancel_order
-from shop.errors import InProgress, RequestError, TryLater
+from shop.cancelling import cancel_own_order
+from shop.confirming import confirm, confirm_own_order
+from shop.customers import CustomerStore
+from shop.errors import InProgress, ProfileBusy, RequestError, TryLater
+from shop.fingerprint import Fingerprint
 from shop.finishing import OrderFinisher
 from shop.model import Address, Order
-from shop.placing import Dependencies, DuplicateRequest, PlaceOrder, place_order, replay_response
+from shop.packing import pack_order
+from shop.payments import ActsForCustomer, Stage
+from shop.placing import ActionNeeded, Dependencies, DuplicateRequest, PlaceOrder, place_order
+from shop.refunding import RefundRequest, request_refund
 from tests.dynamodb_local.network import Network
 
 THREADS = 200
@@ -58,18 +63,25 @@ class Answers:
 
 
 class ThreadedShop:
-    """The template's tables and functions, and the requests of concurrent customers, consumers and sweepers."""
+    """The template's tables and functions, and the requests of concurrent customers, consumers and sweepers.
 
-    def __init__(self, stack: SimulatedStack, network: Network) -> None:
+    ``settings`` replace environment variables of the functions.
+    """
+
+    def __init__(self, stack: SimulatedStack, network: Network, settings: Mapping[str, str]) -> None:
         self.network = network
         self._stack = stack
+        self._settings = settings
         self._client = boto3.Session().client("dynamodb")  # the test's own, which bypasses the network
-        self._shops: list[Dependencies] = [self._module("OrdersFunction")._app.shop for _ in range(_INSTANCES)]
+        apps = [self._module("OrdersFunction")._app for _ in range(_INSTANCES)]
+        self._shops: list[Dependencies] = [app.shop for app in apps]
+        self._stores: list[CustomerStore] = [app.customers for app in apps]
         self._analytics = [self._module("AnalyticsFunction") for _ in range(_INSTANCES)]
         self._sweepers = [self._module("SweeperFunction") for _ in range(2)]
+        self._feedback = [self._module("FeedbackFunction") for _ in range(2)]
 
     def _module(self, function: str) -> Any:
-        return Functions(self._stack, clock=None).module(function)
+        return Functions(self._stack, clock=None, settings=self._settings).module(function)
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
 
@@ -78,6 +90,12 @@ class ThreadedShop:
         for sku, count in available.items():
             product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": count, "listed": True}
             self._client.put_item(TableName=self._table("ProductsTable"), Item=aws.to_item(product))
+
+    def customers(self, *users: str) -> None:
+        """Write customers with an address."""
+        for user in users:
+            customer = {"userId": user, "name": user.title(), "email": f"{user}@example.com"}
+            self._client.put_item(TableName=self._table("CustomersTable"), Item=aws.to_item(customer))
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return all items of a table."""
@@ -102,32 +120,55 @@ class ThreadedShop:
         with suppress(TryLater, DuplicateRequest):
             place_order(self._shop(), wish, Deadline(_SECONDS))
 
+    def start(self, wish: PlaceOrder) -> str:
+        """Place an order whose payment needs the customer, who then acts at the provider; return the order's id."""
+        shop = self._shop()
+        with pytest.raises(ActionNeeded) as needed:
+            place_order(shop, wish, Deadline(_SECONDS))
+        assert isinstance(shop.payments, ActsForCustomer)
+        assert shop.payments.act(needed.value.client_secret) is Stage.HELD
+        return wish.order_id
+
+    def confirm(self, order_id: str) -> Answers:
+        """Confirm an order as the customer's page does: retry until the answer is definite."""
+        return _insist(order_id, lambda: confirm_own_order(self._shop(), order_id, "ada", Deadline(_SECONDS)))
+
     def _placed(self, wish: PlaceOrder) -> Order:
         try:
             return place_order(self._shop(), wish, Deadline(_SECONDS))
         except DuplicateRequest as before:
-            return replay_response(before.order)
+            return confirm(self._shop(), before.order, Deadline(_SECONDS))
 
     def cancel(self, order: Order) -> Answers:
         """Cancel an order as a client does: retry until the answer is definite."""
         return _insist(
-            order.order_id, lambda: cancel_order(self._shop(), order.order_id, order.user_id, Deadline(_SECONDS))
+            order.order_id, lambda: cancel_own_order(self._shop(), order.order_id, order.user_id, Deadline(_SECONDS))
         )
 
-    def prepare(self, order: Order) -> None:
-        """Prepare an order unless it was canceled, with the retries of fulfillment and SQS."""
+    def pack(self, order: Order) -> Answers:
+        """Pack an order as a warehouse does: retry until the answer is definite."""
+        return _insist(order.order_id, lambda: pack_order(self._shop(), order.order_id, 0, Deadline(_SECONDS)))
+
+    def refund(self, request: RefundRequest) -> Answers:
+        """Request a refund as a program does: retry with the same key until the answer is definite."""
+        return _insist(request.idempotency_key, lambda: request_refund(self._shop(), request, Deadline(_SECONDS))[0])
+
+    def flag(self, user: str) -> None:
+        """Report that a mail to a user's address bounced; a report that fails is delivered again."""
         for _ in range(_TRIES):
-            shop, deadline = self._shop(), Deadline(_SECONDS)
-            try:
-                current = shop.orders.get(order.order_id)
-                assert current
-                after = shop.orders.transition(transitions.prepared(current, now_ms()), deadline)
-                announce(shop.orders, shop.bus, after, deadline)
+            with suppress(*aws.ERRORS):
+                assert random.choice(self._feedback)._customers.flag_email(user, f"{user}@example.com", "bounced")
                 return
-            except transitions.NotPossible:
+        raise AssertionError(f"the address of {user} is never flagged")
+
+    def save_address(self, user: str) -> None:
+        """Save the same address again, as a customer does: retry until the answer is definite."""
+        changed = {"name": user.title(), "email": f"{user}@example.com", "now": now_ms(), "correlation_id": "trace-me"}
+        for _ in range(_TRIES):
+            with suppress(ProfileBusy, TransactionConflict, *aws.ERRORS):
+                random.choice(self._stores).update(user, **changed, deadline=Deadline(_SECONDS))
                 return
-            except (ConcurrentUpdate, TransactionConflict, BotoCoreError):
-                continue
+        raise AssertionError(f"the address of {user} is never saved")
 
     def count(self, envelopes: Sequence[Envelope]) -> None:
         """Have analytics count a batch; events that it reports as failed are delivered again."""
@@ -153,11 +194,10 @@ class ThreadedShop:
 
     def _sweep(self) -> dict[str, int]:
         function = random.choice(self._sweepers)
-        finisher = OrderFinisher(function._orders, function._payments)
+        finisher = OrderFinisher(function._orders, function._payments, function._bus)
         sweep = Sweep([Swept(function._orders, finisher.finish), Swept(function._customers)], function._bus)
         sweep.run(range(function._settings.unfinished_shards))
-        report: dict[str, int] = function._report(sweep, finisher)
-        return report
+        return {"EventsSwept": sweep.published, **finisher.report()}
 
     def _shop(self) -> Dependencies:
         return random.choice(self._shops)
@@ -167,13 +207,28 @@ def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = 
     """Return a request to place an order, with a new key."""
     return PlaceOrder(
         user_id=user,
+        verified_email=f"{user}@example.com",
         idempotency_key=uuid.uuid4().hex,
         quantities=quantities,
         shipping_address=Address.model_validate(ADDRESS),
         payment_token=token,
+        can_act=True,
         expected_total=None,
-        request_hash=f"{sorted(quantities.items())} {token}",
+        fingerprint=Fingerprint(f"2:{sorted(quantities.items())} {token}", ""),
         correlation_id="trace-me",
+    )
+
+
+def refund_of(order: Order, amount: int) -> RefundRequest:
+    """Return a request for a refund of an amount, with a new key."""
+    return RefundRequest(
+        order_id=order.order_id,
+        idempotency_key=uuid.uuid4().hex,
+        quantities={},
+        amount=amount,
+        reason="damaged",
+        restock=False,
+        fingerprint=Fingerprint(f"2:{amount}", ""),
     )
 
 

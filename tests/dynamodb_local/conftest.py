@@ -33,11 +33,14 @@ def clock():
 
 @pytest.fixture
 def shop(address, clock, request, tally):
-    """A shop on empty tables in DynamoDB Local, which has a database for each access key. The rest is in moto."""
+    """A shop on empty tables in DynamoDB Local, which has a database for each access key. The rest is in moto.
+
+    A parameter has environment variables of the functions.
+    """
     own_database = {"AWS_ACCESS_KEY_ID": uuid.uuid4().hex, "AWS_ENDPOINT_URL_DYNAMODB": address}
     network = Network(request.config.getoption("--chaos-seed"))
     with patch.dict(os.environ, CREDENTIALS | own_database), patch("boto3.DEFAULT_SESSION", network.session):
         with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
             stack = SimulatedStack(cache(boto3.Session().client))
-        yield ThreadedShop(stack, network)
+        yield ThreadedShop(stack, network, getattr(request, "param", {}))
     tally.update(network.counts)

@@ -44,8 +44,20 @@ def client(deployment: Deployment) -> Iterator[ShopClient]:
 def loyalty(local_stack: LocalStack, deployment: Deployment) -> Deployment:
     """Another team's stack, deployed beside Handoff as docs/how-to/add-a-consumer.md says."""
     layers = {name: deployment.outputs[name] for name in ("HandoffLayerArn", "DependenciesLayerArn")}
-    example = ROOT / "examples/loyalty"
-    local_stack.deploy_beside(example, "loyalty", HandoffStack=deployment.stack, RequireTls="false", **layers)
+    urls = {"ApiUrl": deployment.api_url, "TokenUrl": f"{deployment.endpoint}/oauth2/token"}
+    client_id, pool = deployment.outputs["OrdersReadClientId"], deployment.outputs["UserPoolId"]
+    described = deployment.cognito.describe_user_pool_client(UserPoolId=pool, ClientId=client_id)
+    secret = {"clientId": client_id, "clientSecret": described["UserPoolClient"]["ClientSecret"]}
+    deployment.client("secretsmanager").create_secret(Name="loyalty/handoff", SecretString=json.dumps(secret))
+    local_stack.deploy_beside(
+        ROOT / "examples/loyalty",
+        "loyalty",
+        HandoffStack=deployment.stack,
+        ClientSecret="loyalty/handoff",  # its name
+        RequireTls="false",
+        **urls,
+        **layers,
+    )
     return Deployment("loyalty", local_stack.session(), local_stack.endpoint)
 
 

@@ -41,6 +41,12 @@ def place(client: ShopClient, name: str = "good", **changes: Any) -> Answer:
     return client.place(sample(name, **changes), str(uuid.uuid4()))
 
 
+def place_patiently(client: ShopClient, name: str = "good", **changes: Any) -> Answer:
+    """Place an order and retry as the answer says: on a busy machine, a request can run out of time."""
+    wanted, key = sample(name, **changes), str(uuid.uuid4())
+    return eventually(lambda: client.place(wanted, key), lambda answer: "Retry-After" not in answer.headers)
+
+
 def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
     response = deployment.dynamodb.get_item(
         TableName=deployment.resource("OrdersTable"), Key=aws.to_item({"orderId": order_id}), ConsistentRead=True
@@ -48,8 +54,8 @@ def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
     return aws.from_item(response["Item"])
 
 
-def change_order(deployment: Deployment, order_id: str, **values: int) -> None:
-    """Change an order's numbers, such as its times, because the sweeper's clock cannot be moved."""
+def change_order(deployment: Deployment, order_id: str, **values: int | str) -> None:
+    """Change an order's times, because the functions' clocks cannot be moved."""
     deployment.dynamodb.update_item(
         TableName=deployment.resource("OrdersTable"),
         Key=aws.to_item({"orderId": order_id}),
@@ -83,6 +89,31 @@ def environment(deployment: Deployment, function: str, **variables: str) -> Iter
         yield
     finally:
         client.update_function_configuration(FunctionName=name, Environment={"Variables": original})
+
+
+@contextlib.contextmanager
+def overheard(deployment: Deployment) -> Iterator[str]:
+    """Yield a queue that receives every event on the bus while the context lasts."""
+    sqs, events, bus = deployment.sqs, deployment.events, deployment.resource("Bus")
+    queue = sqs.create_queue(QueueName=f"overheard-{uuid.uuid4().hex}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = {"Rule": "overheard", "EventBusName": bus}
+    events.put_rule(Name="overheard", EventBusName=bus, EventPattern=json.dumps({"source": [{"prefix": ""}]}))
+    events.put_targets(**rule, Targets=[{"Id": "queue", "Arn": arn}])
+    yield queue
+    events.remove_targets(**rule, Ids=["queue"])
+    events.delete_rule(Name="overheard", EventBusName=bus)
+    sqs.delete_queue(QueueUrl=queue)
+
+
+def received(deployment: Deployment, queue: str) -> list[dict[str, Any]]:
+    """Return all messages of a queue, and delete them."""
+    found: list[dict[str, Any]] = []
+    while messages := deployment.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            found.append(dict(message))
+    return found
 
 
 class KillingServer:

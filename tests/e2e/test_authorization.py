@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
+from handoff.clock import now_ms, to_iso
 from ops import tokens
 from ops.shop_client import ShopClient, sign_up
 from ops.stack.deployment import Deployment
-from tests.e2e.support import place
+from shop import order_list
+from tests.e2e.support import change_order, place
 from tests.permissions import routes
 
 OPEN = {"GET /catalog": 200, "GET /health": 200, "$default": 404}
@@ -87,10 +89,33 @@ def test_another_users_cursor_shows_the_callers_own_orders(
 def test_reports_need_the_scope_which_opens_no_customer_data(
     deployment: Deployment, client: ShopClient, order_id: str
 ) -> None:
-    reader = tokens.for_reports(deployment)
+    reader = tokens.token_for(deployment, tokens.REPORTS)
     assert call(deployment, "GET /reports/sales", client.token) == 403
     assert call(deployment, "GET /reports/sales", reader) == 400  # authorized, but without the days
     with contextlib.closing(ShopClient(deployment.api_url, reader)) as program:
-        assert program.order(order_id).status == 404
+        assert program.order(order_id).status == 403
+        assert program.orders(since="2026-01-01T00:00:00Z").status == 403
         assert program.orders().body == {"orders": []}
         assert program.profile().status == 404
+
+
+def test_programs_with_the_scope_look_orders_up(deployment: Deployment, client: ShopClient, order_id: str) -> None:
+    # GIVEN an order that was placed two minutes ago, so that it is on the list
+    ago = to_iso(now_ms() - 120_000)
+    listed = order_list.keys(order_id, ago, int(deployment.parameters["OrderListShards"]))
+    change_order(deployment, order_id, placedAt=ago, timeBucket=listed.bucket, timeEntry=listed.entry)
+    with contextlib.closing(ShopClient(deployment.api_url, tokens.token_for(deployment, tokens.LOOK_UP))) as program:
+        # WHEN a program looks it up, and lists the orders since then
+        shown, page = program.order(order_id), program.orders(since=ago)
+        # THEN it sees the order, and whose it is
+        user_id = shown.body["userId"]
+        assert shown.body == client.order(order_id).body | {"userId": user_id}
+        assert page.body["orders"][0] == {
+            **{name: shown.body[name] for name in ("orderId", "status", "total", "currency", "placedAt")},
+            "userId": user_id,
+        }
+        assert page.body["until"] > ago
+        # AND it can do nothing else
+        assert program.cancel(order_id, reason="mine").status == 403
+    # AND customers can't list the orders of others
+    assert client.orders(since=ago).status == 403

@@ -39,7 +39,7 @@ def failing_template() -> str:
         for name, resource in whole["Resources"].items()
         if "DeletionPolicy" in resource and not resource["Type"].startswith("AWS::Lambda::")
     }
-    conditional = {"Archive", "DataKey", "PartnerDeadLetters"}  # not in this deployment
+    conditional = {"Archive", "DataKey", "PartnersQueue", "PartnersDeadLetters"}  # not in this deployment
     last = {"Type": "AWS::Events::EventBus", "Properties": {"Name": TAKEN}}
     resources["Last"] = last | {"DependsOn": sorted(resources.keys() - conditional)}
     return json.dumps(

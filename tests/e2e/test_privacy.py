@@ -1,6 +1,5 @@
 """Logs, metrics, events and dead letters hold no personal data: a full run is searched for it."""
 
-import contextlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from ops.dlq import scan
 from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
-from tests.e2e.support import change_order, eventually, invoke, order, sample
+from tests.e2e.support import change_order, eventually, invoke, order, overheard, received, sample
 from tests.permissions.local_shop import LocalShop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"
@@ -63,31 +62,6 @@ def secrets_of(client: ShopClient) -> set[str]:
     return {client.token, *client.token.split(".")[1:]}
 
 
-@contextlib.contextmanager
-def overheard(deployment: Deployment) -> Iterator[str]:
-    """Yield a queue that receives every event on the bus while the context lasts."""
-    sqs, events, bus = deployment.sqs, deployment.events, deployment.resource("Bus")
-    queue = sqs.create_queue(QueueName=f"overheard-{uuid.uuid4().hex}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    rule = {"Rule": "overheard", "EventBusName": bus}
-    events.put_rule(Name="overheard", EventBusName=bus, EventPattern=json.dumps({"source": [{"prefix": ""}]}))
-    events.put_targets(**rule, Targets=[{"Id": "queue", "Arn": arn}])
-    yield queue
-    events.remove_targets(**rule, Ids=["queue"])
-    events.delete_rule(Name="overheard", EventBusName=bus)
-    sqs.delete_queue(QueueUrl=queue)
-
-
-def received(deployment: Deployment, queue: str) -> list[dict[str, Any]]:
-    """Return all messages of a queue, and delete them."""
-    found: list[dict[str, Any]] = []
-    while messages := deployment.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-        for message in messages:
-            deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            found.append(dict(message))
-    return found
-
-
 def lines(deployment: Deployment) -> list[str]:
     """Return the lines of all log groups."""
     groups = deployment.logs.get_paginator("describe_log_groups").paginate()
@@ -115,9 +89,8 @@ def order_in_every_way(shop: LocalShop, run: Run, client: ShopClient) -> None:
     assert place(paymentToken=TOKEN).status == 402
     assert place(shippingAddress=ADDRESS | {"country": NAME}).status == 400
     assert place(lines=[{"sku": "NO-SUCH-THING", "quantity": 1}]).status == 400
-    with paused(shop.deployment, "fulfillment"):
-        cancelled = place().body["orderId"]
-        assert client.cancel(cancelled).status == 200
+    cancelled = place().body["orderId"]
+    assert client.cancel(cancelled).status == 200
     with shop.unreachable("orders", "DYNAMODB"):
         assert place().status == 503
     lost = place(paymentToken="tok_timeout_held")
@@ -156,9 +129,13 @@ def send_malformed(shop: LocalShop, run: Run, address: str) -> None:
 
 def fail_on_last_receive(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
     """Let an event of every consumer fail on its last receive."""
+    assert client.introduce({"name": NAME, "email": address}).status == 200  # the bounce would refuse the orders
     with paused(shop.deployment, *QUEUED):
         answer = client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4()))
         about = dict.fromkeys(CONSUMERS, answer.body["orderId"])
+        cancelled = client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).body["orderId"]
+        assert client.cancel(cancelled).status == 200
+        about["settlement"] = cancelled
         about["feedback"] = shop.report_bounce(address, user_id)
         for consumer in QUEUED:
             message = shop.message(consumer, about[consumer])
@@ -191,19 +168,20 @@ def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
 def run(deployment: Deployment, client: ShopClient) -> Run:
     """Run everything that customers do, with failures; then collect the output."""
     demo.wait_until_quiet(deployment, lambda _: None)
-    shop = LocalShop(deployment, client, client)
+    shop = LocalShop(deployment, client, reader=client, warehouse=client, refunder=client, lookup=client)
     old, new = emails()
     run = Run({*ADDRESS.values(), *NAME.split(), old, new, TOKEN, "tok_timeout_held", *of_the_samples(), *MEMBERS})
     run.secrets -= {ADDRESS["country"]}
     with overheard(deployment) as bus, shop.newcomer() as (_, newcomer):
         run.secrets |= secrets_of(client) | secrets_of(newcomer)
-        demo.place_samples(client, lambda _: None)
+        demo.place_samples(deployment, client, lambda _: None)
         user_id = move(newcomer, old, new)
         order_in_every_way(shop, run, newcomer)
         shop.report_bounce(new, user_id)
         eventually(lambda: newcomer.profile().body, lambda profile: "emailProblem" in profile)
         send_malformed(shop, run, new)
         demo.wait_until_quiet(deployment, lambda _: None)
+        assert newcomer.request_return(run.orders[0], {"reason": NAME}).status == 200
         fail_on_last_receive(shop, newcomer, new, user_id)
         letters = {consumer: letters_of(deployment, consumer) for consumer in QUEUED}
         run_every_function(shop, newcomer, new, user_id)
@@ -249,7 +227,14 @@ def test_the_search_covered_the_whole_run(deployment: Deployment, run: Run) -> N
     placed = [order_id for order_id in run.orders if "placedAt" in order(deployment, order_id)]
     assert len(placed) == 2
     assert [order_id for order_id in placed if order_id not in events] == []
-    for detail_type in ("order_placed", "order_cancelled", "shipment_prepared", "user_profile_updated"):
+    for detail_type in (
+        "order_placed",
+        "order_cancelled",
+        "shipment_released",
+        "order_refunded",
+        "return_requested",
+        "user_profile_updated",
+    ):
         assert f'"{detail_type}"' in events
     # AND its failures are in the logs
     for text in (

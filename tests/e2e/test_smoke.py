@@ -24,11 +24,26 @@ def lines(result: Result, mark: str) -> list[str]:
 def test_a_healthy_stack_passes(local_stack: LocalStack, deployment: Deployment) -> None:
     # WHEN it is tested
     result = run(local_stack)
-    # THEN every check passes, those of the order included, and the order is prepared
+    # THEN every check passes, and of its orders one is cancelled in its window, the other one packed
     assert result.exit_code == 0, result.output
-    assert len(lines(result, "ok")) == 10
-    placed = next(line for line in lines(result, "ok") if line.startswith("an order is placed"))
-    assert order(deployment, placed.split()[4])["status"] == "PREPARED"
+    assert len(lines(result, "ok")) == 13
+    placed = [line.split()[4] for line in lines(result, "ok") if " order is placed: " in line]
+    assert [order(deployment, order_id)["status"] for order_id in placed] == ["CANCELLED", "PREPARED"]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_long_window_is_not_waited_for(
+    local_stack: LocalStack, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a stack whose parameters give customers ten minutes
+    monkeypatch.setattr(Deployment, "parameters", {**deployment.parameters, "PackAfter": "600"})
+    # WHEN it is tested
+    result = run(local_stack)
+    # THEN one order is cancelled, and the packing is named as not checked
+    assert len(lines(result, "ok")) >= 9, result.output
+    assert lines(result, "failed") == [line for line in lines(result, "failed") if line.startswith("the sweeper")]
+    (skipped,) = lines(result, "--")
+    assert skipped.startswith("an order is packed and paid: not checked: orders are packed 600 s after")
 
 
 @pytest.fixture
@@ -46,18 +61,18 @@ def test_a_consumer_that_handles_no_events_is_named(local_stack: LocalStack, dep
     # THEN only that check fails, and it names where to look
     assert result.exit_code == 1
     (failure,) = [line for line in lines(result, "failed") if not line.startswith("the sweeper")]
-    assert failure.startswith("every consumer handled its event: analytics logged no outcome for ord_")
+    assert failure.startswith("the consumers handled its events: analytics logged no outcome for ord_")
     assert "handoff dlq list" in failure
 
 
 @pytest.mark.usefixtures("hurried")
-def test_an_order_that_is_not_prepared_is_cancelled(local_stack: LocalStack, deployment: Deployment) -> None:
+def test_an_order_that_is_not_packed_is_cancelled(local_stack: LocalStack, deployment: Deployment) -> None:
     # GIVEN a fulfillment consumer that receives nothing
     with paused(deployment, "fulfillment"):
         # WHEN the stack is tested
-        result = run(local_stack, "--within", "3")
-        # THEN the order is not prepared, and it is cancelled
-        (failure,) = [line for line in lines(result, "failed") if line.startswith("the order is prepared")]
+        result = run(local_stack, "--within", "8")
+        # THEN the order is not packed, and it is cancelled
+        (failure,) = [line for line in lines(result, "failed") if line.startswith("the order is packed")]
         order_id = failure.split()[6]
         assert f"{order_id} is PLACED, its payment authorised" in failure
         assert order(deployment, order_id)["status"] == "CANCELLED"

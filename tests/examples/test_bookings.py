@@ -48,7 +48,7 @@ class Hotel:
             del sys.modules[name]
         with patch.dict(os.environ, self.queues), patch("boto3.DEFAULT_SESSION", self.wire.session):
             module = importlib.import_module(f"bookings.{function}")
-            return module.handler(event, Context(function, now_ms() + 25_000, now_ms))
+            return module.handler(event, Context(function, now_ms() + 60_000, now_ms))
 
     def book(self, **changes):
         return self.run("api", BOOK | changes)

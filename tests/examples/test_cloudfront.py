@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from bodies import MAX_BODY_BYTES
 from dev.contracts.openapi import FILE as OPENAPI
-from order_requests import MAX_BODY_BYTES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Intrinsic functions become plain lists and strings.
@@ -29,6 +29,27 @@ def test_the_catalog_is_kept_no_longer_than_the_api_says():
     # Above a minimum of 0, CloudFront ignores a shorter max-age; the default applies to answers without one
     assert (policy["MinTTL"], policy["DefaultTTL"]) == ("0", "0")
     assert {error["ErrorCachingMinTTL"] for error in DISTRIBUTION["CustomErrorResponses"]} == {"0"}
+
+
+def test_the_catalog_is_kept_for_each_origin_of_a_page():
+    headers = EDGE["Resources"]["CatalogCache"]["Properties"]["CachePolicyConfig"][
+        "ParametersInCacheKeyAndForwardedToOrigin"
+    ]["HeadersConfig"]
+    assert headers["HeaderBehavior"] == "whitelist"
+    assert headers["Headers"] == ["Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"]
+    # AND every behavior lets preflights through
+    behaviors = [DISTRIBUTION["DefaultCacheBehavior"], *DISTRIBUTION["CacheBehaviors"]]
+    assert all("OPTIONS" in behavior["AllowedMethods"] for behavior in behaviors)
+
+
+def test_each_page_of_the_catalog_is_kept_apart():
+    parameters = json.loads(OPENAPI.read_text())["paths"]["/catalog"]["get"]["parameters"]
+    key = EDGE["Resources"]["CatalogCache"]["Properties"]["CachePolicyConfig"][
+        "ParametersInCacheKeyAndForwardedToOrigin"
+    ]
+    kept = key["QueryStringsConfig"]
+    assert kept["QueryStringBehavior"] == "whitelist"
+    assert set(kept["QueryStrings"]) == {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
 
 
 def test_every_method_and_the_token_reach_the_api():

@@ -11,12 +11,13 @@ from moto.moto_api._internal import mock_random
 
 import ses_events
 from dev import samples
-from dev.simulated.world import World, deployed
+from dev.simulated.world import World
 from handoff.errors import PermanentError
 from shop import events
 from tests.contracts import recording
 from tests.fuzz.effort import fuzzed, fuzzed_slowly
 from tests.fuzz.shapes import TEXT, bodies
+from tests.support.partners import deployed_with_partner
 
 EVENTS = [json.loads(file.read_text()) for file in sorted(recording.EXAMPLES.glob("*.json"))]
 BOUNCE = samples.bounced(samples.customers()[0])
@@ -32,7 +33,7 @@ ATTRIBUTES = st.dictionaries(st.sampled_from(["AWSTraceHeader", "MessageGroupId"
 
 @pytest.fixture(scope="module")
 def stack():
-    with deployed() as stack:
+    with deployed_with_partner() as (stack, _):
         yield stack
 
 
@@ -64,11 +65,17 @@ def test_an_ses_event_is_valid_or_has_a_reason(body):
     mail = check(ses_events.read, body)
     if mail:
         assert 1 <= len(mail.user_id) <= 160
-        assert mail.problem in {None, "bounced", "complained"}
-        assert all(isinstance(address, str) for address in mail.addresses)
+        assert mail.finding in {None, "bounced", "complained", "rescued"}
+        assert isinstance(mail.address, str)
 
 
-@pytest.mark.parametrize("function", ["EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "FeedbackFunction"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "SettlementFunction", "FeedbackFunction"),
+        "PartnersFunction",
+    ],
+)
 def test_a_message_is_handled_retried_or_a_dead_letter(stack, clock, function):
     world = World(stack, clock)
     recording.happen(world)

@@ -3,7 +3,7 @@
 import boto3
 import pytest
 
-from dev.simulated.world import body, deployed
+from dev.simulated.world import MUG, TEE, body, deployed
 from tests.support import metrics
 from tests.support.importer import importing_stack
 
@@ -19,6 +19,16 @@ def stack():
 def order_id(api):
     """A placed order of one mug, whose event waits in every queue."""
     return api.place(body()).json["orderId"]
+
+
+@pytest.fixture
+def shipped(world, api):
+    """A released order of three mugs and a tee: 5,750 are captured."""
+    world.stock(TEE, unit_price=2000)
+    order_id = api.place(body((MUG, 3), (TEE, 1)), key="shipped").json["orderId"]
+    world.queues.until_quiet()
+    assert world.order(order_id)["payment"]["captured"] == 5750
+    return order_id
 
 
 @pytest.fixture

@@ -225,6 +225,94 @@ def test_placed_and_canceled_in_one_batch_add_up_to_zero(world, api, order_id):
     assert len([row for row in world.items("SalesTable") if row["entry"] == "counted"]) == 2
 
 
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def released(world, api):
+    """Return an order of two mugs and a tee that was released and counted on the first day; now it is the second."""
+    world.stock(TEE, unit_price=2000)
+    order_id = api.place(body((MUG, 2), (TEE, 1))).json["orderId"]
+    world.queues.until_quiet()
+    world.clock.forward(86_400)
+    return order_id
+
+
+def refund(world, order_id, **wanted):
+    """Refund and count; each refund has a key of its own."""
+    key = f"refund-{world.order(order_id)['sequence']}"
+    assert world.program("refunds:write").refund(order_id, key=key, **wanted).status == 201
+    world.queues.until_quiet()
+
+
+def day_two(world):
+    """Return the counters of the second day, by entry."""
+    return {entry: counts for (day, entry), counts in sums(world).items() if day == DAY_TWO}
+
+
+def test_a_refund_is_subtracted_on_its_own_day(world, released):
+    before = sums(world)
+
+    refund(world, released, lines=[{"sku": TEE, "quantity": 1}], restock=True)
+
+    assert day_two(world) == {"all": (0, -1, -2000), f"sku#{TEE}": (-1, -1, -2000)}
+    assert {key: counts for key, counts in sums(world).items() if key[0] == DAY_ONE} == before
+
+
+def test_a_refund_of_an_amount_is_divided_among_the_products(world, released):
+    refund(world, released, amount=450)
+
+    assert day_two(world) == {"all": (0, 0, -450), f"sku#{MUG}": (0, 0, -250), f"sku#{TEE}": (0, 0, -200)}
+
+
+def test_an_order_that_was_refunded_and_returned_nets_to_zero(world, released):
+    refund(world, released, amount=450)
+    refund(world, released, lines=[{"sku": MUG, "quantity": 1}], restock=True)
+    refund(world, released, restock=True)
+
+    assert day_two(world) == {"all": (-1, -3, -4500), f"sku#{MUG}": (-1, -2, -2500), f"sku#{TEE}": (-1, -1, -2000)}
+
+
+def test_the_same_refund_event_twice_is_counted_once(world, released):
+    refund(world, released, amount=450)
+    world.queues.send(ANALYTICS, message("order_refunded", released, world.order(released)["sequence"]))
+    world.queues.deliver(ANALYTICS)
+
+    assert day_two(world)["all"] == (0, 0, -450)
+
+
+def test_a_refund_that_is_not_completed_yet_is_retried(world, released):
+    world.program("refunds:write").refund(released, amount=450)
+    requested = world.order(released)["sequence"]
+
+    world.queues.send(ANALYTICS, message("order_refunded", released, requested + 1))
+    world.queues.deliver(ANALYTICS)
+    assert (day_two(world), world.queues.waiting(ANALYTICS)) == ({}, 1)
+
+    world.queues.until_quiet("SettlementFunction")
+    world.clock.forward(11)
+    world.queues.until_quiet(ANALYTICS)
+    assert day_two(world)["all"] == (0, 0, -450)
+
+
+def test_the_refund_of_a_cancelled_order_is_skipped(world, api, order_id, printed):
+    # GIVEN an order that was captured in the provider's dashboard before its customer cancelled it
+    world.queues.deliver(ANALYTICS)
+    (hold,) = world.items("SandboxTable")
+    world.change("SandboxTable", {"key": hold["key"]}, state="capture")
+    api.cancel(order_id)
+
+    # WHEN the void finds the money, and it is refunded
+    world.queues.until_quiet("SettlementFunction")
+    assert world.event_types()[-2:] == ["refund_requested", "order_refunded"]
+    printed()
+    world.queues.until_quiet(ANALYTICS)
+
+    # THEN only the cancellation is counted
+    assert sums(world) == {}
+    assert sum(printed()["EventsSkipped"].values) == 1
+
+
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 

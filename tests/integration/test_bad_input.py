@@ -1,5 +1,6 @@
 """Invalid input: the API rejects it with a problem document that names the fields."""
 
+import gzip
 import json
 from urllib.parse import urlencode
 
@@ -75,11 +76,28 @@ BAD_FIELDS = [
     (with_address(street="\x00"), ["shippingAddress.street"]),
     (with_address(street="12 Engine Way\u2028Bcc: all@example.com"), ["shippingAddress.street"]),
     (with_address(street="\u00a0"), ["shippingAddress.street"]),
+    (with_address(name="\u200b"), ["shippingAddress.name"]),
+    (with_address(name="Ada \u202eecalevoL"), ["shippingAddress.name"]),
+    (with_address(city="Lon\u00addon"), ["shippingAddress.city"]),
+    (with_address(street="evil\u200b.com"), ["shippingAddress.street"]),
+    (with_address(street="M\ufffdhlenweg 3"), ["shippingAddress.street"]),
     (with_address(city=None), ["shippingAddress.city"]),
     (with_address(postalCode=12345), ["shippingAddress.postalCode"]),
     (with_address(country="gb"), ["shippingAddress.country"]),
     (with_address(country="GBR"), ["shippingAddress.country"]),
     (with_address(planet="Earth"), ["shippingAddress.planet"]),
+    (with_address(country="UK"), ["shippingAddress.country"]),
+    (with_address(country="XX"), ["shippingAddress.country"]),
+    (with_address(postalCode=None), ["shippingAddress.postalCode"]),
+    (with_address(postalCode=""), ["shippingAddress.postalCode"]),
+    (with_address(company=" "), ["shippingAddress.company"]),
+    (with_address(company="x" * 101), ["shippingAddress.company"]),
+    (with_address(street2="Win at evil.com"), ["shippingAddress.street2"]),
+    (with_address(region="\u200b"), ["shippingAddress.region"]),
+    (with_address(phone="call me"), ["shippingAddress.phone"]),
+    (with_address(phone="1" * 33), ["shippingAddress.phone"]),
+    (with_address(vatId="GB"), ["shippingAddress.vatId"]),
+    (with_address(vatId="GB\n123456789"), ["shippingAddress.vatId"]),
     # the payment token and the expected total
     (without("paymentToken"), ["paymentToken"]),
     (body(token=""), ["paymentToken"]),
@@ -147,10 +165,53 @@ def test_a_deeply_nested_body_is_400(api):
     assert (answer.status, answer.fields) == (400, ["body"])
 
 
-def test_a_body_that_is_not_utf8_is_400(api):
-    answer = send(api, b'{"lines": "\xff\xfe"}')
+LATIN_1 = json.dumps(with_address(name="Andr\u00e9"), ensure_ascii=False).encode("latin-1")
 
-    assert (answer.status, answer.fields) == (400, ["body"])
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (LATIN_1, "not other bytes"),
+        (LATIN_1.decode(errors="replace"), "not other bytes"),  # as API Gateway passes it
+        (json.dumps(body()).encode("utf-16"), "not utf-16"),
+        (json.dumps(body()).encode("utf-16-le"), "not utf-16-le"),
+        (json.dumps(body()).encode("utf-8-sig"), "not a byte order mark"),
+    ],
+)
+def test_a_body_that_is_not_utf8_is_415(api, raw, said):
+    answer = send(api, raw)
+
+    assert (answer.status, answer.problem, answer.fields) == (415, "not-utf8", ["body"])
+    assert said in answer.json["detail"]
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", '"UTF-16"', "x"])
+def test_another_charset_is_415(api, charset):
+    answer = send(api, json.dumps(body()), **{"Content-Type": f"application/json; charset={charset}"})
+
+    assert (answer.status, answer.problem, answer.fields) == (415, "not-utf8", ["Content-Type"])
+
+
+def test_a_compressed_body_is_415(api):
+    answer = send(api, gzip.compress(json.dumps(body()).encode()), **{"Content-Encoding": "gzip"})
+
+    assert (answer.status, answer.problem, answer.fields) == (415, "encoded-body", ["Content-Encoding"])
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("once", "twice", "name"),
+    [
+        ('"quantity": 1', '"quantity": 1, "quantity": 2', "quantity"),
+        ('"paymentToken"', '"paymentToken": "tok_approve", "paymentToken"', "paymentToken"),
+        ('"city": "London"', '"city": "London", "c\\u0069ty": "Paris"', "city"),
+    ],
+)
+def test_a_member_that_is_given_twice_is_named(api, once, twice, name):
+    answer = send(api, json.dumps(body()).replace(once, twice))
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", [name])
+    assert "send each member once" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, MeteredShop
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT, MeteredShop
+from dev.simulated.world import body
 from handoff.unfinished import INDEX
 
 PROVIDER = "provider"
@@ -50,7 +51,7 @@ def test_an_order_writes_its_index_twice_and_its_products_once(shop, lines):
     assert log.write_units[f"OrdersTable/{INDEX}"] == 2  # added by the first write, removed by the last
     assert log.write_units["OrdersTable/byUser"] == 1
     assert log.write_units["ProductsTable"] == 2 * lines  # one unit each, double in a transaction
-    assert log.read_units == {}
+    assert log.read_units == {"CustomersTable": 2}  # whether the customer has an address
 
 
 def test_calls_of_declined_and_out_of_stock_orders(shop):
@@ -58,6 +59,24 @@ def test_calls_of_declined_and_out_of_stock_orders(shop):
 
     assert sequence(declined) == [TRANSACTION, PROVIDER, TRANSACTION]
     assert sequence(shop.out_of_stock()) == [TRANSACTION]
+
+
+def test_calls_of_an_order_whose_customer_has_to_act(shop, api):
+    def calls_of(request):
+        with shop.meter.record() as log:
+            answer = request()
+        return answer, sequence(log)
+
+    acting = body(token="tok_action", customerAction=True)
+    waits, calls = calls_of(lambda: api.place(acting))
+    assert (waits.status, calls) == (202, [TRANSACTION, PROVIDER, UPDATE])
+
+    repeat, calls = calls_of(lambda: api.place(acting))
+    assert (repeat.status, calls) == (202, [TRANSACTION, PROVIDER])
+
+    api.act(waits.json["clientSecret"])
+    confirmed, calls = calls_of(lambda: api.confirm(waits.json["orderId"]))
+    assert (confirmed.status, calls) == (200, [GET, PROVIDER, UPDATE, PUBLISH, UPDATE])
 
 
 def test_a_lookup_and_a_list_make_one_call(shop):
@@ -72,14 +91,24 @@ def test_calls_of_the_consumers_of_a_placed_order(shop):
 
     assert sequence(shop.deliver(EMAILS)) == MAIL
     assert sequence(shop.deliver(ANALYTICS)) == [QUERY, BATCH_GET, TRANSACTION]
-    assert sequence(shop.deliver(FULFILLMENT)) == [
-        GET,
-        TRANSACTION,
-        PUBLISH,
-        UPDATE,
-    ]  # prepares, publishes
-    assert sequence(shop.deliver(FULFILLMENT)) == [GET, PROVIDER, TRANSACTION]  # captures
+    assert sequence(shop.deliver(FULFILLMENT)) == [GET, TRANSACTION, PUBLISH, UPDATE]  # prepares, publishes
+    # reads the hold, captures, releases the shipment, publishes
+    assert sequence(shop.deliver(SETTLEMENT)) == [GET, PROVIDER, PROVIDER, TRANSACTION, PUBLISH, UPDATE]
     assert sequence(shop.deliver(EMAILS)) == MAIL
+    assert shop.world.queues.busy() == []
+
+
+def test_calls_of_a_return_and_a_refund_and_of_their_consumers(shop):
+    _, order_id = shop.new_order(3)
+    shop.drain()
+
+    assert sequence(shop.request_return(order_id)) == [GET, UPDATE, PUBLISH, UPDATE]
+    assert sequence(shop.deliver(EMAILS)) == MAIL
+    assert sequence(shop.refund(order_id, restock=True)) == [GET, UPDATE, PUBLISH, UPDATE]
+    # looks for the refund, makes it, restocks, publishes
+    assert sequence(shop.deliver(SETTLEMENT)) == [GET, PROVIDER, PROVIDER, TRANSACTION, PUBLISH, UPDATE]
+    assert sequence(shop.deliver(EMAILS)) == MAIL
+    assert sequence(shop.deliver(ANALYTICS)) == [QUERY, BATCH_GET, TRANSACTION]
     assert shop.world.queues.busy() == []
 
 
@@ -91,7 +120,25 @@ def test_calls_of_the_consumers_of_a_canceled_order(shop):
     # Each consumer gets both events in one batch. The order is already canceled, so it is neither mailed nor prepared.
     assert sequence(shop.deliver(EMAILS)) == [GET, *MAIL]
     assert sequence(shop.deliver(ANALYTICS)) == [QUERY, BATCH_GET, TRANSACTION]
-    assert sequence(shop.deliver(FULFILLMENT)) == [GET, GET, PROVIDER, UPDATE]
+    assert sequence(shop.deliver(FULFILLMENT)) == [GET]
+    assert sequence(shop.deliver(SETTLEMENT)) == [GET, PROVIDER, PROVIDER, UPDATE]
+
+
+def test_calls_of_packing_by_hand(shop):
+    _, order_id = shop.new_order()
+
+    assert sequence(shop.pack(order_id)) == [GET, TRANSACTION, PUBLISH, UPDATE]
+
+
+def test_a_list_of_a_status_makes_one_call(shop, world):
+    for status in ("PLACED", "REJECTED"):
+        assert [call.name for call in _calls_of(world, f"/orders?status={status}")] == [QUERY]
+
+
+def _calls_of(world, path):
+    with world.wire.watched() as calls:
+        assert world.api().get(path).status == 200
+    return calls
 
 
 def test_a_bounce_makes_one_call(shop):
@@ -113,9 +160,10 @@ def test_the_sweeper_reads_publishes_and_clears_in_batches(shop, world):
     calls = Counter(sequence(shop.sweep()))
 
     assert calls.pop(TRANSACTION) <= shards
-    assert calls.pop(QUERY) == shards * 2
+    assert calls.pop(QUERY) == shards * 2 + 1  # and one of the open shipments
     assert calls.pop(BATCH_GET) <= shards
     assert calls.pop(PUBLISH) <= orders / 10 + shards
+    assert calls.pop(UPDATE) == 1  # whether the provider was asked for its events in the last minutes
     assert not calls
 
 

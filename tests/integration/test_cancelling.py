@@ -27,7 +27,9 @@ def test_canceling_returns_the_stock_in_the_same_write(world, api, order_id):
         api.cancel(order_id)
 
     (cancelling,) = [call for call in calls if call.operation == "TransactWriteItems"]
-    assert cancelling.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
+    assert cancelling.tables == {
+        world.table(name) for name in ("OrdersTable", "ProductsTable", "ShipmentsTable", "LimitsTable")
+    }
     assert (world.available(MUG), world.available(TEE)) == (10, 10)
 
 
@@ -182,43 +184,67 @@ def test_an_order_in_progress_cannot_be_canceled_yet(world, api):
     assert answer.json["detail"] == "The order is still being placed. Retry the same request in 25 s."
 
 
-def test_canceling_an_abandoned_order_returns_when_it_expires(world, api):
-    # GIVEN an order whose request returned 503 and released the lease
-    order_id = api.place(body(token="tok_timeout")).json["orderId"]
-    world.clock.forward(30)
+@pytest.fixture
+def abandoned(api, world):
+    """A PENDING order whose request returned 503 and released the lease."""
+    order_id = api.place(body((MUG, 2), token="tok_timeout")).json["orderId"]
+    world.clock.forward(1)
+    return order_id
 
-    # WHEN the customer cancels it
-    answer = api.cancel(order_id)
 
-    # THEN the response says that no request is working on it, and when it expires
-    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "in-progress", order_id)
-    assert answer.json["detail"] == (
-        "The order was not completed and expires within 630 s. "
-        "To complete it, repeat POST /orders with its Idempotency-Key."
+def test_an_abandoned_order_is_canceled_at_once(world, api, abandoned):
+    answer = api.cancel(abandoned)
+
+    assert (answer.status, answer.json["status"], answer.json["history"][-1]["reason"]) == (
+        200,
+        "REJECTED",
+        "abandoned",
     )
-    # AND it expires by then
-    assert answer.headers["retry-after"] == "630"
-    world.settle_down(630 // 60)
-    assert api.cancel(order_id).problem == "not-cancellable"
+    assert (world.available(MUG), world.event_types()) == (10, [])
+    world.settle_down()
+    assert world.order(abandoned)["payment"]["state"] == "voided"
+    invariants.check(world, {MUG: 10})
 
 
-def test_an_order_whose_request_died_is_abandoned_after_its_lease(world, api):
+def test_canceling_an_abandoned_order_is_idempotent(world, api, abandoned):
+    first, second = api.cancel(abandoned), api.cancel(abandoned)
+
+    assert (second.status, second.json) == (200, first.json)
+    assert world.available(MUG) == 10
+
+
+def test_the_key_of_an_abandoned_order_says_that_it_was_canceled(api, abandoned):
+    api.cancel(abandoned)
+
+    answer = api.place(body((MUG, 2), token="tok_timeout"))
+
+    assert (answer.status, answer.problem, answer.json["orderId"]) == (409, "order-abandoned", abandoned)
+
+
+def test_an_order_whose_request_died_is_canceled_after_its_lease(world, api):
     world.wire.on("dynamodb.*", wire.crash_before, where=world.to_provider)
     with pytest.raises(Crash):
         api.place(body())
     (order,) = world.items("OrdersTable")
 
+    assert api.cancel(order["orderId"]).problem == "in-progress"
     world.clock.forward(25)
 
-    assert api.cancel(order["orderId"]).headers["retry-after"] == "635"
+    assert api.cancel(order["orderId"]).json["status"] == "REJECTED"
 
 
-def test_an_overdue_order_expires_within_a_minute(world, api):
-    order_id = api.place(body(token="tok_timeout")).json["orderId"]
+def test_a_resumed_order_wins_over_a_concurrent_cancellation(world, api, abandoned):
+    # GIVEN a cancellation that has read the order before a request with the same key resumes and places it
+    resume = wire.meanwhile(lambda: api.place(body((MUG, 2), token="tok_timeout")))
+    world.wire.on("dynamodb.TransactWriteItems", resume)
 
-    world.clock.forward(3600)
+    # WHEN it continues
+    answer = api.cancel(abandoned)
 
-    assert api.cancel(order_id).headers["retry-after"] == "60"
+    # THEN it cancels the placed order
+    assert (answer.status, answer.json["status"]) == (200, "CANCELLED")
+    world.settle_down()
+    invariants.check(world, {MUG: 10})
 
 
 def test_a_rejected_order_cannot_be_canceled(api):

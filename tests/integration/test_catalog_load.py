@@ -146,6 +146,17 @@ def test_a_concurrent_order_does_not_stop_a_delivery(world, count):
         ([MUG_ENTRY | {"sku": "no spaces"}], "0.sku"),
         ([MUG_ENTRY, MUG_ENTRY], "has duplicate products: MUG-01"),
         ([MUG_ENTRY | {"delivery": {"id": "", "units": 1}}], "0.delivery.id"),
+        ([MUG_ENTRY | {"delivery": {"id": "mon\u200bday", "units": 1}}], "0.delivery.id: Contains the invisible"),
+        ([MUG_ENTRY | {"delivery": {"id": " monday", "units": 1}}], "0.delivery.id: Has spaces around it"),
+        ([MUG_ENTRY | {"delivery": {"id": "Januar e\u0301", "units": 1}}], "write Januar \u00e9"),
+        ([MUG_ENTRY | {"name": "\u200b\u200b"}], "0.name: Contains the invisible or unreadable character U+200B"),
+        (
+            [MUG_ENTRY | {"name": "Mug\nFree of charge"}],
+            "0.name: Contains the invisible or unreadable character U+000A",
+        ),
+        ([MUG_ENTRY | {"name": "Mug \u202eeulb"}], "0.name: Contains the invisible or unreadable character U+202E"),
+        ([MUG_ENTRY | {"name": "Caf\ufffd"}], "0.name: Contains the invisible or unreadable character U+FFFD"),
+        ([MUG_ENTRY | {"name": "   "}], "0.name: Contains nothing that is visible"),
     ],
 )
 def test_an_invalid_file_loads_nothing_and_reports_the_place(world, load, entries, named):
@@ -163,6 +174,58 @@ def test_a_file_without_a_list_of_products_is_rejected(tmp_path, text):
 
     with pytest.raises(catalog.BadCatalog, match=r"catalog\.json"):
         catalog.read(file)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a file with this content."""
+    file = tmp_path / "catalog.json"
+
+    def written(content):
+        file.write_bytes(content)
+        return file
+
+    return written
+
+
+DOCUMENT = '[{"sku": "CAFE", "name": "Caf\u00e9", "unitPrice": 900}]'
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_in_utf_8_is_read_with_and_without_a_byte_order_mark(written, mark):
+    assert [entry.name for entry in catalog.read(written(mark + DOCUMENT.encode()))] == ["Caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [
+        ("utf-16", "is in UTF-16"),  # with a byte-order mark
+        ("utf-16-le", "is in UTF-16-LE"),
+        ("utf-16-be", "is in UTF-16-BE"),
+        ("utf-32", "is in UTF-32"),
+        ("latin-1", "line 1 has the byte 0xe9, as in Windows-1252 or Latin-1"),
+    ],
+)
+def test_the_error_about_another_encoding_names_it(written, encoding, named):
+    with pytest.raises(catalog.BadCatalog, match=r"catalog\.json.*UTF-8\. Nothing was loaded") as refused:
+        catalog.read(written(DOCUMENT.encode(encoding)))
+
+    assert named in str(refused.value)
+
+
+def test_a_product_with_a_member_twice_is_rejected_with_its_line(written):
+    entries = (
+        '[\n {"sku": "A", "name": "A", "unitPrice": 1},\n {"sku": "B", "name": "B", "unitPrice": 1, "unitPrice": 9}\n]'
+    )
+
+    with pytest.raises(catalog.BadCatalog, match="a product with unitPrice twice, in line 3: keep one"):
+        catalog.read(written(entries.encode()))
+
+
+def test_a_name_is_stored_in_one_form(world, load):
+    load({"sku": "CAFE", "name": " Cafe\u0301 ", "unitPrice": 900})
+
+    assert world.item("ProductsTable", sku="CAFE")["name"] == "Caf\u00e9"
 
 
 def test_a_missing_file_is_reported(tmp_path):

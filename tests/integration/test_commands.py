@@ -38,6 +38,8 @@ COMMANDS = {
     "dlq list": ("dlq", "list"),
     "dlq redrive": ("dlq", "redrive", "emails", "--yes"),
     "order": ("order", ORDER),
+    "orders cancel": ("orders", "cancel", ORDER, "--reason", "Sold out", "--yes"),
+    "orders refund": ("orders", "refund", ORDER, "--reason", "Torn", "--yes"),
     "catalog load": ("catalog", "load", str(demo.EVENTS / "catalog.json")),
     "rebuild sales": ("rebuild", "sales"),
     "rebuild sales --prune": ("rebuild", "sales", "--prune"),

@@ -143,7 +143,12 @@ def test_a_redrive_keeps_the_body_and_the_trace_but_not_the_reason(world, dlq, q
 
     (sent,) = [call.request for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
     trace = {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}
-    assert sent == {"QueueUrl": queue[0], "MessageBody": body, "MessageSystemAttributes": {"AWSTraceHeader": trace}}
+    assert sent == {
+        "QueueUrl": queue[0],
+        "MessageBody": body,
+        "MessageSystemAttributes": {"AWSTraceHeader": trace},
+        "DelaySeconds": 0,  # the queue's own delay is over
+    }
 
 
 # --- list and show ----------------------------------------------------------------------------------------------------
@@ -627,27 +632,27 @@ def test_an_undelivered_event_that_fails_is_redriven_only_once(world, dlq, undel
 
 
 def test_dead_letters_without_a_queue_get_the_replay_command(world, dlq, undelivered, resources, clock):
-    # GIVEN two events that the bus accepted an hour late and the partner did not, and one of a removed rule
-    partner = world.client("sqs").create_queue(QueueName="partner")["QueueUrl"]
-    resources["AWS::SQS::Queue"]["PartnerDeadLetters"] = partner
-    resources["AWS::Events::Rule"]["PartnerRule"] = "handoff-bus|PartnerRule-1"
+    # GIVEN two events that the bus accepted an hour late and the audit log did not, and one of a removed rule
+    audit = world.client("sqs").create_queue(QueueName="audit")["QueueUrl"]
+    resources["AWS::SQS::Queue"]["AuditDeadLetters"] = audit
+    resources["AWS::Events::Rule"]["AuditRule"] = "handoff-bus|AuditRule-1"
     for minutes in (20, 10):
         body = envelope("order_placed", f"ord_{minutes}", 1, at=clock.ms - 3_600_000 - minutes * 60_000)
         body["time"] = to_iso(clock.ms - minutes * 60_000 + 7_000)
-        undelivered(json.dumps(body), "PartnerRule-1", queue="PartnerDeadLetters")
+        undelivered(json.dumps(body), "AuditRule-1", queue="AuditDeadLetters")
     undelivered(message("order_placed", "ord_1", 1), "GoneRule-1")
 
     # WHEN all are redriven
     done = dlq("redrive", "--yes")
 
     # THEN none is changed, and the output says what to do: an archive is replayed by the minute of publishing
-    replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:52:00.000Z --rules partner"
+    replay = "handoff replay --from 2026-11-23T09:40:00.000Z --to 2026-11-23T09:52:00.000Z --rules audit"
     assert done.stdout.splitlines() == [
         "0 redriven",
-        f"2 not redriven: partner has no queue. Replay them from the archive: {replay}",
+        f"2 not redriven: audit has no queue. Replay them from the archive: {replay}",
         "1 not redriven: their rule is not in the stack any more. handoff dlq show names the rule and its target.",
     ]
-    assert [row["consumer"] for row in listed(dlq)] == ["partner", "partner", "unowned"]
+    assert [row["consumer"] for row in listed(dlq)] == ["audit", "audit", "unowned"]
     assert not world.wire.named("sqs.DeleteMessage")
 
 
@@ -660,7 +665,8 @@ def test_an_unknown_consumer_is_rejected_with_a_list_of_consumers(dlq, command):
 
     assert done.exit_code == 1
     assert done.output == (
-        "Error: The stack has no consumer partner. It has: analytics, emails, feedback, fulfillment, unowned.\n"
+        "Error: The stack has no consumer partner. "
+        "It has: analytics, emails, feedback, fulfillment, settlement, unowned.\n"
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """E-mail: content, recipients and duplicates."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -12,8 +13,9 @@ from dev.simulated.world import MUG, TEE, body
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"
+ON_ITS_WAY = "Your order is on its way"
 # Powertools lets another invocation retry after the timeout of the crashed one.
-CRASHED_IS_BACK = 721
+CRASHED_IS_BACK = 1081
 
 
 def deliver(world, *messages):
@@ -27,7 +29,7 @@ def subjects(world):
     return [mail["subject"] for mail in world.mails()]
 
 
-# --- the three mails --------------------------------------------------------------------------------------------------
+# --- the mails --------------------------------------------------------------------------------------------------------
 
 
 def test_a_placed_order_is_confirmed(world, order_id):
@@ -47,10 +49,73 @@ def test_a_canceled_order_is_confirmed_as_canceled(world, api, order_id):
 
 
 @pytest.mark.usefixtures("order_id")
-def test_a_prepared_order_sends_the_shipping_mail(world):
+def test_a_released_order_sends_the_shipping_mail(world):
     world.queues.until_quiet()
 
-    assert subjects(world) == ["Your order is confirmed", "Your order is on its way"]
+    assert subjects(world) == ["Your order is confirmed", ON_ITS_WAY]
+
+
+def test_no_mail_says_on_its_way_before_the_capture(world, order_id):
+    # GIVEN a payment provider that is down when the order is packed
+    world.wire.always("dynamodb.*", wire.cannot_connect, where=world.to_provider)
+    world.queues.until_quiet()
+    assert world.order(order_id)["status"] == "PREPARED"
+    assert subjects(world) == ["Your order is confirmed"]
+
+    # WHEN it is back
+    world.wire.heal()
+    world.until_quiet()
+
+    # THEN the shipment is released and mailed
+    assert subjects(world) == ["Your order is confirmed", ON_ITS_WAY]
+
+
+def test_a_cancellation_by_the_shop_shows_its_reason(world, order_id):
+    world.program("orders:write").cancel(order_id, reason="<sold> out")
+    world.queues.deliver(EMAILS)
+
+    (mail,) = world.mails()
+    assert "Reason: <sold> out" in mail["text"]
+    assert "Reason: &lt;sold&gt; out" in mail["html"]
+
+
+def test_a_cancellation_claims_no_uncharged_payment_before_the_void(world, api, order_id):
+    api.cancel(order_id)
+    first = world.queues.receive(EMAILS)
+    world.queues.hand_over(EMAILS, first)
+    assert "If it was charged already, it is refunded." in world.mails()[0]["text"]
+
+    # WHEN the next mail is written after the void
+    second = api.place(body(), key="key-2").json["orderId"]
+    api.cancel(second)
+    world.queues.until_quiet("SettlementFunction")
+    world.queues.deliver(EMAILS)
+
+    assert "You were not charged" in world.mails()[1]["text"]
+
+
+def test_each_refund_sends_a_mail(world, api, order_id):
+    world.queues.until_quiet()
+    shop = world.program("refunds:write")
+    shop.refund(order_id, amount=500, reason="a scratch")
+    shop.refund(order_id, key="refund-2", reason="returned")
+    world.queues.until_quiet()
+
+    first, second = (mail for mail in world.mails() if mail["subject"] == "Your refund")
+    assert ("€5.00" in first["text"], "a scratch" in first["text"]) == (True, True)
+    assert ("€7.50" in second["text"], "€12.50 of €12.50" in second["text"]) == (True, True)
+
+
+def test_a_return_request_is_acknowledged_with_its_time(world, api, order_id):
+    world.queues.until_quiet()
+    world.clock.forward(3 * 86_400)
+    assert api.return_order(order_id, reason="too blue").status == 200
+    world.queues.until_quiet()
+
+    mail = world.mails()[-1]
+    assert mail["subject"] == "We received your return request"
+    assert "on November 26, 2026, 10:00:00\u202fAM UTC." in mail["text"]
+    assert all(shown in mail["text"] for shown in ("too blue", "1 x Mug-01", order_id))
 
 
 def test_a_mail_has_lines_and_total_in_text_and_html(world, api):
@@ -60,7 +125,7 @@ def test_a_mail_has_lines_and_total_in_text_and_html(world, api):
 
     (mail,) = world.mails()
     for part in ("text", "html"):
-        assert all(shown in mail[part] for shown in ("2 x Mug-01", "25.00 EUR", "20.00 EUR", "45.00 EUR", order_id))
+        assert all(shown in mail[part] for shown in ("2 x Mug-01", "€25.00", "€20.00", "€45.00", order_id))
     assert "Tee <script>" in mail["text"]
     assert "Tee &lt;script&gt;" in mail["html"]
 
@@ -231,26 +296,19 @@ def test_an_order_canceled_meanwhile_is_not_confirmed(world, api, order_id, skip
     assert subjects(world) == ["Your order is cancelled"]
 
 
-def test_an_order_prepared_meanwhile_is_still_confirmed(world, order_id):
-    world.queues.until_quiet("FulfillmentFunction")
+def test_an_order_released_meanwhile_is_confirmed_as_it_is(world, order_id):
+    world.queues.until_quiet("FulfillmentFunction", "SettlementFunction")
     world.queues.deliver(EMAILS)
 
-    assert subjects(world) == ["Your order is confirmed", "Your order is on its way"]
+    assert subjects(world) == ["Your order is confirmed", ON_ITS_WAY]
+    assert "We will pack it soon" not in world.mails()[0]["text"]
 
 
-@pytest.mark.usefixtures("order_id")
-def test_an_unknown_customer_is_skipped(world, skipped):
-    world.client("dynamodb").delete_item(TableName=world.table("CustomersTable"), Key={"userId": {"S": "ada"}})
-
-    assert (skipped(), world.mails()) == (1, [])
-
-
-@pytest.mark.usefixtures("order_id")
-@pytest.mark.parametrize("email", [None, ""])
-def test_a_customer_without_an_address_is_skipped(world, skipped, email):
-    world.customer(email=email)
+def test_an_erased_customer_is_skipped(world, order_id, skipped):
+    world.put("CustomersTable", {"userId": "ada", "name": "", "erasedAt": "2026-11-23T10:00:00.000Z"})
 
     assert (skipped(), world.mails()) == (1, [])
+    assert "mailProblem" not in world.order(order_id)
 
 
 def test_an_event_older_than_any_record_is_skipped(world, order_id, skipped):
@@ -266,6 +324,148 @@ def test_an_event_of_30_days_is_not_too_old(world, order_id, skipped):
     world.queues.send(EMAILS, message("order_placed", order_id, 1, at=world.clock.ms - 30 * DAY))
 
     assert (skipped(), len(world.mails())) == (0, 1)
+
+
+# --- an order whose customer has no address any more ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", ["bounced", "complained"])
+def test_a_mail_to_a_flagged_address_is_noted_on_the_order(world, api, order_id, skipped, problem, caplog):
+    caplog.set_level("INFO")
+    before = world.order(order_id)
+    world.change("CustomersTable", {"userId": "ada"}, emailProblem=problem)
+
+    assert (skipped(), world.mails()) == (1, [])
+    assert caplog.records[-1].reason == f"the customer's address has {problem}"
+
+    # THEN the order shows it, and is otherwise as it was
+    assert world.order(order_id) == before | {"mailProblem": problem}
+    assert api.get(f"/orders/{order_id}").json["mailProblem"] == problem
+
+
+def test_mails_that_are_not_sent_are_counted(world, api, order_id, printed):
+    world.change("CustomersTable", {"userId": "ada"}, emailProblem="bounced")
+    world.queues.deliver(EMAILS)
+    api.cancel(order_id)
+    with world.wire.watched() as calls:
+        world.queues.deliver(EMAILS)
+
+    assert printed()["MailsNotSent"].values == [1.0, 1.0]
+    assert "dynamodb.UpdateItem" not in {call.name for call in calls}  # noted already
+
+
+def test_an_order_with_all_mails_shows_no_problem(world, api, order_id):
+    world.queues.deliver(EMAILS)
+
+    assert "mailProblem" not in api.get(f"/orders/{order_id}").json
+
+
+def test_mails_after_the_address_was_saved_again_are_sent(world, api, order_id):
+    world.change("CustomersTable", {"userId": "ada"}, emailProblem="bounced")
+    world.queues.deliver(EMAILS)
+    api.call("PUT", "/me", json.dumps({"name": "Ada", "email": "ada@example.com"}))
+
+    world.queues.until_quiet("FulfillmentFunction", "SettlementFunction")
+    world.queues.deliver(EMAILS)
+
+    assert subjects(world) == [ON_ITS_WAY]
+    assert world.order(order_id)["mailProblem"] == "bounced"
+
+
+@pytest.mark.parametrize("email", ["no customer", None, ""])
+def test_a_customer_without_an_address_is_retried_then_a_dead_letter(world, order_id, email):
+    # GIVEN a customer whose row another program has changed
+    if email == "no customer":
+        world.client("dynamodb").delete_item(TableName=world.table("CustomersTable"), Key={"userId": {"S": "ada"}})
+    else:
+        world.customer(email=email)
+    for _ in range(5):
+        world.queues.deliver(EMAILS)
+        world.clock.forward(3600)
+    assert world.queues.dead_letters(EMAILS) == []
+
+    world.queues.deliver(EMAILS)
+
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert letter.attributes["reason"] == "the customer has no address"
+
+
+def test_a_customer_who_gets_an_address_is_mailed_by_the_retry(world, order_id):
+    world.customer(email=None)
+    world.queues.deliver(EMAILS)
+
+    world.customer()
+    world.clock.forward(11)
+    world.queues.deliver(EMAILS)
+
+    assert subjects(world) == ["Your order is confirmed"]
+
+
+# --- messages of earlier releases -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def captured_before(world, order_id):
+    """Return an order that an earlier release captured, before any mail about its shipment was sent."""
+    world.queues.until_quiet("FulfillmentFunction", "SettlementFunction")
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
+    stored = world.order(order_id)
+    del stored["releasedAt"], stored["payment"]["captured"]
+    world.put("OrdersTable", stored)
+    return order_id
+
+
+def test_a_shipment_captured_by_an_earlier_release_is_mailed(world, captured_before):
+    deliver(world, message("shipment_prepared", captured_before, 2))
+
+    assert subjects(world) == [ON_ITS_WAY]
+
+
+def test_a_shipment_that_an_earlier_release_mailed_is_not_mailed_again(world, order_id):
+    # GIVEN an order of which an earlier release has mailed the shipment, and which is captured by this one
+    world.queues.until_quiet("FulfillmentFunction", "SettlementFunction")
+    deliver(world, message("shipment_prepared", order_id, 2))
+
+    # THEN its release sends no second mail
+    assert subjects(world).count(ON_ITS_WAY) == 1
+    deliver(world, message("shipment_released", order_id, 3))
+    assert subjects(world).count(ON_ITS_WAY) == 1
+
+
+def test_a_shipment_that_is_not_paid_yet_is_mailed_later(world, order_id):
+    # GIVEN a message of an earlier release about an order that is not captured
+    world.queues.until_quiet("FulfillmentFunction")
+    deliver(world, message("shipment_prepared", order_id, 2))
+    assert ON_ITS_WAY not in subjects(world)
+    assert world.queues.waiting(EMAILS) == 1
+
+    # WHEN it is captured
+    world.queues.until_quiet("SettlementFunction")
+    world.clock.forward(11)
+    world.queues.until_quiet(EMAILS)
+
+    assert subjects(world).count(ON_ITS_WAY) == 1
+
+
+def test_a_shipment_whose_payment_failed_is_skipped(world, order_id, skipped):
+    # GIVEN a packed order whose hold is gone at the provider
+    world.queues.until_quiet("FulfillmentFunction", EMAILS)
+    (hold,) = world.items("SandboxTable")
+    world.change("SandboxTable", {"key": hold["key"]}, state="void")
+    world.queues.until_quiet("SettlementFunction")
+    assert world.order(order_id)["payment"]["state"] == "failed"
+
+    world.queues.send(EMAILS, message("shipment_prepared", order_id, 2))
+
+    assert (skipped(), subjects(world)) == (1, ["Your order is confirmed"])
+
+
+@pytest.mark.parametrize("detail_type", ["refund_requested", "order_refunded", "return_requested"])
+def test_an_event_without_a_mail_is_a_dead_letter(world, order_id, detail_type):
+    deliver(world, message(detail_type, order_id, 1))
+
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert letter.attributes["reason"] == f"there is no mail about this {detail_type}"
 
 
 # --- failures of the mail service -------------------------------------------------------------------------------------

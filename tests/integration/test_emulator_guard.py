@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -181,6 +182,42 @@ def test_the_api_can_be_called_from_the_origins_that_it_allows(stack: LocalStack
     # AND the API's own host name opens nothing else
     host = {"Host": f"evil.example:{stack.port}"}
     assert send(stack, "POST", f"/_aws/execute-api/{apis['shop']}/$default/orders", page | host).status == 403
+
+
+@pytest.fixture(scope="module")
+def created(stack: LocalStack) -> str:
+    """The path of an API that CloudFormation has created, whose one route needs a token."""
+    cors = {"AllowOrigins": [FRONT_END], "AllowMethods": ["GET"], "AllowHeaders": ["authorization"]}
+    api = {"Name": "created", "ProtocolType": "HTTP", "CorsConfiguration": {**cors, "ExposeHeaders": ["location"]}}
+    route = {"ApiId": {"Ref": "Api"}, "RouteKey": "GET /orders", "AuthorizationType": "JWT"}
+    resources = {
+        "Api": {"Type": "AWS::ApiGatewayV2::Api", "Properties": api},
+        "Route": {"Type": "AWS::ApiGatewayV2::Route", "Properties": route},
+    }
+    with client(stack, "cloudformation") as cloudformation:
+        cloudformation.create_stack(StackName="cors", TemplateBody=json.dumps({"Resources": resources}))
+        cloudformation.get_waiter("stack_create_complete").wait(StackName="cors", WaiterConfig={"Delay": 1})
+        found = cloudformation.describe_stack_resource(StackName="cors", LogicalResourceId="Api")
+    return f"/_aws/execute-api/{found['StackResourceDetail']['PhysicalResourceId']}/$default/orders"
+
+
+def test_the_cors_configuration_of_a_template_is_applied(stack: LocalStack, created: str) -> None:
+    page = {"Origin": FRONT_END, "Sec-Fetch-Site": "cross-site"}
+    answer = send(stack, "OPTIONS", created, page | {"Access-Control-Request-Method": "GET"})
+    assert answer.status == 204
+    assert answer.headers.get_all("Access-Control-Allow-Origin") == [FRONT_END]
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization"
+    # AND a page of any other origin is rejected
+    assert send(stack, "OPTIONS", created, {"Origin": "https://evil.example"}).status == 403
+
+
+def test_a_page_can_read_why_the_gateway_itself_refuses_a_request(stack: LocalStack, created: str) -> None:
+    answer = send(stack, "GET", created, {"Origin": FRONT_END, "Sec-Fetch-Site": "cross-site"})
+    assert answer.status == 401
+    assert answer.headers.get_all("Access-Control-Allow-Origin") == [FRONT_END]
+    assert answer.headers.get_all("Access-Control-Expose-Headers") == ["location"]
+    # AND a program's answer has no such headers
+    assert "Access-Control-Allow-Origin" not in send(stack, "GET", created, {}).headers
 
 
 def test_pages_cannot_open_websockets(stack: LocalStack) -> None:

@@ -165,8 +165,10 @@ def test_a_reset_delays_no_event_and_pauses_no_publishing(service):
 def test_a_reset_fails_no_payment_of_the_sandbox(service):
     provider = sandbox.connect("ledger")
     for step in "first", "second":
-        held = provider.authorize(step, order_id=step, amount=1, currency="EUR", token="tok_approve", since=0)
-        assert held == payments.Authorized(step)
+        held = provider.authorize(
+            step, order_id=step, amount=1, currency="EUR", token="tok_approve", can_act=False, since=0
+        )
+        assert held == payments.Authorized(step, 1)
         service.connections.kill()
 
     assert service.connections.resets == 1

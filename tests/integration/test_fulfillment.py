@@ -1,4 +1,4 @@
-"""Fulfillment: shipped at most once, and only once paid."""
+"""Fulfillment: each placed order is packed once, and a cancelled one never, whatever the payment provider does."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dev.simulated.messages import message
 from dev.simulated.world import ADDRESS, MUG, body
 from tests.support import invariants
 
-FULFILLMENT = "FulfillmentFunction"
+FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
 VISIBILITY = 721
 
 
@@ -86,7 +86,7 @@ def test_a_lost_answer_of_preparing_still_prepares(world, order_id):
 
     world.queues.until_quiet()
 
-    assert world.event_types() == ["order_placed", "shipment_prepared"]
+    assert world.event_types() == ["order_placed", "shipment_prepared", "shipment_released"]
     invariants.check(world, {MUG: 10})
 
 
@@ -111,113 +111,12 @@ def test_the_sweeper_publishes_an_unpublished_shipment(world, order_id):
     invariants.check(world, {MUG: 10})
 
 
-# --- capturing --------------------------------------------------------------------------------------------------------
-
-
-def test_a_prepared_shipment_is_paid_and_released(world, prepared):
-    world.queues.deliver(FULFILLMENT)
-
-    assert world.ledger() == {prepared: "capture"}
-    assert world.order(prepared)["payment"]["state"] == "captured"
-    assert world.item("ShipmentsTable", orderId=prepared)["state"] == "released"
-
-
-def test_a_shipment_is_released_in_the_write_that_records_the_payment(world, prepared):
-    with world.wire.watched() as calls:
-        world.queues.deliver(FULFILLMENT)
-
-    written = [call.tables for call in calls if call.operation == "TransactWriteItems" and not world.to_provider(call)]
-    assert written == [{world.table("OrdersTable"), world.table("ShipmentsTable")}]
-
-
-def test_a_paid_order_keeps_no_payment_token(world, prepared):
-    assert "paymentToken" in world.order(prepared)
-
-    world.queues.deliver(FULFILLMENT)
-
-    assert "paymentToken" not in world.order(prepared)
-
-
-def test_a_deleted_shipment_is_not_recreated_by_its_payment(world, prepared):
-    # GIVEN a shipment that was deleted
-    world.client("dynamodb").delete_item(TableName=world.table("ShipmentsTable"), Key={"orderId": {"S": prepared}})
-
-    # WHEN its payment is captured
-    world.queues.deliver(FULFILLMENT)
-
-    # THEN no shipment is created, and the order stays unfinished
-    assert world.items("ShipmentsTable") == []
-    assert world.order(prepared)["paymentDue"]["action"] == "capture"
-
-
-def test_a_refused_capture_releases_nothing(world, prepared, printed):
-    # GIVEN a voided hold
-    world.change("SandboxTable", {"key": f"{prepared}:authorise"}, state="void")
-
-    # WHEN it is captured
-    printed()
-    world.queues.deliver(FULFILLMENT)
-
-    # THEN the payment has failed and is counted, and the shipment is not released
-    assert world.order(prepared)["payment"]["state"] == "failed"
-    assert world.order(prepared)["payment"]["reason"] == "nothing is held under this reference"
-    assert "paymentDue" not in world.order(prepared)
-    assert world.item("ShipmentsTable", orderId=prepared)["state"] == "prepared"
-    assert sum(printed()["PaymentsFailed"].values) == 1
-    assert world.queues.waiting(FULFILLMENT) == 0
-
-
-@pytest.mark.parametrize("detail_type", ["shipment_prepared", "order_cancelled"])
-def test_a_payment_settled_before_is_a_repeat(world, api, order_id, deliver, printed, detail_type):
-    # GIVEN an order whose payment is settled
-    if detail_type == "order_cancelled":
-        api.cancel(order_id)
-    world.queues.until_quiet()
-    settled = world.order(order_id)["payment"]
-    printed()
-
-    # WHEN the event is delivered again
-    deliver(detail_type, order_id, 2)
-
-    # THEN it is counted as a repeat, and nothing changes
-    assert printed()["EventsRepeated"].values == [1.0]
-    assert world.order(order_id)["payment"] == settled
-
-
-BROKEN_PROVIDER = [
-    wire.cannot_connect,
-    wire.lose_request,
-    wire.lose_response,
-    wire.refuse("InternalServerError", 500),
-    wire.refuse("ThrottlingException"),
-]
-broken = pytest.mark.parametrize(
-    "fault", BROKEN_PROVIDER, ids=["unreachable", "request lost", "answer lost", "broken", "throttled"]
-)
-
-
-@broken
-def test_a_capture_without_a_definite_answer_is_retried(world, prepared, fault):
-    # GIVEN a provider that does not answer
-    world.wire.on("dynamodb.TransactWriteItems", fault, where=world.to_provider)
-    world.queues.deliver(FULFILLMENT)
-    assert world.order(prepared)["paymentDue"]["action"] == "capture"
-    assert world.item("ShipmentsTable", orderId=prepared)["state"] == "prepared"
-
-    # WHEN it is called again
-    world.clock.forward(11)
-    world.queues.until_quiet()
-
-    # THEN the payment is captured once
-    assert len(world.ledger("capture")) == 1
-    invariants.check(world, {MUG: 10})
-
-
 @pytest.mark.parametrize("fault", [wire.crash_before, wire.crash_after])
 @pytest.mark.parametrize("nth", range(1, 7))
-def test_a_crash_at_any_call_ships_once_and_paid(world, order_id, fault, nth):
-    # GIVEN a fulfillment that crashes at one of its calls
-    world.wire.on("*", fault, nth=nth, where=lambda _: FULFILLMENT in world.functions.running)
+@pytest.mark.parametrize("function", [FULFILLMENT, SETTLEMENT])
+def test_a_crash_at_any_call_ships_once_and_paid(world, order_id, function, fault, nth):
+    # GIVEN a consumer that crashes at one of its calls
+    world.wire.on("*", fault, nth=nth, where=lambda _: function in world.functions.running)
     world.queues.until_quiet()
 
     # WHEN all retries are over
@@ -227,30 +126,6 @@ def test_a_crash_at_any_call_ships_once_and_paid(world, order_id, fault, nth):
     # THEN it is shipped and paid, once
     assert world.order(order_id)["status"] == "PREPARED"
     assert world.ledger() == {order_id: "capture"}
-    invariants.check(world, {MUG: 10})
-
-
-# --- voiding ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_canceled_order_is_voided(world, cancelled):
-    world.queues.until_quiet()
-
-    assert world.ledger() == {cancelled: "void"}
-    assert world.order(cancelled)["payment"]["state"] == "voided"
-    invariants.check(world, {MUG: 10})
-
-
-@broken
-def test_a_void_without_a_definite_answer_is_retried(world, cancelled, fault):
-    world.wire.on("dynamodb.TransactWriteItems", fault, where=world.to_provider)
-    world.queues.deliver(FULFILLMENT)
-    assert world.order(cancelled)["paymentDue"]["action"] == "void"
-
-    world.clock.forward(11)
-    world.queues.until_quiet()
-
-    assert len(world.ledger("void")) == 1
     invariants.check(world, {MUG: 10})
 
 
@@ -278,14 +153,12 @@ def test_late_duplicates_of_a_shipped_order_change_nothing(world, order_id, deli
     world.clock.forward(86_400)
 
     unchanged(lambda: deliver("order_placed", order_id, 1))
-    unchanged(lambda: deliver("shipment_prepared", order_id, 2))
 
 
 def test_late_duplicates_of_a_canceled_order_change_nothing(world, cancelled, deliver, unchanged):
     world.queues.until_quiet()
     world.clock.forward(86_400)
 
-    unchanged(lambda: deliver("order_cancelled", cancelled, 2))
     unchanged(lambda: deliver("order_placed", cancelled, 1))
 
 
@@ -319,16 +192,54 @@ def _unrelated(world):
     return world.queues.receive(FULFILLMENT, 10)[-1:]
 
 
-def test_events_in_the_wrong_order_have_the_same_result(world, api, order_id):
-    # GIVEN the cancellation first, and the canceled order's event later
-    api.cancel(order_id)
-    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("FulfillmentQueue").ref)
-    world.queues.send(FULFILLMENT, message("order_cancelled", order_id, 2))
-    world.queues.deliver(FULFILLMENT)
-    world.queues.send(FULFILLMENT, message("order_placed", order_id, 1))
-    world.queues.deliver(FULFILLMENT)
+@pytest.mark.parametrize("detail_type", ["shipment_prepared", "order_cancelled"])
+def test_an_event_of_an_earlier_release_is_skipped(world, api, order_id, deliver, printed, detail_type):
+    # GIVEN an order whose payment is due, and its event in fulfillment's queue, where an earlier release received it
+    if detail_type == "order_cancelled":
+        api.cancel(order_id)
+    world.queues.until_quiet(FULFILLMENT)
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("SettlementQueue").ref)
+    due = world.order(order_id)["paymentDue"]
+    printed()
 
-    # THEN it is canceled, voided, and not shipped
+    # WHEN this release receives it
+    deliver(detail_type, order_id, 2)
+
+    # THEN it is skipped, and the sweeper settles the payment
+    assert sum(printed()["EventsSkipped"].values) == 1
+    assert world.order(order_id)["paymentDue"] == due
+    world.settle_down(2)
+    invariants.check(world, {MUG: 10})
+
+
+# --- independent of the provider --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [wire.cannot_connect, wire.lose_request, wire.refuse("InternalServerError", 500)])
+def test_a_dead_provider_does_not_hold_up_packing(world, api, order_id, fault):
+    # GIVEN a provider that dies after the order was placed
+    asking = []
+
+    def asks(call):
+        if world.to_provider(call):
+            asking.append(world.functions.running[-1])
+        return world.to_provider(call)
+
+    world.wire.always("dynamodb.*", fault, where=asks)
+
+    # WHEN the consumers run
     world.queues.until_quiet()
-    assert world.ledger() == {order_id: "void"}
+
+    # THEN the order is packed and published, but not released before the provider has captured the payment
+    assert world.order(order_id)["status"] == "PREPARED"
+    assert world.event_types() == ["order_placed", "shipment_prepared"]
+    assert world.item("ShipmentsTable", orderId=order_id)["state"] == "prepared"
+    assert set(asking) == {SETTLEMENT}
+
+    # WHEN the provider works again
+    world.wire.heal()
+    world.settle_down(5)
+
+    # THEN the shipment is released
+    assert world.item("ShipmentsTable", orderId=order_id)["state"] == "released"
     invariants.check(world, {MUG: 10})

@@ -1,10 +1,14 @@
 """Idempotency-Key: the same key returns the same response."""
 
+from unicodedata import normalize
+
 import pytest
 
 from dev.simulated import wire
 from dev.simulated.wire import Crash
-from dev.simulated.world import MUG, TEE, body
+from dev.simulated.world import ADDRESS, MUG, TEE, body
+
+HASH = "870625eb29ed08e1dbc32fc7067ad0f0a2d9f1039d5cae897776f30c59ec04c9"  # of body(), by an earlier release
 
 
 def test_a_repeat_returns_the_same_response(api):
@@ -91,6 +95,7 @@ def test_whitespace_and_member_order_do_not_change_the_body(api):
 
 
 def test_another_users_same_key_is_another_order(world):
+    world.customer("bob")
     ada, bob = world.api("ada").place(body()), world.api("bob").place(body())
 
     assert ada.status == bob.status == 201
@@ -100,6 +105,47 @@ def test_another_users_same_key_is_another_order(world):
 
 def test_another_key_is_another_order(api):
     assert api.place(body(), key="one").json["orderId"] != api.place(body(), key="two").json["orderId"]
+
+
+# --- orders of earlier releases, which have no fingerprint ------------------------------------------------------------
+
+
+def test_an_order_of_an_earlier_release_is_known_by_its_hash(world, api):
+    # GIVEN an order as an earlier release has stored it
+    first = api.place(body())
+    stored = world.order(first.json["orderId"])
+    del stored["fingerprint"]
+    world.put("OrdersTable", stored | {"requestHash": HASH})
+
+    # THEN a repeat gets the first outcome, and another body is refused
+    assert (api.place(body()).status, api.place(body()).json) == (201, first.json)
+    assert api.place(body((MUG, 2))).status == 422
+
+
+def test_a_pending_order_of_an_earlier_release_is_resumed_and_finished(world, api, abandoned):
+    stored = world.order(abandoned)
+    del stored["fingerprint"]
+    world.put("OrdersTable", stored | {"requestHash": HASH})
+    world.clock.forward(25)
+
+    answer = api.place(body())
+
+    assert (answer.status, answer.json["orderId"]) == (201, abandoned)
+    assert world.ledger() == {abandoned: "held"}
+
+
+def test_an_order_has_the_hash_that_earlier_releases_compare(world, api):
+    # During a deployment and after a rollback, they get some of the repeats.
+    assert world.order(api.place(body()).json["orderId"])["requestHash"] == HASH
+
+
+def test_a_name_with_accents_composed_in_another_way_is_the_same_request(api):
+    name = "Ame\u0301lie"
+    first = api.place(body(shippingAddress=ADDRESS | {"name": name}))
+
+    again = api.place(body(shippingAddress=ADDRESS | {"name": normalize("NFC", name)}))
+
+    assert (again.status, again.json) == (201, first.json)
 
 
 # --- in progress ------------------------------------------------------------------------------------------------------

@@ -276,6 +276,34 @@ def test_an_empty_queue_has_age_zero_and_is_drained(deployment, put):
     assert (lag.oldest, lag.drain) == (0, 0)
 
 
+def test_events_that_their_queue_delays_are_no_backlog_and_have_no_age(deployment, clock, put):
+    # GIVEN a queue that delays each message for ten minutes, and two events that are not due yet
+    url = deployment.resource("EmailsQueue")
+    deployment.sqs.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "600"})
+    for body in ("one", "two"):
+        deployment.sqs.send_message(QueueUrl=url, MessageBody=body)
+    put(sqs_metric("ApproximateAgeOfOldestMessage", "Maximum"), 590)
+    # THEN nothing is late
+    (lag,) = measure(deployment)
+    assert (lag.waiting, lag.in_flight, lag.delayed, lag.delay) == (0, 0, 2, 600)
+    assert (lag.backlog, lag.oldest, lag.drain) == (0, 0.0, 0.0)
+    # AND their age counts from the end of the delay
+    clock.forward(700)
+    put(sqs_metric("ApproximateAgeOfOldestMessage", "Maximum"), 640)
+    (lag,) = measure(deployment)
+    assert (lag.waiting, lag.delayed, lag.oldest) == (2, 0, 40.0)
+
+
+def test_the_rate_in_of_a_delayed_queue_is_that_of_the_events_that_came_due(deployment, put):
+    # GIVEN an hour of one event a second, the last ten minutes of it with ten
+    deployment.sqs.set_queue_attributes(QueueUrl=deployment.resource("EmailsQueue"), Attributes={"DelaySeconds": "600"})
+    put(sqs_metric("NumberOfMessagesSent"), *[60] * 50, *[600] * 10)
+    put(FAILED, *[60] * 60)
+    # THEN it is not growing: those that are due came in at one a second
+    (lag,) = measure(deployment)
+    assert (lag.rate_in, lag.rate_out) == (1.0, 1.0)
+
+
 def test_a_consumer_of_another_stack_has_its_own_lag(deployment, put):
     # GIVEN another stack on the bus with a waiting event and a dead letter, and metrics of several services
     client = partial(deployment.session.client, region_name=REGION)

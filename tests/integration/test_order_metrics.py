@@ -14,6 +14,8 @@ OUTCOMES = {
     "OrdersDeclined",
     "OrdersOutOfStock",
     "OrdersRefused",
+    "OrdersLimited",
+    "OrdersActionRequired",
     "OrdersUnavailable",
     "OrdersFailed",
 }
@@ -90,6 +92,20 @@ def dead_dynamodb(world, api):
     return lambda: api.place(body())
 
 
+def over_the_limit(world, api):
+    """A request of a user whose payments were declined too often."""
+    world.functions.settings = {"DECLINES_PER_HOUR": "1"}
+    world.functions.stop("OrdersFunction")
+    assert api.place(body(token="tok_decline"), key="declined").status == 402
+    return lambda: api.place(body())
+
+
+def acted(world, api):
+    """A repeated request whose customer has acted."""
+    api.act(api.place(body(token="tok_action", customerAction=True)).json["clientSecret"])
+    return lambda: api.place(body(token="tok_action", customerAction=True))
+
+
 def simply(*lines, **values):
     """A request with a new key."""
     return lambda _world, api: lambda: api.place(body(*lines, **values))
@@ -107,6 +123,9 @@ CASES = {
     "not valid": (lambda _world, api: lambda: api.place({}), 400, "OrdersRefused"),
     "not JSON": (lambda _world, api: lambda: api.call("POST", "/orders", "{"), 400, "OrdersRefused"),
     "no user": (lambda world, _api: lambda: world.api(user="").place(body()), 401, "OrdersRefused"),
+    "over the limit": (over_the_limit, 429, "OrdersLimited"),
+    "waits for the customer": (simply(token="tok_action", customerAction=True), 202, "OrdersActionRequired"),
+    "the customer has acted": (acted, 201, "OrdersRepeated"),
     "key reused": (key_reused, 422, "OrdersRefused"),
     "in progress": (in_progress, 409, "OrdersRefused"),
     "silent provider": (simply(token="tok_timeout"), 503, "OrdersUnavailable"),
@@ -132,6 +151,21 @@ def test_the_revenue_is_that_of_new_orders(api, counted):
     assert "Revenue" not in found
 
 
+@pytest.mark.parametrize("confirms", [True, False])
+def test_the_revenue_of_an_order_counts_when_its_customer_has_acted(api, counted, confirms):
+    found, waiting = counted(lambda: api.place(body((MUG, 2), token="tok_action", customerAction=True)))
+    assert "Revenue" not in found
+    api.act(waiting.json["clientSecret"])
+
+    again = api.confirm if confirms else lambda _: api.place(body((MUG, 2), token="tok_action", customerAction=True))
+    found, _ = counted(lambda: again(waiting.json["orderId"]))
+    assert found["Revenue"] == Metric("Revenue", "None", DIMENSIONS, [2500.0])
+    assert found["ActionsCompleted"] == Metric("ActionsCompleted", "Count", DIMENSIONS, [1.0])
+
+    found, _ = counted(lambda: again(waiting.json["orderId"]))
+    assert not {"Revenue", "ActionsCompleted"} & found.keys()
+
+
 def test_another_route_is_not_counted_as_an_order(api, order_id, counted):
     for path in ("/orders", f"/orders/{order_id}", "/catalog"):
         found, _ = counted(lambda path=path: api.get(path))
@@ -150,6 +184,32 @@ def test_a_rejected_cancellation_is_not_counted(world, api, order_id, counted):
     world.queues.until_quiet()
 
     found, answer = counted(lambda: api.cancel(order_id))
+
+    assert (answer.status, found) == (409, {})
+
+
+def test_a_refund_is_counted_once(world, shipped, counted):
+    shop = world.program("refunds:write")
+
+    found, answer = counted(lambda: shop.refund(shipped, amount=1))
+    assert (answer.status, found.keys()) == (201, {"RefundsRequested"})
+    assert found["RefundsRequested"] == Metric("RefundsRequested", "Count", DIMENSIONS, [1.0])
+
+    repeated, answer = counted(lambda: shop.refund(shipped, amount=1))
+    assert (answer.status, repeated) == (201, {})
+
+
+def test_a_return_is_counted_once(api, shipped, counted):
+    found, answer = counted(lambda: api.return_order(shipped))
+    assert answer.status == 200
+    assert found == {"ReturnsRequested": Metric("ReturnsRequested", "Count", DIMENSIONS, [1.0])}
+
+    found, answer = counted(lambda: api.return_order(shipped))
+    assert (answer.status, found) == (409, {})
+
+
+def test_a_refused_refund_is_not_counted(world, shipped, counted):
+    found, answer = counted(lambda: world.program("refunds:write").refund(shipped, amount=5751))
 
     assert (answer.status, found) == (409, {})
 

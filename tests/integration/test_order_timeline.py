@@ -10,13 +10,16 @@ from click.testing import CliRunner
 
 from dev.simulated.messages import message
 from dev.simulated.wire import cannot_connect, refuse
-from dev.simulated.world import body
+from dev.simulated.world import MUG, body
 from handoff.clock import to_iso
 from handoff.telemetry import logger
 from ops.cli import main as cli
 from ops.cli.options import Target
+from tests.support import provider_events
+from tests.support.merchant import Merchant
 
-EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
+EMAILS, ANALYTICS = "EmailsFunction", "AnalyticsFunction"
+FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
 UNKNOWN = "ord_aaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 
@@ -55,8 +58,8 @@ def logs(world):
 
 
 @pytest.fixture
-def run(world, logs, sqs, resources, importers, monkeypatch):
-    """Run `handoff order` against the stack in moto."""
+def deployment(world, logs, sqs, resources, importers):
+    """The stack in moto."""
     kind = "AWS::Logs::LogGroup"
     resources[kind] = {group: group for group in world.stack.template.of_type(kind)}
 
@@ -64,7 +67,7 @@ def run(world, logs, sqs, resources, importers, monkeypatch):
         found = [ids[logical_id] for ids in resources.values() if logical_id in ids]
         return found[0] if found else world.stack.resource(logical_id).ref
 
-    deployment = SimpleNamespace(
+    return SimpleNamespace(
         stack="handoff",
         options="",
         endpoint=None,
@@ -78,6 +81,11 @@ def run(world, logs, sqs, resources, importers, monkeypatch):
         has=lambda _: False,
         resource=resource,
     )
+
+
+@pytest.fixture
+def run(deployment, monkeypatch):
+    """Run `handoff order` against the stack in moto."""
     monkeypatch.setattr(Target, "deployment", lambda self: deployment)
     return lambda *arguments: CliRunner().invoke(cli.main, ["order", *arguments])
 
@@ -113,6 +121,117 @@ def pending_work(timeline):
     return [(item["who"], item["what"]) for item in timeline["pendingWork"]]
 
 
+def trouble_of(timeline, who):
+    """Return the pending work of one kind: what, remedy, and whether it is trouble."""
+    items = [item for item in timeline["pendingWork"] if item["who"] == who]
+    return [(item["what"], item["remedy"], item["trouble"]) for item in items]
+
+
+# --- payments that wait, differ or are disputed -----------------------------------------------------------------------
+
+
+def test_an_order_that_waits_for_its_customer_says_until_when_and_is_no_trouble(api, logs, run, timeline_of):
+    waiting = api.place(body(token="tok_action", customerAction=True)).json
+
+    timeline = timeline_of(waiting["orderId"])
+
+    until = waiting["expiresAt"]
+    assert (timeline["status"], timeline["payment"], timeline["actionExpiresAt"]) == (
+        "PENDING",
+        "action_required",
+        until,
+    )
+    assert ("payment", "action_required", f"the customer has to confirm it until {until}") in steps(timeline)
+    ((what, remedy, trouble),) = trouble_of(timeline, "customer")
+    assert what.startswith(
+        f"has to confirm the payment until {until}, or else the order is rejected; the sweeper checks"
+    )
+    assert (remedy, trouble, len(timeline["pendingWork"])) == ("", False, 1)
+    assert troubles(timeline) == []
+    text = run(waiting["orderId"]).output
+    assert f"waits until     {until} for the customer to confirm the payment" in text
+    assert waiting["clientSecret"] not in text
+
+
+def test_an_order_that_waited_has_its_events_under_their_numbers(world, api, logs, timeline_of):
+    waiting = api.place(body(token="tok_action", customerAction=True)).json
+    api.act(waiting["clientSecret"])
+    api.confirm(waiting["orderId"])
+    world.queues.until_quiet()
+
+    timeline = timeline_of(waiting["orderId"])
+
+    assert ("payment", "action_required", "the customer has to confirm it") in steps(timeline)
+    assert ("order", "PLACED", "payment authorized, order_placed published") in steps(timeline)
+    assert (timeline["actionExpiresAt"], timeline["pendingWork"], troubles(timeline)) == (None, [], [])
+
+
+def test_an_order_whose_mails_were_not_sent_says_what_to_do(world, order_id, logs, run, timeline_of):
+    world.change("CustomersTable", {"userId": "ada"}, emailProblem="bounced")
+    world.queues.until_quiet()
+
+    assert timeline_of(order_id)["mailProblem"] == "bounced"
+    shown = run(order_id).output
+    assert "mail problem    mail to the customer bounced" in shown
+    assert "PUT /me" in shown
+
+
+@pytest.mark.parametrize("packs", [False, True])
+def test_a_capture_of_a_part_says_what_to_do(world, order_id, run, timeline_of, packs):
+    assert Merchant(world).capture(order_id, 500)
+    provider_events.publish(world, order_id)
+    world.queues.until_quiet(*(() if packs else (SETTLEMENT,)))
+
+    ((what, remedy, trouble),) = trouble_of(timeline_of(order_id), "payment")
+
+    assert what.startswith("5.00 EUR of 12.50 EUR was captured at the provider")
+    assert trouble
+    assert remedy.startswith(f"handoff orders {'refund' if packs else 'cancel'} {order_id} --reason 'Charged in part.'")
+    assert "captured        5.00 EUR of 12.50 EUR" in run(order_id).output
+    assert ("payment", "captured", "captured 500 of 1250") in troubles(timeline_of(order_id))
+
+
+def test_a_capture_of_a_part_is_settled_once_it_is_refunded(world, order_id, timeline_of):
+    assert Merchant(world).capture(order_id, 500)
+    world.queues.until_quiet()
+    assert world.program("refunds:write").refund(order_id, restock=True).status == 201
+    world.queues.until_quiet()
+
+    assert timeline_of(order_id)["pendingWork"] == []
+    assert world.available() == 10
+
+
+def test_a_dispute_is_pending_until_it_is_decided(world, order_id, run, timeline_of):
+    # GIVEN goods that are held back by a dispute
+    merchant = Merchant(world)
+    assert merchant.capture(order_id)
+    assert merchant.dispute(order_id)
+    provider_events.publish(world, order_id)
+    world.queues.until_quiet(SETTLEMENT)
+    world.queues.until_quiet()
+    ((what, _, trouble),) = trouble_of(timeline_of(order_id), "dispute")
+    assert what.startswith("12.50 EUR disputed since 2026-11-23T10:00:00.000Z: answer at the provider")
+    assert what.endswith("the shipment is not released unless the dispute is won")
+    assert trouble
+    assert ("dispute", "open", "12.50 EUR, payment_disputed published") in troubles(timeline_of(order_id))
+    assert "dispute         open" in run(order_id).output
+
+    # WHEN it is won
+    assert merchant.decide(order_id, "won")
+    provider_events.publish(world, order_id, "evt_2")
+    world.queues.until_quiet()
+
+    # THEN only the steps show it
+    timeline = timeline_of(order_id)
+    assert (timeline["dispute"], timeline["pendingWork"]) == ("won", [])
+    assert ("dispute", "won", "12.50 EUR, payment_disputed published") in steps(timeline)
+    assert [detail for _, what, detail in steps(timeline, "payment") if what == "captured"] == [
+        "captured at the payment provider",
+        "the payment is disputed",
+        "shipment_released published",
+    ]
+
+
 # --- the timeline -----------------------------------------------------------------------------------------------------
 
 
@@ -137,9 +256,9 @@ def test_a_good_order_is_shown_from_its_request_to_the_last_consumer(world, cloc
         ("order", "PREPARED", "shipment packed, shipment_prepared published"),
         ("shipment", "Packed", "now released for dispatch"),
         ("fulfillment", "event handled", "order_placed, done"),
-        ("payment", "captured", ""),
-        ("emails", "event handled", "shipment_prepared, done"),
-        ("fulfillment", "event handled", "shipment_prepared, done"),
+        ("payment", "captured", "shipment_released published"),
+        ("emails", "event handled", "shipment_released, done"),
+        ("settlement", "event handled", "shipment_prepared, done"),
     ]
     assert [step["at"][17:] for step in timeline["steps"]] == (
         ["00.000Z"] * 3 + ["01.000Z", "02.000Z"] + ["03.000Z"] * 3 + ["04.000Z"] * 3
@@ -155,7 +274,7 @@ def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, 
     clock.forward(72)
     world.wire.on("sesv2.SendEmail", refuse("TooManyRequestsException", 429))
     world.queues.deliver(EMAILS)
-    world.queues.until_quiet(FULFILLMENT)
+    world.queues.until_quiet(FULFILLMENT, SETTLEMENT)
 
     done = run(order_id)
 
@@ -186,10 +305,10 @@ def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, 
             "  emails: order_placed failed at receive 1: SendEmail: TooManyRequestsException; "
             "retry by 2026-11-23T10:01:22.000Z"
         ),
-        "  emails: nothing logged about shipment_prepared yet: it waits, is in progress, or crashes the function",
+        "  emails: nothing logged about shipment_released yet: it waits, is in progress, or crashes the function",
         "",
         (
-            "Searched the logs of api, sweeper, analytics, emails, feedback, fulfillment "
+            "Searched the logs of api, sweeper, analytics, emails, feedback, fulfillment, settlement "
             "from 2026-11-23T09:59:00.000Z to now."
         ),
     ]
@@ -214,12 +333,12 @@ def test_a_failure_is_shown_and_no_longer_pending_after_a_retry_succeeds(world, 
 
 
 def test_steps_of_the_same_millisecond_start_with_the_order_record(world, order_id, timeline_of):
-    world.queues.until_quiet(FULFILLMENT, ANALYTICS)
+    world.queues.until_quiet(FULFILLMENT, SETTLEMENT, ANALYTICS)
 
     timeline = timeline_of(order_id)
 
     assert len({step["at"] for step in timeline["steps"]}) == 1
-    whos = ["order"] * 3 + ["payment", "shipment", "api", "analytics", "fulfillment", "fulfillment"]
+    whos = ["order"] * 3 + ["payment", "shipment", "api", "analytics", "fulfillment", "settlement"]
     assert [step["who"] for step in timeline["steps"]] == whos
 
 
@@ -235,7 +354,8 @@ def test_a_cancellation_names_its_request_and_read_requests_are_left_out(world, 
         ("api", "request answered", "POST /orders, status 201"),
         ("api", "request answered", "POST /orders/{orderId}/cancel, status 200, correlation id changed-my-mind"),
     ]
-    assert ("order", "CANCELLED", "stock given back, order_cancelled published") in steps(timeline)
+    by = "by the customer, stock given back, order_cancelled published"
+    assert ("order", "CANCELLED", by) in steps(timeline)
     assert ("emails", "event handled", "order_placed, skipped, the order is cancelled") in steps(timeline)
     assert ("payment", "voided", "") in steps(timeline)
     assert (timeline["payment"], timeline["pendingWork"], troubles(timeline)) == ("voided", [], [])
@@ -262,6 +382,148 @@ def test_a_declined_order_has_nothing_pending(api, timeline_of):
     assert ("order", "REJECTED", "declined, stock given back") in steps(timeline)
     assert timeline["payment"].startswith("failed, ")
     assert (timeline["pendingWork"], troubles(timeline)) == ([], [])
+
+
+# --- cancellation, refunds, returns -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def released(world, order_id):
+    """The order, packed, paid and handled by every consumer."""
+    world.queues.until_quiet()
+    return order_id
+
+
+def test_a_cancellation_by_the_shop_shows_its_reason(world, order_id, timeline_of):
+    world.program("orders:write").cancel(order_id, reason="Sold out")
+    world.queues.until_quiet()
+
+    timeline = timeline_of(order_id)
+
+    assert ("order", "CANCELLED", "by the shop: Sold out, stock given back, order_cancelled published") in steps(
+        timeline
+    )
+    assert ("payment", "voided", "") in steps(timeline)
+    assert timeline["pendingWork"] == []
+
+
+def test_a_refund_is_shown_from_its_request_to_the_stock(world, clock, released, run, timeline_of):
+    clock.forward(60)
+    refund_id = refund(world, released, lines=[{"sku": MUG, "quantity": 1}], restock=True)
+    clock.forward(1)
+    world.queues.until_quiet()
+
+    timeline = timeline_of(released)
+
+    assert steps(timeline, "refund") == [
+        ("refund", "requested", f"12.50 EUR, 1 x {MUG}, damaged, {refund_id}, refund_requested published"),
+        ("refund", "refunded", f"12.50 EUR, 1 x {MUG}, units back in stock, {refund_id}, order_refunded published"),
+    ]
+    assert (timeline["captured"], timeline["refunded"], timeline["pendingWork"]) == (1250, 1250, [])
+    assert "refunded        12.50 EUR of 12.50 EUR" in run(released).stdout.splitlines()
+
+
+def test_a_refund_that_is_due_or_pending_is_pending_work(world, api, timeline_of):
+    order_id = api.place(body(token="tok_refund_pending")).json["orderId"]
+    world.queues.until_quiet()
+    refund_id = refund(world, order_id, amount=300)
+
+    due, _ = pending_work(timeline_of(order_id))
+    world.queues.until_quiet()
+    (pending,) = pending_work(timeline_of(order_id))
+
+    name = f"the refund {refund_id} of 3.00 EUR is"
+    since = f"since {world.order(order_id)['refunds'][refund_id]['requestedAt']}"
+    assert due[0] == pending[0] == "refund"
+    assert due[1].startswith(f"{name} due {since}; the sweeper checks it from ")
+    assert pending[1].startswith(f"{name} pending {since}: the provider has no result yet; the sweeper checks it from ")
+    # AND nothing is pending once the provider has a result
+    world.settle_down()
+    assert timeline_of(order_id)["pendingWork"] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "options"),
+    [
+        ({}, ""),
+        ({"amount": 300}, " --amount 300"),
+        ({"lines": [{"sku": MUG, "quantity": 1}], "restock": True}, f" --line {MUG}=1"),
+    ],
+)
+def test_a_failed_refund_is_trouble_until_it_is_requested_again(world, clock, api, timeline_of, wanted, options):
+    order_id = api.place(body((MUG, 2), token="tok_refund_fails")).json["orderId"]
+    world.queues.until_quiet()
+    refund_id = refund(world, order_id, reason="It's torn", **wanted)
+    world.queues.until_quiet()
+
+    timeline = timeline_of(order_id)
+
+    (failed,) = [step for step in troubles(timeline) if step[0] == "refund"]
+    assert failed[1] == "failed"
+    assert "expired_or_canceled_card" in failed[2]
+    (item,) = timeline["pendingWork"]
+    assert item["what"].startswith(f"the refund {refund_id} of ")
+    assert "failed: expired_or_canceled_card. Find the cause at the provider, then request it again" in item["what"]
+    restock = " --restock" if wanted.get("restock") else ""
+    assert item["remedy"] == f"handoff orders refund {order_id}{options} --reason 'It'\"'\"'s torn'{restock}"
+    # AND it is no longer pending once it was requested again
+    clock.forward(1)
+    again = refund(world, order_id, key="again", reason="It's torn", **wanted)
+    assert [again in what for _, what in pending_work(timeline_of(order_id))].count(True) == 1
+    assert not any(refund_id in what for _, what in pending_work(timeline_of(order_id)))
+
+
+def test_a_return_is_shown_without_the_customers_words(world, api, released, run, timeline_of):
+    assert api.return_order(released, reason="My neighbour Eve has one").status == 200
+    with world.wire.watched() as calls:
+        shown = run(released).output
+
+    assert ("return", "requested", f"1 x {MUG}, return_requested published") in steps(timeline_of(released))
+    assert "Eve" not in shown
+    read = {path for call in calls for path in call.request.get("ProjectionExpression", "").split(", ")}
+    assert {path for path in read if path.startswith("#returnRequest")} == {
+        "#returnRequest.#requestedAt",
+        "#returnRequest.#lines",
+    }
+
+
+def test_an_order_in_its_cancel_window_says_until_when_it_waits(world, clock, order_id, timeline_of, deployment):
+    deployment.parameters = {**deployment.parameters, "PackAfter": "600"}
+    world.queues.until_quiet("EmailsFunction", "AnalyticsFunction")
+
+    waits = "order_placed waits until 2026-11-23T10:10:00.000Z: until then, the order can be cancelled"
+    assert pending_work(timeline_of(order_id)) == [("fulfillment", waits)]
+    # AND later it is late
+    clock.forward(601)
+    assert "nothing logged about order_placed yet" in pending_work(timeline_of(order_id))[0][1]
+
+
+def test_an_open_shipment_is_pending_until_the_warehouse_packs_it(world, order_id, timeline_of):
+    open_shipment = {"orderId": order_id, "state": "open", "openSince": to_iso(world.clock.ms), "packBy": 1795731000000}
+    world.put("ShipmentsTable", open_shipment)
+
+    timeline = timeline_of(order_id)
+
+    assert ("shipment", "Open", "waits to be packed") in steps(timeline)
+    half = "half of the hold's life is over at 2026-11-26T22:10:00.000Z"
+    packed = f"the warehouse reports it with POST /shipments/{order_id}/packed"
+    waits = f"waits to be packed since 2026-11-23T10:00:00.000Z: {half}; {packed}"
+    assert ("shipment", waits) in pending_work(timeline)
+
+
+def test_a_capture_by_an_earlier_release_has_no_event(world, released, timeline_of):
+    order = world.order(released)
+    del order["releasedAt"]
+    world.put("OrdersTable", order)
+
+    assert ("payment", "captured", "") in steps(timeline_of(released))
+
+
+def refund(world, order_id, key="refund-1", **wanted):
+    """Request a refund as a program; return its id."""
+    answer = world.program("refunds:write").refund(order_id, key, **wanted)
+    assert answer.status == 201, answer
+    return answer.json["refundId"]
 
 
 # --- pending work -----------------------------------------------------------------------------------------------------
@@ -312,14 +574,14 @@ def test_a_payment_that_is_due_is_pending(world, clock, order_id, timeline_of):
     # GIVEN a payment provider that cannot be reached for the capture
     world.queues.deliver(FULFILLMENT)
     world.wire.always("dynamodb.*", cannot_connect, where=world.to_provider)
-    world.queues.deliver(FULFILLMENT)
+    world.queues.deliver(SETTLEMENT)
 
     timeline = timeline_of(order_id)
 
     assert ("shipment", "Packed", "now not released: not paid yet") in steps(timeline)
-    mine, fulfillment = [item for item in pending_work(timeline) if item[0] in {"order", "fulfillment"}]
+    mine, settlement = [item for item in pending_work(timeline) if item[0] in {"order", "settlement"}]
     assert mine[1].startswith("the capture of the payment is due since 2026-11-23T10:00:00.000Z; the sweeper checks")
-    assert fulfillment[1].startswith("shipment_prepared failed at receive 1: ")
+    assert settlement[1].startswith("shipment_prepared failed at receive 1: ")
 
 
 def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world, order_id, run, timeline_of):
@@ -338,6 +600,7 @@ def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world,
         "eventId": event_id,
         "what": f"order_placed is a dead letter since 2026-11-23T10:00:00.000Z: {reason}",
         "remedy": f"handoff dlq redrive emails --event {event_id}",
+        "trouble": True,
     }
     assert f"      {item['remedy']}" in run(order_id).stdout.splitlines()
     # AND the dead letter stays visible to others
@@ -379,10 +642,10 @@ def test_dead_letters_held_by_another_receiver_are_noted(world, order_id, timeli
     assert any("SQS counts 1 more; another receiver may hold" in note for note in timeline_of(order_id)["notes"])
 
 
-def test_the_order_itself_shows_that_fulfillment_is_done(world, logs, order_id, timeline_of):
-    # GIVEN that fulfillment's log lines are missing
+def test_the_order_itself_shows_what_fulfillment_and_settlement_have_done(world, logs, order_id, timeline_of):
+    # GIVEN that the log lines of both are missing
     logging.getLogger(logger.name).removeHandler(logs)
-    world.queues.until_quiet(FULFILLMENT)
+    world.queues.until_quiet(FULFILLMENT, SETTLEMENT)
 
     # THEN only the other consumers are pending
     assert {who for who, _ in pending_work(timeline_of(order_id))} == {"emails", "analytics"}
@@ -403,7 +666,7 @@ def searched(world):
 
 def test_logs_are_searched_for_an_hour_and_those_of_late_consumers_to_now(world, clock, order_id, timeline_of):
     # GIVEN that emails handles its events a day later
-    world.queues.until_quiet(ANALYTICS, FULFILLMENT)
+    world.queues.until_quiet(ANALYTICS, FULFILLMENT, SETTLEMENT)
     clock.forward(86_400)
     world.queues.until_quiet()
 
@@ -413,10 +676,11 @@ def test_logs_are_searched_for_an_hour_and_those_of_late_consumers_to_now(world,
     # THEN it is complete, and only the logs of emails and the sweeper were searched that long
     assert steps(timeline)[-2:] == [
         ("emails", "event handled", "order_placed, done"),
-        ("emails", "event handled", "shipment_prepared, done"),
+        ("emails", "event handled", "shipment_released, done"),
     ]
     assert timeline["pendingWork"] == []
     everywhere = ["OrdersLogs", "SweeperLogs", "AnalyticsLogs", "EmailsLogs", "FeedbackLogs", "FulfillmentLogs"]
+    everywhere.append("SettlementLogs")
     assert searched(world) == [
         *((group, -1, 60) for group in everywhere),
         ("SweeperLogs", 60, 1441),
@@ -424,7 +688,7 @@ def test_logs_are_searched_for_an_hour_and_those_of_late_consumers_to_now(world,
     ]
     assert timeline["notes"] == [
         (
-            "Searched the logs of api, sweeper, analytics, emails, feedback, fulfillment "
+            "Searched the logs of api, sweeper, analytics, emails, feedback, fulfillment, settlement "
             "from 2026-11-23T09:59:00.000Z to 2026-11-23T11:00:00.000Z, "
             "those of sweeper, emails to now. --all searches all of them to now."
         )
@@ -440,7 +704,7 @@ def test_all_shows_a_late_repeat(world, clock, order_id, timeline_of):
     done, repeated = [("analytics", "event handled", f"order_placed, {outcome}") for outcome in ("done", "repeated")]
     assert steps(timeline_of(order_id), "analytics") == [done]
     assert steps(timeline_of(order_id, "--all"), "analytics") == [done, repeated]
-    assert searched(world)[-1] == ("FulfillmentLogs", -1, 1441)
+    assert searched(world)[-1] == ("SettlementLogs", -1, 1441)
 
 
 def test_an_event_older_than_the_logs_is_not_called_pending(world, clock, order_id, timeline_of):
@@ -454,7 +718,7 @@ def test_an_event_older_than_the_logs_is_not_called_pending(world, clock, order_
 
     # THEN a note says so, nothing is called pending, and a month of logs is not searched
     assert timeline["pendingWork"] == []
-    assert {end for _, _, end in searched(world)[-6:]} == {60}
+    assert {end for _, _, end in searched(world)[-7:]} == {60}
     assert "Logs are kept for 30 days, so it is unknown whether older events were handled." in timeline["notes"]
 
 
@@ -517,9 +781,9 @@ def test_personal_data_is_neither_shown_nor_read(world, api, logs, run):
     for secret in ("Lovelace", "12 Engine Way", "London", "tok_approve", "example.com"):
         assert secret not in shown
     # AND it was not read from the tables
-    names = [call.request["ExpressionAttributeNames"].values() for call in calls if call.service == "dynamodb"]
-    assert len(names) == 4
-    assert not {"shippingAddress", "address", "lines", "paymentToken"} & {name for some in names for name in some}
+    paths = [call.request["ProjectionExpression"].split(", ") for call in calls if call.service == "dynamodb"]
+    assert len(paths) == 4
+    assert not {"#shippingAddress", "#address", "#lines", "#paymentToken"} & {path for some in paths for path in some}
 
 
 def test_a_log_line_cannot_control_the_terminal(logs, order_id, run):

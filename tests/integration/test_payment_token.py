@@ -6,7 +6,7 @@ from dev.simulated import wire
 from dev.simulated.wire import Crash
 from dev.simulated.world import body
 
-FULFILLMENT = "FulfillmentFunction"
+FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
 MINUTES = 60
 
 
@@ -42,7 +42,7 @@ def settled_as(world, order_id):
 
 
 def test_the_token_is_removed_by_the_capture(world, prepared):
-    world.queues.deliver(FULFILLMENT)
+    world.queues.deliver(SETTLEMENT)
 
     assert settled_as(world, prepared) == "captured"
 
@@ -50,7 +50,7 @@ def test_the_token_is_removed_by_the_capture(world, prepared):
 def test_the_token_is_removed_by_a_refused_capture(world, prepared):
     world.change("SandboxTable", {"key": f"{prepared}:authorise"}, state="void")
 
-    world.queues.deliver(FULFILLMENT)
+    world.queues.deliver(SETTLEMENT)
 
     assert settled_as(world, prepared) == "failed"
 
@@ -66,18 +66,19 @@ def test_the_token_is_removed_by_the_void(world, api, order_id):
     api.cancel(order_id)
     assert world.order(order_id)["paymentToken"] == "tok_approve"
 
-    world.queues.until_quiet(FULFILLMENT)
+    world.queues.until_quiet(SETTLEMENT)
 
     assert settled_as(world, order_id) == "voided"
 
 
-def test_the_token_is_removed_by_a_refused_void(world, api, order_id):
+@pytest.mark.parametrize(("hold", "payment"), [("declined", "failed"), ("capture", "captured")])
+def test_the_token_is_removed_by_a_void_that_is_not_possible(world, api, order_id, hold, payment):
     api.cancel(order_id)
-    world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="capture")
+    world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state=hold)
 
-    world.queues.until_quiet(FULFILLMENT)
+    world.queues.until_quiet(SETTLEMENT)
 
-    assert settled_as(world, order_id) == "failed"
+    assert settled_as(world, order_id) == payment
 
 
 def test_the_token_is_removed_by_the_decline(world, api):

@@ -148,13 +148,14 @@ def test_a_declined_payment_returns_402_and_releases_the_stock(world, api):
     assert world.event_types() == []
 
 
-def test_rejecting_an_order_releases_its_stock_in_the_same_write(world, warm):
+def test_rejecting_an_order_releases_its_stock_and_counts_it_in_the_same_write(world, warm):
     with world.wire.watched() as calls:
         warm.place(body(token="tok_decline"))
 
     rejecting = calls[-1]
     assert rejecting.name == "dynamodb.TransactWriteItems"
-    assert rejecting.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
+    written = {world.table(name) for name in ("OrdersTable", "ProductsTable", "LimitsTable")}
+    assert rejecting.tables == written
 
 
 def test_a_declined_order_keeps_no_token_and_no_index_entry(world, api):
@@ -215,6 +216,18 @@ def test_the_last_unit_is_sold_once(world, api):
 
 
 # --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_total_that_could_not_be_expected_is_refused(world, api):
+    # GIVEN products whose prices add up to one cent more than expectedTotal may have
+    world.stock(TEE, unit_price=10**12 - 1250)
+    world.stock("PEN-01", unit_price=1)
+
+    # THEN the order that costs as much is possible, and the one above is not
+    above = api.place(body((MUG, 1), (TEE, 1), ("PEN-01", 1)))
+    assert (above.status, above.problem, above.json["total"]) == (409, "total-too-large", 10**12 + 1)
+    assert world.items("OrdersTable") == []
+    assert api.place(body((MUG, 1), (TEE, 1), expectedTotal=10**12)).status == 201
 
 
 def test_a_changed_total_is_rejected_with_the_new_total(world, api):

@@ -8,7 +8,7 @@ from dev.simulated import wire
 from dev.simulated.messages import envelope
 from dev.simulated.world import MUG, body
 
-CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction")
+CONSUMERS = ("EmailsFunction", "AnalyticsFunction", "FulfillmentFunction", "SettlementFunction")
 MARK = "Quistgaard"  # part of all personal data of the customer
 ADDRESS = {"name": f"Zeb {MARK}", "street": f"7 {MARK} Row", "city": f"{MARK}by", "postalCode": MARK, "country": "DK"}
 MAILBOX = f"zeb@{MARK}.example"
@@ -86,17 +86,17 @@ def test_an_invalid_message_is_not_shown(world, logged, consumer, field):
     assert [MARK in letter.body for letter in letters] == [True]
 
 
-@pytest.mark.parametrize("field", ["time", "tag", "recipients", "all"])
+@pytest.mark.parametrize("field", ["time", "tag", "destination", "all"])
 def test_an_invalid_report_is_not_shown(world, logged, field):
     report = {
         "id": "report-1",
         "time": MAILBOX if field == "time" else "2026-11-23T10:00:00Z",
         "detail": {
-            "mail": {"tags": {"user": [MAILBOX if field == "tag" else "emVi"]}},
-            "bounce": {
-                "bounceType": "Permanent",
-                "bouncedRecipients": MAILBOX if field == "recipients" else [{"emailAddress": MAILBOX}],
+            "mail": {
+                "tags": {"user": [MAILBOX if field == "tag" else "emVi"]},
+                "destination": MAILBOX if field == "destination" else [MAILBOX],
             },
+            "bounce": {"bounceType": "Permanent"},
         },
     }
     world.queues.send("FeedbackFunction", MAILBOX if field == "all" else json.dumps(report))
@@ -123,6 +123,34 @@ def test_an_invalid_request_is_not_logged(world, logged, how):
         case "an unknown product":
             answer = api.place(wanted | {"lines": [{"sku": MARK, "quantity": 1}]})
     assert 400 <= answer.status < 500
+    secretive(world, logged)
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_reasons_and_addresses_are_not_logged(world, order_id, logged, ends):
+    # GIVEN a packed order, and requests about it with a customer's or a program's words
+    world.stock(MUG, available=1)
+    world.queues.until_quiet()
+    customer, shop = world.api("zeb"), world.program("orders:write", "refunds:write", "shipments:write")
+    second = customer.place(body() | {"shippingAddress": ADDRESS}, key="second").json["orderId"]
+    reason = f"For {MARK}, {MAILBOX}"
+    if ends == "badly":
+        world.wire.always("dynamodb.UpdateItem", wire.refuse("ValidationException"))
+        world.wire.always("dynamodb.TransactWriteItems", wire.refuse("InternalServerError", 500))
+    # WHEN they are answered
+    answers = [
+        customer.return_order(order_id, reason=reason),
+        shop.refund(order_id, reason=reason, amount=1),
+        shop.refund(order_id, reason=MARK * 30, key=MARK),
+        shop.cancel(order_id, reason),
+        shop.cancel(second, reason),
+    ]
+    world.wire.reset()
+    shop.shipments()
+    world.settle_down(2)
+    # THEN no log line and no dead letter has the words
+    expected = [200, 201, 400, 409, 200] if ends == "well" else [503, 503, 400, 409, 503]
+    assert [answer.status for answer in answers] == expected
     secretive(world, logged)
 
 

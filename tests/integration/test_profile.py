@@ -6,12 +6,13 @@ import pytest
 
 from dev.simulated import wire
 from dev.simulated.messages import replayed
+from dev.simulated.world import body
 from shop.customers import MAX_PENDING_NOTICES
 from shop.model import Customer
 
 EMAILS = "EmailsFunction"
 DAY = 86_400  # seconds
-COMES_BACK = 721  # just longer than the queue's visibility timeout, in seconds
+COMES_BACK = 1081  # just longer than the queue's visibility timeout, in seconds
 REFUSED = wire.refuse("AccessDeniedException")
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com"}
 
@@ -287,7 +288,8 @@ def test_address_changes_are_rate_limited(world, api):
 
 
 def test_a_mail_to_an_unverified_address_has_no_customer_input(world, api):
-    put(api, name="Visit https://evil.example", email="stranger@example.com")
+    assert put(api, name="Visit https://evil.example", email="stranger@example.com").status == 400
+    assert put(api, name="Visit evil example", email="stranger@example.com").status == 200
     world.queues.until_quiet(EMAILS)
     assert "evil" not in str(world.mails()[0])
 
@@ -530,3 +532,101 @@ def test_customers_see_their_own_profile_only(world, api):
     put(api)
 
     assert world.api("mallory").get("/me").status == 404
+
+
+# --- the language of mails --------------------------------------------------------------------------------------------
+
+
+def test_a_language_is_kept_until_another_one_is_chosen(world, api):
+    assert put(api, language="de").json["language"] == "de"
+    assert api.get("/me").json["language"] == "de"
+
+    assert put(api, name="Grace Hopper").json["language"] == "de"
+    assert put(api, name="Grace Hopper", language=None).json["language"] == "de"
+    assert put(api, name="Grace Hopper", language="fr").json["language"] == "fr"
+
+
+def test_another_language_is_no_event_and_no_mail(world, api):
+    put(api)
+    world.queues.until_quiet(EMAILS)
+
+    put(api, language="de")
+    world.queues.until_quiet(EMAILS)
+
+    assert (len(world.events()), len(world.mails())) == (1, 1)
+    assert stored(world)["language"] == "de"
+
+
+@pytest.mark.parametrize("language", ["DE", "deu", "de-DE", "", 1])
+def test_a_language_that_is_no_code_is_refused(world, api, language):
+    answer = put(api, language=language)
+
+    assert (answer.status, answer.fields) == (400, ["language"])
+
+
+def test_mails_are_in_the_customers_language(world, api):
+    put(api, language="de")
+    api.place(body())
+    world.queues.until_quiet(EMAILS)
+
+    assert [mail["subject"] for mail in world.mails()] == [
+        "Ihre E-Mail-Adresse wurde geändert",
+        "Ihre Bestellung ist bestätigt",
+    ]
+    assert "Summe: 12,50\xa0€" in world.mails()[1]["text"]
+
+
+def test_mails_are_in_the_shops_language_if_the_customers_has_no_translations(world, api):
+    world.functions.settings = {"MAIL_LANGUAGE": "fr"}
+    world.functions.stop(EMAILS)
+    put(api, language="it")
+    world.queues.until_quiet(EMAILS)
+
+    assert sent(world) == [("grace@example.com", "Votre adresse e-mail a été modifiée")]
+
+
+def test_mails_name_the_seller_of_the_deployment(world, api):
+    world.functions.settings = {
+        "SELLER_NAME": "Example GmbH",
+        "SELLER_ADDRESS": "Musterstr. 1; Berlin",
+        "TERMS_URL": "https://shop.example/terms",
+    }
+    world.functions.stop(EMAILS)
+    put(api)
+    api.place(body())
+    world.queues.until_quiet(EMAILS)
+
+    confirmation = world.mails()[-1]["text"]
+    assert confirmation.endswith("Seller:\n  Example GmbH\n  Musterstr. 1\n  Berlin\n")
+    assert "https://shop.example/terms" in confirmation
+
+
+# --- advice about the address -----------------------------------------------------------------------------------------
+
+
+def test_a_profile_with_a_working_address_has_no_advice(api):
+    put(api)
+
+    assert api.get("/me").json.keys() == {"userId", "name", "email"}
+
+
+@pytest.mark.parametrize(("problem", "said"), [("bounced", "once it works"), ("complained", "which can be the same")])
+def test_a_profile_says_what_to_do_about_its_address(world, api, problem, said):
+    put(api)
+    world.change("CustomersTable", {"userId": "grace"}, emailProblem=problem)
+
+    shown = api.get("/me").json
+
+    assert shown["emailProblem"] == problem
+    assert "PUT /me" in shown["emailAdvice"]
+    assert said in shown["emailAdvice"]
+    assert api.place(body()).problem == "no-address"
+
+
+def test_a_profile_without_an_address_says_so(world, api):
+    world.put("CustomersTable", {"userId": "grace", "name": "Grace"})
+
+    shown = api.get("/me").json
+
+    assert "email" not in shown
+    assert shown["emailAdvice"] == "There is no address for the confirmation of an order. Save one with PUT /me."

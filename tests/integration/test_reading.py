@@ -3,10 +3,12 @@
 import base64
 import json
 from decimal import Decimal
+from urllib.parse import urlencode
 
 import pytest
 
 from dev.simulated import contract, wire
+from dev.simulated.api import event as api_event
 from dev.simulated.world import MUG, TEE, body
 
 
@@ -42,7 +44,11 @@ def test_an_order_is_shown_to_its_owner(api):
 def test_an_order_shows_no_internal_fields(api):
     shown = json.dumps(api.get(api.place(body()).headers["location"]).json)
 
-    assert not [secret for secret in ("tok_approve", "requestHash", "attemptId", "transitionId") if secret in shown]
+    assert not [
+        secret
+        for secret in ("tok_approve", "requestHash", "fingerprint", "attemptId", "transitionId")
+        if secret in shown
+    ]
 
 
 def test_a_declined_order_shows_the_reason(api):
@@ -69,6 +75,16 @@ def test_an_invalid_order_id_is_404_without_a_read(world, api, order_id):
 
     assert (answer.status, answer.problem) == (404, "no-such-order")
     assert calls == []
+
+
+def test_a_preflight_succeeds_without_a_token(world):
+    """The gateway adds its headers to this answer: a browser goes on only if it is a success."""
+    request = api_event("OPTIONS", "/orders", None, {"Origin": "https://shop.example"}, None)
+    request["routeKey"] = "OPTIONS /{proxy+}"
+
+    answer = world.functions.invoke("OrdersFunction", request)
+
+    assert (answer["statusCode"], answer["body"]) == (204, "")
 
 
 def test_orders_are_listed_newest_first(api, five):
@@ -107,6 +123,109 @@ def test_an_order_that_is_not_placed_is_not_listed(api):
     assert api.get("/orders").json == {"orders": []}
 
 
+@pytest.fixture
+def one_of_each(world, api):
+    """Orders by status: one that the customer abandoned, and one of each other status."""
+    placed = {"REJECTED": api.place(body(token="tok_decline"), key="declined").json["orderId"]}
+    world.clock.forward(1)
+    placed["PREPARED"] = api.place(body(), key="packed").json["orderId"]
+    world.queues.until_quiet()
+    placed["CANCELLED"] = api.place(body(), key="cancelled").json["orderId"]
+    api.cancel(placed["CANCELLED"])
+    placed["PLACED"] = api.place(body(), key="placed").json["orderId"]
+    placed["PENDING"] = api.place(body(token="tok_timeout"), key="abandoned").json["orderId"]
+    world.api("bob").place(body(token="tok_decline"))
+    return placed
+
+
+def test_orders_are_listed_by_their_status(api, one_of_each):
+    for status, order_id in one_of_each.items():
+        listed = api.get(f"/orders?status={status}").json["orders"]
+        assert [(order["orderId"], order["status"]) for order in listed] == [(order_id, status)]
+
+
+def test_an_order_that_was_never_placed_shows_when_it_was_requested(world, api, one_of_each):
+    (order,) = api.get("/orders?status=REJECTED").json["orders"]
+
+    assert order["placedAt"] == world.order(one_of_each["REJECTED"])["history"][0]["at"]
+    assert api.get(f"/orders/{order['orderId']}").json["placedAt"] is None
+
+
+def test_a_customer_finds_the_order_whose_answer_and_key_were_lost(world, api):
+    # GIVEN an order whose answer the customer did not get, and which holds the last units
+    api.place(body((MUG, 10), token="tok_timeout"))
+    world.clock.forward(1)
+    assert api.place(body(), key="another").problem == "out-of-stock"
+
+    # WHEN the customer finds and cancels it
+    (lost,) = api.get("/orders?status=PENDING").json["orders"]
+    assert api.cancel(lost["orderId"]).status == 200
+
+    # THEN the units are for sale again
+    assert api.place(body((MUG, 10)), key="third").status == 201
+
+
+def test_orders_of_a_status_are_listed_in_pages(world, api):
+    placed = []
+    for n in range(5):
+        placed.append(api.place(body(token="tok_decline"), key=f"key-{n}").json["orderId"])
+        world.clock.forward(1)
+
+    seen, url = [], "/orders?status=REJECTED&limit=2"
+    while url:
+        page = api.get(url).json
+        seen += [order["orderId"] for order in page["orders"]]
+        url = f"/orders?status=REJECTED&limit=2&cursor={page['next']}" if "next" in page else None
+
+    assert seen == placed[::-1]
+
+
+def test_a_page_of_a_status_may_be_empty_before_the_last_one(world, api, five):
+    api.cancel(five[0])
+
+    page = api.get("/orders?status=CANCELLED&limit=2").json
+    assert page["orders"] == []
+    page = api.get(f"/orders?status=CANCELLED&limit=50&cursor={page['next']}").json
+
+    assert [order["orderId"] for order in page["orders"]] == [five[0]]
+    assert "next" not in page
+
+
+STATUSES = ["", "PLACED", "PREPARED", "CANCELLED", "PENDING", "REJECTED"]
+
+
+def test_each_list_has_its_own_cursors(world, api):
+    # GIVEN a cursor of each list
+    cursors = {}
+    for n in range(2):
+        api.place(body(token="tok_decline"), key=f"declined-{n}")
+        api.place(body(), key=f"placed-{n}")
+    for status in ("", "PLACED", "REJECTED"):
+        cursors[status] = api.get(_list(status, limit=1)).json["next"]
+
+    for status in STATUSES:
+        for source, cursor in cursors.items():
+            # WHEN it is sent with a list
+            with world.wire.watched() as calls:
+                answer = api.get(_list(status, cursor=cursor))
+            # THEN it is accepted only by its own
+            assert answer.status == (200 if status == source else 400), (status, source)
+            if status != source:
+                assert (answer.problem, answer.fields, calls) == ("invalid-request", ["cursor"], [])
+
+
+def _list(status, **query):
+    return "/orders?" + urlencode(query | ({"status": status} if status else {}))
+
+
+@pytest.mark.parametrize("status", ["", "placed", "SHIPPED", "PLACED,PREPARED", " PLACED"])
+def test_an_unknown_status_is_400(api, status):
+    answer = api.get("/orders?" + urlencode({"status": status}))
+
+    assert (answer.status, answer.problem, answer.fields) == (400, "invalid-request", ["status"])
+    assert "PLACED or PREPARED" in answer.json["detail"]
+
+
 @pytest.mark.usefixtures("five")
 def test_another_users_cursor_shows_only_the_callers_orders(world, api):
     cursor = api.get("/orders?limit=1").json["next"]
@@ -138,6 +257,8 @@ def _cursor(document):
         _cursor({"orderId": "", "placedAt": "b"}),
         _cursor({"orderId": "a" * 65, "placedAt": "b"}),
         _cursor({"orderId": "a", "placedAt": "b", "userId": "bob"}),
+        _cursor({"orderId": "a", "unplacedSince": "b"}),
+        _cursor({"orderId": "a", "placedAt": "b", "status": "PLACED"}),
     ],
 )
 def test_a_forged_cursor_is_400(world, api, cursor):
@@ -291,6 +412,8 @@ def test_an_unknown_path_is_404(api, method, path):
         ("HEAD", "/health", "GET"),
         ("POST", "/orders/x", "GET"),
         ("GET", "/orders/x/cancel", "POST"),
+        ("GET", "/orders/x/refunds", "POST"),
+        ("POST", "/shipments", "GET"),
     ],
 )
 def test_another_method_is_405_and_lists_the_allowed_ones(api, method, path, allowed):

@@ -91,6 +91,24 @@ def test_the_rebuilt_generation_equals_the_old_one(world, counted):
     assert before[DAY, "all"] == (2, 6, 9000)
 
 
+def test_refunds_are_rebuilt_as_they_were_counted(world, counted):
+    # GIVEN orders that were refunded in parts on another day, one of them fully returned
+    world.queues.until_quiet()
+    world.clock.forward(86_400)
+    shop = world.program("refunds:write")
+    for order_id in counted[1:]:
+        assert shop.refund(order_id, key="1", amount=333).status == 201
+        world.queues.until_quiet()
+    assert shop.refund(counted[1], key="2", restock=True).status == 201
+    world.queues.until_quiet()
+    before = sums(world, 1)
+    assert len({day for day, _ in before}) == 2
+
+    run(world)
+
+    assert sums(world, 2) == before
+
+
 def test_events_are_counted_in_the_new_generation_afterwards(world, counted):
     run(world)
     old = sums(world, 1)

@@ -28,7 +28,7 @@ from dev.local.stack import running
 def serve(port, *, once):
     with running(port) as stack:
         print("MiniStack is up", flush=True)
-        run._serve(stack, SimpleNamespace(api_url=stack.endpoint), SimpleNamespace(token="a-token"), "")
+        run._serve(stack, SimpleNamespace(api_url=stack.endpoint, options=""), SimpleNamespace(token="a-token"), "")
     return 0
 
 run.beside = lambda *_: contextlib.nullcontext("")
@@ -183,7 +183,7 @@ def test_a_ministack_that_does_not_start_leaves_nothing(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run", "drill", "fuzz", "console", "fault-proxy"])
+@pytest.mark.parametrize("command", ["run", "drill", "fuzz", "console", "checkout", "fault-proxy"])
 @pytest.mark.parametrize("port", ["70000", "-1", "abc", "9" * 5000])
 def test_a_number_that_is_not_a_port_is_a_usage_error(command: str, port: str) -> None:
     result = CliRunner().invoke(main, [command, f"--port={port}"])

@@ -1,4 +1,4 @@
-"""GET /reports/sales: per day and product, net of cancellations, for tokens with the scope."""
+"""GET /reports/sales: per day and product, net of cancellations and refunds, for tokens with the scope."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ NAMES = ("orders", "units", "revenue")
 @pytest.fixture
 def reader(world):
     """The API with the token of a program with the scope, as Cognito issues it."""
-    return Api(world.functions, {"sub": "client-1", "token_use": "access", "scope": "handoff/reports:read"})
+    return world.program("reports:read")
 
 
 def report(reader, query=f"from={DAY_ONE}&to={DAY_TWO}"):
@@ -67,6 +67,23 @@ def test_orders_units_and_revenue_by_day_and_product(world, reader):
             {"day": DAY_TWO, "sku": TEE, "orders": 1, "units": 3, "revenue": 6000},
         ],
     }
+
+
+def test_a_refund_is_subtracted_on_its_own_day(world, reader, order_id):
+    world.queues.until_quiet()
+    world.clock.forward(86_400)
+    world.program("refunds:write").refund(order_id, restock=True)
+    world.queues.until_quiet()
+
+    assert rows(reader) == [(DAY_ONE, MUG, 1, 1, 1250), (DAY_TWO, MUG, -1, -1, -1250)]
+
+
+def test_an_order_returned_on_its_day_is_left_out(world, reader, order_id):
+    world.queues.until_quiet()
+    world.program("refunds:write").refund(order_id, restock=True)
+    world.queues.until_quiet()
+
+    assert rows(reader) == []
 
 
 def test_cancellations_are_subtracted_on_the_day_of_the_order(world, reader, order_id):

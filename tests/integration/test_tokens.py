@@ -1,4 +1,4 @@
-"""Tokens for programs that read reports: the command's errors on a stack without such a client."""
+"""Tokens for programs: the errors on a stack without a client for the scope."""
 
 import json
 from collections.abc import Iterator
@@ -27,11 +27,16 @@ def deployed(session: boto3.Session, *outputs: str) -> Deployment:
     return Deployment("handoff", session)
 
 
-def test_a_stack_with_another_issuer_gives_out_no_tokens(session: boto3.Session) -> None:
-    with pytest.raises(tokens.TokenError, match="tokens of another issuer"):
-        tokens.for_reports(deployed(session, "ApiUrl"))
+@pytest.mark.parametrize("access", tokens.ACCESS.values(), ids=tokens.ACCESS)
+def test_a_stack_with_another_issuer_gives_out_no_tokens(session: boto3.Session, access: tokens.Access) -> None:
+    with pytest.raises(tokens.TokenError, match=f"tokens of another issuer. Get one with the scope {access.scope} "):
+        tokens.token_for(deployed(session, "ApiUrl"), access)
 
 
-def test_a_pool_without_the_client_names_the_parameter_that_adds_it(session: boto3.Session) -> None:
-    with pytest.raises(tokens.TokenError, match="Deploy with ReportsAccess=true"):
-        tokens.for_reports(deployed(session, "ApiUrl", "UserPoolId", "UserPoolClientId"))
+@pytest.mark.parametrize("access", tokens.ACCESS.values(), ids=tokens.ACCESS)
+def test_a_pool_without_the_client_names_the_parameter_that_adds_it(
+    session: boto3.Session, access: tokens.Access
+) -> None:
+    others = (other.output for other in tokens.ACCESS.values() if other is not access)
+    with pytest.raises(tokens.TokenError, match=f"Deploy with {access.parameter}=true"):
+        tokens.token_for(deployed(session, "ApiUrl", "UserPoolId", "UserPoolClientId", *others), access)

@@ -16,6 +16,7 @@ CONSUMERS = {
     "EmailsFunction": "IdempotencyTable",
     "AnalyticsFunction": "SalesTable",
     "FulfillmentFunction": "ShipmentsTable",
+    "SettlementFunction": "SandboxTable",
 }
 REFUSED = wire.refuse("AccessDeniedException")
 ADA, BOB = "adas-request", "bobs-request"
@@ -39,6 +40,11 @@ def of(lines, function):
     return [line for line in lines if line["function_name"] == function]
 
 
+def called_by(world, function, table):
+    """Return a predicate for a function's calls to a table."""
+    return lambda call: world.functions.running[-1:] == [function] and world.touching(table)(call)
+
+
 def outcomes(lines):
     return {line["outcome"] for line in lines if "outcome" in line}
 
@@ -58,8 +64,8 @@ def test_every_log_line_of_an_order_has_its_correlation_id(world, lines):
     for _ in range(2):
         world.clock.forward(61)
         world.sweep()
-    for table in CONSUMERS.values():
-        world.wire.on("dynamodb.*", REFUSED, where=world.touching(table))
+    for function, table in CONSUMERS.items():
+        world.wire.on("dynamodb.*", REFUSED, where=called_by(world, function, table))
     world.settle_down(10)
     for event in world.events():
         for function in CONSUMERS:

@@ -1,8 +1,8 @@
 """Edit Python code at a place given by a kind of syntax and a few words, so that the format of the code is irrelevant.
 
 A place is the innermost node of its kind that mentions all the words: ``condition lease_until``, ``call sorted``,
-``keyword ConsistentRead``. A word is a name, a number or a part of a string. The first word of a call, a keyword (or
-entry of a dict), a value or a default is its name. ``text ...`` and ``clause ...`` are parts of a string, verbatim.
+``keyword ConsistentRead``. A word is a name, a number, None or a part of a string. The first word of a call, a keyword
+(or entry of a dict), a value or a default is its name. ``text ...`` and ``clause ...`` are parts of a string, verbatim.
 With `` > `` a place is inside another one: ``handler ProviderError > raise``. An ``attr available`` is a condition on
 that attribute of an item, in boto3's notation.
 """
@@ -214,6 +214,8 @@ def _mentions(node: ast.AST, word: str) -> bool:
     for part in ast.walk(node):
         match part:
             case ast.Constant(value=str(value)) if word in value:
+                return True
+            case ast.Constant(value=None) if word == "None":
                 return True
             case ast.Constant(value=int() | float() as value) if str(value) == word:
                 return True

@@ -1,11 +1,13 @@
 """The happy path against a third-party double of Stripe: localstripe, in a separate process and environment.
 
 It shows that requests and answers have the form that others know, and no more: localstripe ignores idempotency keys,
-captures after a cancel, holds and captures money on cards that decline, has no search, and knows neither
-`error_on_requires_action` nor `allowed_payment_method_types`, which are therefore taken out on the way.
+captures after a cancel, holds and captures money on cards that decline, refunds more than was captured, has no search,
+and knows neither `error_on_requires_action` nor `allowed_payment_method_types`, which are therefore taken out on the
+way. The `amount_received` and `amount_capturable` of an intent, which it does not know either, are added.
 """
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from handoff.clock import now_ms
-from shop.payments import Authorized, Captured, Failed, ProviderError, Voided
+from shop.payments import Authorized, Captured, Failed, ProviderError, Refunded, Voided
 from shop.payments.stripe_intents import Stripe
 from tests.support.payment_providers import PaymentsCaller
 
@@ -37,7 +39,7 @@ class Key:
 
 
 class Passing(BaseHTTPRequestHandler):
-    """Forward requests without the fields that localstripe does not support."""
+    """Forward requests without the fields that localstripe does not support, and add those that it does not return."""
 
     port: int
 
@@ -48,8 +50,12 @@ class Passing(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request(self.command, self.path, known, headers)
         response = connection.getresponse()
-        answer = response.read()
+        document = json.load(response)
         connection.close()
+        if document.get("object") == "payment_intent":
+            document["amount_received"] = document["amount"] if document["status"] == "succeeded" else 0
+            document["amount_capturable"] = document["amount"] if document["status"] == "requires_capture" else 0
+        answer = json.dumps(document).encode()
         self.send_response(response.status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -108,8 +114,8 @@ def _hold(shop: PaymentsCaller) -> str:
 def test_a_hold_is_captured(shop: PaymentsCaller) -> None:
     reference = _hold(shop)
 
-    assert [shop.end("capture", reference) for _ in range(2)] == [Captured(), Captured()]
-    assert isinstance(shop.end("void", reference), Failed)
+    assert [shop.end("capture", reference) for _ in range(2)] == [Captured(4500), Captured(4500)]
+    assert shop.end("void", reference) == Captured(4500)
 
 
 def test_a_hold_is_voided(shop: PaymentsCaller) -> None:
@@ -117,6 +123,17 @@ def test_a_hold_is_voided(shop: PaymentsCaller) -> None:
 
     assert [shop.end("void", reference) for _ in range(2)] == [Voided(), Voided()]
     assert isinstance(shop.end("capture", reference), Failed)
+
+
+def test_a_captured_payment_is_refunded_in_parts(shop: PaymentsCaller) -> None:
+    reference = _hold(shop)
+    shop.end("capture", reference)
+
+    first, again, second = (shop.refund(reference, 1000, key) for key in ("a", "a", "b"))
+
+    assert isinstance(first, Refunded)
+    assert isinstance(second, Refunded)
+    assert first == again != second
 
 
 def test_an_unknown_payment_method_is_not_held(shop: PaymentsCaller) -> None:

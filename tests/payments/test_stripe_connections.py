@@ -5,12 +5,12 @@ import stripe as stripe_library
 
 from handoff import connections
 from shop import payments
-from shop.payments import Authorized, Captured, Unknown, Voided
+from shop.payments import Authorized, Captured, Refunded, Unknown, Voided
 from tests.support import stripe_server
 from tests.support.payment_providers import ORDER, OTHER
 from tests.support.stripe_server import VISA
 
-OPERATION = {"authorise": "create", "capture": "capture", "void": "cancel"}
+OPERATION = {"authorise": "create", "capture": "capture", "void": "cancel", "refund": "refund"}
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def provider(stripe):
 
 
 @pytest.fixture
-def run(shop):
-    """Run any step: authorize an order, or end the hold of another."""
-    reference = shop.hold(OTHER)
-    return lambda step: shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
+def run(shop, step):
+    """Run any step: authorize an order, or end or refund the payment of another."""
+    reference = shop.ready(step, OTHER)
+    return lambda: shop.authorize(VISA) if step == "authorise" else shop.end(step, reference, OTHER)
 
 
 def test_no_connection_is_used_that_died_during_a_freeze(shop, server, frozen_for):
@@ -51,11 +51,12 @@ def test_no_connection_is_used_that_died_during_a_freeze(shop, server, frozen_fo
 def test_a_closed_connection_is_retried_once_with_the_same_key(run, stripe, server, step, fault):
     server.on(OPERATION[step], fault)
 
-    assert isinstance(run(step), Authorized | Captured | Voided)
+    assert isinstance(run(), Authorized | Captured | Voided | Refunded)
 
     first, again = server.made(OPERATION[step])[-2:]
     assert first.idempotency_key == again.idempotency_key
     assert sum((stripe.books(ORDER) + stripe.books(OTHER)).values()) == (2 if step == "authorise" else 1)
+    assert stripe.refunds(OTHER) == ([4500] if step == "refund" else [])
 
 
 def test_the_reset_of_a_connection_in_use_fails_no_payment(shop, server):
@@ -83,7 +84,7 @@ def test_a_failed_retry_leaves_the_outcome_unknown(run, stripe, server, step, se
     server.on(OPERATION[step], second)
 
     with pytest.raises(Unknown):
-        run(step)
+        run()
 
 
 def test_a_closed_connection_is_not_retried_without_time_for_the_answer(shop, server, clock):

@@ -10,18 +10,21 @@ from dev.template import ROOT, Properties, Template, as_list, logical_id, templa
 
 # Values that show in the tables which parameter they come from.
 _NAMED_AFTER_PARAMETERS = {"MailFrom": "MailFrom", "StripeSecret": "StripeSecret"}
+_WEBHOOK = {"PaymentProvider": "stripe", "PaymentEventsSecret": "PaymentEventsSecret"}
 _PARTNER = {"PartnerEndpoint": "https://partner.example.com/events", "PartnerSecret": "PartnerSecret"}
 # The permissions that a parameter adds: those with the first values, without those with the second.
 _SWITCHES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "PaymentProvider=sandbox": ({}, {"PaymentProvider": "stripe"}),
     "PaymentProvider=stripe": ({"PaymentProvider": "stripe"}, {}),
+    "PaymentEventsSecret": (_WEBHOOK, {"PaymentProvider": "stripe"}),
     "MailRights=sender": ({}, {"MailRights": "any"}),
     "MailRights=any": ({"MailRights": "any"}, {}),
     "PartnerEndpoint": (_PARTNER, {}),
+    "OrdersReadAccess=true": ({"OrdersReadAccess": "true"}, {}),
     "OwnKey=true": ({"OwnKey": "true"}, {}),
     "Canary=true": ({"Canary": "true"}, {}),
 }
-EVERYTHING = _PARTNER | {"OwnKey": "true", "Canary": "true"}
+EVERYTHING = _PARTNER | {"OrdersReadAccess": "true", "OwnKey": "true", "Canary": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ def all_grants() -> list[Grant]:
 
 def owners() -> dict[str, str]:
     """Return who assumes each role: a function, or an AWS service."""
-    found = stack(**EVERYTHING)
+    return _owners_in(stack(**_WEBHOOK)) | _owners_in(stack(**EVERYTHING))
+
+
+def _owners_in(found: Template) -> dict[str, str]:
     functions = {logical_id(function["Role"]): f"the function {name}" for name, function in found.functions().items()}
     return {
         name: functions.get(name) or ", ".join(as_list(_trusted(role)["Service"]))

@@ -10,41 +10,59 @@ from typing import Any
 
 import httpx
 
-from dev.demo import orders as demo
+from dev import samples
 from dev.local.consumers import lambda_client, paused
 from handoff import aws
+from handoff.clock import Deadline, now_ms
+from handoff.update import Update
 from ops import catalog, tokens
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import QUEUED, Deployment
-from shop import mail_tags
+from shop import ids, retention_cursor
+from shop.model import Customer, Order
+from shop.payments import sandbox
+from shop.shipment_store import ShipmentStore
 from tests.e2e.support import change_order, environment, eventually, order, sample
 
 UNREACHABLE = "http://127.0.0.1:9"  # nothing listens there: connections are refused at once
 _SKU = "PERMISSIONS-MUG"
+_LONG_AGO = "2020-01-01T00:00:00.000Z"
 _DENIED = re.compile(r"is not authorized to perform: ([\w-]+:\w+)")
 
 
 class LocalShop:
-    """One deployment whose event sources are paused."""
+    """One deployment whose event sources are paused, with a customer and the programs of four scopes."""
 
-    def __init__(self, deployment: Deployment, client: ShopClient, reader: ShopClient) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        client: ShopClient,
+        *,
+        reader: ShopClient,
+        warehouse: ShopClient,
+        refunder: ShopClient,
+        lookup: ShopClient,
+    ) -> None:
         self.deployment = deployment
         self.client = client
         self.reader = reader
+        self.warehouse = warehouse
+        self.refunder = refunder
+        self.lookup = lookup
         self._answers = ""
 
     # --- customers ----------------------------------------------------------------------------------------------------
 
-    def place(self, key: str = "", **changes: Any) -> Answer:
-        """Order one mug."""
+    def place(self, key: str = "", client: ShopClient | None = None, **changes: Any) -> Answer:
+        """Order one mug, as another client if there is one."""
         body = sample("good", lines=[{"sku": _SKU, "quantity": 1}], **changes)
         del body["expectedTotal"]
-        return self.client.place(body, key or str(uuid.uuid4()))
+        return (client or self.client).place(body, key or str(uuid.uuid4()))
 
-    def placed(self) -> str:
+    def placed(self, client: ShopClient | None = None) -> str:
         """Place an order; return its id."""
-        answer = self.place()
+        answer = self.place(client=client)
         assert answer.status == 201, answer.body
         return str(answer.body["orderId"])
 
@@ -64,7 +82,7 @@ class LocalShop:
 
     def catalog(self) -> int:
         """Return the status of ``GET /catalog``."""
-        return httpx.get(f"{self.deployment.api_url}/catalog", trust_env=False).status_code
+        return httpx.get(f"{self.deployment.api_url}/catalog", trust_env=False, timeout=30).status_code
 
     # --- content of tables and queues ---------------------------------------------------------------------------------
 
@@ -76,18 +94,58 @@ class LocalShop:
         """Return a customer as it is stored."""
         return next(found for found in self.deployment.scan("CustomersTable") if found["userId"] == user_id)
 
-    def change_order(self, order_id: str, **values: int) -> None:
+    def open_shipment(self, order_id: str) -> None:
+        """Store a shipment that waits to be packed, as fulfillment does where a warehouse packs by hand."""
+        orders, shipments = (self.deployment.resource(name) for name in ("OrdersTable", "ShipmentsTable"))
+        store = ShipmentStore(self.deployment.dynamodb, orders=orders, shipments=shipments)
+        store.open(Order.model_validate(self.order(order_id)), now_ms(), Deadline(10))
+
+    def change_order(self, order_id: str, **values: int | str) -> None:
         """Change an order's times."""
         change_order(self.deployment, order_id, **values)
 
-    def change_customer(self, user_id: str, due_at: int) -> None:
-        """Change the time at which the sweeper processes a customer."""
+    def age(self, order_id: str) -> None:
+        """Move an order's placing and steps into the past."""
+        steps = self.order(order_id)["history"]
+        aged = Update(self.deployment.resource("OrdersTable"), {"orderId": order_id})
+        aged.set("placedAt", _LONG_AGO).set("history", [{**step, "at": _LONG_AGO} for step in steps])
+        self.deployment.dynamodb.update_item(**aged.members())
+
+    def forget_retention(self) -> None:
+        """Let the next sweep begin a pass of the retention."""
+        table = self.deployment.resource("LimitsTable")
+        self.deployment.dynamodb.delete_item(TableName=table, Key=aws.to_item({"id": retention_cursor.ITEM}))
+
+    def shipment(self, order_id: str) -> dict[str, Any]:
+        """Return an order's shipment as it is stored; empty without one."""
+        found = (row for row in self.deployment.scan("ShipmentsTable") if row["orderId"] == order_id)
+        return next(found, {})
+
+    def change_shipment(self, order_id: str, pack_by: int) -> None:
+        """Change the time by which a shipment has to be packed."""
         self.deployment.dynamodb.update_item(
-            TableName=self.deployment.resource("CustomersTable"),
-            Key=aws.to_item({"userId": user_id}),
-            UpdateExpression="SET dueAt = :dueAt",
-            ExpressionAttributeValues=aws.to_item({":dueAt": due_at}),
+            TableName=self.deployment.resource("ShipmentsTable"),
+            Key=aws.to_item({"orderId": order_id}),
+            UpdateExpression="SET packBy = :packBy",
+            ExpressionAttributeValues=aws.to_item({":packBy": pack_by}),
         )
+
+    def cancel_hold(self, order_id: str) -> None:
+        """Void an order's hold in the sandbox provider's ledger, as a merchant can at a provider."""
+        self.deployment.dynamodb.update_item(
+            TableName=self.deployment.resource("SandboxTable"),
+            Key=aws.to_item({"key": ids.payment_key(order_id, "authorise")}),
+            UpdateExpression="SET #state = :void",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues=aws.to_item({":void": sandbox.VOIDED}),
+        )
+
+    def change_customer(self, user_id: str, **values: int | str) -> None:
+        """Set attributes of a customer, such as the time at which the sweeper processes it."""
+        update = Update(self.deployment.resource("CustomersTable"), {"userId": user_id})
+        for name, value in values.items():
+            update.set(name, value)
+        self.deployment.dynamodb.update_item(**update.members())
 
     def mails(self, order_id: str) -> int:
         """Return the number of mails about an order."""
@@ -121,11 +179,7 @@ class LocalShop:
 
     def report_bounce(self, address: str, user_id: str) -> str:
         """Queue an SES report that mails to an address bounce; return the report's id."""
-        (record,) = json.loads((demo.EVENTS / "feedback.json").read_text())["Records"]
-        report = json.loads(record["body"])
-        report["id"] = str(uuid.uuid4())
-        report["detail"]["mail"]["tags"]["user"] = [mail_tags.tag_of(user_id)]
-        report["detail"]["bounce"]["bouncedRecipients"][0]["emailAddress"] = address
+        report = samples.bounced(Customer(user_id=user_id, name="", email=address)) | {"id": str(uuid.uuid4())}
         self.send("feedback", json.dumps(report))
         return str(report["id"])
 
@@ -168,14 +222,21 @@ class LocalShop:
         self._answers += payload
         return json.loads(payload)
 
-    def sweep(self) -> None:
-        """Run the sweeper once."""
-        self.invoke("sweeper", {})
+    def sweep(self) -> dict[str, int]:
+        """Run the sweeper once; return its report."""
+        report: dict[str, int] = self.invoke("sweeper", {})
+        return report
 
     def restart(self, function: str) -> None:
         """Replace a function's instance, so that its caches are empty."""
         with environment(self.deployment, function, RESTARTED="yes"):
             pass
+
+    @contextlib.contextmanager
+    def changed(self, function: str, **variables: str) -> Iterator[None]:
+        """Change a function's environment variables while the context lasts."""
+        with environment(self.deployment, function, **variables):
+            yield
 
     @contextlib.contextmanager
     def unreachable(self, function: str, service: str) -> Iterator[None]:
@@ -201,12 +262,20 @@ def open_shop(deployment: Deployment) -> Iterator[LocalShop]:
     address = f"{uuid.uuid4().hex}@example.com"
     account = sign_up(deployment, address)
     mugs = catalog.Entry(sku=_SKU, name="Mug", unitPrice=500, available=10_000)
+    # No scenario is about the cancel window.
+    queue = deployment.queue_url("fulfillment")
+    deployment.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "0"})
     catalog.load(deployment.dynamodb, deployment.resource("ProductsTable"), [mugs])
+    accesses = (tokens.REPORTS, tokens.SHIPMENTS, tokens.REFUNDS, tokens.LOOK_UP)
+    reports, shipments, refunds, orders = (tokens.token_for(deployment, access) for access in accesses)
     with (
         contextlib.closing(ShopClient(deployment.api_url, account.token)) as client,
-        contextlib.closing(ShopClient(deployment.api_url, tokens.for_reports(deployment))) as reader,
+        contextlib.closing(ShopClient(deployment.api_url, reports)) as reader,
+        contextlib.closing(ShopClient(deployment.api_url, shipments)) as warehouse,
+        contextlib.closing(ShopClient(deployment.api_url, refunds)) as refunder,
+        contextlib.closing(ShopClient(deployment.api_url, orders)) as lookup,
         paused(deployment, *QUEUED),
     ):
-        shop = LocalShop(deployment, client, reader)
+        shop = LocalShop(deployment, client, reader=reader, warehouse=warehouse, refunder=refunder, lookup=lookup)
         shop.introduced(address, client)
         yield shop

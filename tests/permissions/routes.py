@@ -24,19 +24,53 @@ CHECKS = {
         "tests/integration/test_keys.py::test_another_users_same_key_is_another_order",
     ),
     "GET /orders": Check(
-        "reads one partition of the index, the token's `sub`; a cursor is a position in it, never a user",
+        "reads one partition of the index, the token's `sub`; a cursor is a position in it, never a user. "
+        "With `since`: the scope `orders:read`, checked by the function",
         "tests/integration/test_reading.py::test_another_users_cursor_shows_only_the_callers_orders",
     ),
     "GET /orders/{orderId}": Check(
-        "`own_order`: another user's order is answered like a missing one",
+        "`own_order`: another user's order is answered like a missing one, "
+        "unless the token has the scope `orders:read`",
         "tests/integration/test_reading.py::test_another_users_order_is_404",
     ),
     "POST /orders/{orderId}/cancel": Check(
-        "`own_order`, before anything is written",
+        "`own_order`, before anything is written, unless the token has the scope `orders:write`",
         "tests/integration/test_cancelling.py::test_the_order_of_another_user_is_not_found_for_canceling",
+    ),
+    "POST /orders/{orderId}/confirm": Check(
+        "`own_order`, before the payment is looked up",
+        "tests/integration/test_customer_action.py::test_confirming_an_unknown_or_foreign_order_is_answered_with_404",
+    ),
+    "POST /orders/{orderId}/return": Check(
+        "`own_order`, before anything is written",
+        "tests/integration/test_returns.py::test_the_order_of_another_user_cannot_be_returned",
+    ),
+    "POST /orders/{orderId}/refunds": Check(
+        "the scope, checked by the gateway and by the function; the response has no customer's data",
+        "tests/integration/test_refund_requests.py::test_a_customer_cannot_refund",
+    ),
+    "GET /shipments": Check(
+        "the scope, checked by the gateway and by the function",
+        "tests/integration/test_shipments.py::test_a_token_without_the_scope_sees_and_packs_nothing",
+    ),
+    "POST /shipments/{orderId}/packed": Check(
+        "the scope, checked by the gateway and by the function; the response has no customer's data",
+        "tests/integration/test_shipments.py::test_a_token_without_the_scope_sees_and_packs_nothing",
+    ),
+    "POST /sandbox/actions": Check(
+        "the client secret, which is random, and which only the order's customer gets",
+        "tests/integration/test_customer_action.py::test_the_client_secret_of_another_payment_is_not_found",
     ),
     "GET /me": Check(
         "the key is the token's `sub`", "tests/integration/test_profile.py::test_customers_see_their_own_profile_only"
+    ),
+    "DELETE /me": Check(
+        "the key is the token's `sub`",
+        "tests/integration/test_exporting.py::test_customers_export_and_erase_their_own_data_only",
+    ),
+    "GET /me/export": Check(
+        "the keys are the token's `sub` and the orders of its user",
+        "tests/integration/test_exporting.py::test_another_users_cursor_shows_none_of_that_users_orders",
     ),
     "PUT /me": Check(
         "the key is the token's `sub`", "tests/integration/test_profile.py::test_customers_see_their_own_profile_only"

@@ -8,6 +8,8 @@ from tests.permissions import catalog, grants, page, routes
 from tests.permissions.catalog import Enforced, NotEnforced
 
 TEXT = page.PAGE.read_text()
+# The webhook is deployed only with Stripe, and the consumer of partners only with a partner.
+ELSEWHERE = {"PaymentEventsRole", "PartnersRole"}
 NO_USER_DATA = {"GET /catalog", "GET /health", "GET /openapi.json", "$default"}
 
 
@@ -41,14 +43,15 @@ def test_only_permissions_of_services_or_of_missing_features_are_untested() -> N
     others = {
         permission.action
         for permission, use in catalog.PURPOSES.items()
-        if isinstance(use, NotEnforced) and permission.action.partition(":")[0] not in by_services
+        if isinstance(use, NotEnforced)
+        and permission.action.partition(":")[0] not in by_services
+        and permission.role not in ELSEWHERE
     }
     assert others == {
         "sqs:ReceiveMessage",
         "sqs:GetQueueAttributes",
         "secretsmanager:GetSecretValue",
         "ses:SendEmail",
-        "events:InvokeApiDestination",
         "cloudwatch:DescribeAlarms",
         "kms:Decrypt",
         "kms:GenerateDataKey",
@@ -56,15 +59,18 @@ def test_only_permissions_of_services_or_of_missing_features_are_untested() -> N
 
 
 def test_the_parameters_that_add_permissions_are_named() -> None:
-    added = {grant.permission.resource: grant.only_with for grant in grants.all_grants() if grant.only_with}
-    assert added == {
+    added = [grant for grant in grants.all_grants() if grant.only_with]
+    elsewhere = {grant.permission.role: grant.only_with for grant in added if grant.permission.role in ELSEWHERE}
+    assert elsewhere == {"PaymentEventsRole": "PaymentEventsSecret", "PartnersRole": "PartnerEndpoint"}
+    others = [grant for grant in added if grant.permission.role not in ELSEWHERE]
+    assert {grant.permission.resource: grant.only_with for grant in others} == {
         "SandboxTable": "PaymentProvider=sandbox",
         "secret:StripeSecret-??????": "PaymentProvider=stripe",
         "key/*": "PaymentProvider=stripe",
         "identity/*": "MailRights=sender",
         "configuration-set/MailConfiguration": "MailRights=sender",
         "*": "MailRights=any",
-        "PartnerDestination": "PartnerEndpoint",
+        "OrdersTable/index/byTime": "OrdersReadAccess=true",
         "DataKey": "OwnKey=true",
         "OrdersFunction": "Canary=true",
         "OrdersFunction:live": "Canary=true",
@@ -82,6 +88,8 @@ def test_every_route_with_user_data_names_an_existing_test(key: str) -> None:
     assert test in routes.tests_of(file)
 
 
-def test_every_route_with_an_order_id_checks_the_owner() -> None:
+def test_every_route_with_an_order_id_checks_the_owner_or_the_scope() -> None:
+    scoped = {key for key, route in routes.routes().items() if "AuthorizationScopes" in route}
     for key, check in routes.CHECKS.items():
-        assert ("{" in key) == ("own_order" in check.how), key
+        assert ("{" in key and key not in scoped) == ("own_order" in check.how), key
+        assert (key in scoped) == check.how.startswith("the scope, checked by the gateway and by the function"), key

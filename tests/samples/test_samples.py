@@ -6,20 +6,27 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from stripe import WebhookSignature
 
+import bodies
+import callers
 import order_requests
+import parameters
+import refund_requests
+import shipment_requests
 from dev import samples
 from dev.samples import EVENTS
-from dev.template import template_with
+from dev.template import WITH_PARTNER, template_with
 from handoff.events import Envelope, Metadata
 from ops import catalog
 from routes import OPERATIONS
 from shop import events
 from shop.events import OrderData
 from shop.model import Customer, Product
+from shop.payments import stripe_events
 
 ROOT = EVENTS.parent
-CONSUMERS = ["emails", "analytics", "fulfillment"]
+CONSUMERS = ["emails", "analytics", "fulfillment", "settlement", "partners"]
 BY_HAND = {"catalog.json", "customers.json"}
 
 
@@ -89,7 +96,7 @@ def test_a_sample_holds_no_more_than_the_contract(name: str) -> None:
 def test_a_sample_has_every_event_that_its_consumer_is_sent(name: str) -> None:
     # GIVEN the pattern of its rule in the template
 
-    (there,) = (found for found in template_with().consumers() if found.name == name)
+    (there,) = (found for found in template_with(**WITH_PARTNER).consumers() if found.name == name)
     (rule,) = there.rules.values()
     # THEN the sample has one of each at least, and no other
     assert {envelope.detail_type for envelope in parsed(name)} == set(rule["EventPattern"]["detail-type"])
@@ -103,26 +110,48 @@ def test_the_samples_are_about_the_same_orders() -> None:
     # GIVEN the order that orders.json places
     placement = order_requests.placement(read("orders.json"))
     # THEN the other requests and the events are about it, and the one that gets cancelled
-    assert order_requests.order_id(read("orders_get.json")) == placement.order_id
-    cancelled = order_requests.order_id(read("orders_cancel.json"))
+    assert parameters.order_id(read("orders_get.json")) == placement.order_id
+    for name in ("return", "refund", "packed"):
+        assert parameters.order_id(read(f"orders_{name}.json")) == placement.order_id
+    cancelled = parameters.order_id(read("orders_cancel.json"))
     for name in CONSUMERS:
         data = [envelope.data for envelope in parsed(name)]
         about = {found.order_id for found in data if isinstance(found, OrderData)}
         assert about == {placement.order_id, cancelled}
-        assert placement.user_id in {envelope.data.user_id for envelope in parsed(name)}
+        assert placement.user_id in {getattr(found, "user_id", None) for found in data}
 
 
 def test_the_api_can_read_who_asks_and_for_what() -> None:
-    assert order_requests.user_id(read("orders_get.json")) == order_requests.user_id(read("orders.json"))
-    assert order_requests.page(read("orders_list.json")).limit == 10
+    assert callers.user_id(read("orders_get.json")) == callers.user_id(read("orders.json"))
+    assert order_requests.orders_query(read("orders_list.json")).page.limit == 10
+    assert shipment_requests.page(read("orders_shipments.json")).limit == 10
+    assert order_requests.return_request(read("orders_return.json")) == ({}, "Too small.")
+    assert refund_requests.refund(read("orders_refund.json"), "ord_" + "a" * 26).restock
+
+
+def test_the_requests_of_programs_have_the_scopes_of_their_routes() -> None:
+    scoped = {event["routeKey"]: event for event in orders_samples() if OPERATIONS[event["routeKey"]].scope}
+    assert len(scoped) == 4
+    for route, event in scoped.items():
+        callers.check_scope(event, str(OPERATIONS[route].scope))
+        assert callers.is_program(event)
+
+
+def test_the_request_of_stripe_is_signed_and_about_a_payment() -> None:
+    request = read("payment_events.json")
+    signature = request["headers"]["stripe-signature"]
+    assert WebhookSignature.verify_header(request["body"], signature, samples.WEBHOOK_SECRET)
+    happened = stripe_events.read(request["body"])
+    assert happened
+    assert happened.reference == "pi_sample"
 
 
 def test_a_correlation_id_can_be_made_of_each_request() -> None:
     for event in orders_samples():
-        assert order_requests.correlation_id(event) == event["requestContext"]["requestId"]
+        assert parameters.correlation_id(event) == event["requestContext"]["requestId"]
 
 
-@pytest.mark.parametrize("name", ["good", "declined", "out_of_stock", "cancelled"])
+@pytest.mark.parametrize("name", ["good", "declined", "out_of_stock", "cancelled", "action_required"])
 def test_a_request_is_one_that_the_api_takes(name: str) -> None:
     body = (EVENTS / f"requests/{name}.json").read_bytes()
     order = order_requests.OrderIn.model_validate_json(body)
@@ -138,9 +167,11 @@ def test_the_requests_show_what_their_names_say() -> None:
         for name, order in asked.items()
         if any(products[line.sku].available < line.quantity for line in order.lines)
     }
-    # THEN only what is called so is out of stock, or declined
+    # THEN only what is called so is out of stock, or declined, or needs the customer to act
     assert short == {"out_of_stock"}
     assert {name for name, order in asked.items() if order.payment_token == "tok_decline"} == {"declined"}
+    for waits in ({name for name, order in asked.items() if order.payment_token == "tok_action"}, _acting(asked)):
+        assert waits == {"action_required"}
     assert all(products[line.sku].listed for order in asked.values() for line in order.lines)
     assert len(asked["good"].lines) > 1
 
@@ -169,7 +200,7 @@ def test_the_catalog_has_something_of_every_kind() -> None:
 
 @pytest.mark.parametrize("product", samples.catalog(), ids=lambda product: product.sku)
 def test_a_product_can_be_ordered_by_its_sku(product: Product) -> None:
-    assert order_requests.LineIn(sku=product.sku, quantity=1)
+    assert bodies.LineIn(sku=product.sku, quantity=1)
 
 
 def test_the_customers_are_nobodies() -> None:
@@ -182,6 +213,11 @@ def test_a_sample_of_the_scheduler_needs_nothing_of_ours() -> None:
     # GIVEN that the sweeper ignores its event
     # THEN the sample is the scheduler's own
     assert read("sweeper.json")["source"] == "aws.scheduler"
+
+
+def _acting(asked: dict[str, order_requests.OrderIn]) -> set[str]:
+    """The names of the orders whose page lets the customer act."""
+    return {name for name, order in asked.items() if order.customer_action}
 
 
 def requests() -> list[Path]:

@@ -12,7 +12,7 @@ from dev.simulated.clock import standing
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.wire import Call, Deliver, Fault
 from dev.simulated.world import World
-from tests.support import invariants, scenarios, stripe_server
+from tests.support import invariants, scenarios, stripe_intents, stripe_server
 from tests.support.scenarios import LOADED, Client, Scenario
 from tests.support.stripe_server import StripeServer
 
@@ -23,8 +23,16 @@ _THROTTLED = {
     "eventbridge": wire.refuse("ThrottlingException"),
     "sqs": wire.refuse("RequestThrottled"),
     "sesv2": wire.refuse("TooManyRequestsException", 429),
+    "secrets-manager": wire.refuse("ThrottlingException"),
 }
-_STRIPES = {"tok_approve": stripe_server.VISA, "tok_decline": stripe_server.DECLINED}
+_STRIPES = {
+    "tok_approve": stripe_server.VISA,
+    "tok_decline": stripe_server.DECLINED,
+    "tok_refund_pending": stripe_server.PENDING_REFUND,
+    "tok_action": stripe_intents.NEEDS_CUSTOMER,
+    "tok_action_fail": stripe_intents.DECLINED_LATER,
+    "tok_action_abandon": stripe_intents.NEEDS_CUSTOMER,
+}
 _WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
 
 
@@ -99,14 +107,16 @@ def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: Str
     """Run an experiment and check the invariants. Without ``stripe`` the sandbox is the payment provider."""
     random.seed(0)
     with standing() as clock:
-        world = World(stack, clock, stripe)
-        scenarios.prepare(world, scenario)
+        world = World(stack, clock, stripe, scenario.settings)
+        tokens = _STRIPES if stripe else {}
+        earlier = Client(world, tokens=tokens)
+        scenarios.prepare(earlier, scenario)
         start = len(world.wire.calls)
         struck: list[str] = []
         for strike in strikes:
             fault = _recording(world, struck, strike.kind.fault)
             world.wire.on("*", fault, nth=strike.nth, times=strike.kind.times, retries=True)
-        client = Client(world, scenario.patient, _STRIPES if stripe else {})
+        client = Client(world, scenario.patient, tokens)
         try:
             scenario.act(client)
             world.until_quiet()
@@ -114,11 +124,11 @@ def run(stack: SimulatedStack, scenario: Scenario, *strikes: Strike, stripe: Str
             world.wire.heal()
             assert len(struck) >= len(strikes), f"the faults struck only these functions: {struck}"
             scenario.expect(client)
-            invariants.check_all(world, LOADED, client.placed, mail_repeats=struck.count("EmailsFunction"))
+            placed = [*earlier.placed, *client.placed]
+            invariants.check_all(world, LOADED, placed, mail_repeats=struck.count("EmailsFunction"))
         except Exception as error:
-            error.add_note(
-                f'Rerun: pytest tests/chaos/again.py --experiment "{scenario.name}: {", ".join(map(str, strikes))}"'
-            )
+            again = f"{scenario.name}: {', '.join(map(str, strikes))}"
+            error.add_note(f'Again: pytest tests/chaos/rerun_experiment.py --experiment "{again}"')
             raise
         return Experiment(scenario, strikes, calls)
 

@@ -37,9 +37,11 @@ def check_all(
         *invariants.answers_are_kept(snapshot, placed),
         *invariants.placed_orders_are_processed(snapshot),
         *invariants.mails_are_sent(snapshot),
+        *invariants.mails_are_true(snapshot),
         *invariants.queues_are_empty(snapshot),
     ]
-    assert not [violation for violation in violations if violation.harm is not Harm.DOUBLED_MAIL]
+    others = [violation for violation in violations if violation.harm is not Harm.DOUBLED_MAIL]
+    assert not others, others
     assert harms(violations)[Harm.DOUBLED_MAIL] <= mail_repeats, violations
 
 
@@ -48,6 +50,7 @@ def _tables(snapshot: Snapshot, loaded: Mapping[str, int]) -> list[Violation]:
         *invariants.check_tables(snapshot, loaded),
         *invariants.index_is_empty(snapshot),
         *invariants.every_event_is_published(snapshot),
+        *invariants.limits_are_complete(snapshot),
     ]
 
 
@@ -70,6 +73,8 @@ def _assertion(check: Callable[[Snapshot], list[Violation]]) -> Callable[[Observ
 
 
 money_has_owners = _assertion(invariants.money_has_owners)
+refunds_are_in_the_ledger = _assertion(invariants.refunds_are_in_the_ledger)
+refunds_are_within_the_capture = _assertion(invariants.refunds_are_within_the_capture)
 histories_are_sound = _assertion(invariants.histories_are_sound)
 every_event_is_published = _assertion(invariants.every_event_is_published)
 sales_are_exact = _assertion(invariants.sales_are_exact)

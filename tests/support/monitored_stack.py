@@ -21,7 +21,7 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import World, body
 from handoff import aws
 from handoff.clock import now_ms, to_iso
-from shop.mail_tags import tag_of
+from shop.model import Customer
 from tests.support.cloudwatch import CloudWatch, Metric
 
 MINUTE = 60
@@ -70,6 +70,10 @@ class MonitoredStack:
         self.answered(begun, answer.status)
         return answer
 
+    def cancel(self, order_id: str) -> Answer:
+        """Cancel an order."""
+        return self.request("POST", f"/orders/{order_id}/cancel")
+
     def answered(self, begun: int, status: int) -> None:
         """Publish API Gateway's metrics of a request."""
         for name, value in (("Count", 1), ("4xx", status // 100 == 4), ("5xx", status // 100 == 5)):
@@ -78,8 +82,9 @@ class MonitoredStack:
         self.cloudwatch.put(latency, begun, self.clock.ms - begun, "Milliseconds")
 
     def feed(self) -> None:
-        """Cause an event for every consumer: an order, a new name, and a bounce of a mail to Bob."""
+        """Cause an event for every consumer: an order, a cancelled one, a new name, and a bounce of a mail to Bob."""
         self.order()
+        self.cancel(self.order().json["orderId"])
         self.request("PUT", "/me", {"name": f"Ada {self._placed}", "email": "ada@example.com"})
         self.world.queues.send("FeedbackFunction", bounce())
 
@@ -142,9 +147,5 @@ class MonitoredStack:
 
 def bounce() -> str:
     """Return a report of SES that a mail to Bob has just bounced."""
-    (record,) = samples.payloads()["feedback.json"]["Records"]
-    report = json.loads(record["body"])
-    report |= {"id": str(uuid.uuid4()), "time": to_iso(now_ms())}
-    report["detail"]["mail"]["tags"]["user"] = [tag_of("bob")]
-    report["detail"]["bounce"]["bouncedRecipients"][0]["emailAddress"] = "bob@example.com"
-    return json.dumps(report)
+    report = samples.bounced(Customer(user_id="bob", name="Bob", email="bob@example.com"))
+    return json.dumps(report | {"id": str(uuid.uuid4()), "time": to_iso(now_ms())})

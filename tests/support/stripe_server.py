@@ -1,17 +1,13 @@
-"""A server that follows Stripe's documentation of PaymentIntents with manual capture.
+"""A server that follows Stripe's documentation of PaymentIntents with manual capture, and of what happens to them.
 
-It answers HTTP on loopback, so that the real library uses real sockets. Sources:
+It answers HTTP on loopback, so that the real library uses real sockets. Intents, refunds, disputes and events have
+modules of their own. Sources:
 
 - https://docs.stripe.com/api/idempotent_requests and https://docs.stripe.com/error-low-level: an answer is stored
   with its key once execution began, 402 and 500 too; other parameters under the same key are an error; one request at a
   time per key; rate limits and authentication come before keys; a key expires after 24 hours
-- https://docs.stripe.com/payments/paymentintents/lifecycle: which states can be captured or canceled
-- https://docs.stripe.com/payments/place-a-hold-on-a-payment-method: a hold expires, and its payment is canceled
 - https://docs.stripe.com/search#data-freshness: a search lags behind new objects
 - https://docs.stripe.com/changelog/endive/2026-09-30: `payment_method_types` is rejected
-- https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts: the accepted amounts
-- https://github.com/Automattic/woocommerce-payments/issues/323: a used PaymentMethod is rejected without
-  code and parameter
 """
 
 import json
@@ -21,23 +17,56 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.resetting_server import Connections, MortalConnection, MortalServer, serving
+from tests.support.stripe_disputes import Disputes
+from tests.support.stripe_errors import Params, Refusal
+from tests.support.stripe_events import Events
+from tests.support.stripe_intents import (
+    DECLINED,
+    DECLINED_LATER,
+    HOLD_LASTS,
+    HOUR,
+    NEEDS_CUSTOMER,
+    SINGLE_USE,
+    VISA,
+    Intents,
+    shown,
+)
+from tests.support.stripe_refunds import FAILING_REFUND, PENDING_REFUND, Refunds, moves_money
 
-HOUR = 3600
+__all__ = [
+    "DECLINED",
+    "DECLINED_LATER",
+    "FAILING_REFUND",
+    "HOLD_LASTS",
+    "HOUR",
+    "KEYS_KEPT",
+    "NEEDS_CUSTOMER",
+    "PENDING_REFUND",
+    "SINGLE_USE",
+    "VISA",
+    "Connection",
+    "Request",
+    "StripeServer",
+    "bad_gateway",
+    "fail_after",
+    "fail_before",
+    "hang_after",
+    "hang_before",
+    "hang_within",
+    "lose_answer",
+    "lose_request",
+    "meanwhile",
+    "refuse",
+    "running",
+    "trickle",
+]
+
 KEYS_KEPT = 24 * HOUR
-HOLD_LASTS = 7 * 24 * HOUR
-
-VISA = "pm_card_visa"
-SINGLE_USE = "pm_of_no_customer"  # as Stripe.js creates them: for one payment
-DECLINED = "pm_card_visa_chargeDeclined"
-NEEDS_CUSTOMER = "pm_card_authenticationRequired"
-_CARD_ERRORS = {DECLINED: ("card_declined", "generic_decline"), NEEDS_CUSTOMER: ("authentication_required", None)}
-
 _ALLOWED = {
     "create": {
         "amount",
@@ -47,6 +76,7 @@ _ALLOWED = {
         "capture_method",
         "confirm",
         "error_on_requires_action",
+        "use_stripe_sdk",
         "metadata",
         "expand",
     },
@@ -54,26 +84,20 @@ _ALLOWED = {
     "search": {"query", "limit", "page", "expand"},
     "capture": {"amount_to_capture", "expand"},
     "cancel": {"cancellation_reason", "expand"},
+    "refund": {"payment_intent", "amount", "metadata", "reason", "expand"},
+    "refunds": {"payment_intent", "limit", "starting_after", "expand"},
+    "disputes": {"payment_intent", "limit", "starting_after", "expand"},
+    "events": {"types", "created", "limit", "starting_after", "expand"},
 }
-
-Params = dict[str, Any]
-
-
-class Refusal(Exception):
-    """An error in Stripe's format; ``kept``: stored with the request's key."""
-
-    def __init__(self, status: int, kind: str, code: str | None = None, *, kept: bool = False, **members: Any) -> None:
-        super().__init__(code or kind)
-        self.status = status
-        self.kept = kept
-        # Like Stripe's texts, this one has data that no log may have.
-        message = "Refused for the card of Ada Lovelace ending in 4242"
-        self.body = {"error": {"type": kind, "message": message, **({"code": code} if code else {}), **members}}
 
 
 @dataclass(slots=True)
 class Request:
-    """One request as it arrived. ``operation`` is create, retrieve, search, capture or cancel."""
+    """One request as it arrived.
+
+    ``operation`` is create, retrieve, search, capture or cancel, of an intent; refund; or refunds, disputes or events
+    for a list of them.
+    """
 
     operation: str
     reference: str | None
@@ -109,14 +133,17 @@ class StripeServer:
     search_lags: float = 60.0
     requests: list[Request] = field(default_factory=list)
     intents: dict[str, Params] = field(default_factory=dict)
+    refunds: dict[str, Params] = field(default_factory=dict)
     base: str = ""
     connections: Connections = field(default_factory=Connections)
 
     def __post_init__(self) -> None:
+        self.events = Events()
+        self.disputes = Disputes(self.events)
+        self._refunds = Refunds(self.refunds, self.disputes, self.events)
+        self._intents = Intents(self.intents, self._refunds, self.events)
         self._kept: dict[str, Kept] = {}
-        self._used: set[str] = set()
         self._faults: list[tuple[str, Fault]] = []
-        self._ids = count(1)
         self._lock = threading.RLock()
         self.arrived = threading.Event()  # set when a delayed request has arrived
         self.released = threading.Event()  # lets delayed requests continue
@@ -127,12 +154,18 @@ class StripeServer:
         """Inject a fault into the next requests of this kind."""
         self._faults += [(operation, fault)] * times
 
+    def heal(self) -> None:
+        """Remove the faults that have not struck."""
+        self._faults.clear()
+
     def forget(self) -> None:
         """Clear all state."""
         self.requests.clear()
-        self.intents.clear()
+        self._intents.clear()
+        self.refunds.clear()
+        self.disputes.made.clear()
+        self.events.made.clear()
         self._kept.clear()
-        self._used.clear()
         self._faults.clear()
 
     def made(self, operation: str) -> list[Request]:
@@ -142,8 +175,61 @@ class StripeServer:
     def of(self, order_id: str) -> list[Params]:
         """Return the present intents of an order."""
         with self._lock:
-            self._lapse()
+            self._intents.lapse()
             return [intent for intent in self.intents.values() if intent["metadata"].get("order_id") == order_id]
+
+    def refunds_of(self, order_id: str) -> list[Params]:
+        """Return the present refunds of an order's captured money."""
+        with self._lock:
+            found = [refund for intent in self.of(order_id) for refund in self._refunds.of(intent)]
+            return [refund for refund in found if moves_money(refund)]
+
+    # --- what the merchant and the customer do without Handoff --------------------------------------------------------
+
+    # Each method returns whether Stripe allows it.
+
+    def act(self, order_id: str, *, succeeds: bool = True) -> bool:
+        """Do what the customer does on the bank's page."""
+        return self._change(order_id, lambda intent: self._intents.act(intent, succeeds=succeeds))
+
+    def pay_with(self, order_id: str, token: str) -> bool:
+        """Try another card, as the customer's page can after a failure."""
+        return self._change(order_id, lambda intent: self._intents.pay_with(intent, token))
+
+    def capture_in_dashboard(self, order_id: str, amount: int | None = None) -> bool:
+        """Capture an order's hold, or a part of it."""
+        wanted = {} if amount is None else {"amount_to_capture": amount}
+        return self._change(order_id, lambda intent: self._intents.capture(intent, wanted))
+
+    def cancel_in_dashboard(self, order_id: str) -> bool:
+        """Cancel an order's payment that is not captured."""
+        return self._change(order_id, lambda intent: self._intents.cancel(intent, "requested_by_customer"))
+
+    def refund_in_dashboard(self, order_id: str, amount: int) -> bool:
+        """Refund a part of an order's captured amount."""
+        return self._change(order_id, lambda intent: self._refunds.create(intent, {"amount": amount}))
+
+    def fail_refund(self, order_id: str) -> bool:
+        """Let the customer's bank return an order's latest refund."""
+        return self._change(order_id, self._refunds.fail_latest)
+
+    def dispute(self, order_id: str) -> bool:
+        """Dispute an order's payment at the customer's bank."""
+        return self._change(order_id, self.disputes.open)
+
+    def decide_dispute(self, order_id: str, state: Literal["won", "lost"]) -> bool:
+        """Let the bank decide an order's dispute."""
+        return self._change(order_id, lambda intent: self.disputes.decide(intent, state))
+
+    def _change(self, order_id: str, change: Callable[[Params], object]) -> bool:
+        with self._lock:
+            for intent in self.of(order_id):
+                try:
+                    change(intent)
+                except Refusal:
+                    return False
+                return True
+        return False
 
     # --- a request on its way -----------------------------------------------------------------------------------------
 
@@ -201,63 +287,36 @@ class StripeServer:
     def _execute(self, request: Request) -> Params:
         """Have the effect, and return the body of a 200."""
         with self._lock:
-            self._lapse()
-            unknown = request.params.keys() - _ALLOWED[request.operation]
+            self._intents.lapse()
+            params = request.params
+            unknown = params.keys() - _ALLOWED[request.operation]
             if "payment_method_types" in unknown:
                 raise Refusal(400, "invalid_request_error", "payment_method_types_no_longer_supported")
             if unknown:
                 raise Refusal(400, "invalid_request_error", "parameter_unknown", param=sorted(unknown)[0])
             match request.operation:
-                case "create":
-                    intent = self._create(request.params)
                 case "search":
-                    return self._search(request.params["query"])
+                    return self._search(params["query"])
+                case "events":
+                    return self.events.page(params)
+                case "refund":
+                    return self._refunds.create(self._intent(params["payment_intent"]), params)
+                case "refunds":
+                    return self._refunds.page(self._intent(params["payment_intent"]), params)
+                case "disputes":
+                    return self.disputes.page(self._intent(params["payment_intent"]), params)
                 case operation:
-                    intent = self._intent(request.reference)
-                    if operation in ("capture", "cancel"):
-                        self._move(intent, operation)
-            return _shown(intent, request.params)
+                    return shown(self._of_intent(operation, request), params)
 
-    def _create(self, params: Params) -> Params:
-        assert params["confirm"] == "true"
-        assert params["capture_method"] == "manual"
-        assert params["error_on_requires_action"] == "true"
-        assert params["currency"].islower()
-        token, amount = params["payment_method"], int(params["amount"])
-        if amount < 1:
-            raise Refusal(400, "invalid_request_error", "parameter_invalid_integer", param="amount")
-        if amount < 50:
-            raise Refusal(400, "invalid_request_error", "amount_too_small", param="amount")
-        if amount > 99_999_999:
-            raise Refusal(400, "invalid_request_error", "amount_too_large", param="amount")
-        if token not in (VISA, SINGLE_USE) and token not in _CARD_ERRORS:
-            raise Refusal(400, "invalid_request_error", "resource_missing", param="payment_method")
-        if token in self._used:
-            words = "The provided PaymentMethod was previously used with a PaymentIntent. It may not be used again."
-            raise Refusal(400, "invalid_request_error", kept=True, message=words)
-        if token == SINGLE_USE:
-            self._used.add(token)
-        number, created = next(self._ids), int(time.time())
-        card = {"capture_before": created + HOLD_LASTS}
-        intent = self.intents[f"pi_{number}"] = {
-            "id": f"pi_{number}",
-            "object": "payment_intent",
-            "amount": amount,
-            "currency": params["currency"],
-            "created": created,
-            "metadata": params.get("metadata", {}),
-            "status": "requires_capture",
-            "last_payment_error": None,
-            "latest_charge": {
-                "id": f"ch_{number}",
-                "object": "charge",
-                "payment_method_details": {"type": "card", "card": card},
-            },
-        }
-        if token in _CARD_ERRORS:
-            code, decline_code = _CARD_ERRORS[token]
-            intent |= {"status": "requires_payment_method", "latest_charge": None, "last_payment_error": {"code": code}}
-            raise Refusal(402, "card_error", code, kept=True, decline_code=decline_code, payment_intent=intent)
+    def _of_intent(self, operation: str, request: Request) -> Params:
+        """Create, retrieve, capture or cancel an intent."""
+        if operation == "create":
+            return self._intents.create(request.params)
+        intent = self._intent(request.reference)
+        if operation == "capture":
+            self._intents.capture(intent, request.params)
+        if operation == "cancel":
+            self._intents.cancel(intent, request.params.get("cancellation_reason"))
         return intent
 
     def _intent(self, reference: str | None) -> Params:
@@ -265,33 +324,15 @@ class StripeServer:
             raise Refusal(404, "invalid_request_error", "resource_missing", param="intent")
         return self.intents[reference]
 
-    def _move(self, intent: Params, operation: str) -> None:
-        if intent["status"] != "requires_capture":
-            raise Refusal(400, "invalid_request_error", "payment_intent_unexpected_state", kept=True)
-        intent["status"] = {"capture": "succeeded", "cancel": "canceled"}[operation]
-
     def _search(self, query: str) -> Params:
         wanted = re.fullmatch(r"metadata\['(\w+)'\]:'(\w+)'", query)
         assert wanted, query
         found = [
-            _shown(intent, {})
+            shown(intent, {})
             for intent in self.intents.values()
             if intent["metadata"].get(wanted[1]) == wanted[2] and time.time() - intent["created"] >= self.search_lags
         ]
         return {"object": "search_result", "url": "/v1/payment_intents/search", "has_more": False, "data": found}
-
-    def _lapse(self) -> None:
-        for intent in self.intents.values():
-            if intent["status"] == "requires_capture" and time.time() - intent["created"] >= HOLD_LASTS:
-                intent["status"] = "canceled"
-
-
-def _shown(intent: Params, params: Params) -> Params:
-    """Return the intent, with its charge only as an id unless expanded."""
-    charge = intent["latest_charge"]
-    if charge and "latest_charge" not in params.get("expand", {}).values():
-        return {**intent, "latest_charge": charge["id"]}
-    return dict(intent)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -385,6 +426,10 @@ _ROUTES = [
     ("GET", r"/v1/payment_intents/(\w+)", "retrieve"),
     ("POST", r"/v1/payment_intents/(\w+)/capture", "capture"),
     ("POST", r"/v1/payment_intents/(\w+)/cancel", "cancel"),
+    ("POST", r"/v1/refunds", "refund"),
+    ("GET", r"/v1/refunds", "refunds"),
+    ("GET", r"/v1/disputes", "disputes"),
+    ("GET", r"/v1/events", "events"),
 ]
 
 

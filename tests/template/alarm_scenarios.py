@@ -12,12 +12,16 @@ from dev.simulated.messages import replayed
 from dev.simulated.wire import Call
 from dev.simulated.world import TEE
 from dev.template import Template
+from tests.support import provider_events
 from tests.support.cloudwatch import Metric
+from tests.support.merchant import Merchant
 from tests.support.monitored_stack import MINUTE, SWEEPER, MonitoredStack
+from tests.support.partner_server import refusing_port
+from tests.support.partners import FUNCTION as PARTNERS
 from tests.template import aws_metric_catalog
 
 Scenario = Callable[[MonitoredStack], None]
-FULFILLMENT = "FulfillmentFunction"
+EMAILS, FULFILLMENT, SETTLEMENT = "EmailsFunction", "FulfillmentFunction", "SettlementFunction"
 HOUR = 60 * MINUTE
 WEEK = 7 * 24 * HOUR
 _BROKEN = wire.refuse("InternalServerError", 500)
@@ -39,9 +43,20 @@ def everything(monitored: MonitoredStack) -> None:
         action()
         monitored.minute()
     monitored.order(shippingAddress={})
+    monitored.order(token="tok_fail_once")
+    _customer_acts(monitored)
+    _limit_is_reached(monitored)
     _capture_is_refused(monitored)
+    _batch_is_slow(monitored)
+    _address_bounces(monitored)
     cancelled = monitored.order().json["orderId"]
-    monitored.request("POST", f"/orders/{cancelled}/cancel")
+    monitored.cancel(cancelled)
+    shipped = next(event for event in world.events() if event["DetailType"] == "shipment_released")
+    released_id = shipped["Detail"]["data"]["orderId"]
+    world.api().return_order(released_id)
+    world.program("refunds:write").refund(released_id)
+    assert Merchant(world).dispute(released_id)
+    provider_events.publish(world, released_id)
     placed = next(event for event in world.events() if event["DetailType"] == "order_placed")
     for function in world.queues.names:
         world.wire.always("dynamodb.*", _BROKEN, where=_called_by(monitored, function))
@@ -57,6 +72,41 @@ def everything(monitored: MonitoredStack) -> None:
     monitored.minute()
 
 
+def _customer_acts(monitored: MonitoredStack) -> None:
+    """Place an order whose customer confirms the payment."""
+    waiting = monitored.order(token="tok_action", customerAction=True).json
+    monitored.world.api().act(waiting["clientSecret"])
+    monitored.request("POST", f"/orders/{waiting['orderId']}/confirm")
+
+
+def _batch_is_slow(monitored: MonitoredStack) -> None:
+    """Place two orders whose mails take so long that the second one is handed back."""
+    for _ in range(2):
+        monitored.order()
+    slow = wire.meanwhile(lambda: monitored.clock.forward(100))
+    monitored.world.wire.always("sesv2.*", slow)
+    monitored.world.queues.deliver("EmailsFunction")
+    monitored.world.wire.heal()
+
+
+def _address_bounces(monitored: MonitoredStack) -> None:
+    """Place an order whose customer's address bounces before its mail."""
+    monitored.order()
+    monitored.world.change("CustomersTable", {"userId": "ada"}, emailProblem="bounced")
+    monitored.minute([EMAILS])
+    monitored.world.customer()
+
+
+def _limit_is_reached(monitored: MonitoredStack) -> None:
+    """Place an order above a user's limit."""
+    functions = monitored.world.functions
+    functions.settings = {"ORDERS_PER_HOUR": "1"}
+    functions.stop("OrdersFunction")
+    assert monitored.order().status == 429
+    functions.settings = {}
+    functions.stop("OrdersFunction")
+
+
 def _ordinary(monitored: MonitoredStack) -> list[Callable[[], object]]:
     """Return actions that any shop sees, and failures that need no operator."""
     world = monitored.world
@@ -67,7 +117,7 @@ def _ordinary(monitored: MonitoredStack) -> list[Callable[[], object]]:
         lambda: monitored.order(token="tok_decline"),
         lambda: monitored.order(lines=[{"sku": TEE, "quantity": 2}]),
         lambda: monitored.order("key-1"),
-        lambda: monitored.request("POST", f"/orders/{monitored.order().json['orderId']}/cancel"),
+        lambda: monitored.cancel(monitored.order().json["orderId"]),
         lambda: world.wire.on("eventbridge.PutEvents", wire.cannot_connect),
         lambda: world.wire.on("sesv2.SendEmail", wire.refuse("TooManyRequestsException", 429)),
         lambda: world.wire.on("dynamodb.*", wire.cannot_connect, times=2, where=world.to_provider),
@@ -116,11 +166,14 @@ def raising(template: Template) -> dict[str, list[Scenario]]:
         "PaymentsStuckAlarm": [_void_is_never_answered],
         "HoldsExpiringAlarm": [_capture_is_never_answered],
         "CaptureRefusedAlarm": [_capture_is_refused],
-        "SettlementRefusedAlarm": [_void_is_refused],
+        "SweptPaymentRefusedAlarm": [_void_is_refused],
+        "PaymentDisputedAlarm": [_payment_is_disputed],
+        "SweptPaymentDisputedAlarm": [_waiting_payment_is_disputed],
+        "MailsNotSentAlarm": [_many_addresses_bounce],
+        "DeclinesAlarm": [_many_cards_are_declined],
+        "PaymentEventsLateAlarm": [_provider_lists_no_events],
         "UndeliveredAlarm": [partial(_eventbridge_cannot_deliver, queue="UndeliveredQueue")],
-        "PartnerDeadLettersAlarm": [partial(_eventbridge_cannot_deliver, queue="PartnerDeadLetters")],
         "AuditLostAlarm": [partial(_eventbridge_loses_an_event, template, "AuditRule")],
-        "PartnerLostAlarm": [partial(_eventbridge_loses_an_event, template, "PartnerRule")],
     }
     for consumer in template.consumers():
         name, function = consumer.queue_id.removesuffix("Queue"), consumer.function_id
@@ -129,7 +182,7 @@ def raising(template: Template) -> dict[str, list[Scenario]]:
         scenarios[f"{name}OldestAlarm"] = [_event_sources_are_disabled]
         scenarios[f"{name}LagAlarm"] = [partial(_events_are_handled_late, function=function)]
         scenarios[f"{name}LostAlarm"] = [partial(_eventbridge_loses_an_event, template, f"{name}Rule")]
-    return scenarios
+    return scenarios | {"PartnersErrorsAlarm": [_partner_is_unreachable]}
 
 
 # --- consumers --------------------------------------------------------------------------------------------------------
@@ -149,10 +202,22 @@ def _all_calls_fail(monitored: MonitoredStack, function: str) -> None:
         monitored.minute([function])
 
 
+def _partner_is_unreachable(monitored: MonitoredStack) -> None:
+    """In a quiet shop, nothing answers at the partner's address."""
+    functions = monitored.world.functions
+    functions.settings = {"PARTNER_ENDPOINT": f"https://localhost:{refusing_port()}/events"}
+    functions.stop(PARTNERS)
+    monitored.feed()
+    for _ in range(25):
+        monitored.minute([PARTNERS])
+    functions.settings = {}
+    functions.stop(PARTNERS)
+
+
 def _event_sources_are_disabled(monitored: MonitoredStack) -> None:
     """No consumer runs, so nothing fails and no lag is measured."""
     monitored.feed()
-    for _ in range(25):
+    for _ in range(40):
         monitored.minute([SWEEPER])
 
 
@@ -225,7 +290,7 @@ def sweeper_is_silent(monitored: MonitoredStack) -> None:
 
 def _void_is_never_answered(monitored: MonitoredStack) -> None:
     """A cancelled order's payment can't be voided for a day."""
-    monitored.request("POST", f"/orders/{monitored.order().json['orderId']}/cancel")
+    monitored.cancel(monitored.order().json["orderId"])
     monitored.world.wire.always("dynamodb.TransactWriteItems", wire.lose_request, where=monitored.world.to_provider)
     monitored.clock.forward(23 * HOUR)
     for _ in range(10):
@@ -249,15 +314,58 @@ def _capture_is_refused(monitored: MonitoredStack) -> None:
     order_id = monitored.order().json["orderId"]
     monitored.world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="void")
     for _ in range(5):
-        monitored.minute([FULFILLMENT])
+        monitored.minute([FULFILLMENT, SETTLEMENT])
 
 
 def _void_is_refused(monitored: MonitoredStack) -> None:
-    """The payment of a cancelled order was captured at the provider. Only the sweeper runs."""
+    """The hold of a cancelled order does not exist any more. Only the sweeper runs."""
     order_id = monitored.order().json["orderId"]
-    monitored.request("POST", f"/orders/{order_id}/cancel")
-    monitored.world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="capture")
+    monitored.cancel(order_id)
+    monitored.world.change("SandboxTable", {"key": f"{order_id}:authorise"}, state="declined")
     for _ in range(10):
+        monitored.minute([SWEEPER])
+
+
+def _payment_is_disputed(monitored: MonitoredStack) -> None:
+    """A customer disputes a captured payment, and the provider says so."""
+    order_id = monitored.order().json["orderId"]
+    monitored.minute([FULFILLMENT])
+    monitored.minute([SETTLEMENT])
+    assert Merchant(monitored.world).dispute(order_id)
+    provider_events.publish(monitored.world, order_id)
+    for _ in range(5):
+        monitored.minute([SETTLEMENT])
+
+
+def _waiting_payment_is_disputed(monitored: MonitoredStack) -> None:
+    """While an order waits for its customer, the payment is confirmed, captured at the provider and disputed."""
+    order_id = monitored.order(token="tok_action", customerAction=True).json["orderId"]
+    merchant = Merchant(monitored.world)
+    assert merchant.act(order_id)
+    assert merchant.capture(order_id)
+    assert merchant.dispute(order_id)
+    for _ in range(5):
+        monitored.minute([SWEEPER])
+
+
+def _many_cards_are_declined(monitored: MonitoredStack) -> None:
+    """Thirty in ten minutes, from the start of a quarter of an hour on."""
+    for _ in range(10):
+        for _ in range(3):
+            monitored.order(token="tok_decline")
+        monitored.minute([])
+
+
+def _many_addresses_bounce(monitored: MonitoredStack) -> None:
+    """Ada orders for a quarter of an hour, and mail to her bounces each time."""
+    for _ in range(15):
+        _address_bounces(monitored)
+
+
+def _provider_lists_no_events(monitored: MonitoredStack) -> None:
+    """The provider refuses to list events, as with an API key that may not read them."""
+    monitored.world.wire.always("dynamodb.BatchGetItem", _BROKEN, where=monitored.world.to_provider)
+    for _ in range(90):
         monitored.minute([SWEEPER])
 
 

@@ -3,10 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from dev.simulated.stack import SimulatedStack
-from dev.simulated.world import deployed
 from dev.template import WITH_PARTNER, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch
 from tests.support.monitored_stack import MonitoredStack, monitoring
+from tests.support.partners import deployed_with_partner
 from tests.template import alarm_scenarios
 
 _TEMPLATE = template_with(**WITH_PARTNER)
@@ -70,8 +70,8 @@ def table_id(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[SimulatedStack]:
-    """The stack in moto."""
-    with deployed() as stack:
+    """The stack in moto, with a partner that accepts everything."""
+    with deployed_with_partner() as (stack, _):
         yield stack
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from dev.template import ROOT
 
 LAYER = ROOT / "layers/handoff"
+_NUMBERS = ("number", "count", "seconds")
 
 
 @cache
@@ -30,9 +31,9 @@ def settings_of(function: str) -> dict[str, bool]:
     for file in modules_of(function):
         for call in _calls(file):
             name = ast.unparse(call.func).removeprefix("settings.")
-            if name in {"text", "number"} and call.args and isinstance(call.args[0], ast.Constant):
+            if name in {"text", "country_codes", *_NUMBERS} and call.args and isinstance(call.args[0], ast.Constant):
                 variable = call.args[0].value
-                read[variable] = read.get(variable, False) or name == "number"
+                read[variable] = read.get(variable, False) or name in _NUMBERS
     return read
 
 
@@ -42,16 +43,6 @@ def constant(function: str, name: str) -> int:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return int(ast.literal_eval(node.value))
     raise AssertionError(f"{function}.py has no {name}")
-
-
-def client_settings(function: str, service: str) -> dict[str, float]:
-    """Return the arguments of `aws.config` for a function's client of this service."""
-    for call in _calls(ROOT / f"functions/{function}/{function}.py"):
-        if ast.unparse(call.func) == "aws.client" and ast.literal_eval(call.args[0]) == service:
-            (config,) = (keyword.value for keyword in call.keywords if keyword.arg == "config")
-            assert isinstance(config, ast.Call)
-            return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in config.keywords}
-    raise AssertionError(f"{function}.py has no client of {service}")
 
 
 def _calls(file: Path) -> Iterator[ast.Call]:

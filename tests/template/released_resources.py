@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dev.template import ROOT, WITH_PARTNER, WITH_STRIPE, Properties, Template, template_with
+from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Properties, Template, template_with
 
 LIST = ROOT / "tests/template/released_resources.toml"
 _CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
-_EVERYTHING = {**WITH_PARTNER, "OwnKey": "true", "Canary": "true"}
+_PROGRAMS = dict.fromkeys(("OrdersReadAccess", "OrdersAccess", "RefundsAccess", "ShipmentsAccess"), "true")
+_EVERYTHING = {**WITH_PARTNER, **_PROGRAMS, "OwnKey": "true", "Canary": "true"}
 _HEAD = """\
 # Released resources that store data. `.venv/bin/python -m tests.template.released_resources` adds new ones.
 # Edit it by hand only to abandon a resource for good: empty it, remove it from the stacks, then from this list.
@@ -40,7 +41,7 @@ def deployments() -> dict[str, dict[str, str]]:
         name: dict(pair.split("=", 1) for pair in _CONFIG[name]["deploy"]["parameters"]["parameter_overrides"])
         for name in ("dev", "prod")
     }
-    elsewhere = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop", **WITH_STRIPE}
+    elsewhere = {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "shop", **WITH_PAYMENT_EVENTS}
     plain = {"SavedQueries": "false", "MailFeedback": "false", "RequireTls": "false"}
     return {**configured, "everything": _EVERYTHING, "elsewhere": elsewhere, "plain": plain}
 

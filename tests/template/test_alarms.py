@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dev.simulated.stack import SimulatedStack
-from dev.template import ROOT, WITH_PARTNER, Consumer, Properties, Template, template_with
+from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Consumer, Properties, Template, template_with
 from tests.support.cloudwatch import CloudWatch, Metric
 from tests.support.monitored_stack import MonitoredStack, monitoring
 from tests.template import alarm_scenarios, aws_metric_catalog
@@ -132,7 +132,8 @@ def test_every_alarm_describes_what_to_do_and_links_its_runbook_entry() -> None:
     entries = {anchor(heading) for heading in re.findall(r"^## (.+)$", page, flags=re.MULTILINE)}
     # THEN each description ends with a link to one of them, and every entry is linked
     named_entries = set()
-    for alarm_id, alarm in _ALARMS.items():
+    alarms = template_with(**WITH_PARTNER, **WITH_PAYMENT_EVENTS).of_type("AWS::CloudWatch::Alarm")
+    for alarm_id, alarm in (alarms | _ALARMS).items():
         text, _, entry = alarm["AlarmDescription"].rpartition(" docs/how-to/alarms.md#")
         assert len(text) > 60, alarm_id
         named_entries.add(entry)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dev.template import ROOT, WITH_PARTNER, Consumer, Template, logical_id, template_with
+from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Consumer, Template, logical_id, template_with
 from tests.support.cloudwatch import CloudWatch, Metric, metrics_of
 from tests.template import aws_metric_catalog
 
@@ -61,7 +61,7 @@ def test_every_shown_metric_exists_with_its_dimensions_and_statistic(plot: dict[
             assert statistic in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
-@pytest.mark.parametrize("parameters", [WITH_PARTNER, {}], ids=["with a partner", "without"])
+@pytest.mark.parametrize("parameters", [WITH_PARTNER, WITH_PAYMENT_EVENTS, {}], ids=["partner", "webhook", "neither"])
 def test_the_dashboard_shows_every_alarm(parameters: dict[str, str]) -> None:
     template = template_with(**parameters)
     (states,) = [widget for widget in widgets(template) if widget["type"] == "alarm"]
@@ -96,11 +96,12 @@ def test_the_dashboard_shows_every_dead_letter_queue(dead_letters_id: str) -> No
 # --- saved query ------------------------------------------------------------------------------------------------------
 
 
-def test_the_saved_query_searches_the_logs_of_every_function() -> None:
-    query = _TEMPLATE.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
-    logs = {function["LoggingConfig"]["LogGroup"] for function in _TEMPLATE.functions().values()}
+@pytest.mark.parametrize("template", [_TEMPLATE, template_with(**WITH_PAYMENT_EVENTS)], ids=["defaults", "webhook"])
+def test_the_saved_query_searches_the_logs_of_every_function(template: Template) -> None:
+    query = template.of_type("AWS::Logs::QueryDefinition")["OrderLinesQuery"]
+    logs = {function["LoggingConfig"]["LogGroup"] for function in template.functions().values()}
     assert sorted(query["LogGroupNames"]) == sorted(logs)
-    assert all(_TEMPLATE.resources[logical_id(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
+    assert all(template.resources[logical_id(log)]["Type"] == "AWS::Logs::LogGroup" for log in logs)
 
 
 def test_the_saved_query_is_the_documented_one() -> None:
@@ -128,4 +129,8 @@ def test_the_docs_list_every_metric_with_its_dimensions(emitted: CloudWatch) -> 
     }
     # THEN it lists all metrics that the functions emit
     ours = [metric for metric in emitted.metrics if metric.namespace == "Handoff"]
-    assert documented == {(metric.name, tuple(sorted(name for name, _ in metric.dimensions))) for metric in ours}
+    # AND those of the webhook, which only a deployment with Stripe has: see tests/payments/test_webhook.py
+    webhook = {(f"PaymentEvents{result}", ("service",)) for result in ("", "Refused", "Failed")}
+    assert documented - webhook == {
+        (metric.name, tuple(sorted(name for name, _ in metric.dimensions))) for metric in ours
+    }

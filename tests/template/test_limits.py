@@ -6,7 +6,11 @@ import pytest
 
 from dev.template import Properties, Template, source, template_with
 
-RARE = {"PUT /me", "GET /reports/sales", "GET /openapi.json", "GET /health", "$default"}
+RARE = {
+    *("POST /orders/{orderId}/return", "POST /orders/{orderId}/refunds"),
+    *("GET /shipments", "POST /shipments/{orderId}/packed"),
+    *("PUT /me", "GET /reports/sales", "GET /openapi.json", "GET /health", "$default"),
+}
 CATALOG = "GET /catalog"
 
 

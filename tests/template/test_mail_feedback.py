@@ -43,6 +43,13 @@ def test_the_rule_matches_reports_on_this_stacks_mails_only(template: Template) 
         assert not pattern.matches_event(report | {"detail": report["detail"] | change})
 
 
+def test_an_address_whose_flag_is_lifted_is_not_suppressed_by_ses(template: Template) -> None:
+    # An empty list disables the account's list for this configuration set, while an absent one leaves it enabled:
+    # https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list-config-level.html
+    (configuration,) = template.of_type("AWS::SES::ConfigurationSet").values()
+    assert configuration["SuppressionOptions"] == {"SuppressedReasons": []}
+
+
 def test_mail_feedback_can_be_disabled() -> None:
     assert "MailFeedbackDestination" in template_with().resources
     assert "MailFeedbackDestination" not in template_with(MailFeedback="false").resources

@@ -7,26 +7,37 @@ from dev.template import WITH_PARTNER, WITH_STRIPE, Properties, Template, as_lis
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 TRACING = {"*": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}}
-SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"}}
+SANDBOX = {"${SandboxTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}}
+COUNTS = {"${LimitsTable.Arn}": {"dynamodb:UpdateItem"}}
 STRIPE_KEY = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:shop/stripe-??????"
+PARTNER_SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:partner-??????"
 ANY_KEY = "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"
 PUBLISH = {"${Bus.Arn}": {"events:PutEvents"}}
 
 # The permissions of each function. If you add a call to AWS, add its permission here and mention it in the review.
 PERMISSIONS: dict[str, dict[str, set[str]]] = {
     "orders": {
-        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
         "${OrdersTable.Arn}/index/byUser": {"dynamodb:Query"},
-        "${ProductsTable.Arn}": {"dynamodb:Scan", "dynamodb:UpdateItem"},
-        "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}/index/unplaced": {"dynamodb:Query"},
+        "${ShipmentsTable.Arn}/index/open": {"dynamodb:Query"},
+        "${ShipmentsTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        "${ProductsTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
         "${SalesTable.Arn}": {"dynamodb:Query"},
         "${OrdersLogs.Arn}": LOGS,
+        "${LimitsTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         **SANDBOX,
         **PUBLISH,
         **TRACING,
     },
     "emails": {
-        "${OrdersTable.Arn}": {"dynamodb:GetItem"},
+        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "${IdempotencyTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": {"ses:SendEmail"},
@@ -47,11 +58,22 @@ PERMISSIONS: dict[str, dict[str, set[str]]] = {
         **TRACING,
     },
     "fulfillment": {
-        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
-        "${ShipmentsTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
+        "${ShipmentsTable.Arn}": {"dynamodb:PutItem"},
         "${FulfillmentQueue.Arn}": CONSUME,
         "${FulfillmentDeadLetters.Arn}": {"sqs:SendMessage"},
         "${FulfillmentLogs.Arn}": LOGS,
+        **PUBLISH,
+        **TRACING,
+    },
+    "settlement": {
+        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "${ProductsTable.Arn}": {"dynamodb:UpdateItem"},
+        "${ShipmentsTable.Arn}": {"dynamodb:UpdateItem", "dynamodb:DeleteItem"},
+        "${SettlementQueue.Arn}": CONSUME,
+        "${SettlementDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${SettlementLogs.Arn}": LOGS,
+        **COUNTS,
         **SANDBOX,
         **PUBLISH,
         **TRACING,
@@ -63,13 +85,25 @@ PERMISSIONS: dict[str, dict[str, set[str]]] = {
         "${FeedbackLogs.Arn}": LOGS,
         **TRACING,
     },
+    "partners": {
+        PARTNER_SECRET: {"secretsmanager:GetSecretValue"},
+        ANY_KEY: {"kms:Decrypt"},
+        "${PartnersQueue.Arn}": CONSUME,
+        "${PartnersDeadLetters.Arn}": {"sqs:SendMessage"},
+        "${PartnersLogs.Arn}": LOGS,
+        **TRACING,
+    },
     "sweeper": {
         "${OrdersTable.Arn}/index/unfinished": {"dynamodb:Query"},
-        "${OrdersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}/index/byUser": {"dynamodb:Query"},
+        "${OrdersTable.Arn}/index/unplaced": {"dynamodb:Query"},
+        "${OrdersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem", "dynamodb:Scan"},
         "${CustomersTable.Arn}/index/unfinished": {"dynamodb:Query"},
-        "${CustomersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "${ShipmentsTable.Arn}/index/open": {"dynamodb:Query"},
+        "${CustomersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem", "dynamodb:PutItem"},
         "${ProductsTable.Arn}": {"dynamodb:UpdateItem"},
-        "${ShipmentsTable.Arn}": {"dynamodb:UpdateItem"},
+        "${ShipmentsTable.Arn}": {"dynamodb:UpdateItem", "dynamodb:DeleteItem"},
+        "${LimitsTable.Arn}": {"dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "${SweeperLogs.Arn}": LOGS,
         **SANDBOX,
         **PUBLISH,
@@ -114,14 +148,14 @@ def test_a_function_has_exactly_its_permissions(template: Template, name: str) -
 
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_without_the_sandbox_no_function_may_use_its_ledger(name: str) -> None:
-    template = template_with(PaymentProvider="another")
+    template = template_with(**WITH_PARTNER, PaymentProvider="another")
     expected = {resource: actions for resource, actions in PERMISSIONS[name].items() if resource not in SANDBOX}
     assert permissions(role_of(template, template.functions()[name])) == expected
 
 
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_only_functions_that_call_stripe_may_read_its_key(name: str) -> None:
-    template = template_with(**WITH_STRIPE)
+    template = template_with(**WITH_PARTNER, **WITH_STRIPE)
     without = {resource: actions for resource, actions in PERMISSIONS[name].items() if resource not in SANDBOX}
     key = {STRIPE_KEY: {"secretsmanager:GetSecretValue"}, ANY_KEY: {"kms:Decrypt"}}
     expected = without | (key if without != PERMISSIONS[name] else {})
@@ -133,7 +167,7 @@ def test_only_functions_that_call_stripe_may_read_its_key(name: str) -> None:
 def test_a_role_decrypts_the_secret_that_it_reads_and_no_other(name: str, own_key: str) -> None:
     """https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html: a secret under a key of the
     account needs kms:Decrypt, and Secrets Manager passes the secret's ARN as encryption context."""
-    template = template_with(**WITH_STRIPE, OwnKey=own_key)
+    template = template_with(**WITH_PARTNER, **WITH_STRIPE, OwnKey=own_key)
     granted = statements(role_of(template, template.functions()[name]))
     read = [statement["Resource"] for statement in granted if statement["Action"] == "secretsmanager:GetSecretValue"]
     decrypting = [statement for statement in granted if statement["Resource"] == ANY_KEY]
@@ -164,10 +198,9 @@ def test_no_role_has_a_managed_policy(template: Template) -> None:
 
 def test_only_the_service_that_needs_a_role_may_assume_it(template: Template) -> None:
     functions = {logical_id(function["Role"]) for function in template.functions().values()}
-    others = {"PartnerRole": "events.amazonaws.com"}
     for name, role in template.of_type("AWS::IAM::Role").items():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        service = "lambda.amazonaws.com" if name in functions else others.get(name, "scheduler.amazonaws.com")
+        service = "lambda.amazonaws.com" if name in functions else "scheduler.amazonaws.com"
         assert as_list(trust["Principal"]["Service"]) == [service]
         assert as_list(trust["Action"]) == ["sts:AssumeRole"]
 

@@ -1,6 +1,16 @@
 """Queues and event source mappings: settings that the local stack ignores or that matter only under load."""
 
-from dev.template import WITH_PARTNER, Consumer, Template, as_list, logical_id, source, template_with, variables_of
+from dev.template import (
+    WITH_PARTNER,
+    Consumer,
+    Properties,
+    Template,
+    as_list,
+    logical_id,
+    source,
+    template_with,
+    variables_of,
+)
 from handoff.consumer import BACKOFF
 from tests.template import function_source
 
@@ -9,8 +19,8 @@ HOUR = 3_600
 LONGEST_VISIBILITY = 12 * HOUR  # limit of SQS
 
 
-def test_the_three_consumers_exist(template: Template) -> None:
-    assert {consumer.name for consumer in template.consumers()} >= {"emails", "analytics", "fulfillment"}
+def test_the_consumers_exist(template: Template) -> None:
+    assert {consumer.name for consumer in template.consumers()} >= {"emails", "analytics", "fulfillment", "settlement"}
 
 
 def test_each_consumer_has_its_own_queue_and_dlq(template: Template) -> None:
@@ -73,6 +83,21 @@ def test_queues_are_encrypted_and_retained_once_they_are_in_use(template: Templa
 def test_the_function_gets_the_urls_of_its_own_queues(consumer: Consumer) -> None:
     assert consumer.variables["QUEUE_URL"] == f"${{{consumer.queue_id}}}"
     assert consumer.variables["DEAD_LETTER_QUEUE_URL"] == f"${{{consumer.dead_letters_id}}}"
+
+
+def test_only_the_queue_of_fulfillment_delays_messages(template: Template) -> None:
+    delays = {name: queue["DelaySeconds"] for name, queue in _queues(template).items() if "DelaySeconds" in queue}
+    assert delays == {"FulfillmentQueue": template.parameters["PackAfter"]}
+
+
+def test_a_consumer_knows_the_delay_of_its_queue(consumer: Consumer) -> None:
+    # Its lag counts from the end of that delay.
+    assert consumer.variables.get("QUEUE_DELAY") == consumer.queue.get("DelaySeconds")
+
+
+def test_the_cancel_window_is_one_that_a_queue_can_delay_messages_for() -> None:
+    declared = source()["Parameters"]["PackAfter"]
+    assert (declared["MinValue"], declared["Default"], declared["MaxValue"]) == (0, 600, 900)
 
 
 def test_consumers_report_partial_batch_failures(consumer: Consumer) -> None:
@@ -157,6 +182,11 @@ def test_only_consumers_get_queue_variables(template: Template) -> None:
     # THEN they have no variable about one
     assert others
     assert not any({"QUEUE_URL", "MAX_RECEIVES"} & variables_of(function).keys() for function in others)
+
+
+def _queues(template: Template) -> dict[str, Properties]:
+    """Return all queues by logical id."""
+    return template.of_type("AWS::SQS::Queue")
 
 
 def statements(template: Template, queue_id: str) -> list[dict]:

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from dev.template import ROOT, Template, source, template_with
+from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Template, logical_id, source, template_with
 from tests.template import released_resources
 
 RELEASED = released_resources.listed()
 DEPLOYMENTS = released_resources.deployments()
 # Types that must be retained when the stack is deleted or the resource replaced. A user pool's client can be recreated.
 KEPT = released_resources.FIXED.keys() - {"AWS::Cognito::UserPoolClient"}
-# Logs of functions and of the gateway expire after LogDays anyway, and the sandbox holds no money.
-DISPOSABLE = {"SandboxTable"} | {f"{name.capitalize()}Logs" for name in [*template_with().functions(), "api"]}
+# Logs of functions and of the gateway expire after LogDays anyway, counts after hours, and the sandbox holds no money.
+_FUNCTIONS = template_with(**WITH_PARTNER, **WITH_PAYMENT_EVENTS).functions()
+_LOGS = {"ApiLogs", *(logical_id(function["LoggingConfig"]["LogGroup"]) for function in _FUNCTIONS.values())}
+DISPOSABLE = {"SandboxTable", "LimitsTable"} | _LOGS
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)

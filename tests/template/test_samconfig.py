@@ -42,7 +42,7 @@ def test_a_deployment_has_every_function(deployment: str) -> None:
 def test_production_keeps_its_data() -> None:
     tables = deployed("prod").of_type("AWS::DynamoDB::Table")
     kept = {name for name, table in tables.items() if table.get("DeletionProtectionEnabled")}
-    assert kept == tables.keys() - {"SandboxTable"}
+    assert kept == tables.keys() - {"SandboxTable", "LimitsTable"}
 
 
 @pytest.mark.parametrize("deployment", ON_AWS)

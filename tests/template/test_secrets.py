@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from dev.template import WITH_STRIPE, Template, source, template_with, variables_of
+from dev.template import WITH_PAYMENT_EVENTS, WITH_STRIPE, Template, source, template_with, variables_of
 from tests.permissions import grants
 
 CHOICES = [
     {},
     grants.EVERYTHING,
     WITH_STRIPE,
-    grants.EVERYTHING | WITH_STRIPE,
+    grants.EVERYTHING | WITH_PAYMENT_EVENTS,
     {"Audit": "false"},
     grants.local_parameters(),
 ]
@@ -37,8 +37,15 @@ HARMLESS = {
 }
 SOUNDS_SECRET = re.compile("secret|password|token|credential|private|key", re.IGNORECASE)
 # Names that sound secret: these hold the name of a secret, and those below hold none at all.
-NAMES_OF_SECRETS = {"StripeSecret", "PartnerSecret", "STRIPE_SECRET_ID"}
-NOT_SECRET = {"PasswordSignIn", "OwnKey", "PartnerKeyHeader", "PartnerTokenEndpoint", "TokenUrl"}
+NAMES_OF_SECRETS = {
+    "StripeSecret",
+    "PartnerSecret",
+    "PaymentEventsSecret",
+    "STRIPE_SECRET_ID",
+    "PARTNER_SECRET_ID",
+    "PAYMENT_EVENTS_SECRET_ID",
+}
+NOT_SECRET = {"PasswordSignIn", "OwnKey", "TokenUrl"}
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 RETENTION_DAYS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288}
 
@@ -88,13 +95,8 @@ def test_no_output_holds_a_secret(any_template: Template) -> None:
         assert "resolve:" not in str(output["Value"])
 
 
-def test_only_the_partner_connection_reads_a_secret(any_template: Template) -> None:
-    # EventBridge stores the secrets of a connection in Secrets Manager.
-    reading = {name for name, resource in any_template.resources.items() if "resolve:" in str(list(_texts(resource)))}
-    connections = {
-        name for name, resource in any_template.resources.items() if resource["Type"] == "AWS::Events::Connection"
-    }
-    assert reading == connections
+def test_no_resource_holds_a_secret(any_template: Template) -> None:
+    assert not [name for name, resource in any_template.resources.items() if "resolve:" in str(list(_texts(resource)))]
 
 
 def test_no_resource_reads_the_clients_secret_of_the_user_pool(any_template: Template) -> None:

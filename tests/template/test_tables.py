@@ -5,9 +5,11 @@ import inspect
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
 from dev.template import ROOT, Template, template_with
+from shop.limits import Limits
+from shop.model import Order
 
-# The sandbox payment provider's ledger holds no money. It is deleted with the stack.
-DISPOSABLE = {"SandboxTable"}
+# Deleted with the stack: the sandbox payment provider's ledger holds no money, and counts are good for an hour.
+DISPOSABLE = {"SandboxTable", "LimitsTable"}
 KEYS = {
     "OrdersTable": ["orderId"],
     "ProductsTable": ["sku"],
@@ -15,6 +17,7 @@ KEYS = {
     "ShipmentsTable": ["orderId"],
     "SalesTable": ["bucketId", "entry"],
     "IdempotencyTable": ["id"],
+    "LimitsTable": ["id"],
     "SandboxTable": ["key"],
 }
 
@@ -82,11 +85,30 @@ def test_the_index_of_unfinished_work_is_by_shard_and_due_time(template: Templat
     assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["unfinishedSince"]}
 
 
+def test_the_index_of_unplaced_orders_has_what_the_list_shows(template: Template) -> None:
+    by_user, unplaced = (indexes(template)[name] for name in ("byUser", "unplaced"))
+    assert keys(unplaced) == ["userId", "unplacedSince"]
+    assert unplaced["Projection"] == by_user["Projection"]
+
+
+def test_the_index_of_orders_by_time_is_for_programs_that_look_orders_up(template: Template) -> None:
+    assert "byTime" not in indexes(template)
+    index = indexes(template_with(OrdersReadAccess="true"))["byTime"]
+    assert keys(index) == ["timeBucket", "timeEntry"]
+    assert set(index["Projection"]["NonKeyAttributes"]) == {"userId", "placedAt", "status", "total", "currency"}
+
+
+def test_the_index_of_open_shipments_is_by_time_and_has_the_latest_time_to_pack(template: Template) -> None:
+    (index,) = template.of_type("AWS::DynamoDB::Table")["ShipmentsTable"]["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], keys(index)) == ("open", ["openKey", "openSince"])
+    assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["packBy"]}
+
+
 def test_there_are_no_other_indexes(template: Template) -> None:
-    assert indexes(template).keys() == {"byUser", "unfinished"}
+    assert indexes(template).keys() == {"byUser", "unplaced", "unfinished"}
     tables = template.of_type("AWS::DynamoDB::Table")
     assert [index["IndexName"] for index in tables["CustomersTable"]["GlobalSecondaryIndexes"]] == ["unfinished"]
-    others = tables.keys() - {"OrdersTable", "CustomersTable"}
+    others = tables.keys() - {"OrdersTable", "CustomersTable", "ShipmentsTable"}
     assert not any("GlobalSecondaryIndexes" in tables[name] for name in others)
 
 
@@ -100,9 +122,17 @@ def test_mail_records_expire_by_the_attribute_of_powertools(template: Template) 
     assert table["TimeToLiveSpecification"] == {"AttributeName": defaults["expiry_attr"].default, "Enabled": True}
 
 
-def test_no_other_table_expires_items(template: Template) -> None:
-    tables = template.of_type("AWS::DynamoDB::Table").items()
-    assert [name for name, table in tables if "TimeToLiveSpecification" in table] == ["IdempotencyTable"]
+def test_only_rejected_orders_and_counts_expire_besides(template: Template) -> None:
+    expiring = {
+        name: table["TimeToLiveSpecification"]
+        for name, table in template.of_type("AWS::DynamoDB::Table").items()
+        if "TimeToLiveSpecification" in table and name != "IdempotencyTable"
+    }
+    assert expiring == {name: {"AttributeName": "expireAt", "Enabled": True} for name in ("OrdersTable", "LimitsTable")}
+    # AND it is the attribute that the stores write
+    assert Order.model_fields["expire_at"].alias == "expireAt"
+    (written,) = Limits(table="limits", orders=1, declines=1).reserving("user")
+    assert "expireAt" in written["Update"]["ExpressionAttributeNames"].values()
 
 
 def test_without_the_sandbox_there_is_no_ledger() -> None:

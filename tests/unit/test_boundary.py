@@ -41,7 +41,8 @@ UNUSED = {
 def everything() -> Template:
     """Return the template with all optional resources, on AWS."""
     stripe = {"PaymentProvider": "stripe", "StripeSecret": "shop/stripe"}
-    return template_with(**WITH_PARTNER, **stripe, Canary="true", OwnKey="true", MailFrom="a@b.example")
+    partner = WITH_PARTNER | {"PartnerSecret": "shop/partner"}  # with the prefix of the secrets that the stack may read
+    return template_with(**partner, **stripe, Canary="true", OwnKey="true", MailFrom="a@b.example")
 
 
 def filled(node: Any) -> Any:
@@ -85,7 +86,6 @@ OWN = {  # a resource of the stack by service; "*" if the name does not tell
     "iam": arn("iam", "role/handoff-dev-OrdersRole-1ABC"),
     "lambda": arn("lambda", "function:handoff-dev-OrdersFunction-1ABC"),
     "s3": "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1abc/handoff-dev/0123456789",
-    "secretsmanager": arn("secretsmanager", "secret:events!connection/handoff-dev-PartnerConnection-1ABC/x"),
     "sns": arn("sns", "handoff-dev-AlarmTopic-1ABC"),
     "sqs": arn("sqs", "handoff-dev-EmailsQueue-1ABC"),
 }

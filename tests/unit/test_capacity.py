@@ -9,10 +9,10 @@ import simpy
 
 from bench import capacity_model, formulas
 from bench.profile import ORDERS
-from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT
+from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT
 from handoff import aws
 from handoff.clock import Deadline
-from shop.sales import Sale, SalesStore
+from shop.sales import SalesStore, order_sale
 from tests.support.orders import line, order
 
 SEED = 20261123
@@ -187,9 +187,10 @@ FOUND = {  # counts of one order, in round numbers
         for name, function, batch, calls, writes in [
             ("request", ORDERS, 1, {"provider": 1}, {"OrdersTable": 6, "OrdersTable/unfinished": 2}),
             ("emails: order_placed", EMAILS, 1, {"sesv2.SendEmail": 1}, {}),
-            ("emails: shipment_prepared", EMAILS, 1, {"sesv2.SendEmail": 1}, {}),
+            ("emails: shipment_released", EMAILS, 1, {"sesv2.SendEmail": 1}, {}),
             ("analytics: order_placed", ANALYTICS, 10, {"dynamodb.TransactWriteItems": 1}, {"SalesTable": 30}),
-            ("fulfillment: order_placed", FULFILLMENT, 1, {"provider": 1}, {"OrdersTable/unfinished": 1}),
+            ("fulfillment: order_placed", FULFILLMENT, 1, {"dynamodb.GetItem": 1}, {"OrdersTable/unfinished": 1}),
+            ("settlement: shipment_prepared", SETTLEMENT, 1, {"provider": 1}, {}),
         ]
     },
 }
@@ -198,7 +199,7 @@ FOUND = {  # counts of one order, in round numbers
 def test_concurrency_follows_from_messages_batches_and_latencies():
     load = capacity_model.Load(100, FOUND)
 
-    assert load.messages == {ORDERS: 100, EMAILS: 200, ANALYTICS: 100, FULFILLMENT: 100}
+    assert load.messages == {ORDERS: 100, EMAILS: 200, ANALYTICS: 100, FULFILLMENT: 100, SETTLEMENT: 100}
     assert load.concurrency(ORDERS) == pytest.approx(100 * (0.300 + 0.010 + 0.002))
     assert load.concurrency(EMAILS) == pytest.approx(200 / 10 * (0.010 + 10 * (0.400 + 0.002)))
     assert load.concurrency(ANALYTICS) == pytest.approx(1 * (0.010 + 100 * 0.002 + 5 * 0.015))  # 24 sales a transaction
@@ -216,12 +217,12 @@ def test_shards_are_the_fewest_that_keep_partitions_below_the_limit(rate):
 def test_targets_are_events_times_matching_rules():
     load = capacity_model.Load(10, FOUND)
 
-    assert load.put_events == 20
-    assert load.targets == 10 * (4 + 3)  # three consumers and the audit log; analytics skips shipments
+    assert load.put_events == 30
+    assert load.targets == 10 * (4 + 2 + 2)  # placed: three consumers; prepared, released: one; each: the audit log
 
 
 def test_sales_transactions_match_the_groups_of_the_store():
-    sales = [Sale(f"event-{n}", "2026-11-23", order(lines=distinct_lines(n)), 1) for n in range(100)]
+    sales = [order_sale(order(lines=distinct_lines(n)), f"event-{n}", "2026-11-23", 1) for n in range(100)]
 
     groups = SalesStore(client=None, table="sales", shards=1).groups(sales)
 

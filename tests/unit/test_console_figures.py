@@ -16,7 +16,7 @@ AT = 1_764_000_123_456
 
 def figures(**points: list[tuple[int, float]]) -> Figures:
     names = ("OrdersPlaced", "OrdersRepeated", "OrdersDeclined", "OrdersOutOfStock", "OrdersRefused")
-    names += ("OrdersUnavailable", "OrdersFailed", "p50", "p99", "unfinished")
+    names += ("OrdersLimited", "OrdersActionRequired", "OrdersUnavailable", "OrdersFailed", "p50", "p99", "unfinished")
     lags = [lag("emails"), lag("analytics", dead_letters=2)]
     return Figures(
         at=AT,
@@ -52,6 +52,13 @@ def test_order_requests_are_counted_by_outcome() -> None:
     assert seen.last_minute() == (AT - AT % 10_000 - 10_000, 6)
     assert not seen.is_empty
     assert figures().is_empty
+
+
+def test_the_age_of_a_delayed_queue_counts_from_the_end_of_its_delay() -> None:
+    points = {"emails oldest": [(AT - 20_000, 590.0), (AT - 10_000, 640.0)], "analytics oldest": [(AT, 5.0)]}
+    delayed = replace(figures(), lags=[lag("emails", delay=600), lag("analytics")], points=points)
+    assert delayed.oldest("emails") == [(AT - 20_000, 0.0), (AT - 10_000, 40.0)]
+    assert delayed.oldest("analytics") == [(AT, 5.0)]
 
 
 def test_metrics_of_a_consumer_of_another_stack_are_of_that_stack() -> None:

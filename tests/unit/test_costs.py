@@ -81,7 +81,7 @@ def test_idle_queues_cost_the_requests_of_their_pollers():
 
     fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
 
-    assert fixed["sqs_request"] == 4 * 5 * ceil(costs.MONTH / 20)  # four queues, five pollers, 20 s a poll
+    assert fixed["sqs_request"] == 5 * 5 * ceil(costs.MONTH / 20)  # five queues, five pollers, 20 s a poll
     assert fixed["lambda_request"] == costs.MONTH / 60
 
 
@@ -91,5 +91,5 @@ def test_programs_that_read_reports_cost_an_app_client_a_month():
 
     fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
 
-    assert fixed["reports_client"] == 1
-    assert costs.price(fixed, "reports_client") == 6.00
+    assert fixed["program_client"] == 1
+    assert costs.price(fixed, "program_client") == 6.00

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from io import StringIO
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -9,10 +10,10 @@ from rich.console import Console
 
 from dev.drills import shoppers
 from dev.drills.command import NAMES
-from dev.drills.outages import DRILLS
+from dev.drills.outages import DRILLS, Observation
 from dev.drills.report import Latency, Report, table
 from dev.drills.shoppers import NO_ANSWER, send_until_final
-from dev.invariants import Harm, Violation
+from dev.invariants import ON_ITS_WAY, Harm, Mail, Violation
 from ops.shop_client import Answer
 
 
@@ -94,6 +95,7 @@ def report(*violations, mails_allowed=0):
         late=Counter(),
         dead_letters=Counter({"emails: SendEmail: Throttled": 2}),
         redriven=2,
+        seen="5 orders packed and not paid",
         violations=violations,
         mails_allowed=mails_allowed,
     )
@@ -124,6 +126,33 @@ def test_the_table_names_what_is_lost():
     assert "ord_a is PENDING" in shown
     assert "0.20 s / 0.29 s, of 3 orders" in shown
     assert "2 emails: SendEmail: Throttled" in shown
+    assert "5 orders packed and not paid" in shown
+
+
+def during(*, released=False, mailed=False, status="PREPARED", payment="authorised"):
+    """Return what is seen while payments cannot be captured, of one order."""
+    order = {"orderId": "ord_a", "status": status, "payment": {"state": payment}}
+    shipment = {"orderId": "ord_a", "state": "released" if released else "prepared"}
+    mails = [Mail("Your order is confirmed", "ord_a"), *([Mail(ON_ITS_WAY, "ord_a")] if mailed else [])]
+    seen = SimpleNamespace(orders=[order], shipments=[shipment], mails=mails)
+    return DRILLS["capture"].watch(SimpleNamespace(snapshot=lambda: seen))
+
+
+def test_packing_without_the_provider_is_seen():
+    assert during() == Observation("1 orders packed and not paid")
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"released": True}, "ord_a was released before its payment"),
+        ({"mailed": True}, "ord_a was mailed before its payment"),
+        ({"status": "PLACED"}, "no order was packed while no payment could be captured"),
+        ({"payment": "captured"}, "no order was packed while no payment could be captured"),
+    ],
+)
+def test_what_must_not_happen_before_the_capture_is_a_violation(given, wrong):
+    assert during(**given).violations == (Violation(Harm.WRONG, wrong),)
 
 
 def test_the_command_knows_every_drill():

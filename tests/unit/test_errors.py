@@ -10,7 +10,7 @@ from handoff import errors as core_errors
 from shop import errors
 
 LAYER = Path(errors.__file__).parents[1]
-_ENTRY = re.compile(r"^([│ ]*)[├└]── (?:(\w+)\.)?(\w+)(?: +(here\b|(?:shop|handoff)\.\w+))?", re.MULTILINE)
+_ENTRY = re.compile(r"^([│ ]*)[├└]── (?:(\w+)\.)?(\w+)(?: +(here\b|(?:shop|handoff)\.[\w.]+))?", re.MULTILINE)
 
 
 def drawn(module):

@@ -15,7 +15,7 @@ from ops.cli import lag as cli_lag
 from ops.cli import main as cli
 from ops.cli.options import Target
 from ops.lag import report as lag_report
-from ops.lag.measure import MINUTE, Lag, departures, drain, rate
+from ops.lag.measure import MINUTE, Lag, departures, drain, due, rate
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import Metric, MetricsError
 from ops.stack.emf import read
@@ -65,6 +65,25 @@ def test_a_rate_covers_the_last_minutes_with_data():
 def test_departures_are_done_and_failed_events_in_minutes_with_arrivals():
     sent, finished, failed = [(0, 9.0), (1, 9.0), (2, 9.0)], [(0, 30.0), (2, 5.0), (3, 7.0)], [(0, 3.0)]
     assert departures(sent, finished, failed) == [(0, 33), (1, 0), (2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"),
+    [
+        (0, [(0, 1.0), (MINUTE, 2.0), (2 * MINUTE, 3.0)]),
+        (10, [(0, 1.0), (MINUTE, 2.0), (2 * MINUTE, 3.0)]),  # within the resolution of the metrics
+        (60, [(MINUTE, 1.0)]),  # the present minute is not over
+        (600, []),
+    ],
+)
+def test_events_come_due_after_the_delay_of_their_queue(delay, expected):
+    assert due([(0, 1.0), (MINUTE, 2.0), (2 * MINUTE, 3.0)], delay, now=2 * MINUTE + 30_000) == expected
+
+
+def test_events_that_are_not_due_are_noted():
+    text = shown(120, a_lag(consumer="fulfillment", delayed=12, delay=600))
+    assert "fulfillment: 12 events are not due yet. Each is delayed for 10m" in text
+    assert "not due" not in shown(120, a_lag(delay=600))
 
 
 def test_only_the_elapsed_part_of_the_current_minute_counts():

@@ -94,7 +94,7 @@ def test_rules_are_options_of_their_own_or_separated_by_commas(rules):
     assert replay.parse(FROM, TO, rules).rules == ("analytics", "emails")
 
 
-@pytest.mark.parametrize("rule", ["emails", "fulfillment", "audit", "partner", "loyalty"])
+@pytest.mark.parametrize("rule", ["emails", "fulfillment", "audit", "partners", "loyalty"])
 def test_a_rule_with_visible_effects_has_a_warning(rule):
     (caution,) = replay.parse(FROM, TO, (rule,)).cautions
     assert caution.startswith(f"{rule}: ")

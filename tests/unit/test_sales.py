@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.aws import ITEMS_PER_WRITE
-from shop.sales import Sale, SalesStore
+from shop.sales import SalesStore, order_sale
 from tests.support.orders import line, order
 
 
 def sale(event_id, *skus, day="2026-11-23", sign=1):
     lines = tuple(line(sku, 2, 100) for sku in skus)
-    return Sale(event_id=event_id, day=day, order=order(lines=lines, total=200 * len(lines)), sign=sign)
+    return order_sale(order(lines=lines, total=200 * len(lines)), event_id, day, sign)
 
 
 def groups(sales):

@@ -30,7 +30,7 @@ def past(*steps):
     ],
 )
 def test_each_sale_has_the_id_of_its_event(steps, expected):
-    assert [(sale.event_id, sale.sign) for sale in sales_of(past(*steps))] == expected
+    assert [(sale.event_id, sale.whole["orders"]) for sale in sales_of(past(*steps))] == expected
 
 
 def test_a_cancellation_counts_on_the_day_of_the_order():

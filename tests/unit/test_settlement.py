@@ -5,10 +5,23 @@ from dataclasses import dataclass, field
 import pytest
 
 from handoff.clock import Deadline
-from shop.model import Payment, PaymentDue, PaymentState, Status
-from shop.payments import Authorized, Captured, Declined, Failed, Unavailable, Unknown, Voided
+from handoff.errors import ConcurrentUpdate
+from shop import settlement
+from shop.model import Payment, PaymentDue, PaymentState, RefundState, Status
+from shop.payments import (
+    Authorized,
+    Captured,
+    Declined,
+    Failed,
+    Refunded,
+    RefundPending,
+    Unavailable,
+    Unknown,
+    Voided,
+)
 from shop.settlement import settle
-from tests.support.orders import NOW, ORDER_ID, order
+from shop.transitions import refund_answered
+from tests.support.orders import NOW, ORDER_ID, MemoryStore, captured, order
 
 
 @dataclass
@@ -19,7 +32,7 @@ class Provider:
     calls: list = field(default_factory=list)
     since: int = 0
 
-    def authorize(self, key, *, order_id, amount, currency, token, since):
+    def authorize(self, key, *, order_id, amount, currency, token, can_act, since):
         self.since = since
         return self._answer("authorise", key, amount, currency, token)
 
@@ -28,6 +41,9 @@ class Provider:
 
     def void(self, key, *, order_id, reference):
         return self._answer("void", key, reference)
+
+    def refund(self, key, *, order_id, reference, amount, currency):
+        return self._answer("refund", key, reference, amount, currency)
 
     def _answer(self, *call):
         self.calls.append(call)
@@ -69,12 +85,12 @@ def test_without_a_due_payment_nothing_is_done():
 
 @pytest.mark.parametrize(
     ("action", "answer", "state"),
-    [("capture", Captured(), PaymentState.CAPTURED), ("void", Voided(), PaymentState.VOIDED)],
+    [("capture", Captured(4500), PaymentState.CAPTURED), ("void", Voided(), PaymentState.VOIDED)],
 )
 def test_a_known_hold_is_captured_or_voided(action, answer, state):
     recorded, calls = run(due(action), answer)
 
-    assert recorded == Payment(state=state, reference="hold-1")
+    assert recorded == Payment(state=state, reference="hold-1", captured=4500 if action == "capture" else None)
     assert calls == [(action, f"{ORDER_ID}:{action}", "hold-1")]
 
 
@@ -86,7 +102,7 @@ def test_a_definite_refusal_is_recorded_with_its_reason(action):
 
 
 def test_an_unknown_hold_is_looked_up_by_its_key_and_voided():
-    recorded, calls = run(due("void", reference=None), Authorized("hold-2"), Voided())
+    recorded, calls = run(due("void", reference=None), Authorized("hold-2", 4500), Voided())
 
     assert recorded == Payment(state=PaymentState.VOIDED, reference="hold-2")
     assert calls == [
@@ -96,7 +112,7 @@ def test_an_unknown_hold_is_looked_up_by_its_key_and_voided():
 
 
 def test_an_unknown_hold_is_looked_up_since_the_orders_start():
-    provider = Provider([Authorized("hold-2"), Voided()])
+    provider = Provider([Authorized("hold-2", 4500), Voided()])
     settle(Store(), provider, due("void", reference=None), Deadline(10))
 
     assert provider.since == NOW  # start of the order
@@ -110,10 +126,95 @@ def test_a_decline_means_that_nothing_was_held():
 
 
 @pytest.mark.parametrize("error", [Unknown("silence"), Unavailable("busy")])
-@pytest.mark.parametrize("answers", [[], [Authorized("hold-2")]], ids=["authorise", "void"])
+@pytest.mark.parametrize("answers", [[], [Authorized("hold-2", 4500)]], ids=["authorise", "void"])
 def test_without_a_definite_answer_nothing_is_recorded(error, answers):
     provider, store = Provider([*answers, error]), Store()
 
     with pytest.raises(type(error)):
         settle(store, provider, due("void", reference=None), Deadline(10))
     assert store.recorded is None
+
+
+def refunds_due(**states):
+    """Return a paid order with one refund of 100 for each id, in its state."""
+    at = "2026-11-23T10:00:00.000Z"
+    made = {
+        refund_id: {"refund_id": refund_id, "amount": 100, "reason": "Broken", "request_hash": "h", "requested_at": at}
+        | {"state": state}
+        for refund_id, state in states.items()
+    }
+    return captured(refunds=made, payment_due=PaymentDue(action="refund", since=NOW))
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "reference"),
+    [
+        (Refunded("re_1"), RefundState.REFUNDED, "re_1"),
+        (RefundPending("re_1"), RefundState.PENDING, "re_1"),
+        (Failed("charge_disputed"), RefundState.FAILED, None),
+    ],
+)
+def test_the_answer_about_a_refund_is_recorded(answer, state, reference):
+    provider, store = Provider([answer]), MemoryStore(refunds_due(ref_1="due"))
+
+    settled = settle(store, provider, store.order, Deadline(10))
+
+    assert provider.calls == [("refund", f"{ORDER_ID}:refund:ref_1", "hold-1", 100, "EUR")]
+    assert (settled.refunds["ref_1"].state, settled.refunds["ref_1"].reference) == (state, reference)
+    assert settlement.refusal(refunds_due(ref_1="due"), settled) == (
+        "charge_disputed" if state is RefundState.FAILED else None
+    )
+
+
+def test_a_due_refund_goes_before_a_pending_one():
+    provider, store = Provider([Refunded("re_2")]), MemoryStore(refunds_due(ref_1="pending", ref_2="due"))
+
+    settled = settle(store, provider, store.order, Deadline(10))
+
+    assert (settled.refunds["ref_1"].state, settled.refunds["ref_2"].state) == ("pending", "refunded")
+    assert settled.payment_due
+
+
+def test_a_refund_that_is_still_pending_is_asked_for_later():
+    provider, store = Provider([RefundPending("re_1")]), MemoryStore(refunds_due(ref_1="pending"))
+
+    with pytest.raises(Unavailable):
+        settle(store, provider, store.order, Deadline(10))
+    assert store.written == []
+
+
+def test_every_pending_refund_has_its_turn():
+    order = refunds_due(ref_1="pending", ref_2="pending")
+    provider = Provider([RefundPending("re")] * 40)
+
+    for _ in range(40):  # by chance: that one of them is never chosen has a probability of 2 in 10^12
+        with pytest.raises(Unavailable):
+            settle(MemoryStore(order), provider, order, Deadline(10))
+
+    assert len({call[1] for call in provider.calls}) == 2
+
+
+def test_a_refund_that_another_worker_has_settled_is_not_settled_again():
+    due = refunds_due(ref_1="due")
+    provider = Provider([Refunded("re_1"), Refunded("re_1")])
+    store = MemoryStore(due, meanwhile=[lambda order: settle(MemoryStore(order), provider, order, Deadline(10))])
+
+    settled = settle(store, provider, due, Deadline(10))
+
+    assert (settled.refunded, store.written) == (100, [])
+
+
+def test_a_refund_next_to_another_change_of_the_order_stays_due():
+    due = refunds_due(ref_1="due", ref_2="due")
+    provider = Provider([Refunded("re_1"), Refunded("re_2")])
+    other = due.refunds["ref_2"].model_copy(update={"state": RefundState.FAILED})
+    store = MemoryStore(due, meanwhile=[lambda order: refund_answered(order, other, NOW).after])
+
+    with pytest.raises(ConcurrentUpdate):
+        settle(store, provider, due, Deadline(10))
+
+
+def test_a_void_that_finds_the_money_captured_makes_its_refund_due():
+    recorded, _ = run(due("void"), Captured(4500))
+
+    assert recorded == Payment(state=PaymentState.CAPTURED, reference="hold-1", captured=4500)

@@ -5,21 +5,24 @@ import json
 import pytest
 
 from shop import transitions
-from shop.model import Payment, PaymentState, Status
+from shop.model import Cancellation, Payment, PaymentState, Status
 from shop.transitions import NotPossible
 from tests.support.orders import NOW, ORDER_ID, order
 
+CUSTOMER = Cancellation(by="customer")
 STEPS = {
     "placed": lambda before: transitions.placed(before, "hold-1", NOW),
     "declined": lambda before: transitions.declined(before, "card_declined", NOW),
     "expired": lambda before: transitions.expired(before, NOW),
-    "cancelled": lambda before: transitions.cancelled(before, NOW),
+    "abandoned": lambda before: transitions.abandoned(before, CUSTOMER, NOW),
+    "cancelled": lambda before: transitions.cancelled(before, CUSTOMER, NOW),
     "prepared": lambda before: transitions.prepared(before, NOW),
 }
 LEADS = {
     (Status.PENDING, "placed"): Status.PLACED,
     (Status.PENDING, "declined"): Status.REJECTED,
     (Status.PENDING, "expired"): Status.REJECTED,
+    (Status.PENDING, "abandoned"): Status.REJECTED,
     (Status.PLACED, "cancelled"): Status.CANCELLED,
     (Status.PLACED, "prepared"): Status.PREPARED,
 }
@@ -99,6 +102,7 @@ def test_an_events_id_and_sequence_are_the_steps():
         (Status.PENDING, "placed", None),
         (Status.PENDING, "declined", None),
         (Status.PENDING, "expired", "void"),
+        (Status.PENDING, "abandoned", "void"),
         (Status.PLACED, "cancelled", "void"),
         (Status.PLACED, "prepared", "capture"),
     ],
@@ -114,7 +118,8 @@ def test_a_step_sets_the_due_payment_action(state, step, due):
 def test_each_step_that_ends_an_order_returns_its_stock(state, step):
     made = STEPS[step](order(state))
 
-    assert made.restocks == (made.after.status in (Status.REJECTED, Status.CANCELLED))
+    ended = made.after.status in (Status.REJECTED, Status.CANCELLED)
+    assert made.restock == ({"MUG-01": 2, "TEE-02": 1} if ended else {})
 
 
 @possible
@@ -176,13 +181,15 @@ def test_settling_a_payment_is_a_step_with_its_own_time(state):
 
 
 def test_settling_a_payment_does_not_change_the_status_again():
-    cancelled = transitions.cancelled(order(Status.PLACED), NOW).after
+    cancelled = transitions.cancelled(order(Status.PLACED), CUSTOMER, NOW).after
     voided = transitions.settled(cancelled, Payment(state=PaymentState.VOIDED), NOW).after
 
     assert [entry.status for entry in voided.status_changes][-1:] == [Status.CANCELLED]
     assert voided.status_changes == cancelled.status_changes
 
 
-@pytest.mark.parametrize(("step", "reason"), [("declined", "declined"), ("expired", "expired")])
+@pytest.mark.parametrize(
+    ("step", "reason"), [("declined", "declined"), ("expired", "expired"), ("abandoned", "abandoned")]
+)
 def test_a_rejected_order_has_a_reason(step, reason):
     assert STEPS[step](order()).after.history[-1].reason == reason

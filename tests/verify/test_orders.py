@@ -7,25 +7,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from handoff.clock import now_ms, to_iso
+from ops.smoke_order import SmokeOrder
 from ops.stack.deployment import CONSUMERS
 from ops.verify import orders
 from ops.verify.check import Outcome
 
 TOKEN = "a.b.c"
-ORDER = {"orderId": "ord_smoke", "status": "PREPARED", "payment": "captured"}
+PREPARED = {"status": "PREPARED", "payment": "captured"}
+CANCELLED = {"status": "CANCELLED", "payment": "voided"}
+WINDOW = 600  # seconds
 
 
 class Api(ThreadingHTTPServer):
-    """An API that records each request with its time, and writes the consumers' log lines of an order."""
+    """An API that records each request with its time, and writes the consumers' log lines of its orders.
+
+    Orders that are not cancelled are packed ``window`` seconds after they were placed.
+    """
 
     daemon_threads = True
 
     def __init__(self, log):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.log, self.requests, self.answers = log, [], {"POST /orders": 201}
+        self.window, self.placed, self.cancelled = 0, {}, set()  # orders by key, with the time
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
-    def answer(self, method, path, authorized):
+    def answer(self, method, path, authorized, key):
         self.requests.append((f"{method} {path}", now_ms()))
         if path in ("/orders", "/me", "/reports/sales") and not authorized:
             return 401, {}
@@ -35,16 +42,32 @@ class Api(ThreadingHTTPServer):
             return 200, {"products": []}
         if (method, path) == ("POST", "/orders"):
             status = self.answers["POST /orders"]
-            if status == 201:
-                self.log()
-            return status, ORDER if status == 201 else {"type": "urn:handoff:problem:unavailable"}
-        return 200, ORDER
+            return status, self.place(key) if status == 201 else {"type": "urn:handoff:problem:unavailable"}
+        order_id = path.split("/")[-1].replace("cancel", path.split("/")[-2])
+        if path.endswith("/cancel"):
+            self.cancelled.add(order_id)
+        return 200, self.shown(order_id)
+
+    def place(self, key):
+        if key not in self.placed:
+            self.placed[key] = (f"ord_smoke{len(self.placed)}", now_ms())
+            self.log(self.placed[key][0])
+        return {"orderId": self.placed[key][0], "status": "PLACED", "payment": "authorised"}
+
+    def shown(self, order_id):
+        at = dict(self.placed.values()).get(order_id, 0)
+        if order_id in self.cancelled:
+            return {"orderId": order_id, **CANCELLED}
+        waits = {"status": "PLACED", "payment": "authorised"}
+        return {"orderId": order_id, **(PREPARED if now_ms() >= at + self.window * 1000 else waits)}
 
 
 class _Handler(BaseHTTPRequestHandler):
     def _answer(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, body = self.server.answer(self.command, self.path, "Authorization" in self.headers)
+        status, body = self.server.answer(
+            self.command, self.path, "Authorization" in self.headers, self.headers.get("Idempotency-Key")
+        )
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -77,10 +100,11 @@ def api(client, handled):
         event = {"timestamp": now_ms(), "message": json.dumps({"timestamp": to_iso(now_ms()), **line})}
         logs.put_log_events(logGroupName=group, logStreamName="1", logEvents=[event])
 
-    def log():
+    def log(order_id):
         write("sweeper", UnfinishedAge=[0])
-        keys = {"level": "INFO", "message": "event handled", "order_id": "ord_smoke", "event_id": "ord_smoke-1"}
         for name in handled:
+            event_id = f"{order_id}-{2 if name == 'settlement' else 1}"
+            keys = {"level": "INFO", "message": "event handled", "order_id": order_id, "event_id": event_id}
             write(name, **keys, outcome="done")
 
     server = Api(log)
@@ -102,13 +126,68 @@ def deployment(api, make_deployment, client):
     return make_deployment(resources, outputs={"ApiUrl": f"http://127.0.0.1:{api.server_port}"})
 
 
-def test_a_smoke_order_is_followed_to_its_consumers(deployment, perform, api):
+@pytest.fixture
+def windowed(deployment, api):
+    """The deployment, with a cancel window of ten minutes."""
+    deployment.__dict__["parameters"] |= {"PackAfter": str(WINDOW)}
+    api.window = WINDOW
+    return deployment
+
+
+@pytest.fixture
+def smoke_order(deployment, api):
+    """An order as an earlier check has placed it."""
+    order = SmokeOrder(deployment, TOKEN, 120.0)
+    order.place()
+    yield order
+    order.close()
+
+
+def test_without_a_window_an_order_is_placed_and_left_to_be_packed(deployment, perform, api):
     (result,) = perform(orders.ORDER, deployment, token=TOKEN)
     assert result.outcome == Outcome.PASSED, result.notes
-    assert result.seen.startswith("ord_smoke was placed")
+    assert result.seen == "ord_smoke0 was placed"
     # AND the answers of the API are kept, with their ids
     (placed, *_) = [answer for answer in result.answers if answer.operation == "POST /orders"]
     assert (placed.status, placed.count, placed.request_id[:8]) == (201, 2, "request-")
+
+
+def test_in_the_window_an_order_is_cancelled_and_another_one_placed(windowed, perform, api, clock):
+    began = clock.ms
+    (result,) = perform(orders.ORDER, windowed, token=TOKEN)
+    assert result.outcome == Outcome.PASSED, result.notes
+    assert result.seen == "ord_smoke1 was placed, and an order was cancelled in time"
+    assert api.cancelled == {"ord_smoke0"}
+    # AND it has not waited for the end of the window
+    assert clock.ms - began < WINDOW * 1000
+
+
+def test_the_order_is_followed_until_it_is_packed_after_its_window(windowed, perform, api, smoke_order):
+    (result,) = perform(orders.PACKING, windowed, token=TOKEN, order=smoke_order)
+    assert result.outcome == Outcome.PASSED, result.notes
+    assert result.seen == "ord_smoke0 was packed, paid, and handled by every consumer"
+    assert "waiting until ord_smoke0 is packed, 10m after it was placed" in result.notes
+
+
+def test_an_order_that_is_not_packed_after_its_window_is_cancelled(windowed, perform, api, smoke_order):
+    api.window = 10 * WINDOW
+    (result,) = perform(orders.PACKING, windowed, token=TOKEN, order=smoke_order)
+    assert result.outcome == Outcome.FAILED
+    assert "ord_smoke0 is PLACED, its payment authorised, after 720 s; it was cancelled now" in result.seen
+    assert api.cancelled == {"ord_smoke0"}
+
+
+def test_a_warehouse_is_not_waited_for(windowed, perform, api):
+    windowed.__dict__["parameters"] |= {"Packing": "manual"}
+    (result,) = perform(orders.PACKING, windowed, token=TOKEN)
+    assert (result.outcome, result.seen) == (
+        Outcome.NOT_AVAILABLE,
+        "a warehouse packs the orders of this stack (Packing=manual)",
+    )
+    # AND the order of the check before it is cancelled
+    (result,) = perform(orders.ORDER, windowed, token=TOKEN)
+    assert result.outcome == Outcome.PASSED, result.notes
+    assert api.cancelled == {"ord_smoke0"} == {order_id for order_id, _ in api.placed.values()}
 
 
 def test_an_order_that_is_refused_fails_with_the_answer(deployment, perform, api):
@@ -119,14 +198,15 @@ def test_an_order_that_is_refused_fails_with_the_answer(deployment, perform, api
     assert [answer.status for answer in result.answers if answer.operation == "POST /orders"] == [503]
 
 
-def test_a_consumer_that_does_not_handle_the_order_fails(deployment, perform, handled):
+def test_a_consumer_that_does_not_handle_the_order_fails(deployment, perform, handled, smoke_order):
     handled.remove("analytics")
-    (result,) = perform(orders.ORDER, deployment, token=TOKEN)
+    smoke_order.place()
+    (result,) = perform(orders.PACKING, deployment, token=TOKEN, order=smoke_order)
     assert result.outcome == Outcome.FAILED
-    assert "analytics logged no outcome for ord_smoke in 120 s" in result.seen
+    assert "analytics logged no outcome for ord_smoke1 in 120 s" in result.seen
 
 
-@pytest.mark.parametrize("check", [orders.ORDER, orders.IDLE])
+@pytest.mark.parametrize("check", [orders.ORDER, orders.IDLE, orders.PACKING])
 def test_no_order_is_placed_if_it_would_charge_someone(deployment, perform, api, check):
     deployment.__dict__["parameters"] |= {"PaymentProvider": "stripe"}
     (result,) = perform(check, deployment, token=TOKEN)
@@ -137,7 +217,7 @@ def test_no_order_is_placed_if_it_would_charge_someone(deployment, perform, api,
 
 @pytest.mark.parametrize("check", [orders.ORDER, orders.IDLE])
 def test_the_plan_says_that_a_partner_gets_the_order(make_deployment, attempt, check):
-    without, partner = make_deployment({}), make_deployment({"PartnerRule": ("AWS::Events::Rule", "bus|partner")})
+    without, partner = make_deployment({}), make_deployment({"PartnersRule": ("AWS::Events::Rule", "bus|partners")})
     assert check.warning(attempt(without).situation) == ""
     assert check.warning(attempt(partner).situation) == "the partner gets the events of the order"
 
@@ -147,9 +227,18 @@ def test_the_order_is_the_first_request_after_the_pause(deployment, perform, api
     began = clock.ms
     (result,) = perform(orders.IDLE, deployment, token=TOKEN, idle_minutes=10.0)
     assert result.outcome == Outcome.PASSED, result.notes
-    assert result.seen == "ord_smoke was placed by the first request after 10 min, and handled by every consumer"
+    assert (
+        result.seen == "ord_smoke0 was placed by the first request after 10 min, packed, and handled by the consumers"
+    )
     first, at = api.requests[0]
     assert (first, at - began >= 600_000) == ("POST /orders", True)
+
+
+def test_the_order_after_the_pause_is_cancelled_in_its_window(windowed, perform, api):
+    (result,) = perform(orders.IDLE, windowed, token=TOKEN)
+    assert result.outcome == Outcome.PASSED, result.notes
+    assert result.seen.endswith("after 10 min, cancelled, and handled by the consumers")
+    assert api.cancelled == {"ord_smoke0"}
 
 
 def test_an_order_that_fails_after_the_pause_fails_the_check(deployment, perform, api):

@@ -20,6 +20,8 @@ class Aggregate(Model):
     While the item has pending work it carries the keys of the sparse index ``unfinished``: its shard, ``due_at`` (when
     the sweeper looks at it) and ``unfinished_since`` (its age counts from there), both in epoch milliseconds.
     Pending work is an event in the outbox, a value in one of ``PENDING_FIELDS``, or one of ``OPEN_STATUSES``.
+    A transition from an open status keeps both times, unless it changes ``unfinished_since``: to the end of a wait for
+    a person, in the future, so that the aggregate has no age until then; and back to the present when the wait ends.
 
     A subclass names its key field, and says what else is pending work. ``VERSION_FIELDS`` change between transitions;
     a write requires that they, like the sequence, are as they were read.

@@ -35,6 +35,7 @@ _FAILED = "ConditionalCheckFailed"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _PASSING = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
+_NO_DEADLINE = Deadline(float("inf"))
 _serializer = TypeSerializer()
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -99,7 +100,7 @@ def from_item(item: Item) -> dict[str, Any]:
 
 
 def conflict_pauses(deadline: Deadline) -> Iterator[None]:
-    """Yield once per try of a contended write, with full jitter between the tries.
+    """Yield once per try of a contended write or read, with full jitter between the tries.
 
     No try is started that might not end within the deadline.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -117,17 +118,37 @@ def current_item(error: ClientError) -> dict[str, Any]:
     return from_item(response.get("Item", {}))
 
 
-def batch_get(client: "DynamoDBClient", table: str, key_name: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the items with these keys as they are now (consistent reads), by key, without missing ones."""
-    found: dict[str, dict[str, Any]] = {}
-    left = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
-    while left:
-        page = left[:KEYS_PER_READ]
-        response = client.batch_get_item(RequestItems={table: {"Keys": page, "ConsistentRead": True}})
-        items = [from_item(item) for item in response["Responses"].get(table, [])]
-        found |= {item[key_name]: item for item in items}
-        left = [*response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"], *left[KEYS_PER_READ:]]
-    return found
+def batch_get(
+    client: "DynamoDBClient", table: str, key_name: str, keys: Iterable[str], deadline: Deadline = _NO_DEADLINE
+) -> dict[str, dict[str, Any]]:
+    """Return the items with these keys as they are now (consistent reads), by key, without missing ones.
+
+    Raises
+    ------
+    ClientError
+        If DynamoDB kept leaving keys out, or no time is left.
+    """
+    every = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
+    pages = (every[start : start + KEYS_PER_READ] for start in range(0, len(every), KEYS_PER_READ))
+    items = [from_item(item) for page in pages for item in _batch(client, table, page, deadline)]
+    return {item[key_name]: item for item in items}
+
+
+def _batch(client: "DynamoDBClient", table: str, keys: "Sequence[Item]", deadline: Deadline) -> "list[Item]":
+    """Return the items with these keys; those that DynamoDB leaves out are asked for again, after a pause.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+    """
+    found: list[Item] = []
+    for _ in conflict_pauses(deadline):
+        response = client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
+        found += response["Responses"].get(table, [])
+        keys = response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"]
+        if not keys:
+            return found
+    # What DynamoDB itself answers if it can process none of the keys.
+    code = "ProvisionedThroughputExceededException"
+    raise ClientError({"Error": {"Code": code, "Message": f"{len(keys)} keys were left out"}}, "BatchGetItem")
 
 
 class ConditionFailed(Exception):

@@ -4,14 +4,19 @@ Each message succeeds or fails alone (partial batch responses). Transient errors
 Permanent errors, and failures on the last receive, go to the dead-letter queue with their reason. A dead letter without
 a reason was moved by SQS, because the function crashed on every receive.
 
+A function that its timeout stops has crashed, and work that it has not recorded is repeated. So a consumer that knows
+how long a message takes at most hands the rest of a batch back before time runs out.
+
 Import this module before pydantic: once pydantic is loaded, Powertools' batch utility also imports its parser models,
 which costs time at each cold start.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -19,7 +24,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from handoff import aws, settings
 from handoff.clock import now_ms
-from handoff.errors import NotYet, PermanentError
+from handoff.errors import NotYet, PermanentError, RetryLater, TransientError
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
 if TYPE_CHECKING:
@@ -31,6 +36,16 @@ if TYPE_CHECKING:
 # Seconds until the retry after the first, second, ... receive: six receives last over two hours. After a crash nothing
 # sets this time, and the message returns after the queue's visibility timeout.
 BACKOFF = (10, 300, 1800, 3600, 3600)
+# Seconds that are left for the consumer's own calls when it begins a message: it may send a dead letter and delete the
+# message, and then hands the others back.
+RESERVE = 3 * aws.LONGEST_CALL
+# Of one request. Source:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
+_ENTRIES = 10
+# The longest pause in seconds that another system can ask for. SQS hides a message for at most 12 hours from its
+# receive, which may be 15 minutes ago, Lambda's longest timeout. Five such pauses end within the queue's four days.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+LONGEST_PAUSE = 42_300
 
 
 class Message(Protocol):
@@ -74,10 +89,20 @@ def skipped(reason: str) -> Handled:
     return Handled("skipped", reason)
 
 
+class _OutOfTime(TransientError):
+    """The message was not begun, because the function might have been stopped before its end."""
+
+    def __init__(self) -> None:
+        super().__init__("no batch had time for it; redrive it")
+
+
 class Consumer(Generic[M]):
     """The consumer of one queue; ``run`` is the body of its Lambda handler.
 
-    ``read`` parses a message's body, and raises `PermanentError` if it is not valid.
+    ``read`` parses a message's body, and raises `PermanentError` if it is not valid. ``longest`` are the seconds that
+    a message takes at most: the rest of a batch is handed back once less time is left. Without it, the longest batch
+    has to fit the function's timeout. The lag of an event counts from ``delay`` seconds after it happened: the time for
+    which the queue delays each message.
     """
 
     def __init__(
@@ -89,6 +114,8 @@ class Consumer(Generic[M]):
         queue_url: str,
         dead_letter_url: str,
         max_receives: int,
+        longest: float | None = None,
+        delay: float = 0.0,
     ) -> None:
         self.name = name
         self._read = read
@@ -96,7 +123,12 @@ class Consumer(Generic[M]):
         self._queue_url = queue_url
         self._dead_letter_url = dead_letter_url
         self._max_receives = max_receives
+        self._longest = longest
+        self._delay = round(delay * 1000)  # ms
         self._received_at = 0
+        self._seconds_left: Callable[[], float] = lambda: inf
+        self._has_begun = False
+        self._unhandled: list[SQSRecord] = []
         self._log_keys: list[str] = []
 
     def run(
@@ -113,30 +145,41 @@ class Consumer(Generic[M]):
         """
         metrics.set_default_dimensions(consumer=self.name)
         self._received_at = now_ms()
+        self._seconds_left = lambda: context.get_remaining_time_in_millis() / 1000
+        self._has_begun = False
+        self._unhandled = []
         try:
             if prepare_batch:
                 prepare_batch(self._readable(event))
             return process_partial_response(
-                event=event,
+                event=_most_receives_first(event),
                 record_handler=lambda record: self._handle(record, handle),
                 processor=_Processor(self),
                 context=context,
             )
         finally:
             logger.remove_keys(self._log_keys)
+            self._hand_back()
             flush_metrics()
 
     def _handle(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
         logger.remove_keys(self._log_keys)
+        if self._longest is not None and self._has_begun and self._seconds_left() < self._longest + RESERVE:
+            raise _OutOfTime()
+        self._has_begun = True
         message = self._read(record.body)
         self._log_keys = list(message.log_keys)
         logger.append_keys(**message.log_keys)
-        metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, _since(message, self._received_at))
+        metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, self._lag(message, self._received_at))
         handled = handle(message) or DONE
-        metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, _since(message, now_ms()))
+        metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, self._lag(message, now_ms()))
         if handled.outcome in _COUNTED:
             metrics.add_metric(_COUNTED[handled.outcome], MetricUnit.Count, 1)
         logger.info("event handled", outcome=handled.outcome, reason=handled.reason)
+
+    def _lag(self, message: M, now: int) -> int:
+        """Return the milliseconds since a message was due."""
+        return max(0, now - message.happened_at - self._delay)
 
     def _readable(self, event: dict[str, Any]) -> list[M]:
         """Return the valid messages of a batch. `_handle` sends the others to the dead-letter queue."""
@@ -156,6 +199,9 @@ class Consumer(Generic[M]):
     def failed(self, record: SQSRecord, error: BaseException) -> bool:
         """Back off, or send the message to the dead-letter queue; return whether it is there."""
         receives = _receives(record)
+        if isinstance(error, _OutOfTime) and receives < self._max_receives:
+            self._unhandled.append(record)
+            return False
         if isinstance(error, PermanentError) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             sent = self._send_to_dlq(record, error)
@@ -163,14 +209,42 @@ class Consumer(Generic[M]):
             logger.error("event failed", outcome=outcome, reason=_reason(error), receives=receives, exc_info=error)
             return sent
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
-        logger.warning("event failed", outcome="retried", reason=_reason(error), receives=receives, exc_info=error)
-        pause = round(BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0))
+        pause = _pause(receives, error)
+        logger.warning(
+            "event failed", outcome="retried", reason=_reason(error), receives=receives, retry_in=pause, exc_info=error
+        )
         self._try_aws(
             lambda: self._client.change_message_visibility(
                 QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=pause
             )
         )
         return False
+
+    def _hand_back(self) -> None:
+        """Make the messages that were not begun visible again at once, for the next invocation.
+
+        Each receive counts. So the messages with the most receives come first in a batch, and are not handed back.
+        """
+        if not self._unhandled:
+            return
+        metrics.add_metric("EventsHandedBack", MetricUnit.Count, len(self._unhandled))
+        for record in self._unhandled:
+            event_id, receives = self._event_id(record.body), _receives(record)
+            logger.info("event handed back", outcome="handed_back", event_id=event_id, receives=receives)
+        for n in range(0, len(self._unhandled), _ENTRIES):
+            if self._seconds_left() < aws.LONGEST_CALL:
+                break  # these return after their visibility timeout
+            some = self._unhandled[n : n + _ENTRIES]
+            self._try_aws(partial(self._make_visible, some))
+
+    def _make_visible(self, records: Sequence[SQSRecord]) -> None:
+        self._client.change_message_visibility_batch(
+            QueueUrl=self._queue_url,
+            Entries=[
+                {"Id": str(n), "ReceiptHandle": record.receipt_handle, "VisibilityTimeout": 0}
+                for n, record in enumerate(records)
+            ],
+        )
 
     def _send_to_dlq(self, record: SQSRecord, error: BaseException) -> bool:
         attributes = {"reason": _reason(error), "consumer": self.name, "eventId": self._event_id(record.body)}
@@ -231,21 +305,30 @@ class _Processor(BatchProcessor):
         return super().failure_handler(record, exception)
 
 
-def _since(message: Message, now: int) -> int:
-    return max(0, now - message.happened_at)
-
-
 def _receives(record: SQSRecord) -> int:
     return int(record.attributes.approximate_receive_count)
 
 
+def _most_receives_first(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "Records": sorted(event["Records"], key=lambda record: -_receives(SQSRecord(record)))}
+
+
+def _pause(receives: int, error: BaseException) -> int:
+    """Return the seconds until the next try: the backoff, or longer if another system asked for that."""
+    backoff = BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0)
+    wanted = error.after if isinstance(error, RetryLater) else 0
+    return round(max(backoff, min(wanted, LONGEST_PAUSE)))
+
+
 def _reason(error: BaseException) -> str:
     """Return why a message failed, without data of the message."""
-    return str(error) if isinstance(error, (PermanentError, NotYet)) else aws.failure_reason(error)
+    return (
+        str(error) if isinstance(error, (PermanentError, NotYet, RetryLater, _OutOfTime)) else aws.failure_reason(error)
+    )
 
 
-def connect(name: str, read: Callable[[str], M]) -> Consumer[M]:
-    """The consumer of this function's queue."""
+def connect(name: str, read: Callable[[str], M], *, longest: float | None = None, delay: float = 0.0) -> Consumer[M]:
+    """The consumer of this function's queue; ``longest`` and ``delay`` in seconds: see `Consumer`."""
     return Consumer(
         name,
         aws.client("sqs"),
@@ -253,4 +336,6 @@ def connect(name: str, read: Callable[[str], M]) -> Consumer[M]:
         queue_url=settings.text("QUEUE_URL"),
         dead_letter_url=settings.text("DEAD_LETTER_QUEUE_URL"),
         max_receives=int(settings.number("MAX_RECEIVES")),
+        longest=longest,
+        delay=delay,
     )

@@ -4,6 +4,7 @@ Exception
 ├── PermanentError            no retry can help: the message becomes a dead letter
 ├── TransientError            a later try may succeed
 │   ├── NotYet                the subject of the event is not visible yet
+│   ├── RetryLater            the same, with a reason for the dead letter and perhaps a pause
 │   └── TransactionConflict   other writers kept changing the same items
 ├── ConcurrentUpdate          the aggregate has changed since it was read
 ├── aws.ConditionFailed       a conditional write was refused; it carries the current items
@@ -31,6 +32,17 @@ class TransientError(Exception):
 
 class NotYet(TransientError):
     """The subject of the event is missing, or older than the event. A later read will find it."""
+
+
+class RetryLater(TransientError):
+    """A later try may succeed. The text becomes the dead letter's reason, so it holds no personal data and no secrets.
+
+    ``after`` is the pause in seconds that another system asked for, 0 if none did.
+    """
+
+    def __init__(self, reason: str, *, after: float = 0) -> None:
+        super().__init__(reason)
+        self.after = after
 
 
 class TransactionConflict(TransientError):

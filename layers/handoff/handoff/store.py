@@ -38,10 +38,18 @@ class AggregateStore(Generic[A]):
 
     def get(self, key: str) -> A | None:
         """Return the aggregate as it is now (a consistent read), or None."""
+        return self._aggregate(self.item(key))
+
+    def item(self, key: str) -> dict[str, Any]:
+        """Return the item as it is stored now, with all of its attributes; empty if there is none."""
         response = self._client.get_item(
             TableName=self._table, Key=aws.to_item({self._key_name: key}), ConsistentRead=True
         )
-        return self._aggregate(aws.from_item(response.get("Item", {})))
+        return aws.from_item(response.get("Item", {}))
+
+    def items(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the items as they are stored now, by key, without those that are missing."""
+        return aws.batch_get(self._client, self._table, self._key_name, keys)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, A]:
         """Return the aggregates as they are now, by key, without those that are missing or not readable."""
@@ -49,7 +57,7 @@ class AggregateStore(Generic[A]):
 
     def look_up(self, keys: Iterable[str]) -> tuple[dict[str, A], set[str]]:
         """Return the aggregates as they are now, by key, and the keys of the items that are not readable."""
-        items = aws.batch_get(self._client, self._table, self._key_name, keys)
+        items = self.items(keys)
         found = {key: read for key, item in items.items() if (read := parse_or_log(self._model, item, self._key_name))}
         return found, items.keys() - found.keys()
 
@@ -117,9 +125,16 @@ class AggregateStore(Generic[A]):
         if not (step.event or seen.outbox or after.pending_fields or after.is_open):
             return update.remove(*INDEX_KEYS)
         if step.before.is_open:  # it has its keys already: one index write less for every new order
-            return update
+            return update if after.unfinished_since == step.before.unfinished_since else _rekeyed(update, step)
         update.set("unfinished", self.shard(after.key)).set("dueAt", step.at + SWEEP_AFTER)
         return update.set_default("unfinishedSince", step.at)
+
+
+def _rekeyed(update: Update, step: Transition[Any]) -> Update:
+    """Set the index keys for a transition from an open status that begins or ends a wait."""
+    chosen = step.after.due_at != step.before.due_at
+    update.set("dueAt", step.after.due_at if chosen else step.at + SWEEP_AFTER)
+    return update.set("unfinishedSince", step.after.unfinished_since)
 
 
 def _set_changes(update: Update, step: Transition[A]) -> None:

@@ -116,6 +116,15 @@ class UnfinishedStore(Generic[A]):
         update = self._update(key).set("dueAt", due_at).when(Attr("unfinished").exists())
         self._write_if(update, key, "pending work finished meanwhile")
 
+    def wait(self, key: str, until: int) -> None:
+        """Let an aggregate with nothing in its outbox wait: the sweeper looks again then, and it has no age until then.
+
+        ``until`` in epoch milliseconds.
+        """
+        update = self._update(key).set("dueAt", until).set("unfinishedSince", until)
+        update.when(Attr("unfinished").exists(), Attr("outbox").not_exists() | Attr("outbox").size().eq(0))
+        self._write_if(update, key, "changed by another writer")
+
     def remove_from_index(self, key: str) -> None:
         """Remove an aggregate from the index if it has no pending work."""
         update = self._update(key).remove(*INDEX_KEYS).when(*PendingWork.of_item({}, self._model).unchanged)

@@ -7,6 +7,7 @@ Paths name nested attributes with dots (``outbox.3``). Conditions are boto3's ow
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Self
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
@@ -14,9 +15,9 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBu
 from handoff import aws
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
 
-__all__ = ["Attr", "Update", "put", "put_new"]
+__all__ = ["Attr", "Update", "check", "delete", "put", "put_if", "put_new"]
 
 
 class Update:
@@ -44,9 +45,9 @@ class Update:
         name = self._name(path)
         return self._clause("SET", f"{name} = list_append({name}, {self._value(path, list(values))})")
 
-    def add(self, path: str, number: int) -> Self:
-        """Add to a top-level number; a missing attribute counts as 0."""
-        return self._clause("ADD", f"{self._name(path)} {self._value(path, number)}")
+    def add(self, path: str, value: int | AbstractSet[str]) -> Self:
+        """Add to a top-level number or set of texts; a missing attribute counts as 0 or as empty."""
+        return self._clause("ADD", f"{self._name(path)} {self._value(path, value)}")
 
     def increase(self, path: str, number: int) -> Self:
         """Add to a number, which must exist: a missing attribute fails the write."""
@@ -118,6 +119,20 @@ def put(table: str, item: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
     return {"Put": {"TableName": table, "Item": aws.to_item(item)}}
 
 
+def put_if(table: str, item: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
+    """A put that replaces the item with the same key if it meets a condition."""
+    built = ConditionExpressionBuilder().build_expression(condition)
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": aws.to_item(item),
+            "ConditionExpression": built.condition_expression,
+            "ExpressionAttributeNames": built.attribute_name_placeholders,
+            "ExpressionAttributeValues": aws.to_item(built.attribute_value_placeholders),
+        }
+    }
+
+
 def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItemTypeDef":
     """A put on the condition that no item has this key (``key``: the partition key's name).
 
@@ -132,3 +147,23 @@ def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItem
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }
+
+
+def delete(table: str, key: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
+    """A delete, as one item of a transaction; a missing item is ignored."""
+    return {"Delete": {"TableName": table, "Key": aws.to_item(key)}}
+
+
+def check(table: str, key: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
+    """A condition on an item that the transaction does not change. If it fails, the current item is returned."""
+    built = ConditionExpressionBuilder().build_expression(condition)
+    request: ConditionCheckTypeDef = {
+        "TableName": table,
+        "Key": aws.to_item(key),
+        "ConditionExpression": built.condition_expression,
+        "ExpressionAttributeNames": built.attribute_name_placeholders,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if built.attribute_value_placeholders:  # DynamoDB rejects an empty map
+        request["ExpressionAttributeValues"] = aws.to_item(built.attribute_value_placeholders)
+    return {"ConditionCheck": request}

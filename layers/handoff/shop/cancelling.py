@@ -1,57 +1,47 @@
 """Cancelling an order, until it is packed."""
 
-from math import ceil
-
 from handoff.clock import Deadline, now_ms
-from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.telemetry import MetricUnit, metrics
 from shop import errors, transitions
-from shop.model import Order, Status
-from shop.placing import BUSY, Dependencies, in_progress, publish
+from shop.changing import any_order, change_order, own_order
+from shop.model import Cancellation, Order, Status
+from shop.placing import Dependencies, in_progress
 
-_SWEEP = 60_000  # ms: the sweeper, which expires orders, runs once a minute
 
-
-def cancel_order(shop: Dependencies, order_id: str, user_id: str, deadline: Deadline) -> Order:
+def cancel_own_order(shop: Dependencies, order_id: str, user_id: str, deadline: Deadline) -> Order:
     """Cancel a user's order: restock it now, and void its payment soon. Idempotent.
+
+    An order that was never completed is rejected instead, once no request works on it.
 
     Raises
     ------
     errors.RequestError
         `NoSuchOrder`, `NotCancellable`, `InProgress` or `TryLater`.
     """
-    order = own_order(shop, order_id, user_id)
-    if order.status is Status.CANCELLED:
-        return order
-    try:
-        order = shop.orders.transition(transitions.cancelled(order, now_ms()), deadline)
-    except transitions.NotPossible as error:
-        raise _refusal(order) from error
-    except ConcurrentUpdate as overtaken:
-        current: Order = overtaken.current or order
-        if current.status is Status.CANCELLED:
-            return current
-        raise _refusal(current) from overtaken
-    except TransactionConflict as error:
-        raise errors.TryLater(order_id, BUSY) from error
-    metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
-    publish(shop, order, deadline)
+    return _cancel(shop, own_order(shop, order_id, user_id), Cancellation(by="customer"), deadline)
+
+
+def cancel_any_order(shop: Dependencies, order_id: str, reason: str, deadline: Deadline) -> Order:
+    """Cancel an order for the shop, with a reason for its customer; otherwise like `cancel_own_order`."""
+    return _cancel(shop, any_order(shop, order_id), Cancellation(by="shop", reason=reason), deadline)
+
+
+def _cancel(shop: Dependencies, order: Order, cancellation: Cancellation, deadline: Deadline) -> Order:
+    order, changed = change_order(shop, order, lambda current: _cancelling(current, cancellation), deadline)
+    if changed:
+        metrics.add_metric("OrdersCancelled", MetricUnit.Count, 1)
     return order
 
 
-def own_order(shop: Dependencies, order_id: str, user_id: str) -> Order:
-    """Return the user's order; raise `NoSuchOrder` if it does not exist or belongs to another user."""
-    order = shop.orders.get(order_id)
-    if order is None or order.user_id != user_id:
-        raise errors.NoSuchOrder()
-    return order
-
-
-def _refusal(order: Order) -> errors.RequestError:
-    if order.status is not Status.PENDING:
-        return errors.NotCancellable(order.order_id, order.status)
+def _cancelling(order: Order, cancellation: Cancellation) -> transitions.OrderTransition | None:
     now = now_ms()
-    if order.lease_until > now:
-        return in_progress(order)
-    expires_in = max(order.expires_at - now, 0) + _SWEEP
-    return errors.InProgress(order.order_id, ceil(expires_in / 1000), abandoned=True)
+    if order.status is Status.PENDING:
+        if order.lease_until > now:
+            raise in_progress(order)
+        return transitions.abandoned(order, cancellation, now)
+    if order.cancellation or order.status is Status.CANCELLED:  # earlier releases stored only the status
+        return None
+    try:
+        return transitions.cancelled(order, cancellation, now)
+    except transitions.NotPossible as error:
+        raise errors.NotCancellable(order.order_id, order.status) from error

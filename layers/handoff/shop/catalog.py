@@ -1,56 +1,148 @@
-"""The catalog: a copy of the products in memory."""
+"""The catalog: products as this process has read them, for the prices of orders and for the pages of the list."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from handoff import aws
-from handoff.clock import Stopwatch
+from handoff.clock import Deadline, Stopwatch
 from handoff.unfinished import parse_or_log
 from shop.model import Product
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-MAX_AGE = 60.0  # seconds that a copy may be used
-_MIN_AGE = 5.0  # seconds before an unknown product causes another read
+MAX_AGE = 60.0  # seconds that a page may be used
+MAX_PRODUCTS = 1_000  # of a page: with the longest names it still fits Lambda's response of 6 MB
+_MIN_AGE = 5.0  # seconds before a product that is not on sale, or has another price than expected, is read again
+# Pages and products that are kept. A product takes about a kilobyte.
+_KEPT_PAGES = 40
+_KEPT_PRODUCTS = 40_000
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    """Products on sale, by sku. ``next_after`` is the sku that the next page follows, None on the last page."""
+
+    products: tuple[Product, ...]
+    next_after: str | None
+    age: Stopwatch
+
+    def usable_for(self) -> int:
+        """Return for how many more seconds this page may be used."""
+        return int(max(0.0, MAX_AGE - self.age.seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A product as it was read; None if it is missing or not readable."""
+
+    product: Product | None
+    age: Stopwatch
 
 
 class Catalog:
-    """A copy of the products, at most a minute old. Reserving checks price and listing again."""
+    """Reads products, and keeps copies of them.
+
+    An order is priced from the copies of its own products, however old: reserving them requires that name, price and
+    listing are still the same, and returns the products that have changed (`learn`). So no order waits for a read of
+    the whole table.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
-        self._products: dict[str, Product] = {}
-        self._age = Stopwatch()
+        self._copies: dict[str, _Copy] = {}
+        self._pages: dict[tuple[int, str | None], CatalogPage] = {}
 
-    def product(self, sku: str) -> Product | None:
-        """Return a listed product, or None. An unknown product may be new, so the table is read for it."""
-        products = self._fresh(MAX_AGE)
-        if sku not in products:
-            products = self._fresh(_MIN_AGE)
-        found = products.get(sku)
-        return found if found and found.listed else None
+    def on_sale(self, skus: Collection[str], deadline: Deadline) -> dict[str, Product | None]:
+        """Return the products with these skus, None for one that is not on sale.
 
-    def listed(self) -> list[Product]:
-        """Return all listed products, by sku."""
-        products = self._fresh(MAX_AGE)
-        return [products[sku] for sku in sorted(products) if products[sku].listed]
-
-    def usable_for(self) -> int:
-        """Return for how many more seconds this copy may be used."""
-        return int(max(0.0, MAX_AGE - self._age.seconds()))
-
-    def refresh(self) -> None:
-        """Read the table.
-
-        Rows that fail validation are logged and skipped, so one bad row cannot take the catalog down.
+        One that is not known may be new, and one that is delisted may be listed again, so both are read again.
         """
-        pages = self._client.get_paginator("scan").paginate(TableName=self._table)
-        items = [aws.from_item(item) for page in pages for item in page["Items"]]
-        self._products = {item["sku"]: found for item in items if (found := parse_or_log(Product, item, "sku"))}
-        self._age.restart()
+        if not all(self._listed(sku) for sku in skus):
+            self.refresh(skus, deadline)
+        return {sku: self._listed(sku) for sku in skus}
 
-    def _fresh(self, max_age: float) -> dict[str, Product]:
-        if self._age.seconds() > max_age:
-            self.refresh()
-        return self._products
+    def refresh(self, skus: Iterable[str], deadline: Deadline) -> bool:
+        """Read these products again, unless that was done some seconds ago; return whether any was read."""
+        old = [sku for sku in skus if sku not in self._copies or self._copies[sku].age.seconds() > _MIN_AGE]
+        items = aws.batch_get(self._client, self._table, "sku", old, deadline) if old else {}
+        self.learn({sku: _product(items.get(sku)) for sku in old})
+        return bool(old)
+
+    def learn(self, products: Mapping[str, Product | None]) -> None:
+        """Keep products that were just read; None for one that is missing or not readable."""
+        age = _started()
+        for sku, product in products.items():
+            _keep(self._copies, sku, _Copy(product, age), _KEPT_PRODUCTS)
+
+    def page(self, limit: int, after: str | None, deadline: Deadline) -> CatalogPage:
+        """Return a page of the products on sale, at most a minute old.
+
+        Pages follow the order of the table, which is that of a hash; within a page, products are sorted. A page can
+        have fewer products than ``limit``, or none, and not be the last: the deadline ends the search among delisted
+        products.
+        """
+        known = self._pages.get((limit, after))
+        if known is None or known.age.seconds() > MAX_AGE:
+            known = self._read_page(limit, after, deadline)
+            _keep(self._pages, (limit, after), known, _KEPT_PAGES)
+        return known
+
+    def _read_page(self, limit: int, after: str | None, deadline: Deadline) -> CatalogPage:
+        age, listed = _started(), list[Product]()
+        while True:
+            rows, last = self._scan(limit, after)
+            self.learn({row["sku"]: _product(row) for row in rows})
+            for row in rows:
+                if product := self._listed(row["sku"]):
+                    listed.append(product)
+                if len(listed) == limit and (last or row is not rows[-1]):
+                    return _page(listed, row["sku"], age)
+            if last is None or deadline.remaining() < aws.LONGEST_CALL:
+                return _page(listed, last, age)
+            after = last
+
+    def _scan(self, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """Return as many rows after a sku, and the last one's sku unless the table ends there.
+
+        Rows are not filtered by DynamoDB: one that fails validation is logged.
+        """
+        start: Any = {"ExclusiveStartKey": aws.to_item({"sku": after})} if after else {}
+        response = self._client.scan(TableName=self._table, Limit=limit, **start)
+        last = aws.from_item(response.get("LastEvaluatedKey", {}))
+        return [aws.from_item(item) for item in response["Items"]], last.get("sku")
+
+    def _listed(self, sku: str) -> Product | None:
+        copy = self._copies.get(sku)
+        return copy.product if copy and copy.product and copy.product.listed else None
+
+
+def _product(item: Mapping[str, Any] | None) -> Product | None:
+    """Return the product of a row.
+
+    A row that fails validation is logged and skipped, so that one bad row cannot take the catalog down.
+    """
+    return parse_or_log(Product, item, "sku") if item else None
+
+
+def _page(products: list[Product], next_after: str | None, age: Stopwatch) -> CatalogPage:
+    return CatalogPage(tuple(sorted(products, key=lambda product: product.sku)), next_after, age)
+
+
+def _started() -> Stopwatch:
+    age = Stopwatch()
+    age.restart()
+    return age
+
+
+def _keep(kept: dict[_K, _V], key: _K, value: _V, most: int) -> None:
+    """Keep a value, in place of the one that was read longest ago if there are too many."""
+    kept.pop(key, None)
+    if len(kept) >= most:
+        del kept[next(iter(kept))]
+    kept[key] = value

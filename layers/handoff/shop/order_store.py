@@ -1,22 +1,32 @@
 """Orders in DynamoDB, with the stock and the shipments that change in the same transactions."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from handoff import aws
+from handoff.aggregate import Transition
 from handoff.clock import Deadline
 from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.store import AggregateStore
 from handoff.telemetry import logger
 from handoff.unfinished import parse_or_log
-from handoff.update import Attr, Update, put, put_new
-from shop.model import Order, OrderSummary, Product
+from handoff.update import Attr, Update, check, delete, put, put_new
+from shop import order_list
+from shop.errors import AddressProblem
+from shop.limits import Limits
+from shop.model import EmailProblem, Order, OrderSummary, Product, Status
+from shop.order_list import OrderList
 from shop.settings import Settings
 from shop.transitions import OrderTransition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+_DAY = 86_400  # seconds
+_OLD = "placedAt < :before AND attribute_not_exists(erasedAt)"
 
 
 class OrderExists(Exception):
@@ -35,55 +45,150 @@ class ReservationFailed(Exception):
         self.products = products
 
 
-class OrderStore(AggregateStore[Order]):
-    """Reads and conditional writes of orders."""
+class CustomerUnreachable(Exception):
+    """The order would have no customer to write to; ``problem`` says why."""
 
-    def __init__(self, client: "DynamoDBClient", *, orders: str, products: str, shipments: str, shards: int) -> None:
+    def __init__(self, problem: AddressProblem) -> None:
+        super().__init__(f"the customer cannot be reached: {problem}")
+        self.problem = problem
+
+
+class OrderStore(AggregateStore[Order]):
+    """Reads and conditional writes of orders.
+
+    A rejected order is the memory of its idempotency key for ``rejected_days``. Then DynamoDB deletes it.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        *,
+        orders: str,
+        products: str,
+        customers: str,
+        shipments: str,
+        limits: Limits,
+        rejected_days: int,
+        shards: int,
+        list_shards: int,
+    ) -> None:
         super().__init__(client, orders, Order, shards)
+        self.by_time = OrderList(client, orders, list_shards)
+        self._list_shards = list_shards
         self._products = products
+        self._customers = customers
         self._shipments = shipments
+        self._limits = limits
+        self._rejected_kept_for = rejected_days * _DAY
 
     def list_of(
-        self, user_id: str, limit: int, after: Mapping[str, str] | None = None
+        self, user_id: str, limit: int, after: Mapping[str, str] | None = None, status: Status | None = None
     ) -> tuple[list[OrderSummary], dict[str, str] | None]:
         """Return a user's orders, newest first, and the position of the next page.
 
-        Eventually consistent, as the index ``byUser`` is.
+        Without a status, all orders that were placed. A page of one status can hold fewer orders than ``limit``, or
+        none, and not be the last. Eventually consistent, as the indexes are.
         """
-        start = {"ExclusiveStartKey": aws.to_item({**after, "userId": user_id})} if after else {}
-        response = self._client.query(
-            TableName=self._table,
-            IndexName="byUser",
-            KeyConditionExpression="userId = :userId",
-            ExpressionAttributeValues=aws.to_item({":userId": user_id}),
-            ScanIndexForward=False,
-            Limit=limit,
-            **start,  # type: ignore[arg-type]
-        )
+        request: Any = {
+            "IndexName": index_of(status),
+            "KeyConditionExpression": "userId = :userId",
+            "ExpressionAttributeValues": {":userId": {"S": user_id}},
+        }
+        if status:
+            request["FilterExpression"] = "#status = :status"
+            request["ExpressionAttributeNames"] = {"#status": "status"}
+            request["ExpressionAttributeValues"][":status"] = {"S": status}
+        if after:
+            request["ExclusiveStartKey"] = aws.to_item({**after, "userId": user_id})
+        response = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **request)
         summaries = [OrderSummary.model_validate(aws.from_item(item)) for item in response["Items"]]
         last = response.get("LastEvaluatedKey")
         return summaries, aws.from_item(last) if last else None
 
-    def reserve(self, order: Order, deadline: Deadline) -> None:
-        """Store a PENDING order and take its stock, all or nothing.
+    def page_of(
+        self, user_id: str, limit: int, after: Mapping[str, str] | None = None
+    ) -> tuple[list[str], dict[str, str] | None]:
+        """Return the ids of a page of all of a user's orders, the placed ones first, and the position of the next page.
+
+        A page has up to ``limit`` orders of each of the two indexes. Eventually consistent, as they are.
+        """
+        found: list[str] = []
+        for status in (None, Status.PENDING):
+            if after and position_key(status) not in after:
+                continue
+            start: Any = {"ExclusiveStartKey": aws.to_item({**after, "userId": user_id})} if after else {}
+            response = self._client.query(
+                TableName=self._table,
+                IndexName=index_of(status),
+                KeyConditionExpression="userId = :userId",
+                ExpressionAttributeValues={":userId": {"S": user_id}},
+                Limit=limit,
+                **start,
+            )
+            found += [item["orderId"]["S"] for item in response["Items"]]
+            if last := response.get("LastEvaluatedKey"):
+                return found, aws.from_item(last)
+            after = None
+        return found, None
+
+    def pages_of(self, user_id: str) -> Iterator[list[str]]:
+        """Yield the ids of all of a user's orders, page by page."""
+        order_ids, position = self.page_of(user_id, aws.KEYS_PER_READ)
+        yield order_ids
+        while position:
+            order_ids, position = self.page_of(user_id, aws.KEYS_PER_READ, position)
+            yield order_ids
+
+    def scan_old(
+        self, before: str, limit: int, after: Mapping[str, str] | None = None
+    ) -> tuple[list[str], dict[str, str] | None]:
+        """Return the ids of orders with personal data that were placed before a time, and where to continue.
+
+        Of the ``limit`` orders that are read, in the table's own order.
+        """
+        start: Any = {"ExclusiveStartKey": aws.to_item(after)} if after else {}
+        response = self._client.scan(
+            TableName=self._table,
+            FilterExpression=_OLD,
+            ExpressionAttributeValues=aws.to_item({":before": before}),
+            ProjectionExpression="orderId",
+            Limit=limit,
+            **start,
+        )
+        last = response.get("LastEvaluatedKey")
+        return [item["orderId"]["S"] for item in response["Items"]], aws.from_item(last) if last else None
+
+    def reserve(self, order: Order, verified_email: str | None, deadline: Deadline) -> None:
+        """Store a PENDING order, take its stock and count it for its user, all or nothing.
+
+        The customer must have an e-mail address. One without any gets ``verified_email``, the address in the token.
 
         Raises
         ------
         OrderExists
-            If the order exists; this is decided before any product.
+            If the order exists; this is decided before anything else.
+        CustomerUnreachable
+            If the customer has no address, or mail to it bounced or was complained about, or the customer is erased.
+        LimitReached
+            If the user has placed too many orders in this hour, or had too many declined.
         ReservationFailed
-            If a product is missing, delisted, short, or has another price than the order's line.
+            If a product is missing, delisted, short, or has another name or price than the order's line.
         TransactionConflict
             If other writers kept changing the same products, or no time is left.
         """
         item = order.dump() | {"unfinished": self.shard(order.order_id)}
-        writes = [put_new(self._table, item, "orderId"), *(self._taking(order))]
+        writes = [
+            put_new(self._table, item, "orderId"),
+            self._reaching(order, verified_email),
+            *self._taking(order),
+            *self._limits.reserving(order.user_id),
+        ]
         try:
             aws.write(self._client, writes, deadline)
         except aws.ConditionFailed as failed:
             existing = self._aggregate(failed.images.get(0))
             if existing is None:
-                raise ReservationFailed(_refused(order, failed.images)) from failed
+                raise self._refusal(order, failed.images) from failed
             # Our own attempt id means that an earlier try of this write succeeded, and its answer was lost.
             if not existing.took(order.attempt_id):
                 raise OrderExists(existing) from failed
@@ -124,13 +229,44 @@ class OrderStore(AggregateStore[Order]):
                 logger.info("lease not released; another attempt has it", order_id=order.order_id)
 
     def transition(self, step: OrderTransition, deadline: Deadline) -> Order:
-        """Write a transition with the stock and the shipment that change with it; see `AggregateStore.write`."""
-        others = [self._restock(line.sku, line.quantity) for line in step.after.lines] if step.restocks else []
+        """Write a transition with the stock, the shipment and the counts that change with it.
+
+        See `AggregateStore.write`.
+        """
+        others = [self._restock(sku, quantity) for sku, quantity in step.restock.items()]
         if step.shipment:
-            others.append(put(self._shipments, step.shipment.model_dump(mode="json", by_alias=True)))
+            others.append(put(self._shipments, step.shipment.dump()))
+        if step.closes_shipment:
+            others.append(delete(self._shipments, {"orderId": step.after.order_id}))
         if step.releases_shipment:
             others.append(self._releasing(step.after.order_id))
+        others += self._limits.counting(step.after.user_id, step.counts)
+        if step.after.status is Status.REJECTED and step.before.status is not Status.REJECTED:
+            expiring = {"expire_at": step.at // 1000 + self._rejected_kept_for}
+            step = replace(step, after=step.after.model_copy(update=expiring))
         return self.write(step, deadline, others)
+
+    def _update(self, step: Transition[Order], seen: Order) -> Update:
+        """Return the update that writes a step. Placing the order puts it on the list for programs, for good."""
+        update = super()._update(step, seen)
+        order = step.after
+        if order.placed_at and not step.before.placed_at:
+            keys = order_list.keys(order.order_id, order.placed_at, self._list_shards)
+            update.set("timeBucket", keys.bucket).set("timeEntry", keys.entry)
+        return update
+
+    def counts_of(self, user_id: str) -> list[dict[str, Any]]:
+        """Return a user's hourly counts as they are stored, oldest first."""
+        return self._limits.counted(self._client, user_id)
+
+    def forget_counts(self, user_id: str, deadline: Deadline) -> None:
+        """Delete a user's hourly counts. Not within the hour that they are about: its limits would begin again."""
+        self._limits.forget(self._client, user_id, deadline)
+
+    def note_mail_problem(self, order_id: str, problem: EmailProblem) -> None:
+        """Record why a mail about the order could not be sent. No step of the order: its sequence stays."""
+        update = Update(self._table, {"orderId": order_id}).set("mailProblem", problem)
+        self._client.update_item(**update.when(Attr("orderId").exists()).members())
 
     def _write_lease(self, update: Update, deadline: Deadline) -> Order | None:
         """Write; return None if that succeeded, and the current order if its version has changed."""
@@ -147,12 +283,32 @@ class OrderStore(AggregateStore[Order]):
         shipment = Update(self._shipments, {"orderId": order_id})
         return shipment.set("state", "released").when(Attr("orderId").exists()).write()
 
+    def _refusal(self, order: Order, images: Mapping[int, Mapping[str, Any]]) -> Exception:
+        """Return why a new order was not stored: its items are the order, the customer, the products, the counts."""
+        customer, counts = images.get(1), images.get(2 + len(order.lines))
+        if customer is not None:
+            return CustomerUnreachable(_address_problem(customer))
+        if counts is not None:
+            return self._limits.reached(counts)
+        return ReservationFailed(_refused(order, images))
+
+    def _reaching(self, order: Order, verified_email: str | None) -> "TransactWriteItemTypeDef":
+        """Check that the customer can get mail; store the address of the token for one who has none."""
+        key = {"userId": order.user_id}
+        reachable = Attr("emailProblem").not_exists() & Attr("erasingSince").not_exists()
+        reachable &= Attr("erasedAt").not_exists()
+        if verified_email is None:
+            return check(self._customers, key, Attr("email").exists() & reachable)
+        customer = Update(self._customers, key).set_default("email", verified_email)
+        return customer.set_default("name", order.shipping_address.name).when(reachable).write()
+
     def _taking(self, order: Order) -> "list[TransactWriteItemTypeDef]":
         return [
             Update(self._products, {"sku": line.sku})
             .increase("available", -line.quantity)
             .when(
                 Attr("listed").eq(True),
+                Attr("name").eq(line.name),
                 Attr("unitPrice").eq(line.unit_price),
                 Attr("available").gte(line.quantity),
             )
@@ -164,18 +320,43 @@ class OrderStore(AggregateStore[Order]):
         return Update(self._products, {"sku": sku}).increase("available", quantity).write()
 
 
+def index_of(status: Status | None) -> str:
+    """Return the index that lists a user's orders with a status; its sort key is `position_key`."""
+    return "unplaced" if status in (Status.PENDING, Status.REJECTED) else "byUser"
+
+
+def position_key(status: Status | None) -> str:
+    """Return the attribute that, with the order's id, is a position in the list of orders with a status."""
+    return "unplacedSince" if index_of(status) == "unplaced" else "placedAt"
+
+
 def connect(client: "DynamoDBClient", settings: Settings) -> OrderStore:
     """Return the orders of this deployment."""
     return OrderStore(
         client,
         orders=settings.orders_table,
         products=settings.products_table,
+        customers=settings.customers_table,
         shipments=settings.shipments_table,
+        limits=Limits(settings.limits_table, settings.orders_per_hour, settings.declines_per_hour),
+        rejected_days=settings.rejected_days,
         shards=settings.unfinished_shards,
+        list_shards=settings.order_list_shards,
     )
 
 
 def _refused(order: Order, images: Mapping[int, Mapping[str, object]]) -> dict[str, Product | None]:
-    """Return the products whose condition failed; the order itself is item 0 of the transaction."""
-    failed = {line.sku: images[n] for n, line in enumerate(order.lines, start=1) if n in images}
+    """Return the products whose condition failed; they follow the order and the customer in the transaction."""
+    failed = {line.sku: images[n] for n, line in enumerate(order.lines, start=2) if n in images}
     return {sku: parse_or_log(Product, image, "sku") if image else None for sku, image in failed.items()}
+
+
+def _address_problem(customer: Mapping[str, object]) -> AddressProblem:
+    """Return why a customer, as stored, cannot be written to; empty if there is none."""
+    if "erasingSince" in customer or "erasedAt" in customer:
+        return "erased"
+    match customer.get("emailProblem"):
+        case "bounced" | "complained" as problem:
+            return cast("AddressProblem", problem)
+        case _:
+            return "missing"

@@ -1,6 +1,6 @@
 """The critical path: the steps of placing an order while the customer waits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from math import ceil
 from typing import NoReturn
@@ -13,43 +13,60 @@ from handoff.outbox import announce
 from handoff.store import LONGEST_CALL
 from handoff.telemetry import logger, timed
 from handoff.unfinished import SWEEP_AFTER
-from shop import errors, ids, payments, transitions
+from shop import countries, errors, ids, payments, transitions
 from shop.catalog import Catalog
-from shop.model import Address, Line, Order, OrderStep, Payment, Product, Status
-from shop.order_store import OrderExists, OrderStore, ReservationFailed
-from shop.payments import Authorized, Declined, Payments, ProviderError
+from shop.fingerprint import Fingerprint
+from shop.limits import LimitReached
+from shop.model import MAX_TOTAL, Address, Line, Order, OrderStep, Payment, Product, Status
+from shop.order_store import CustomerUnreachable, OrderExists, OrderStore, ReservationFailed
+from shop.payments import ActionRequired, Authorized, Declined, Payments, ProviderError
 from shop.settlement import ask_for_hold
+from shop.transitions import OrderTransition
 
 DEADLINE = 20.0  # seconds for a whole request; the function's timeout is 25 s, HTTP API's 30 s
 LEASE = 25_000  # ms: no attempt outlives its function's timeout
 EXPIRES_AFTER = 600_000  # ms after its last attempt, a PENDING order expires
+LOOK_AFTER = 120_000  # ms after which the sweeper looks whether the customer has acted
 _PRICING_TRIES = 3
 BUSY = "Too many concurrent updates."
+NO_ANSWER = "The payment provider did not respond."
 _SLOW = "The request ran out of time."
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The stores and clients that placing and cancelling an order need."""
+    """The stores and clients that placing and cancelling an order need.
+
+    ``action_expires_after`` is the time that a customer has to act at the payment provider, in milliseconds.
+    ``ships_to`` are the countries that the shop ships to, empty for all.
+    """
 
     catalog: Catalog
     orders: OrderStore
     payments: Payments
     bus: Bus
     currency: str
+    action_expires_after: int
+    ships_to: Set[str]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """A customer's wish, validated. ``quantities`` by sku; ``expected_total`` in minor units."""
+    """A validated request to place an order. ``quantities`` by sku; ``expected_total`` in minor units.
+
+    ``can_act`` says whether the customer's page lets the customer confirm the payment at the provider.
+    ``verified_email`` is the user's address as the issuer of the token has verified it.
+    """
 
     user_id: str
+    verified_email: str | None
     idempotency_key: str
     quantities: dict[str, int]
     shipping_address: Address
     payment_token: str
+    can_act: bool
     expected_total: int | None
-    request_hash: str
+    fingerprint: Fingerprint
     correlation_id: str
 
     @property
@@ -66,13 +83,27 @@ class DuplicateRequest(Exception):
         self.order = order
 
 
+class ActionNeeded(Exception):
+    """The customer has to act at the payment provider until ``order.expires_at``.
+
+    ``client_secret`` is for the customer's page only.
+    """
+
+    def __init__(self, order: Order, client_secret: str) -> None:
+        super().__init__(f"the customer has to act on the payment of order {order.order_id}")
+        self.order = order
+        self.client_secret = client_secret
+
+
 def place_order(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
     """Place an order, and measure each step.
 
     Raises
     ------
     DuplicateRequest
-        If the same key has had its outcome.
+        If the same key has had its outcome, or its order waits for the customer: `shop.confirming` finishes that.
+    ActionNeeded
+        If the customer has to act first.
     errors.RequestError
         One of its subclasses, for every other outcome.
     """
@@ -93,48 +124,49 @@ def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Or
         if deadline.remaining() < 2 * LONGEST_CALL:  # for the catalog, or for looking up an earlier order
             raise errors.TryLater(placement.order_id, _SLOW)
         try:
-            order = price(shop, placement)
-        except (errors.UnknownProducts, errors.TotalChanged):
+            _check_address(shop, placement.shipping_address)
+            order = price(shop, placement, deadline)
+        except (errors.AddressRefused, errors.UnknownProducts, errors.TotalTooLarge, errors.TotalChanged):
             earlier = shop.orders.get(placement.order_id)
             if earlier is None:
                 raise
             return resume(shop, earlier, placement, deadline)
         try:
-            shop.orders.reserve(order, deadline)
+            shop.orders.reserve(order, placement.verified_email, deadline)
             return order
         except OrderExists as repeat:
             return resume(shop, repeat.order, placement, deadline)
         except ReservationFailed as refused:
             _name_shortages(order, refused.products)
-            shop.catalog.refresh()  # the price or the listing has changed since the catalog copy was read
+            shop.catalog.learn(refused.products)  # the name, the price or the listing is not that of the copy any more
+        except CustomerUnreachable as unreachable:
+            raise errors.NoAddress(unreachable.problem) from unreachable
+        except LimitReached as reached:
+            raise errors.TooManyOrders(reached.retry_after, declined=reached.counted == "declines") from reached
         except TransactionConflict as error:
             raise errors.TryLater(placement.order_id, BUSY) from error
     raise errors.TryLater(placement.order_id, BUSY)
 
 
-def price(shop: Dependencies, placement: PlaceOrder) -> Order:
+def price(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
     """Return the order at current prices, not stored yet."""
-    products = {sku: shop.catalog.product(sku) for sku in placement.quantities}
-    unknown = [sku for sku, product in products.items() if product is None]
-    if unknown:
-        raise errors.UnknownProducts(unknown)
-    lines = tuple(
-        Line(sku=product.sku, name=product.name, quantity=placement.quantities[sku], unit_price=product.unit_price)
-        for sku, product in products.items()
-        if product
-    )
-    total = sum(line.quantity * line.unit_price for line in lines)
-    if placement.expected_total not in (None, total):
-        raise errors.TotalChanged(total, shop.currency)
-    return _pending(placement, lines, total, shop.currency)
+    order = _priced(shop, placement, deadline)
+    # The copies can be older than the prices that the customer has seen.
+    if placement.expected_total not in (None, order.total) and shop.catalog.refresh(placement.quantities, deadline):
+        order = _priced(shop, placement, deadline)
+    if placement.expected_total not in (None, order.total):
+        raise errors.TotalChanged(order.total, shop.currency)
+    if order.total > MAX_TOTAL:
+        raise errors.TotalTooLarge(order.total, MAX_TOTAL)
+    return order
 
 
 def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: Deadline) -> Order:
     """Resume the unfinished order for this idempotency key, under our lease."""
-    if earlier.request_hash != placement.request_hash:
+    if not placement.fingerprint.matches(earlier):
         raise errors.KeyReused()
     now = now_ms()
-    if earlier.status is not Status.PENDING or earlier.lease_until > now:
+    if earlier.status is not Status.PENDING or earlier.waits_for_customer or earlier.lease_until > now:
         raise _ended(earlier)
     try:
         return shop.orders.acquire_lease(
@@ -162,33 +194,31 @@ def authorize(shop: Dependencies, order: Order, deadline: Deadline) -> Authorize
     except ProviderError as error:
         logger.warning("payment provider gave no answer", order_id=order.order_id, exc_info=error)
         shop.orders.release_lease(order, deadline)
-        raise errors.TryLater(order.order_id, "The payment provider did not respond.") from error
+        raise errors.TryLater(order.order_id, NO_ANSWER) from error
     if isinstance(answer, Declined):
         reject(shop, order, answer, deadline)
+    if isinstance(answer, ActionRequired):
+        wait_for_customer(shop, order, answer, deadline)
     return answer
+
+
+def wait_for_customer(shop: Dependencies, order: Order, answer: ActionRequired, deadline: Deadline) -> NoReturn:
+    """Keep the order PENDING, with its stock reserved, until the customer has acted or the time is over."""
+    now = now_ms()
+    until = now + shop.action_expires_after
+    step = transitions.action_required(order, answer.reference, now, until=until, look_at=now + LOOK_AFTER)
+    raise ActionNeeded(_write(shop, step, deadline), answer.client_secret)
 
 
 def reject(shop: Dependencies, order: Order, answer: Declined, deadline: Deadline) -> NoReturn:
     """Reject the order and restock its products."""
-    try:
-        shop.orders.transition(transitions.declined(order, answer.reason, now_ms()), deadline)
-    except ConcurrentUpdate as overtaken:
-        raise _ended_by(overtaken, order) from overtaken
-    except TransactionConflict as error:
-        shop.orders.release_lease(order, deadline)
-        raise errors.TryLater(order.order_id, BUSY) from error
+    _write(shop, transitions.declined(order, answer.reason, now_ms()), deadline)
     raise errors.PaymentDeclined(order.order_id, answer.reason)
 
 
 def commit(shop: Dependencies, order: Order, hold: Authorized, deadline: Deadline) -> Order:
     """Place the order; its event goes into the outbox in the same write."""
-    try:
-        return shop.orders.transition(transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
-    except ConcurrentUpdate as overtaken:
-        raise _ended_by(overtaken, order) from overtaken
-    except TransactionConflict as error:
-        shop.orders.release_lease(order, deadline)
-        raise errors.TryLater(order.order_id, BUSY) from error
+    return _write(shop, transitions.placed(order, hold.reference, now_ms(), hold.expires_at), deadline)
 
 
 def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
@@ -199,29 +229,50 @@ def publish(shop: Dependencies, order: Order, deadline: Deadline) -> None:
 def replay_response(order: Order) -> Order:
     """Replay the original response for a completed idempotency key: return the order, or raise its error."""
     if order.status is Status.REJECTED:
-        reason = order.status_changes[-1].reason
-        raise (
-            errors.OrderExpired(order.order_id)
-            if reason == transitions.EXPIRED
-            else errors.PaymentDeclined(order.order_id, order.payment.reason or "")
-        )
+        match order.status_changes[-1].reason:
+            case transitions.EXPIRED:
+                raise errors.OrderExpired(order.order_id)
+            case transitions.ABANDONED:
+                raise errors.OrderAbandoned(order.order_id)
+            case _:
+                raise errors.PaymentDeclined(order.order_id, order.payment.reason or "")
     return order
 
 
 def in_progress(order: Order) -> errors.InProgress:
-    """Return the error for a PENDING order that another attempt works on, with the longest wait."""
-    return errors.InProgress(order.order_id, retry_after=max(1, ceil((order.lease_until - now_ms()) / 1000)))
+    """Return the error for a PENDING order that another attempt works on, or its customer, with the longest wait."""
+    until = order.expires_at if order.waits_for_customer else order.lease_until
+    return errors.InProgress(order.order_id, retry_after=max(1, ceil((until - now_ms()) / 1000)))
+
+
+def _write(shop: Dependencies, step: OrderTransition, deadline: Deadline) -> Order:
+    """Write a step of an order that this attempt works on."""
+    order = step.before
+    try:
+        return shop.orders.transition(step, deadline)
+    except ConcurrentUpdate as overtaken:
+        raise _ended_by(overtaken, order) from overtaken
+    except TransactionConflict as error:
+        shop.orders.release_lease(order, deadline)
+        raise errors.TryLater(order.order_id, BUSY) from error
 
 
 def _ended(order: Order) -> Exception:
     """Return the exception for an order that this attempt may not resume."""
-    return in_progress(order) if order.status is Status.PENDING else DuplicateRequest(order)
+    is_in_progress = order.status is Status.PENDING and not order.waits_for_customer
+    return in_progress(order) if is_in_progress else DuplicateRequest(order)
 
 
 def _ended_by(overtaken: ConcurrentUpdate, order: Order) -> Exception:
     if overtaken.current is None:
         return errors.TryLater(order.order_id, "The order no longer exists.")
     return _ended(overtaken.current)
+
+
+def _check_address(shop: Dependencies, address: Address) -> None:
+    wrong = countries.problems_of(address, shop.ships_to)
+    if wrong:
+        raise errors.AddressRefused(wrong)
 
 
 def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None:
@@ -234,6 +285,19 @@ def _name_shortages(order: Order, refused: Mapping[str, Product | None]) -> None
     }
     if short:
         raise errors.OutOfStock(short)
+
+
+def _priced(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Order:
+    products = shop.catalog.on_sale(placement.quantities, deadline)
+    unknown = [sku for sku, product in products.items() if product is None]
+    if unknown:
+        raise errors.UnknownProducts(unknown)
+    lines = tuple(
+        Line(sku=product.sku, name=product.name, quantity=placement.quantities[sku], unit_price=product.unit_price)
+        for sku, product in products.items()
+        if product
+    )
+    return _pending(placement, lines, sum(line.quantity * line.unit_price for line in lines), shop.currency)
 
 
 def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currency: str) -> Order:
@@ -252,7 +316,10 @@ def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currenc
         currency=currency,
         payment=Payment(),
         payment_token=placement.payment_token,
-        request_hash=placement.request_hash,
+        can_act=placement.can_act,
+        unplaced_since=to_iso(now),
+        request_hash=placement.fingerprint.legacy,
+        fingerprint=placement.fingerprint.value,
         correlation_id=placement.correlation_id,
         attempt_id=attempt_id,
         lease_until=now + LEASE,

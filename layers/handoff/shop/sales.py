@@ -5,7 +5,7 @@ All of it belongs to a generation (see `handoff.sales_generations`), the first p
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from handoff.clock import Deadline
 from handoff.once import write_once
 from handoff.update import Update
 from shop.model import Order, Status
+from shop.refund_shares import RefundShare, refund_shares
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -26,33 +27,57 @@ PRODUCT = "sku#"  # the prefix of a product's counter
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One event's share: ``sign`` is 1 for a placed order, -1 for a cancelled one. ``day`` is that of the order."""
+    """What one event adds to the counters of a day (UTC): to that of all orders, and to those of products, by sku.
+
+    A counter has the members orders, units and revenue, the latter in minor units. Returned units
+    and refunds are negative.
+    """
 
     event_id: str
     day: str
-    order: Order
-    sign: int
+    whole: Counter[str]
+    products: Mapping[str, Counter[str]]
 
     def counts(self) -> dict[tuple[str, str], Counter[str]]:
-        """What to add, by (day, product): orders, units, and revenue in minor units."""
-        shares = {
-            (self.day, PRODUCT + line.sku): _count(self.sign, line.quantity, line.quantity * line.unit_price)
-            for line in self.order.lines
-        }
-        units = sum(line.quantity for line in self.order.lines)
-        return {**shares, (self.day, ALL): _count(self.sign, units, self.order.total)}
+        """What to add, by (day, entry)."""
+        entries = {PRODUCT + sku: count for sku, count in self.products.items()} | {ALL: self.whole}
+        return {(self.day, entry): count for entry, count in entries.items()}
 
 
 def sales_of(order: Order) -> list[Sale]:
-    """The sales that an order's events have made so far, under the ids that its events had; none if never placed."""
+    """The sales that an order's events have made so far, under the ids that its events had; none if never placed.
+
+    A cancellation counts on the day of the order, a refund on its own day. The refund of a cancelled order counts
+    nothing: the cancellation has subtracted all of the order.
+    """
     if order.placed_at is None:
         return []
-    signs = {Status.PLACED.value: 1, Status.CANCELLED.value: -1}
-    return [
-        Sale(ids.event_id(order.order_id, step.sequence), order.placed_at[:10], order, signs[step.status])
+    day, signs = order.placed_at[:10], {Status.PLACED.value: 1, Status.CANCELLED.value: -1}
+    sales = [
+        order_sale(order, ids.event_id(order.order_id, step.sequence), day, signs[step.status])
         for step in order.status_changes
         if step.status in signs
     ]
+    if order.status is Status.CANCELLED:
+        return sales
+    return [*sales, *(_refund_sale(order, share) for share in refund_shares(order))]
+
+
+def order_sale(order: Order, event_id: str, day: str, sign: int) -> Sale:
+    """Return the sale of a whole order; ``sign`` is 1 for a placed order and -1 for a cancelled one."""
+    products = {line.sku: _count(sign, line.quantity, line.quantity * line.unit_price) for line in order.lines}
+    units = sum(line.quantity for line in order.lines)
+    return Sale(event_id, day, _count(sign, units, order.total), products)
+
+
+def _refund_sale(order: Order, share: RefundShare) -> Sale:
+    """Return the sale of a refund. Only units that came back reduce units and orders."""
+    products = {
+        sku: _count(-1, share.units[sku], share.revenue[sku], orders=sku in share.completed)
+        for sku in sorted(share.revenue.keys() | share.units.keys())
+    }
+    whole = _count(-1, share.units.total(), share.revenue.total(), orders=share.completes_order)
+    return Sale(ids.event_id(order.order_id, share.step.sequence), share.step.at[:10], whole, products)
 
 
 def bucket_id(generation: int, day: str, shard: int) -> str:
@@ -116,5 +141,5 @@ class SalesStore:
         return update.write()
 
 
-def _count(sign: int, units: int, revenue: int) -> Counter[str]:
-    return Counter(orders=sign, units=sign * units, revenue=sign * revenue)
+def _count(sign: int, units: int, revenue: int, *, orders: int = 1) -> Counter[str]:
+    return Counter(orders=sign * orders, units=sign * units, revenue=sign * revenue)

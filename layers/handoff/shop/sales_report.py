@@ -1,4 +1,4 @@
-"""Reading the sales counters: per day and product, net of cancellations, page by page."""
+"""Reading the sales counters: per day and product, net of cancellations and refunds, page by page."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class SalesRow(Model):
-    """The sales of a product on a UTC day (YYYY-MM-DD); revenue in minor units."""
+    """The sales of a product on a UTC day (YYYY-MM-DD); revenue in minor units.
+
+    Negative if more came back by the day's refunds than was sold.
+    """
 
     day: str
     sku: str

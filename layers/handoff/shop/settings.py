@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import cache
 
-from handoff.settings import MissingSetting, number, text
+from handoff.settings import MissingSetting, count, number, seconds, text
+from shop import countries
 
-__all__ = ["MissingSetting", "Settings", "load", "number", "text"]
+__all__ = ["MissingSetting", "Settings", "count", "country_codes", "load", "number", "seconds", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,15 @@ class Settings:
     customers_table: str
     shipments_table: str
     sandbox_table: str
+    limits_table: str
     bus_name: str
     currency: str
     payment_provider: str
     unfinished_shards: int
+    order_list_shards: int
+    orders_per_hour: int
+    declines_per_hour: int
+    rejected_days: int
 
 
 @cache
@@ -38,8 +44,27 @@ def load() -> Settings:
         customers_table=text("CUSTOMERS_TABLE"),
         shipments_table=text("SHIPMENTS_TABLE"),
         sandbox_table=text("SANDBOX_TABLE"),
+        limits_table=text("LIMITS_TABLE"),
         bus_name=text("BUS_NAME"),
         currency=text("CURRENCY"),
         payment_provider=text("PAYMENT_PROVIDER"),
         unfinished_shards=int(number("UNFINISHED_SHARDS")),
+        order_list_shards=int(number("ORDER_LIST_SHARDS")),
+        orders_per_hour=count("ORDERS_PER_HOUR"),
+        declines_per_hour=count("DECLINES_PER_HOUR"),
+        rejected_days=int(number("REJECTED_DAYS")),
     )
+
+
+def country_codes(name: str) -> frozenset[str]:
+    """Return the countries in a variable, empty for all.
+
+    Raises
+    ------
+    MissingSetting
+        If it is not set, or one is not a country.
+    """
+    try:
+        return countries.parsed(text(name))
+    except ValueError as error:
+        raise MissingSetting(f"{name}: {error}") from error

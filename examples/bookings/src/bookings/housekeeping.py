@@ -24,7 +24,7 @@ _SECONDS = 10.0  # for one event
 _dynamodb = aws.client("dynamodb")
 _table = settings.text("NIGHTS_TABLE")
 _bookings = BookingStore()
-_consumer = consumer.connect("housekeeping", EVENTS.parse)
+_consumer = consumer.connect("housekeeping", EVENTS.parse, longest=aws.LONGEST_CALL + _SECONDS)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -1,5 +1,8 @@
 """Stripe: one PaymentIntent per order, confirmed when it is created, captured when the order is packed.
 
+If the customer has to act (3-D Secure), Stripe's library in the customer's page does the rest of the confirmation:
+https://docs.stripe.com/payments/3d-secure/authentication-flow
+
 A table in docs/decisions.md lists what each of Stripe's answers means. Sources:
 
 - idempotency keys and the answers that they replay: https://docs.stripe.com/api/idempotent_requests
@@ -11,40 +14,43 @@ A table in docs/decisions.md lists what each of Stripe's answers means. Sources:
 Stripe's error messages are never logged or stored: they can contain a card, a token or a part of an API key.
 """
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import requests
 import stripe
 
-from handoff import aws, connections
-from handoff.clock import Deadline, Stopwatch, now_ms
-from handoff.telemetry import logger
+from handoff.clock import Deadline, now_ms
 from shop import settings
 from shop.payments import (
     LONGEST_CALL,
+    ActionRequired,
     Authorized,
     Captured,
     Declined,
     Failed,
+    Happened,
     NothingHeld,
+    PaymentFound,
     ProviderError,
+    Refunded,
+    RefundPending,
     Unavailable,
     Unknown,
     Voided,
     stripe_key,
 )
 from shop.payments.stripe_key import StripeKey
+from shop.payments.stripe_lookups import StripeLookups, expires_at
+from shop.payments.stripe_refunds import StripeRefunds
+from shop.payments.stripe_requests import StripeRequests, is_replayed, no_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from stripe import PaymentIntent, RequestOptions
 
 _HOUR = 3_600_000  # ms
 KEY_TRUSTED_FOR = 23 * _HOUR  # Stripe keeps an idempotency key for at least 24 hours
 NOTHING_AFTER = 25 * _HOUR  # search may be an hour late: an intent that it does not find by then does not exist
-_CONNECT_SECONDS = 1.0
 
 # Codes of a refused authorization that are about the total: https://docs.stripe.com/error-codes
 _AMOUNTS = {"amount_too_small", "amount_too_large"}
@@ -59,74 +65,51 @@ _OUR_MISTAKES = {
 _LAPSED = {"capture_charge_authorization_expired", "charge_expired_for_capture", "capture_unauthorized_payment"}
 _NOTHING_HELD = {"requires_payment_method", "requires_confirmation", "requires_action"}
 
-stripe.enable_telemetry = False  # it stores an id in the home directory and sends it
-
-_T = TypeVar("_T")
-
-
-class _LastUse(threading.local):
-    """When the current thread last used its connection: Stripe's library keeps one for each thread."""
-
-    def __init__(self) -> None:
-        self.ago = Stopwatch()
-
 
 class Stripe:
     """The adapter. All requests of one call, to Stripe and to Secrets Manager, share ``seconds``."""
 
     def __init__(self, key: StripeKey, base: str, seconds: float = LONGEST_CALL) -> None:
-        self._key = key
-        self._seconds = seconds
-        # These timeouts limit each wait on a socket, not the whole request: an answer can arrive byte by byte, and a
-        # name can have many addresses. `_within` limits the request; these only end abandoned ones.
-        self._http = stripe.RequestsClient(timeout=(_CONNECT_SECONDS, seconds))
-        client = stripe.StripeClient(
-            "given with each request", base_addresses={"api": base}, http_client=self._http, max_network_retries=0
-        )
-        self._intents = client.v1.payment_intents
-        self._last_use = _LastUse()
-        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stripe")
+        self._requests = StripeRequests(key, base, seconds)
+        self._intents = self._requests.v1.payment_intents
+        self._refunds = StripeRefunds(self._requests)
+        self._lookups = StripeLookups(self._requests, self._refunds)
 
     def authorize(
-        self, key: str, *, order_id: str, amount: int, currency: str, token: str, since: int
-    ) -> Authorized | Declined:
+        self, key: str, *, order_id: str, amount: int, currency: str, token: str, can_act: bool, since: int
+    ) -> Authorized | ActionRequired | Declined:
         """Hold an amount; see `shop.payments.Payments`. The token is the id of a PaymentMethod."""
-        deadline = Deadline(self._seconds)
+        wanted: Any = {
+            "amount": amount,
+            "currency": currency.lower(),
+            "payment_method": token,
+            "allowed_payment_method_types": ["card"],  # other types can redirect the customer
+            "capture_method": "manual",
+            "confirm": True,
+            # Stripe.js deals with the customer, or else the answer is final.
+            **({"use_stripe_sdk": True} if can_act else {"error_on_requires_action": True}),
+            "metadata": {"order_id": order_id},
+            "expand": ["latest_charge"],
+        }
+        deadline = self._requests.deadline()
         refusal: ProviderError | None = None
         age = now_ms() - since
         if age >= KEY_TRUSTED_FOR:
             return self._find(order_id, deadline, gone=age >= NOTHING_AFTER)
         try:
-            intent = self._write(
-                lambda options: self._intents.create(
-                    {
-                        "amount": amount,
-                        "currency": currency.lower(),
-                        "payment_method": token,
-                        "allowed_payment_method_types": ["card"],  # other types can redirect the customer
-                        "capture_method": "manual",
-                        "confirm": True,
-                        "error_on_requires_action": True,  # the customer cannot act, so the answer is final
-                        "metadata": {"order_id": order_id},
-                        "expand": ["latest_charge"],
-                    },
-                    options,
-                ),
-                key,
-                deadline,
-            )
+            intent = self._requests.write(lambda options: self._intents.create(wanted, options), key, deadline)
         except stripe.CardError as error:
             return Declined(error.code or "card_declined")
         except stripe.InvalidRequestError as error:
             reason = _customers_mistake(error, amount)
             if reason:
                 return Declined(reason)
-            refusal = _no_answer(error)
+            refusal = no_answer(error)
             if error.http_status != 400:
                 raise refusal from None
         except stripe.StripeError as error:
-            if not isinstance(error, stripe.IdempotencyError) and not _is_replayed(error):
-                raise _no_answer(error) from None
+            if not isinstance(error, stripe.IdempotencyError) and not is_replayed(error):
+                raise no_answer(error) from None
         else:
             return self._held(intent, deadline)
         if refusal:
@@ -136,19 +119,45 @@ class Stripe:
 
     def capture(self, key: str, *, order_id: str, reference: str) -> Captured | Failed:  # noqa: ARG002
         """Capture a held amount; see `shop.payments.Payments`."""
-        reason = self._end(
-            key, reference, "succeeded", lambda options: self._intents.capture(reference, options=options)
-        )
-        return Failed(reason) if reason else Captured()
+        ended = self._end(key, reference, lambda options: self._intents.capture(reference, options=options))
+        if isinstance(ended, Failed):
+            return ended
+        return Captured(ended.amount_received) if ended.status == "succeeded" else Failed(_state(ended))
 
-    def void(self, key: str, *, order_id: str, reference: str) -> Voided | Failed:  # noqa: ARG002
+    def void(self, key: str, *, order_id: str, reference: str) -> Voided | Captured | Failed:  # noqa: ARG002
         """Release a held amount; see `shop.payments.Payments`."""
-        reason = self._end(key, reference, "canceled", lambda options: self._intents.cancel(reference, options=options))
-        return Failed(reason) if reason else Voided()
+        ended = self._end(
+            key, reference, lambda options: self._intents.cancel(reference, options=options), _NOTHING_HELD
+        )
+        if isinstance(ended, Failed):
+            return ended
+        if ended.status == "succeeded":
+            return Captured(ended.amount_received)
+        return Voided() if ended.status == "canceled" else Failed(_state(ended))
+
+    def refund(
+        self,
+        key: str,
+        *,
+        order_id: str,
+        reference: str,
+        amount: int,
+        currency: str,  # noqa: ARG002  # Stripe refunds in the currency of the charge
+    ) -> Refunded | RefundPending | Failed:
+        """Refund a part of the captured amount; see `shop.payments.Payments`."""
+        return self._refunds.refund(key, order_id, reference, amount)
 
     # --- the state of an intent ---------------------------------------------------------------------------------------
 
-    def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorized | Declined:
+    def look_up(self, reference: str) -> PaymentFound | None:
+        """Return a payment as Stripe has it now; see `shop.payments.Payments`."""
+        return self._lookups.look_up(reference)
+
+    def happened(self, since: int) -> Happened:
+        """Return the events of at most a day; see `shop.payments.Payments`."""
+        return self._lookups.happened(since)
+
+    def _find(self, order_id: str, deadline: Deadline, *, gone: bool) -> Authorized | ActionRequired | Declined:
         """Return the outcome of an authorization without its key. Not found is a decline only if ``gone``."""
         found = self._search(order_id, deadline)
         if found:
@@ -157,7 +166,9 @@ class Stripe:
             return Declined("nothing was held")
         raise Unknown("Stripe does not find the order yet")
 
-    def _held_before(self, order_id: str, deadline: Deadline, refusal: ProviderError) -> Authorized | Declined:
+    def _held_before(
+        self, order_id: str, deadline: Deadline, refusal: ProviderError
+    ) -> Authorized | ActionRequired | Declined:
         """Return the outcome of earlier requests for an authorization after an invalid one.
 
         The same request would have been rejected earlier too. But Stripe rejects most of these before it reads the key,
@@ -168,18 +179,18 @@ class Stripe:
             return found
         raise NothingHeld(str(refusal))
 
-    def _search(self, order_id: str, deadline: Deadline) -> Authorized | Declined | None:
+    def _search(self, order_id: str, deadline: Deadline) -> Authorized | ActionRequired | Declined | None:
         """Find the outcome of an order's authorization by the order's id; None if search does not find it (yet)."""
         try:
             query = f"metadata['order_id']:'{order_id}'"
-            found = self._read(lambda options: self._intents.search({"query": query}, options), deadline).data
+            found = self._requests.read(lambda options: self._intents.search({"query": query}, options), deadline).data
             # At most one holds money. The state in search results may be outdated.
             found.sort(key=lambda intent: intent.status in _NOTHING_HELD)
             return self._held(self._retrieve(found[0].id, deadline), deadline) if found else None
         except Unavailable as error:
             raise Unknown(str(error)) from None
 
-    def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorized | Declined:
+    def _held(self, intent: "PaymentIntent", deadline: Deadline) -> Authorized | ActionRequired | Declined:
         if intent.status == "processing":  # the key keeps replaying this state
             try:
                 intent = self._retrieve(intent.id, deadline)
@@ -188,145 +199,56 @@ class Stripe:
         if intent.status == "processing":
             raise Unknown("Stripe is still processing it")
         if intent.status in ("requires_capture", "succeeded"):
-            return Authorized(intent.id, _expires_at(intent))
-        return Declined(_last_error(intent) or f"the payment is {intent.status}")
+            return Authorized(intent.id, intent.amount_capturable or intent.amount_received, expires_at(intent))
+        if intent.status == "requires_action":
+            return ActionRequired(intent.id, intent.client_secret or "")
+        return Declined(_last_error(intent) or _state(intent))
 
     def _end(
         self,
         key: str,
         reference: str,
-        wanted: Literal["succeeded", "canceled"],
         move: "Callable[[RequestOptions], PaymentIntent]",
-    ) -> str | None:
-        """Capture or cancel a hold. Return the reason if that is not possible.
+        also: "Collection[str]" = (),
+    ) -> "PaymentIntent | Failed":
+        """Capture or cancel a hold. Return the intent in its final state, or why Stripe refuses.
+
+        Intents of the states ``also`` are moved too.
 
         The state of the intent decides, not the key, which Stripe may have forgotten. So another key can do no harm: an
         intent is captured or cancelled only once.
         """
-        deadline = Deadline(self._seconds)
-        intent, refusal = self._retrieve(reference, deadline), None
-        if intent.status == "requires_capture":
+        deadline = self._requests.deadline()
+        intent, refusal, movable = self._retrieve(reference, deadline), None, {"requires_capture", *also}
+        if intent.status in movable:
             try:
                 intent = self._move(move, key, deadline)
             except (stripe.CardError, stripe.InvalidRequestError) as error:
                 refusal = error
             except stripe.StripeError as error:
-                raise _no_answer(error) from None
+                raise no_answer(error) from None
         if refusal:  # another process may have been faster
             intent = self._retrieve(reference, deadline)
-            if intent.status == "requires_capture":
+            if intent.status in movable:
                 if isinstance(refusal, stripe.CardError) or refusal.code in _LAPSED:
-                    return refusal.code or "card_error"
-                raise _no_answer(refusal)
-        if intent.status in ("requires_capture", "processing"):
-            raise Unknown(f"the payment is {intent.status}")
-        if intent.status == wanted or (wanted == "canceled" and intent.status in _NOTHING_HELD):
-            return None
-        return f"the payment is {intent.status}"
+                    return Failed(refusal.code or "card_error")
+                raise no_answer(refusal)
+        if intent.status in movable | {"processing"}:
+            raise Unknown(_state(intent))
+        return intent
 
     def _move(self, move: "Callable[[RequestOptions], PaymentIntent]", key: str, deadline: Deadline) -> "PaymentIntent":
         try:
-            return self._write(move, key, deadline)
+            return self._requests.write(move, key, deadline)
         except stripe.StripeError as error:
-            if not _is_replayed(error):
+            if not is_replayed(error):
                 raise
         # An earlier try ended in a 5xx, which the key replays for a day; the intent shows that it had no effect.
-        return self._write(move, f"{key}:{now_ms() // _HOUR}", deadline)
-
-    # --- requests -----------------------------------------------------------------------------------------------------
+        return self._requests.write(move, f"{key}:{now_ms() // _HOUR}", deadline)
 
     def _retrieve(self, reference: str, deadline: Deadline) -> "PaymentIntent":
         expand: Any = {"expand": ["latest_charge"]}
-        return self._read(lambda options: self._intents.retrieve(reference, expand, options), deadline)
-
-    def _read(self, request: "Callable[[RequestOptions], _T]", deadline: Deadline) -> _T:
-        """Send a request that changes nothing, so that every error means `Unavailable`."""
-        try:
-            return self._ask(request, {}, deadline, at_least=0.0)
-        except stripe.StripeError as error:
-            raise Unavailable(str(_no_answer(error))) from None
-        except Unknown as error:
-            raise Unavailable(str(error)) from None
-
-    def _write(self, request: "Callable[[RequestOptions], _T]", key: str, deadline: Deadline) -> _T:
-        """Send a request that changes something, unless there is too little time left for its answer."""
-        return self._ask(request, {"idempotency_key": key}, deadline, at_least=self._seconds / 4)
-
-    def _ask(
-        self, request: "Callable[[RequestOptions], _T]", options: "RequestOptions", deadline: Deadline, at_least: float
-    ) -> _T:
-        """Send a request if ``at_least`` seconds are left. If the API key is rejected, retry with the current one."""
-        api_key = self._api_key(self._key.text, deadline)
-        try:
-            return self._send(request, {**options, "api_key": api_key}, deadline, at_least)
-        except stripe.AuthenticationError:
-            renewed = self._api_key(self._key.read, deadline)
-            if renewed == api_key:
-                raise
-            logger.info("stripe key rotated")
-            return self._send(request, {**options, "api_key": renewed}, deadline, at_least)
-
-    def _send(
-        self, request: "Callable[[RequestOptions], _T]", options: "RequestOptions", deadline: Deadline, at_least: float
-    ) -> _T:
-        if deadline.remaining() < at_least:
-            raise Unavailable("no time left to ask Stripe")
-        try:
-            return self._within(deadline, lambda: self._on_live_connection(request, options))
-        except stripe.APIConnectionError as error:
-            if not _was_closed(error):
-                raise
-            return self._send_again(request, options, deadline, at_least, error)
-
-    def _send_again(
-        self,
-        request: "Callable[[RequestOptions], _T]",
-        options: "RequestOptions",
-        deadline: Deadline,
-        at_least: float,
-        lost: stripe.APIConnectionError,
-    ) -> _T:
-        """Repeat a request whose connection was closed; its idempotency key makes that safe.
-
-        The library's own retries would also follow timeouts, and would continue after the deadline in a thread that was
-        left behind.
-        """
-        if deadline.remaining() < at_least:
-            raise lost
-        try:
-            return self._within(deadline, lambda: self._on_live_connection(request, options))
-        except (stripe.CardError, stripe.InvalidRequestError):
-            raise
-        except (stripe.StripeError, ProviderError):
-            raise lost from lost.__cause__  # the first try may have been done, whatever this error means
-
-    def _on_live_connection(self, request: "Callable[[RequestOptions], _T]", options: "RequestOptions") -> _T:
-        """Send a request in a worker thread, on a new connection if the thread's own was not used for too long."""
-        if self._last_use.ago.seconds() > connections.TRUSTED_FOR:
-            self._http.close()  # type: ignore[no-untyped-call]  # the thread's connections; it connects again
-        try:
-            return request(options)
-        finally:
-            self._last_use.ago.restart()
-
-    def _api_key(self, read: Callable[[], str], deadline: Deadline) -> str:
-        try:
-            return self._within(deadline, read)
-        except aws.ERRORS as error:
-            logger.error("stripe key not readable", exc_info=error)
-            raise Unavailable("Stripe's key can't be read") from None
-        except Unknown:
-            raise Unavailable("Stripe's key was not read in time") from None
-
-    def _within(self, deadline: Deadline, work: Callable[[], _T]) -> _T:
-        """Run the work in another thread, and wait for it until the deadline."""
-        done = self._workers.submit(work)
-        try:
-            return done.result(timeout=max(0.0, deadline.remaining()))
-        except TimeoutError:
-            if done.cancel():  # it never started
-                raise Unavailable("no time left to ask Stripe") from None
-            raise Unknown("Stripe gave no answer in time") from None
+        return self._requests.read(lambda options: self._intents.retrieve(reference, expand, options), deadline)
 
 
 def connect() -> Stripe:
@@ -361,64 +283,8 @@ def _customers_mistake(error: stripe.InvalidRequestError, amount: int) -> str | 
     return "invalid_payment_method" if in_words_only and "PaymentMethod" in (error.user_message or "") else None
 
 
-def _no_answer(error: stripe.StripeError) -> ProviderError:
-    """Return the error for an indefinite answer: `Unknown` if something can have been done, else `Unavailable`."""
-    text = f"Stripe: {_described(error)}"
-    match error:
-        case stripe.RateLimitError():  # before anything is done, or while another request locks the intent
-            kind: type[ProviderError] = Unavailable
-        case stripe.AuthenticationError() | stripe.PermissionError() | stripe.InvalidRequestError():
-            logger.error("stripe rejected our key or request", error=text)
-            kind = Unavailable
-        case stripe.APIConnectionError() if _never_connected(error):
-            kind = Unavailable
-        case _:
-            kind = Unknown
-    logger.warning("no answer from stripe", error=text, doubtful=kind is Unknown)
-    return kind(text)
-
-
-def _described(error: stripe.StripeError) -> str:
-    """Return the error's type, status, code and request id; never its message."""
-    cause = error.__cause__
-    parts = [type(error).__name__, error.http_status, _code(error), error.request_id, cause and type(cause).__name__]
-    return " ".join(str(part) for part in parts if part)
-
-
-def _code(error: stripe.StripeError) -> str | None:
-    body = error.json_body
-    details = body.get("error") if isinstance(body, dict) else None
-    return details.get("code") if isinstance(details, dict) else None
-
-
-def _is_replayed(error: stripe.StripeError) -> bool:
-    """Return whether this answers an earlier request with the same key. Stripe replays its own errors too."""
-    return isinstance(error, stripe.APIError) and (error.headers or {}).get("idempotent-replayed") == "true"
-
-
-def _was_closed(error: BaseException) -> bool:
-    """Return whether the connection was closed in place of an answer: it was dead, or Stripe's end of it has died."""
-    cause = error.__cause__
-    if isinstance(cause, requests.exceptions.SSLError):  # a reset that arrives while TLS writes
-        return True
-    reason = cause.args[0] if isinstance(cause, requests.ConnectionError) and cause.args else None
-    return type(reason).__name__ == "ProtocolError"  # of urllib3; `requests` does not expose it
-
-
-def _never_connected(error: BaseException) -> bool:
-    cause = error.__cause__
-    if isinstance(cause, requests.exceptions.ConnectTimeout):
-        return True
-    # Connection refused or unknown host: urllib3 has classes for these that requests does not expose.
-    reason = getattr(cause.args[0], "reason", None) if isinstance(cause, requests.ConnectionError) and cause.args else 0
-    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
-
-
-def _expires_at(intent: "PaymentIntent") -> int | None:
-    """Return when the hold expires; for cards, the charge has the time."""
-    details: Any = getattr(intent.latest_charge, "payment_method_details", None)
-    before = getattr(getattr(details, "card", None), "capture_before", None)
-    return before * 1000 if before else None
+def _state(intent: "PaymentIntent") -> str:
+    return f"the payment is {intent.status}"
 
 
 def _last_error(intent: "PaymentIntent") -> str | None:
