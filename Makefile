@@ -96,7 +96,7 @@ events: .venv/.ready ## generate the sample payloads in events/ from the contrac
 	$(BIN)/python -m dev samples
 
 # The recorded run checks its answers against openapi.json, so that is written first; the events page needs the recorded examples.
-contracts: .venv/.ready ## generate openapi.json, contracts/events and docs/reference/events.md from the code
+contracts: .venv/.ready ## generate openapi.json, contracts/ and docs/reference/events.md from the code
 	$(BIN)/python -m dev contracts write
 	PYTHONPATH=$(subst $(SPACE),:,$(wildcard functions/*)) $(BIN)/python -m tests.contracts >/dev/null
 	$(BIN)/python -m dev contracts write

@@ -10,13 +10,14 @@ from dev.local.stack import ROOT
 @click.group()
 def contracts() -> None:
     """Generate the contracts, or record them as released."""
-    sys.path.insert(0, str(ROOT / "functions/orders"))  # the API is described from the code that answers
+    # The API is described from the code that answers, and webhooks from the code that signs them.
+    sys.path[:0] = [str(ROOT / "functions/orders"), str(ROOT / "functions/partners")]
 
 
 @contracts.command()
 def write() -> None:
-    """Generate openapi.json, contracts/events and docs/reference/events.md."""
-    from dev.contracts import files  # noqa: PLC0415  # it imports the orders function
+    """Generate openapi.json, contracts/events, contracts/asyncapi.json and docs/reference/events.md."""
+    from dev.contracts import files  # noqa: PLC0415  # it imports functions
 
     files.write()
 

@@ -1,14 +1,15 @@
 """The contracts as files: generated from the code, and kept as they were released.
 
-functions/orders must be on the path: the API is described from the code that answers.
+functions/orders and functions/partners must be on the path: the contracts are generated from the code that answers and
+sends.
 """
 
 import json
 import shutil
 from pathlib import Path
 
+from dev.contracts import asyncapi, openapi
 from dev.contracts import events as contracts_events
-from dev.contracts import openapi
 from dev.contracts import page as contracts_page
 from dev.contracts.compatibility import broken_by_api, broken_by_event
 from dev.contracts.schema import Json, Schema, excess
@@ -25,7 +26,7 @@ def documents() -> dict[Path, str]:
         **{EVENTS / f"{name}.json": contracts_events.delivered(name) for name in DetailType},
         **{EVENTS / f"{name}.detail.json": contracts_events.produced(name) for name in DetailType},
     }
-    generated = {openapi.FILE: openapi.document(), **schemas}
+    generated = {openapi.FILE: openapi.document(), asyncapi.FILE: asyncapi.document(), **schemas}
     texts = {file: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for file, document in generated.items()}
     return {**texts, contracts_page.FILE: contracts_page.page()}
 

@@ -125,6 +125,10 @@ number, no personal data, and at most {MAX_DETAIL_BYTES:,} bytes. A consumer tha
 - **JSON Schemas** are in [contracts/events](../../contracts/events): `<type>.json` describes the event as it arrives.
   Consumers ignore members that they do not know. `<type>.detail.json` describes the event that its producer may
   write, and forbids other members.
+- **AsyncAPI**: [contracts/asyncapi.json](../../contracts/asyncapi.json) describes the bus and the webhooks in one file
+  (AsyncAPI 3.0), for tools that make pages or code from it. To read it, open it in
+  [AsyncAPI Studio](https://studio.asyncapi.com). EventBridge's schema registry can't import it: it reads OpenAPI 3 and
+  JSON Schema Draft 4.
 - **Examples** are in [contracts/events/examples](../../contracts/events/examples), recorded from a run.
 - The audit log and the archive keep all events as well. A partner, if configured,
   receives those of orders, and `user_erased`, as [webhooks](../how-to/send-events-to-a-partner.md).
