@@ -18,7 +18,7 @@ from handoff import aws
 from handoff.clock import now_ms
 from ops import smoke_order
 from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
-from ops.stack.deployment import CONSUMERS, DEFAULT_STACK, Deployment
+from ops.stack.deployment import DEFAULT_STACK, Deployment
 
 _PACKED_WITHIN = 30.0  # seconds after the end of the cancel window
 _REFUNDED_WITHIN = 30.0  # seconds
@@ -41,7 +41,7 @@ def invoke(function: str, event: Path | None, local: int) -> None:
     file = event or samples.EVENTS / f"{function}.json"
     payload: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if file.resolve().parent == samples.EVENTS:
-        if function in CONSUMERS:
+        if function in deployment.consumers:
             _place_sample_orders(deployment)
         # Only a mail may be repeated: new ids would make analytics count an order twice.
         payload = samples.moved_to(now_ms(), payload, new_event_ids=function == "emails")

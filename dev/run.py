@@ -73,7 +73,7 @@ def _run(port: int, *, once: bool) -> int:
             snapshot = demo.take_snapshot(deployment)
             status.stop()
             report.show(console, placed, snapshot)
-            problems = demo.find_problems(placed, snapshot)
+            problems = demo.find_problems(deployment, placed, snapshot)
             for problem in problems:
                 console.print(f"[red]problem:[/] {escape(problem)}")
             console.print(f"All requests answered {answered:.0f} s after the start; {len(problems) or 'no'} problems.")

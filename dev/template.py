@@ -49,6 +49,14 @@ class Template(ResolvedTemplate):
         """Return all functions that consume a queue."""
         return [self._consumer(mapping) for mapping in self.of_type("AWS::Lambda::EventSourceMapping").values()]
 
+    def event_consumers(self) -> "list[Consumer]":
+        """Return the consumers of Handoff's own events, which come from the stack's bus."""
+        return [
+            found
+            for found in self.consumers()
+            if any(rule["EventBusName"] == "${Bus}" for rule in found.rules.values())
+        ]
+
     def _consumer(self, mapping: Properties) -> "Consumer":
         function_id, queue_id = logical_id(mapping["FunctionName"]), logical_id(mapping["EventSourceArn"])
         function, queue = (self.resources[name]["Properties"] for name in (function_id, queue_id))
@@ -77,6 +85,11 @@ class Consumer:
     queue: Properties
     dead_letters_id: str
     rules: dict[str, Properties]
+
+    @property
+    def detail_types(self) -> set[str]:
+        """The types of events that its rules name."""
+        return {name for rule in self.rules.values() for name in rule["EventPattern"]["detail-type"]}
 
     @property
     def variables(self) -> Properties:

@@ -13,7 +13,6 @@ from bench.load import users as users_program
 from bench.load.network_conditions import DOWN, FLAKY, NO_BUS, NORMAL, SLOW, NetworkConditions
 from bench.load.rig import BUDGET, LoadRig, load_rig
 from bench.load.users import PLACED, Run
-from ops.stack.deployment import CONSUMERS
 
 Progress = Callable[[str], None]
 
@@ -100,7 +99,7 @@ def measure(progress: Progress, *, share: float) -> dict[str, Any]:
             started = time.time()
             wirings: dict[str, list[dict[str, Any]]] = {"Handoff": [test.one_user("Handoff", conditions)]}
             if conditions is NORMAL:
-                results["consumers"] = {name: _durations(rig, name, started) for name in CONSUMERS}
+                results["consumers"] = {name: _durations(rig, name, started) for name in rig.handoff.consumers}
             wirings["chain"] = [test.one_user("chain", conditions)]
             for users, seconds in USERS.items():
                 for wiring, runs in wirings.items():

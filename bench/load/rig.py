@@ -21,7 +21,7 @@ from ops import catalog
 from ops.catalog import Entry
 from ops.shop_client import sign_up
 from ops.stack import observe
-from ops.stack.deployment import QUEUED, Deployment
+from ops.stack.deployment import Deployment
 
 # Concurrent executions of all functions: as many as two cores can run, and more than the 55 that Handoff's consumers
 # and sweeper can use (the sum of their MaximumConcurrency in template.yaml).
@@ -66,7 +66,7 @@ class LoadRig:
 
     def purge_queues(self) -> None:
         """Purge the queues, so that the backlog does not disturb the next measurement."""
-        for name in QUEUED:
+        for name in self.handoff.queued:
             self.handoff.sqs.purge_queue(QueueUrl=self.handoff.queue_url(name))
 
     def processor_seconds(self, wiring: str) -> float:

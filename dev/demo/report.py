@@ -11,7 +11,6 @@ from rich.table import Column, Table
 
 from dev.demo.orders import PlacedOrders
 from dev.invariants import Snapshot
-from ops.stack.deployment import CONSUMERS
 from shop import money
 
 
@@ -83,8 +82,7 @@ def _consumers(snapshot: Snapshot) -> Table:
         "consumer", "events", "lag, median", "lag, longest", "waiting", "dead letters", title="Consumers",
         title_justify="left",
     )  # fmt: skip
-    for name in CONSUMERS:
-        lags = snapshot.lags[name]
+    for name, lags in snapshot.lags.items():
         table.add_row(
             name,
             str(len(lags)),

@@ -9,7 +9,7 @@ from dev.demo.orders import Progress
 from dev.drills.stack import DrillStack
 from ops.dlq import scan
 from ops.stack import observe
-from ops.stack.deployment import CONSUMERS, Deployment
+from ops.stack.deployment import Deployment
 
 _TIMEOUT = 300.0  # seconds
 _PROGRESS_EVERY = 15.0  # seconds
@@ -38,7 +38,7 @@ def recover(stack: DrillStack, permanent: tuple[str, ...], progress: Progress) -
         if time.monotonic() - reported_at > _PROGRESS_EVERY:
             progress(", ".join(f"{name} {count}" for name, count in waiting.items()) + f"; unfinished {unfinished}")
             reported_at = time.monotonic()
-        dead = sum(_redrive(stack.deployment, name, permanent, letters) for name in CONSUMERS)
+        dead = sum(_redrive(stack.deployment, name, permanent, letters) for name in stack.deployment.consumers)
         quiet = 0 if any(waiting.values()) or unfinished or dead else quiet + 1
         time.sleep(1)
     return letters

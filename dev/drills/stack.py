@@ -16,7 +16,7 @@ from dev.local.stack import LocalStack, running
 from ops import catalog
 from ops.shop_client import Account, ShopClient, sign_up
 from ops.stack import observe
-from ops.stack.deployment import CONSUMERS, Deployment
+from ops.stack.deployment import Deployment
 
 WORKERS = 2  # per consumer, the minimum that SQS accepts
 _CUSTOMERS = 3
@@ -69,7 +69,7 @@ class DrillStack:
 
         Consumers back off with ChangeMessageVisibility. The proxy answers those calls without passing them on.
         """
-        for name in CONSUMERS:
+        for name in self.deployment.consumers:
             self.deployment.sqs.set_queue_attributes(
                 QueueUrl=self.deployment.queue_url(name), Attributes={"VisibilityTimeout": str(_RETRY_AFTER)}
             )
@@ -77,7 +77,7 @@ class DrillStack:
 
     def limit_consumers(self) -> None:
         """Limit the consumers' concurrency, so that two cores are enough for them and the API."""
-        for name in CONSUMERS:
+        for name in self.deployment.consumers:
             limit_concurrency(self.deployment, name, WORKERS)
 
     def client(self, account: Account) -> AbstractContextManager[ShopClient]:

@@ -1,5 +1,6 @@
 """A deployed Handoff, on AWS or on the local stack, with its resources by their names in template.yaml."""
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 DEFAULT_STACK = "handoff"
-CONSUMERS = ("emails", "analytics", "fulfillment", "settlement")  # of Handoff's own events
-QUEUED = (*CONSUMERS, "feedback")  # all consumers with a queue
-PARTNERS = "partners"  # another consumer of Handoff's own events, only in a stack with a partner
+_FIRST = ("emails", "analytics", "fulfillment", "settlement", "partners", "feedback")  # in tables; others by name
+_OF_SES = "feedback"  # the one consumer of events that are not Handoff's own
 _REQUIRED = "OrdersTable"  # every Handoff has it
 # A person waits. With botocore's defaults, a command would hang for three minutes where packets are lost.
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
@@ -188,10 +188,17 @@ class Deployment:
         """Return the URL of a consumer's queue, or of its dead-letter queue."""
         return self.resource(f"{consumer.capitalize()}{'DeadLetters' if dead_letters else 'Queue'}")
 
+    @cached_property
+    def queued(self) -> tuple[str, ...]:
+        """All consumers of the stack: `points` has PointsQueue, PointsRule and PointsFunction."""
+        stems = (queue.removesuffix("Queue") for queue in self.of_type("AWS::SQS::Queue"))
+        found = [stem.lower() for stem in stems if self.has(f"{stem}Rule") and self.has(f"{stem}Function")]
+        return tuple(sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)))
+
     @property
     def consumers(self) -> tuple[str, ...]:
         """The stack's consumers of Handoff's own events."""
-        return (*CONSUMERS, PARTNERS) if self.has("PartnersQueue") else CONSUMERS
+        return tuple(name for name in self.queued if name != _OF_SES)
 
     def scan(self, logical_id: str) -> list[dict[str, Any]]:
         """Return all items of a table as plain values; for small tables."""
@@ -207,6 +214,25 @@ def log_group(deployment: Deployment, consumer: str) -> str | None:
     home = deployment.importers[stack] if stack else deployment
     logical_id = f"{name.capitalize()}Logs"
     return home.resource(logical_id) if home.has(logical_id) else None
+
+
+def event_types_by_rule(deployment: Deployment) -> dict[str, set[str]]:
+    """Return the event types that each rule on the bus names, by the rule's name, also of other stacks' rules."""
+    pages = deployment.events.get_paginator("list_rules").paginate(EventBusName=deployment.resource("Bus"))
+    return {
+        rule["Name"]: {
+            named for named in json.loads(rule["EventPattern"]).get("detail-type", ()) if isinstance(named, str)
+        }
+        for page in pages
+        for rule in page["Rules"]
+    }
+
+
+def event_types(deployment: Deployment) -> dict[str, set[str]]:
+    """Return the event types that each of the stack's own consumers gets."""
+    types = event_types_by_rule(deployment)
+    rules = {consumer: rule for rule, consumer in consumers_by_rule(deployment).items()}
+    return {name: types.get(rules[name], set()) for name in deployment.consumers}
 
 
 def consumers_by_rule(deployment: Deployment) -> dict[str, str]:

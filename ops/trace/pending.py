@@ -1,6 +1,5 @@
 """The pending work of an order: its own, and the events that consumers still have to handle."""
 
-import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handoff.clock import now_ms, to_iso
 from handoff.consumer import BACKOFF
+from ops.stack.deployment import event_types_by_rule
 from ops.trace.order_record import Event, OrderItem, ShipmentItem
 from shop import money
 from shop.events import DetailType
@@ -48,12 +48,9 @@ class Delivery:
 
 def subscribed(deployment: "Deployment", known: "Directory") -> dict[str, set[str]]:
     """Return the event types that each consumer's rule delivers to its queue, as far as the rule names them."""
-    pages = deployment.events.get_paginator("list_rules").paginate(EventBusName=deployment.resource("Bus"))
-    patterns = {rule["Name"]: rule["EventPattern"] for page in pages for rule in page["Rules"]}
+    types = event_types_by_rule(deployment)
     return {
-        consumer: {named for named in json.loads(patterns[rule]).get("detail-type", ()) if isinstance(named, str)}
-        for rule, consumer in known.rules.items()
-        if consumer in known.queues and rule in patterns
+        consumer: types[rule] for rule, consumer in known.rules.items() if consumer in known.queues and rule in types
     }
 
 

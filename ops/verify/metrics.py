@@ -1,16 +1,16 @@
 """Check: lag and queue age have data under the very metrics that the alarms read."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from handoff.clock import now_ms
 from ops.polling import until
-from ops.smoke_order import CheckFailed
+from ops.smoke_order import CheckFailed, first_events
 from ops.stack import cloudwatch
 from ops.stack.cloudwatch import Metric
-from ops.stack.deployment import CONSUMERS, Deployment
+from ops.stack.deployment import Deployment
 from ops.verify.alarms import alarms
 from ops.verify.check import Attempt, Check, NotAvailable, Outcome
 from ops.verify.logs import placed_order
@@ -57,9 +57,9 @@ class _Reading:
 
 def _run(attempt: Attempt) -> str:
     situation, order = attempt.situation, placed_order(attempt)
-    known = alarms(situation.deployment)
-    lags = {name: _Reading.of(alarm) for name, alarm in known.items() if _is_lag(alarm)}
-    ages = {name: _Reading.of(alarm) for name, alarm in known.items() if _is_age(name, alarm)}
+    known, consumers = alarms(situation.deployment), first_events(situation.deployment)
+    lags = {name: _Reading.of(alarm) for name, alarm in known.items() if _is_lag(alarm, consumers)}
+    ages = {name: _Reading.of(alarm) for name, alarm in known.items() if _is_age(name, alarm, consumers)}
     wanted = lags | {f"{name} {_SIBLING}": reading.sibling for name, reading in ages.items()}
     within, every = (_LOCALLY_WITHIN, _LOCALLY_EVERY) if situation.is_local else (_PUBLISHED_WITHIN, _EVERY)
     within += float(situation.deployment.parameters.get("PackAfter", 0))  # until fulfillment gets the order's event
@@ -107,15 +107,15 @@ def _read(deployment: Deployment, wanted: Mapping[str, _Reading], since: int) ->
     return found
 
 
-def _is_lag(alarm: "MetricAlarmTypeDef") -> bool:
-    """Return whether the smoke order makes data for it. No mail of it bounces, so feedback has no lag."""
-    consumers = {dimension["Value"] for dimension in alarm["Dimensions"] if dimension["Name"] == "consumer"}
-    return alarm["MetricName"] in _LAG and consumers <= set(CONSUMERS)
+def _is_lag(alarm: "MetricAlarmTypeDef", consumers: Collection[str]) -> bool:
+    """Return whether the smoke order makes data for it; ``consumers`` get its events. No mail of it bounces."""
+    named = {dimension["Value"] for dimension in alarm["Dimensions"] if dimension["Name"] == "consumer"}
+    return alarm["MetricName"] in _LAG and named <= set(consumers)
 
 
-def _is_age(logical_id: str, alarm: "MetricAlarmTypeDef") -> bool:
-    """Return whether it is about a queue that the smoke order's event went through."""
-    return alarm["MetricName"] in _AGE and logical_id.lower().startswith(CONSUMERS)
+def _is_age(logical_id: str, alarm: "MetricAlarmTypeDef", consumers: Collection[str]) -> bool:
+    """Return whether it is about a queue that the smoke order's events go through."""
+    return alarm["MetricName"] in _AGE and logical_id.lower().startswith(tuple(consumers))
 
 
 CHECK = Check(

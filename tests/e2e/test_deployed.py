@@ -19,11 +19,14 @@ from dev.invariants import Snapshot
 from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from dev.simulated.messages import envelope, message
+from dev.template import template_with
 from ops.shop_client import ShopClient, sign_up
 from ops.stack import observe
-from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
+from ops.stack.deployment import Deployment, event_types
 from shop.model import Customer
 from tests.e2e.support import KillingServer, about, change_order, environment, eventually, invoke, order, place
+
+QUEUED = [found.name for found in template_with().consumers()]
 
 
 def quiet(deployment: Deployment) -> Snapshot:
@@ -36,18 +39,18 @@ def test_the_sample_orders_have_exactly_the_expected_effects(deployment: Deploym
     placed = demo.place_samples(deployment, client, lambda _: None)
     snapshot = quiet(deployment)
     # THEN answers, mails, sales, shipments, payments, stock and lag are as expected
-    assert demo.find_problems(placed, snapshot) == []
+    assert demo.find_problems(deployment, placed, snapshot) == []
 
 
 def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, client: ShopClient) -> None:
     # GIVEN paused consumers
-    with paused(deployment, *CONSUMERS):
+    with paused(deployment, *deployment.consumers):
         # WHEN an order is placed
         answer = place(client)
         # THEN it is answered, and its event waits in every queue that gets it
         assert answer.status == 201
         order_id = answer.body["orderId"]
-        unhandled = {name: int(name != "settlement") for name in CONSUMERS}  # which captures once it is packed
+        unhandled = {name: int("order_placed" in types) for name, types in event_types(deployment).items()}
         eventually(lambda: observe.waiting(deployment), lambda seen: seen == unhandled)
         assert order(deployment, order_id)["status"] == "PLACED"
     # AND it is handled as soon as they resume

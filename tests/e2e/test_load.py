@@ -23,7 +23,7 @@ from handoff import aws
 from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
-from ops.stack.deployment import CONSUMERS, Deployment
+from ops.stack.deployment import Deployment
 from tests.e2e.support import change_order, invoke, sample
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
@@ -140,7 +140,7 @@ def test_a_load_peak_oversells_nothing_and_answers_each_key_once(
 ) -> None:
     # WHEN demand exceeds the stock, and two threads send each request
     wanted = wishes(customers, random.Random(1)) * 2
-    with paused(deployment, *CONSUMERS):  # two cores are busy enough
+    with paused(deployment, *deployment.consumers):  # two cores are busy enough
         answers = at_once(wanted)
     sweep(deployment)
     demo.wait_until_quiet(deployment, lambda _: None)

@@ -11,10 +11,11 @@ import pytest
 
 from dev.demo import orders as demo
 from dev.local.consumers import paused
+from dev.template import template_with
 from ops.dlq import scan
 from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
-from ops.stack.deployment import CONSUMERS, QUEUED, Deployment
+from ops.stack.deployment import Deployment
 from tests.e2e.support import change_order, eventually, invoke, order, overheard, received, sample
 from tests.permissions.local_shop import LocalShop
 
@@ -28,6 +29,10 @@ ADDRESS = {
 }
 TOKEN = f"tok_{uuid.uuid4().hex}"  # unknown to the sandbox, which declines it
 LAST_RECEIVE = 6
+QUEUED = [found.name for found in template_with().consumers()]
+TYPES = {found.name: found.detail_types for found in template_with().event_consumers()}
+# The consumers that get an event of the order that is placed, or of the one that is cancelled.
+CONSUMERS = [name for name, types in TYPES.items() if types & {"order_placed", "order_cancelled"}]
 # Members of every request and every stored order, none of which may be logged whole.
 MEMBERS = ("shippingAddress", "paymentToken", "postalCode")
 
@@ -135,10 +140,10 @@ def fail_on_last_receive(shop: LocalShop, client: ShopClient, address: str, user
         about = dict.fromkeys(CONSUMERS, answer.body["orderId"])
         cancelled = client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).body["orderId"]
         assert client.cancel(cancelled).status == 200
-        about["settlement"] = cancelled
+        about |= {name: cancelled for name in CONSUMERS if "order_placed" not in TYPES[name]}
         about["feedback"] = shop.report_bounce(address, user_id)
-        for consumer in QUEUED:
-            message = shop.message(consumer, about[consumer])
+        for consumer, text in about.items():
+            message = shop.message(consumer, text)
             with shop.unreachable(consumer, "DYNAMODB"):
                 assert shop.deliver(consumer, message, receives=LAST_RECEIVE) == "done"
 
@@ -245,7 +250,7 @@ def test_the_search_covered_the_whole_run(deployment: Deployment, run: Run) -> N
         "provider gave no answer",
     ):
         assert text in logs
-    # AND every consumer has two dead letters
-    assert len(run.places["dead letters' attributes"]) == 2 * len(QUEUED)
+    # AND every consumer has a dead letter for the malformed message, and one for its event
+    assert len(run.places["dead letters' attributes"]) == len(QUEUED) + len([*CONSUMERS, "feedback"])
     assert len(run.places["dead events"]) == len(CONSUMERS)
     assert "EventLagDone" in "\n".join(run.places["metrics"])

@@ -18,7 +18,7 @@ from handoff.update import Update
 from ops import catalog, tokens
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
-from ops.stack.deployment import QUEUED, Deployment
+from ops.stack.deployment import Deployment
 from shop import ids, retention_cursor
 from shop.model import Customer, Order
 from shop.payments import sandbox
@@ -274,7 +274,7 @@ def open_shop(deployment: Deployment) -> Iterator[LocalShop]:
         contextlib.closing(ShopClient(deployment.api_url, shipments)) as warehouse,
         contextlib.closing(ShopClient(deployment.api_url, refunds)) as refunder,
         contextlib.closing(ShopClient(deployment.api_url, orders)) as lookup,
-        paused(deployment, *QUEUED),
+        paused(deployment, *deployment.queued),
     ):
         shop = LocalShop(deployment, client, reader=reader, warehouse=warehouse, refunder=refunder, lookup=lookup)
         shop.introduced(address, client)

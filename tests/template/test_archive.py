@@ -6,7 +6,6 @@ from moto.events.models import EventPattern
 
 from dev.template import ROOT, Consumer, Properties, Template, template_with
 from ops import replay
-from ops.stack.deployment import CONSUMERS
 from shop.events import DetailType
 from tests.template.test_events import event
 
@@ -111,6 +110,6 @@ def test_a_replay_finds_a_rule_by_its_consumers_name(template: Template, consume
 def test_a_replay_goes_to_analytics_unless_others_are_named() -> None:
     assert replay.DEFAULT == ("analytics",)
     # AND every other consumer has a caution about the effects
-    others = [name for name in CONSUMERS if name != "analytics"]
+    others = [found.name for found in template_with().event_consumers() if found.name != "analytics"]
     wanted = replay.parse("2026-11-22T10:00:00Z", "2026-11-23T09:00:00Z", others)
     assert [caution.partition(":")[0] for caution in wanted.cautions] == others

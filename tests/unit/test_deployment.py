@@ -69,3 +69,42 @@ def test_other_errors_are_raised(listing):
 
     with pytest.raises(ClientError, match="something else"):
         _ = deployment.importers
+
+
+@pytest.fixture
+def stack():
+    """Return a deployment with these resources."""
+
+    def build(*names):
+        kinds = {"Queue": "AWS::SQS::Queue", "Rule": "AWS::Events::Rule", "Function": "AWS::Lambda::Function"}
+        found = {
+            name: {"LogicalResourceId": name, "ResourceType": kind}
+            for name in names
+            for end, kind in kinds.items()
+            if name.endswith(end)
+        }
+        deployment = Deployment("handoff", boto3.Session("none", "none", region_name="eu-central-1"))
+        deployment.__dict__["_resources"] = found
+        return deployment
+
+    return build
+
+
+def consumer(name):
+    return [f"{name}{kind}" for kind in ("Function", "Rule", "Queue")]
+
+
+def test_consumers_are_found_by_the_names_of_their_resources(stack):
+    names = ["Loyalty", "Feedback", "Settlement", "Emails", "Bonus", "Analytics"]
+    # GIVEN also a queue without a function, a queue without a rule, and a rule and a function without a queue
+    others = ["UndeliveredQueue", "JobsQueue", "JobsFunction", "AuditRule", "SweeperFunction"]
+    deployment = stack(*others, *(resource for name in names for resource in consumer(name)))
+    # THEN Handoff's own come first, in the order in which they handle an order, and the others by name
+    assert deployment.queued == ("emails", "analytics", "settlement", "feedback", "bonus", "loyalty")
+    # AND feedback gets events of SES only
+    assert deployment.consumers == ("emails", "analytics", "settlement", "bonus", "loyalty")
+
+
+def test_a_partner_is_a_consumer_where_there_is_one(stack):
+    assert stack(*consumer("Emails")).consumers == ("emails",)
+    assert stack(*consumer("Partners"), *consumer("Emails")).consumers == ("emails", "partners")

@@ -1,5 +1,6 @@
 """A stack in moto for the checks of `handoff verify`, and one run of a check."""
 
+import json
 from contextlib import suppress
 from functools import cache
 from types import SimpleNamespace
@@ -66,6 +67,24 @@ def make_deployment(account):
         return deployment
 
     return make
+
+
+@pytest.fixture
+def subscribe(client):
+    """Create a bus with rules, and return its resources and those of consumers, given the types that each one gets."""
+
+    def create(types):
+        client("events").create_event_bus(Name="bus")
+        resources = {"Bus": ("AWS::Events::EventBus", "bus")}
+        for name, named in types.items():
+            client("events").put_rule(Name=name, EventBusName="bus", EventPattern=json.dumps({"detail-type": named}))
+            stem = name.capitalize()
+            resources[f"{stem}Rule"] = ("AWS::Events::Rule", f"bus|{name}")
+            resources[f"{stem}Queue"] = ("AWS::SQS::Queue", name)
+            resources[f"{stem}Function"] = ("AWS::Lambda::Function", name)
+        return resources
+
+    return create
 
 
 @pytest.fixture

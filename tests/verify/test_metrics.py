@@ -9,12 +9,13 @@ from ops.verify.check import Outcome
 
 LAG = [{"Name": "service", "Value": "handoff-test"}, {"Name": "consumer", "Value": "emails"}]
 NO_LAG = [{"Name": "service", "Value": "handoff-test"}, {"Name": "consumer", "Value": "feedback"}]
+OTHER_LAG = [{"Name": "service", "Value": "handoff-test"}, {"Name": "consumer", "Value": "disputes"}]
 QUEUE = [{"Name": "QueueName", "Value": "emails-queue"}]
 AGE, VISIBLE = "ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"
 
 
 @pytest.fixture
-def deployment(make_deployment, client):
+def deployment(make_deployment, client, subscribe):
     def alarm(name, namespace, metric, dimensions, period, **statistic):
         client("cloudwatch").put_metric_alarm(
             AlarmName=name,
@@ -30,10 +31,12 @@ def deployment(make_deployment, client):
 
     alarm("EmailsLagAlarm", "Handoff", "EventLagDone", LAG, 300, Statistic="Maximum")
     alarm("FeedbackLagAlarm", "Handoff", "EventLagDone", NO_LAG, 300, Statistic="Maximum")
+    alarm("DisputesLagAlarm", "Handoff", "EventLagDone", OTHER_LAG, 300, Statistic="Maximum")
     alarm("EmailsOldestAlarm", "AWS/SQS", AGE, QUEUE, 60, Statistic="Maximum")
     alarm("EmailsDeadLettersAlarm", "AWS/SQS", VISIBLE, QUEUE, 60, Statistic="Maximum")
-    names = ("EmailsLagAlarm", "FeedbackLagAlarm", "EmailsOldestAlarm", "EmailsDeadLettersAlarm")
-    return make_deployment({name: ("AWS::CloudWatch::Alarm", name) for name in names})
+    names = ("EmailsLagAlarm", "FeedbackLagAlarm", "DisputesLagAlarm", "EmailsOldestAlarm", "EmailsDeadLettersAlarm")
+    consumers = subscribe({"emails": ["order_placed"], "disputes": ["payment_disputed"]})
+    return make_deployment({**consumers, **{name: ("AWS::CloudWatch::Alarm", name) for name in names}})
 
 
 @pytest.fixture

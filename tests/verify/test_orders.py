@@ -5,10 +5,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from botocore.exceptions import ClientError
 
 from handoff.clock import now_ms, to_iso
 from ops.smoke_order import SmokeOrder
-from ops.stack.deployment import CONSUMERS
 from ops.verify import orders
 from ops.verify.check import Outcome
 
@@ -16,6 +16,18 @@ TOKEN = "a.b.c"
 PREPARED = {"status": "PREPARED", "payment": "captured"}
 CANCELLED = {"status": "CANCELLED", "payment": "voided"}
 WINDOW = 600  # seconds
+TYPES = {
+    "emails": ["order_placed", "order_cancelled", "shipment_released"],
+    "analytics": ["order_placed", "order_cancelled"],
+    "fulfillment": ["order_placed"],
+    "settlement": ["order_cancelled", "shipment_prepared"],
+    "loyalty": [
+        "shipment_released",
+        "order_refunded",
+    ],  # a shop's own consumer, which gets nothing of a cancelled order
+    "disputes": ["payment_disputed"],  # and one that gets nothing at all
+}
+FIRST = {"emails": 1, "analytics": 1, "fulfillment": 1, "settlement": 2, "loyalty": 3}
 
 
 class Api(ThreadingHTTPServer):
@@ -85,14 +97,14 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def handled():
     """The consumers that handle the order."""
-    return list(CONSUMERS)
+    return list(FIRST)
 
 
 @pytest.fixture
 def api(client, handled):
     """An API, and the log groups of a stack."""
     logs = client("logs")
-    for name in (*CONSUMERS, "sweeper"):
+    for name in (*TYPES, "sweeper"):
         logs.create_log_group(logGroupName=name)
         logs.create_log_stream(logGroupName=name, logStreamName="1")
 
@@ -103,7 +115,7 @@ def api(client, handled):
     def log(order_id):
         write("sweeper", UnfinishedAge=[0])
         for name in handled:
-            event_id = f"{order_id}-{2 if name == 'settlement' else 1}"
+            event_id = f"{order_id}-{FIRST[name]}"
             keys = {"level": "INFO", "message": "event handled", "order_id": order_id, "event_id": event_id}
             write(name, **keys, outcome="done")
 
@@ -114,15 +126,15 @@ def api(client, handled):
 
 
 @pytest.fixture
-def deployment(api, make_deployment, client):
+def deployment(api, make_deployment, client, subscribe):
     client("dynamodb").create_table(
         TableName="products",
         AttributeDefinitions=[{"AttributeName": "sku", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "sku", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    groups = {f"{name.capitalize()}Logs": ("AWS::Logs::LogGroup", name) for name in (*CONSUMERS, "sweeper")}
-    resources = {**groups, "ProductsTable": ("AWS::DynamoDB::Table", "products")}
+    groups = {f"{name.capitalize()}Logs": ("AWS::Logs::LogGroup", name) for name in (*TYPES, "sweeper")}
+    resources = {**groups, **subscribe(TYPES), "ProductsTable": ("AWS::DynamoDB::Table", "products")}
     return make_deployment(resources, outputs={"ApiUrl": f"http://127.0.0.1:{api.server_port}"})
 
 
@@ -204,6 +216,24 @@ def test_a_consumer_that_does_not_handle_the_order_fails(deployment, perform, ha
     (result,) = perform(orders.PACKING, deployment, token=TOKEN, order=smoke_order)
     assert result.outcome == Outcome.FAILED
     assert "analytics logged no outcome for ord_smoke1 in 120 s" in result.seen
+
+
+def test_without_permission_to_list_rules_only_the_known_consumers_are_checked(
+    deployment, perform, handled, smoke_order, caplog
+):
+    def denied(**_):
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "denied"}}, "ListRules")
+
+    deployment.events.meta.events.register("before-call.events.ListRules", denied)
+    handled.remove("loyalty")
+    smoke_order.place()
+    (result,) = perform(orders.PACKING, deployment, token=TOKEN, order=smoke_order)
+    assert result.outcome == Outcome.PASSED, result.notes
+    assert "Only Handoff's own consumers are checked, without events:ListRules" in caplog.text
+    # AND with it, the shop's own consumer would be missed
+    deployment.events.meta.events.unregister("before-call.events.ListRules", denied)
+    (result,) = perform(orders.PACKING, deployment, token=TOKEN, order=smoke_order)
+    assert "loyalty logged no outcome for ord_smoke1 in 120 s" in result.seen
 
 
 @pytest.mark.parametrize("check", [orders.ORDER, orders.IDLE, orders.PACKING])
