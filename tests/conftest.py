@@ -4,8 +4,10 @@ import io
 import logging
 import os
 import signal
+import sys
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
 from botocore.loaders import JSONFileLoader
@@ -17,6 +19,9 @@ from dev.template import shared_variables
 from tests.support import certificates
 
 _HEADING = "what was tried"
+
+# Each function's folder is a root of modules of its own, as in Lambda.
+sys.path[:0] = sorted(str(folder) for folder in (Path(__file__).parents[1] / "functions").iterdir())
 
 # Powertools reads these when it is imported.
 for name, value in shared_variables(STACK_NAME).items():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dev.contracts import events as contracts_events
 from dev.contracts.schema import Json
 from dev.local.stack import ROOT
+from dev.template import template_with
 from handoff.events import MAX_DETAIL_BYTES
 from shop.events import EVENTS, DetailType
 
@@ -153,6 +154,17 @@ def page() -> str:
     return "\n".join([_HEAD, *(_section(detail_type) for detail_type in DetailType)])
 
 
+def effects(detail_type: DetailType) -> dict[str, str]:
+    """Return the effect of each consumer; one that is not described above has its function's Description."""
+    known = DESCRIPTIONS[detail_type].consumers
+    others = {
+        found.name: str(found.function["Description"])
+        for found in template_with().event_consumers()
+        if detail_type in found.detail_types and found.name not in known
+    }
+    return {**known, **others}
+
+
 def _section(detail_type: DetailType) -> str:
     described = DESCRIPTIONS[detail_type]
     schema = contracts_events.delivered(detail_type)
@@ -161,7 +173,7 @@ def _section(detail_type: DetailType) -> str:
         for part, reference in schema["properties"]["detail"]["properties"].items()
         for name, member in schema["$defs"][reference["$ref"].rpartition("/")[2]]["properties"].items()
     ]
-    consumers = [f"| {name} | {what} |" for name, what in described.consumers.items()]
+    consumers = [f"| {name} | {what} |" for name, what in effects(detail_type).items()]
     example = (EXAMPLES / f"{detail_type}.json").read_text(encoding="utf-8").rstrip()
     return "\n".join(
         [

@@ -3,6 +3,7 @@
 import pytest
 
 from dev import samples
+from dev.template import template_with
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def after_requests(world):
 
 
 @pytest.mark.usefixtures("after_requests")
-@pytest.mark.parametrize("name", ["emails", "analytics", "fulfillment", "settlement"])
+@pytest.mark.parametrize("name", [found.name for found in template_with().event_consumers()])
 def test_a_consumer_handles_its_sample(world, name):
     payload = samples.moved_to(world.clock.ms, samples.payloads()[f"{name}.json"], new_event_ids=name == "emails")
 

@@ -1,7 +1,7 @@
 """Remove each permission and check that its feature breaks: ``python -m tests.permissions [WORD ...]``.
 
-On a local stack of its own, with IAM enforced. With words, only the permissions that contain one of them are tried, and
-the page is not written.
+On a local stack of its own, with IAM enforced. With words, only the permissions that contain one of them are tried; the
+page keeps the results of the others.
 """
 
 import socket
@@ -42,9 +42,9 @@ def main(words: Sequence[str]) -> int:
         say(_summary(trial))
     if not_needed or not trials:
         return 1
-    if not words:
-        page.write(page.PAGE, {trial.permission: trial.summary for trial in trials})
-        say(f"Written: {page.PAGE.relative_to(ROOT)}")
+    earlier = page.results_in(page.PAGE.read_text()) if words else {}
+    page.write(page.PAGE, earlier | {trial.permission: trial.summary for trial in trials})
+    say(f"Written: {page.PAGE.relative_to(ROOT)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dev.template import template_with
 from tests.permissions import scenarios
 from tests.permissions.grants import Permission
 from tests.permissions.scenarios import Scenario
@@ -116,6 +117,9 @@ def _reads_holds(role: str, settle: Scenario, settled: str) -> dict[Permission, 
 
 
 PURPOSES: dict[Permission, Enforced | NotEnforced] = {
+    # --- the same for every function, and for every consumer
+    **{permission: use for name in template_with().functions() for permission, use in _function(name).items()},
+    **{permission: use for found in template_with().consumers() for permission, use in _consumer(found.name).items()},
     # --- orders
     Permission("OrdersRole", "dynamodb:GetItem", "OrdersTable"): Enforced(
         "GET /orders/{orderId}", scenarios.read, "200"
@@ -178,7 +182,6 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     ),
     **_payments("OrdersRole", scenarios.place, "201", scenarios.retry_after_a_refusal, "201"),
     **_reads_holds("OrdersRole", scenarios.act, "200"),
-    **_function("orders"),
     # --- emails
     Permission("EmailsRole", "dynamodb:GetItem", "OrdersTable"): Enforced("reads the order", scenarios.mail, "a mail"),
     Permission("EmailsRole", "dynamodb:GetItem", "CustomersTable"): Enforced(
@@ -208,8 +211,6 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     Permission("EmailsRole", "ses:SendEmail", "configuration-set/MailConfiguration"): NotEnforced(
         "sends the mail: SES requires the configuration set too", "no configuration sets; tested as `*`", _MAILS
     ),
-    **_consumer("emails"),
-    **_function("emails"),
     # --- analytics
     Permission("AnalyticsRole", "dynamodb:BatchGetItem", "OrdersTable"): Enforced(
         "reads the orders", scenarios.count, "counted"
@@ -223,8 +224,6 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     Permission("AnalyticsRole", "dynamodb:UpdateItem", "SalesTable"): Enforced(
         "adds to the counters", scenarios.count, "counted"
     ),
-    **_consumer("analytics"),
-    **_function("analytics"),
     # --- fulfillment
     Permission("FulfillmentRole", "dynamodb:GetItem", "OrdersTable"): Enforced(
         "reads the order", scenarios.prepare, "PREPARED"
@@ -241,8 +240,6 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     Permission("FulfillmentRole", "events:PutEvents", "Bus"): Enforced(
         "publishes the shipment's event", scenarios.publish_shipment, "published"
     ),
-    **_consumer("fulfillment"),
-    **_function("fulfillment"),
     # --- settlement
     Permission("SettlementRole", "dynamodb:GetItem", "OrdersTable"): Enforced(
         "reads the order", scenarios.capture, "captured"
@@ -267,14 +264,10 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     ),
     **_payments("SettlementRole", scenarios.capture, "captured", scenarios.capture, "captured"),
     **_reads_holds("SettlementRole", scenarios.capture, "captured"),
-    **_consumer("settlement"),
-    **_function("settlement"),
     # --- feedback
     Permission("FeedbackRole", "dynamodb:UpdateItem", "CustomersTable"): Enforced(
         "flags an address", scenarios.flag, "bounced"
     ),
-    **_consumer("feedback"),
-    **_function("feedback"),
     # --- partners
     Permission("PartnersRole", "secretsmanager:GetSecretValue", "secret:PartnerSecret-??????"): NotEnforced(
         "reads the signing secrets of webhooks", "the local stack has no partner", _SECRETS
@@ -347,7 +340,6 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     ),
     **_payments("SweeperRole", scenarios.void, "voided", scenarios.void, "voided"),
     **_reads_holds("SweeperRole", scenarios.void, "voided"),
-    **_function("sweeper"),
     # --- payment_events
     Permission("PaymentEventsRole", "events:PutEvents", "Bus"): NotEnforced(
         "publishes Stripe's events", "the local stack uses the sandbox provider", _PUT_EVENTS

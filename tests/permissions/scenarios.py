@@ -9,9 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from dev.simulated.messages import message
+from dev.template import template_with
 from handoff.clock import now_ms, to_iso
 from handoff.ids import shard
 from shop import ids, provider_events
+from shop.events import DetailType
 from shop.payments import ProviderEvent
 from tests.permissions.local_shop import LocalShop
 
@@ -225,10 +228,10 @@ def flag(shop: LocalShop) -> str:
 
 
 def handle(consumer: str) -> Scenario:
-    """Return a scenario in which a consumer handles the event of a new order."""
+    """Return a scenario in which a consumer handles an event of a new order."""
 
     def scenario(shop: LocalShop) -> str:
-        return shop.deliver(consumer, shop.message(consumer, shop.placed()))
+        return shop.deliver(consumer, _message(shop, consumer))
 
     return scenario
 
@@ -388,14 +391,18 @@ def _swept_after_a_timeout(shop: LocalShop) -> str:
 
 def _message(shop: LocalShop, consumer: str) -> dict[str, Any]:
     """Return a message that the consumer handles."""
-    if consumer == "settlement":
-        order_id = shop.placed()
+    if consumer == "feedback":
+        with shop.newcomer() as (address, client):
+            return shop.message("feedback", shop.report_bounce(address, shop.introduced(address, client)))
+    (types,) = (found.detail_types for found in template_with().event_consumers() if found.name == consumer)
+    order_id = shop.placed()
+    if DetailType.ORDER_PLACED in types:
+        return shop.message(consumer, order_id)
+    if DetailType.ORDER_CANCELLED in types:
         shop.client.cancel(order_id)
-        return shop.message(consumer, order_id, "order_cancelled")
-    if consumer != "feedback":
-        return shop.message(consumer, shop.placed())
-    with shop.newcomer() as (address, client):
-        return shop.message("feedback", shop.report_bounce(address, shop.introduced(address, client)))
+    else:
+        shop.send(consumer, message(min(types), order_id, 1))
+    return shop.message(consumer, order_id)
 
 
 def _outbox(shop: LocalShop, order_id: str) -> str:

@@ -56,7 +56,7 @@ def test_every_event_but_of_disputes_and_erasures_has_a_consumer() -> None:
     rules = [rule for consumer in template.consumers() for rule in consumer.rules.values()]
     consumed = set(itertools.chain.from_iterable(matched_by(rule) for rule in rules))
     # A dispute raises an alarm. Both events are for the shop's own consumers, and for its partner.
-    assert consumed == set(DetailType) - {DetailType.PAYMENT_DISPUTED, DetailType.USER_ERASED}
+    assert set(DetailType) - consumed <= {DetailType.PAYMENT_DISPUTED, DetailType.USER_ERASED}
 
 
 def test_a_rule_is_updated_after_its_consumer(template: Template, consumer: Consumer) -> None:
