@@ -74,7 +74,7 @@ lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(SAM) validate --lint --region us-east-1
 	.tools/sam/bin/cfn-lint examples/*/template.yaml .github/deploy-role.yaml
-	$(SCANNERS)/checkov
+	CKV_PARSE_ERROR_FAIL=true $(SCANNERS)/checkov
 	$(SCANNERS)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/python -m dev vulnerabilities $(if $(filter required,$(AUDIT)),--required)
 

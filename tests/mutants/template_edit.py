@@ -1,15 +1,18 @@
 """Edit YAML at a path of names, each anywhere below the one before: ``EmailsQueue > RedrivePolicy > maxReceiveCount``.
 
 A part of the path is a key or, where there is no such key, a text that an item of a list contains. Of several matches,
-the one nearest to the top is meant.
+the one nearest to the top is meant. Aliases and merge keys are expanded first, so an edit changes one resource only.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import yaml
 
 from tests.mutants.errors import Stale
+
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,7 @@ def edit(text: str, verb: str, path: str, new: str = "") -> str:
     Stale
         If there is no such path, or more than one.
     """
-    root = yaml.compose(text, yaml.CSafeLoader)
-    assert root
+    root = _expanded(yaml.compose(text, yaml.CSafeLoader))
     node, entry = root, None
     for part in path.split(" > "):
         entry = _find(node, part, path)
@@ -63,7 +65,21 @@ def edit(text: str, verb: str, path: str, new: str = "") -> str:
 
 def reformat(text: str) -> str:
     """Return the same YAML as `edit` would write it."""
-    return yaml.serialize(yaml.compose(text, yaml.CSafeLoader), Dumper=yaml.CSafeDumper)
+    return yaml.serialize(_expanded(yaml.compose(text, yaml.CSafeLoader)), Dumper=yaml.CSafeDumper)
+
+
+def _expanded(node: yaml.Node) -> yaml.Node:
+    """Return a copy that shares no node and has no merge key."""
+    node = copy.copy(node)
+    if isinstance(node, yaml.MappingNode):
+        own = [(key, value) for key, value in node.value if key.tag != _MERGE]
+        merged = [pair for key, value in node.value if key.tag == _MERGE for pair in _expanded(value).value]
+        overridden = {key.value for key, _ in own}
+        inherited = [(key, value) for key, value in merged if key.value not in overridden]
+        node.value = [(copy.copy(key), _expanded(value)) for key, value in inherited + own]
+    elif isinstance(node, yaml.SequenceNode):
+        node.value = [_expanded(item) for item in node.value]
+    return node
 
 
 def _find(node: yaml.Node, part: str, path: str) -> Entry:

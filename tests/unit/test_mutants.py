@@ -241,6 +241,13 @@ def test_an_edit_of_the_template_changes_the_named_entry_only(verb, path, new, b
     assert template_edit.edit(TEMPLATE, verb, path, new) == template_edit.reformat(TEMPLATE.replace(before, after))
 
 
+def test_an_edit_leaves_other_places_with_the_same_anchor_alone():
+    shared = "{ Queue: { <<: &all { Timeout: 60, Tag: &tag [a] }, Max: 5 }, Other: { <<: *all, Tags: *tag } }"
+    edited = template_edit.edit(template_edit.edit(shared, "drop", "Queue > Timeout"), "add", "Queue > Tag", "[b]")
+    expanded = "{ Queue: { Tag: [a, b], Max: 5 }, Other: { Timeout: 60, Tag: [a], Tags: [a] } }"
+    assert edited == template_edit.reformat(expanded)
+
+
 @pytest.mark.parametrize(
     ("path", "error"), [("Queue > Size", "nothing matches 'Size'"), ("Role > Action", "2 places match 'Action'")]
 )
