@@ -25,7 +25,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help translations run test .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
+.PHONY: help translations run consumer test test-scaffold .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,12 @@ invoke: $(TOOLS) ## invoke a function of the running local stack: FUNCTION=email
 	@test -n "$(FUNCTION)" || \
 		{ echo "Name a function: make invoke FUNCTION=$(firstword $(FUNCTIONS)). Functions: $(FUNCTIONS)"; exit 2; }
 	@$(BIN)/python -m dev invoke "$(FUNCTION)" $(if $(EVENT),"$(EVENT)")
+
+consumer: .venv/.ready ## write a consumer of orders' events: NAME=loyalty ON="order_placed order_cancelled"; STACK=own for a stack of its own
+	@$(BIN)/python -m dev consumer "$(NAME)" --on "$(ON)" --stack "$(or $(STACK),this)"
+
+test-scaffold: $(TOOLS) ## write consumers in a copy of the repository, and run make lint and make test there
+	$(BIN)/python -m tests.scaffold
 
 events: .venv/.ready ## generate the sample payloads in events/ from the contract models
 	$(BIN)/python -m dev samples

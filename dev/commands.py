@@ -12,6 +12,7 @@ from dev.invoke import invoke
 from dev.reference import reference
 from dev.run import run
 from dev.samples import samples
+from dev.scaffold.command import consumer
 from dev.vulnerabilities import vulnerabilities
 from ops.cli.errors import Commands
 
@@ -21,6 +22,19 @@ def main() -> None:
     """Run, drill and check Handoff on this machine."""
 
 
-_COMMANDS = (checkout, console, contracts, drill, fault_proxy, fuzz, invoke, reference, run, samples, vulnerabilities)
+_COMMANDS = (
+    checkout,
+    console,
+    consumer,
+    contracts,
+    drill,
+    fault_proxy,
+    fuzz,
+    invoke,
+    reference,
+    run,
+    samples,
+    vulnerabilities,
+)
 for command in _COMMANDS:
     main.add_command(command)

@@ -17,6 +17,7 @@ from dev import samples
 from dev.simulated.account import ACCOUNT, REGION, STACK_NAME
 from dev.simulated.api import Answer
 from dev.simulated.clock import Clock, standing
+from dev.simulated.messages import message
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import World, body
 from handoff import aws
@@ -83,10 +84,13 @@ class MonitoredStack:
 
     def feed(self) -> None:
         """Cause an event for every consumer: an order, a cancelled one, a new name, and a bounce of a mail to Bob."""
-        self.order()
+        order_id = self.order().json["orderId"]
         self.cancel(self.order().json["orderId"])
         self.request("PUT", "/me", {"name": f"Ada {self._placed}", "email": "ada@example.com"})
         self.world.queues.send("FeedbackFunction", bounce())
+        for found in self.world.stack.template.event_consumers():
+            if not found.detail_types & {"order_placed", "order_cancelled"}:
+                self.world.queues.send(found.function_id, message(min(found.detail_types), order_id, 1))
 
     def sign_up(self) -> None:
         """Publish the metric of a customer who signs up."""

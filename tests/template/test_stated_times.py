@@ -223,11 +223,3 @@ def test_a_guide_states_the_time_of_the_code(path: str, text: str) -> None:
 
 def test_the_canary_parameter_states_its_time() -> None:
     assert f"for {canary_minutes()} minutes" in source()["Parameters"]["Canary"]["Description"]
-
-
-def test_the_guide_for_another_consumer_states_its_times() -> None:
-    """The alarm that a reader copies, about the queue that a reader copies."""
-    guide = (ROOT / "docs/how-to/add-a-consumer.md").read_text()
-    (visibility,) = re.findall(r"VisibilityTimeout: (\d+)", guide)
-    receives = int(_TEMPLATE.parameters["MaxReceives"])
-    assert f'Minutes: "{receives * int(visibility) // MINUTE}"' in guide

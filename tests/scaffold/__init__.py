@@ -1,0 +1,1 @@
+"""`make consumer`, run in a copy of the repository."""
