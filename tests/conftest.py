@@ -28,6 +28,10 @@ for name, value in shared_variables(STACK_NAME).items():
     os.environ.setdefault(name, value)
 
 
+# A shell that starts this process in the background lets it ignore Ctrl-C, and with it the commands under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _load_file = JSONFileLoader.load_file
 
 
@@ -43,7 +47,7 @@ JSONFileLoader.load_file = lambda _, path: _loaded(path)
 def pytest_addoption(parser):
     """How far the experiments of tests/chaos go."""
     group = parser.getgroup("chaos")
-    group.addoption("--chaos", choices=["slice", "sample", "full"], default="slice", help="slice: for `make test`")
+    group.addoption("--chaos", choices=["sample", "full"], default="sample")
     group.addoption("--chaos-seed", type=int, default=1, help="what the random choices begin with")
     group.addoption("--experiment", help="for tests/chaos/rerun_experiment.py: an experiment, as its failure named it")
     group.addoption("--chaos-schedule", help="one order of calls for a test of interleavings, such as AABAT")
@@ -114,6 +118,11 @@ def _closed_sockets():
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
 
 
+def _reason(report):
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return (crash.message if crash else str(report.longrepr)).strip().replace("\n", "\n    ")[:600]
+
+
 @pytest.fixture
 def tally(record_property):
     """Counts what a test has tried, by name, for the summary at the end of the run."""
@@ -124,7 +133,10 @@ def tally(record_property):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what was tried."""
+    """Print what was tried, and list the failures in the file that FAILURES names."""
+    if file := os.environ.get("FAILURES"):
+        failed = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
+        Path(file).write_text("".join(f"{report.nodeid}\n    {_reason(report)}\n" for report in failed))
     counts = Counter()
     for report in terminalreporter.getreports(""):  # those of the teardowns: a tally is complete only then
         for name, count in report.user_properties:

@@ -4,6 +4,7 @@ Moto's own CloudFormation is not used: it needs packages that nothing else here 
 `Ref`. A type of resource that is not known here is an error, not a guess.
 """
 
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -86,13 +87,22 @@ class SimulatedStack:
 
     def empty(self) -> None:
         """Remove all items, messages and mails: far cheaper than another stack."""
-        for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
+        for table in _tables().values():
             table.items.clear()
         for queue in sqs_backends[ACCOUNT][REGION].queues.values():
             queue.last_purged_at = None  # on a clock that stands still, the last purge was just now
             sqs_backends[ACCOUNT][REGION].purge_queue(queue.name)
             queue.last_purged_at = None
         ses_backends[ACCOUNT][REGION].sent_messages.clear()
+
+    def items(self) -> dict[str, Any]:
+        """Return a copy of all items, for `restore`."""
+        return {name: copy.deepcopy(table.items) for name, table in _tables().items()}
+
+    def restore(self, items: dict[str, Any]) -> None:
+        """Replace all items by those of `items`."""
+        for name, table in _tables().items():
+            table.items = copy.deepcopy(items[name])
 
     def handler(self, function: str) -> str:
         """Return the function's handler, as ``module.name``."""
@@ -134,6 +144,11 @@ class SimulatedStack:
             return _PSEUDO[name]
         resource = self.resource(name)
         return resource.attributes[attribute] if attribute else resource.ref
+
+
+def _tables() -> dict[str, Any]:
+    """Return moto's tables by name."""
+    return dynamodb_backends[ACCOUNT][REGION].tables
 
 
 def _table(client: Client, name: str, properties: dict[str, Any]) -> Resource:

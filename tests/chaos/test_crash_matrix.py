@@ -1,6 +1,6 @@
 """Inject every fault into every call of every scenario, alone and in pairs; nothing is lost or done twice.
 
-`make test` tries a few, `make chaos` a sample of each scenario, `make chaos FULL=1` every fault and all pairs.
+`make chaos` tries a sample of each scenario, `make chaos FULL=1` every fault and all pairs.
 """
 
 import random
@@ -12,21 +12,17 @@ from tests.support.experiments import PAIRED
 from tests.support.scenarios import SCENARIOS
 
 # By effort: single faults of a scenario, first faults of pairs, second faults for each; None means all.
-_PORTIONS = {"slice": (1, 1, 1), "sample": (30, 2, 2), "full": (None, None, None)}
+_PORTIONS = {"sample": (30, 2, 2), "full": (None, None, None)}
 _PARTS = 8  # of a scenario, for parallel processes
 
 pytestmark = pytest.mark.timeout(0)
 
 
 def pytest_generate_tests(metafunc):
-    """Each scenario, split into parts beyond `make test`, which tries a fault in every second one, two in a fifth."""
-    is_slice = metafunc.config.getoption("--chaos") == "slice"
-    every = {test_one_fault: 2, test_two_faults: 5}.get(metafunc.function, 1) if is_slice else 1
-    chosen = SCENARIOS[::every]
-    metafunc.parametrize("scenario", chosen, ids=lambda scenario: scenario.name)
+    """Each scenario, split into parts for parallel processes."""
+    metafunc.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
     if "part" in metafunc.fixturenames:
-        parts = 1 if is_slice else _PARTS
-        metafunc.parametrize("part", [(n, parts) for n in range(parts)], ids=lambda part: f"{part[0] + 1} of {part[1]}")
+        metafunc.parametrize("part", range(_PARTS), ids=lambda part: f"{part + 1} of {_PARTS}")
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +51,15 @@ def test_without_a_fault(undisturbed, tally, scenario):
 
 
 def test_one_fault(stack, effort, undisturbed, choose, tally, scenario, part):
-    number, parts = part
     strikes = choose(list(undisturbed(scenario).further()), _PORTIONS[effort.level][0])
-    for strike in strikes[number::parts]:
+    for strike in strikes[part::_PARTS]:
         experiments.run(stack, scenario, strike)
         tally["experiments with one fault"] += 1
 
 
 def test_two_faults(stack, effort, undisturbed, choose, tally, scenario, part):
-    (number, parts), (_, firsts, seconds) = part, _PORTIONS[effort.level]
-    for first in choose(list(undisturbed(scenario).further(PAIRED)), firsts)[number::parts]:
+    _, firsts, seconds = _PORTIONS[effort.level]
+    for first in choose(list(undisturbed(scenario).further(PAIRED)), firsts)[part::_PARTS]:
         struck = experiments.run(stack, scenario, first)
         for second in choose(list(struck.further(PAIRED)), seconds):
             experiments.run(stack, scenario, first, second)

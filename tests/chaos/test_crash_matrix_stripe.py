@@ -18,7 +18,6 @@ _CHOSEN = [
     *("hold cancelled in the dashboard", "captured in part in the dashboard", "refunded in the dashboard"),
     "dispute won",
 ]
-_SLICE = ["place"]
 _FAULTS = {
     "request lost": stripe_server.lose_request,
     "answer lost": stripe_server.lose_answer,
@@ -27,16 +26,15 @@ _FAULTS = {
 }
 # Stripe stores a 500 with its key for a day: no customer waits for it, and each of these takes a day of sweeps.
 _KEPT_FAULTS = {"failed before": stripe_server.fail_before, "failed after": stripe_server.fail_after}
-_SINGLES = {"slice": 3, "sample": 10, "full": None}
+_SINGLES = {"sample": 10, "full": None}
 
 pytestmark = pytest.mark.timeout(0)
 
 
 def pytest_generate_tests(metafunc):
-    """In `make test` some scenarios. Only ``FULL=1`` tries faults that do not outlast the retries too."""
+    """Only ``FULL=1`` tries faults that do not outlast the retries too."""
     effort = metafunc.config.getoption("--chaos")
-    chosen = _SLICE if effort == "slice" else _CHOSEN
-    found = [scenario for scenario in SCENARIOS if scenario.name in chosen]
+    found = [scenario for scenario in SCENARIOS if scenario.name in _CHOSEN]
     metafunc.parametrize("scenario", found, ids=lambda scenario: scenario.name)
     if "times" in metafunc.fixturenames:
         metafunc.parametrize("times", [1, 3] if effort == "full" else [3])

@@ -1,4 +1,4 @@
-"""The number of examples: few and always the same ones in `make test`, many random ones in `make fuzz`."""
+"""The number of examples: many random ones in `make fuzz`; few and always the same ones if pytest is run directly."""
 
 import os
 
