@@ -34,14 +34,16 @@ run: $(TOOLS) ## start the local stack, place the sample orders, show the result
 	@$(BIN)/python -m dev run
 
 test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experiments, which have the commands below
-	@$(MAKE) --no-print-directory -j2 .test-in-process .test-on-stack
+	@rm -rf .local/failures && mkdir -p .local/failures
+	@$(MAKE) --no-print-directory --keep-going -j2 .test-in-process .test-on-stack || \
+		{ echo "make test failed:"; cat .local/failures/*; exit 1; }
 
 # The tests on the local stack mostly wait, so they run beside the others. Their output comes at their end.
 .test-in-process:
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
+	FAILURES=.local/failures/in-process $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 .test-on-stack:
-	@mkdir -p .local
-	$(BIN)/pytest tests/e2e >.local/test-on-stack.log 2>&1; status=$$?; cat .local/test-on-stack.log; exit $$status
+	FAILURES=.local/failures/on-stack $(BIN)/pytest tests/e2e >.local/test-on-stack.log 2>&1; status=$$?; \
+		cat .local/test-on-stack.log; exit $$status
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))
 test-browser: $(TOOLS) ## test the console, the checkout example, and attacks of web pages, in Chromium; CHROMIUM=/path for another one, SCREENSHOTS=1 to renew the pictures in docs/

@@ -25,7 +25,7 @@ ROOT = records.ROOT
 _SAM = ROOT / ".tools/sam/bin/sam"
 _MINISTACK = (str(ROOT / ".tools/ministack/bin/python"), "-m", "dev.local.emulator")
 _SENDER = "shop@example.com"  # template.yaml's default
-_START_SECONDS = 30
+_START_SECONDS = 120  # on a busy machine
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # that end a command
 
 

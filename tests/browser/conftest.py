@@ -211,7 +211,7 @@ def _served(name: str, stack_port: int, *command: str | Path, page_port: int = 0
             yield line.removeprefix(f"{name}: ").strip()
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=120) == 0
 
 
 def _free_port() -> int:

@@ -22,7 +22,7 @@ from ops.stack.deployment import Deployment
 T = TypeVar("T")
 
 
-def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 60) -> T:
+def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: float = 180) -> T:
     """Read until the value is as wanted; return it. Fail with the last value after a timeout."""
     deadline = time.monotonic() + seconds
     seen = read()

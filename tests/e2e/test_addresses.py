@@ -46,7 +46,7 @@ def newcomer(deployment: Deployment, address: str) -> Iterator[ShopClient]:
 @pytest.fixture
 def raw(deployment: Deployment, client: ShopClient) -> Iterator[Raw]:
     """Send an order as bytes, with these headers besides the token."""
-    with httpx.Client(base_url=deployment.api_url, timeout=35, trust_env=False) as http:
+    with httpx.Client(base_url=deployment.api_url, timeout=120, trust_env=False) as http:
 
         def send(content: bytes, headers: list[tuple[str, str]]) -> httpx.Response:
             token = ("Authorization", f"Bearer {client.token}")

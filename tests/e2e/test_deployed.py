@@ -59,7 +59,7 @@ def test_the_answer_does_not_wait_for_any_consumer(deployment: Deployment, clien
 
 def test_the_pages_of_the_catalog_have_every_product_once(deployment: Deployment, client: ShopClient) -> None:
     def page(**query: str) -> dict[str, Any]:
-        answer = httpx.get(f"{deployment.api_url}/catalog", params=query, trust_env=False, timeout=30)
+        answer = httpx.get(f"{deployment.api_url}/catalog", params=query, trust_env=False, timeout=120)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found

@@ -76,7 +76,7 @@ def finish(shop: LocalShop, user_id: str) -> None:
             invoke(shop.deployment, "sweeper", {})
         return shop.customer(user_id)
 
-    eventually(swept, lambda customer: "erasedAt" in customer and not customer["outbox"], seconds=120)
+    eventually(swept, lambda customer: "erasedAt" in customer and not customer["outbox"])
 
 
 def tables(deployment: Deployment) -> Iterator[tuple[str, str]]:

@@ -105,7 +105,7 @@ def place(deployment: Deployment, client: ShopClient, correlation_id: str) -> st
         "Idempotency-Key": str(uuid.uuid4()),
         "X-Correlation-Id": correlation_id,
     }
-    answer = httpx.post(f"{deployment.api_url}/orders", json=sample("good"), headers=headers, timeout=35)
+    answer = httpx.post(f"{deployment.api_url}/orders", json=sample("good"), headers=headers, timeout=120)
     assert answer.status_code == 201, answer.text
     order_id: str = answer.json()["orderId"]
     return order_id

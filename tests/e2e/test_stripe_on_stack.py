@@ -52,7 +52,7 @@ def tell(deployment: Deployment, payload: str, signature: str) -> int:
     headers = {"content-type": "application/json", "stripe-signature": signature}
     request = urllib.request.Request(f"{deployment.api_url}/payment-events", payload.encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -155,7 +155,7 @@ def send(port, body, headers):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/events", body, headers)
     for _ in range(100):
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code

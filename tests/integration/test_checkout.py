@@ -84,7 +84,7 @@ def get(url: str, **headers: str) -> httpx.Response:
 
 def raw(url: str, path: str, method: str = "GET") -> int:
     """Send a path as it is; return the status. httpx would clean it up."""
-    with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=120)) as connection:
         connection.request(method, path)
         return connection.getresponse().status
 

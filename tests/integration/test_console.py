@@ -81,7 +81,7 @@ def serving(script: str = SERVE) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                assert process.wait(timeout=30) == 0
+                assert process.wait(timeout=120) == 0
             finally:
                 process.kill()  # else a console that hangs would keep the test from failing
 
@@ -223,7 +223,7 @@ def test_a_read_without_an_answer_is_shown_while_it_waits(result: object, state:
 
     def read() -> object:
         begun.set()
-        answers.wait(30)
+        answers.wait(120)
         if isinstance(result, Exception):
             raise result
         return result

@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 def send(stack: LocalStack, method: str, path: str, headers: dict[str, str], body: str = "") -> Answer:
     """Send a request as it is. A header with several values has "|" between them."""
-    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=120)) as connection:
         connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
         for name, values in headers.items():
             for value in values.split("|"):

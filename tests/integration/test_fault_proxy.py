@@ -78,7 +78,7 @@ def aws(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in routes(proxy.url).items():
         monkeypatch.setenv(name, value)
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
-    once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=30)
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=120)
     clients: dict[str, Any] = {}
 
     def client(service: str) -> Any:
@@ -224,7 +224,7 @@ def test_a_caller_can_be_killed_in_the_middle_of_a_call(proxy: FaultProxy, upstr
     code = f"import urllib.request as u; u.urlopen(u.Request('{proxy.url}/thing', b'x'))"
     caller = subprocess.Popen([sys.executable, "-c", code])
 
-    assert caller.wait(timeout=30) == -9
+    assert caller.wait(timeout=120) == -9
     assert proxy.killed == [caller.pid]
     assert [seen["path"] for seen in upstream.seen] == ["/thing"]
 
@@ -321,7 +321,7 @@ def process(upstream: Upstream) -> Iterator[str]:
     assert started.stdout
     yield started.stdout.readline().strip()
     psutil.Process(started.pid).terminate()
-    assert started.wait(timeout=30) == 0
+    assert started.wait(timeout=120) == 0
     started.stdout.close()
 
 

@@ -82,7 +82,7 @@ class LocalShop:
 
     def catalog(self) -> int:
         """Return the status of ``GET /catalog``."""
-        return httpx.get(f"{self.deployment.api_url}/catalog", trust_env=False, timeout=30).status_code
+        return httpx.get(f"{self.deployment.api_url}/catalog", trust_env=False, timeout=120).status_code
 
     # --- content of tables and queues ---------------------------------------------------------------------------------
 
