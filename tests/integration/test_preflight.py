@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner
 from moto import mock_aws
 
-from dev.template import ROOT, WITH_PARTNER
+from dev.template import ROOT, WITH_PARTNER, template_with
 from ops.cli import main as cli
 from ops.preflight import names
 from ops.preflight.check import Outcome
@@ -423,13 +423,17 @@ def test_only_resource_types_of_the_parameters_are_asked_for(aws):
     assert not [kind for kind in asked if kind.startswith("AWS::Serverless::")]
 
 
+# Executions that the consumers may take.
+_CONSUMERS = sum(found.mapping["ScalingConfig"]["MaximumConcurrency"] for found in template_with().consumers())
+
+
 @pytest.mark.parametrize(
     ("concurrency", "account", "outcome"),
     [
         (0, executions(1000, 1000), Outcome.PASSED),
         (0, executions(10, 10), Outcome.FAILED),  # a new account
-        (0, executions(1000, 55), Outcome.FAILED),  # the consumers may take 54; orders and sweeper need one each
-        (0, executions(1000, 56), Outcome.PASSED),
+        (0, executions(1000, _CONSUMERS + 1), Outcome.FAILED),  # orders and sweeper need one each
+        (0, executions(1000, _CONSUMERS + 2), Outcome.PASSED),
         (900, executions(1000, 1000), Outcome.PASSED),
         (901, executions(1000, 1000), Outcome.FAILED),
         (901, executions(2000, 1000), Outcome.FAILED),  # other functions have reservations

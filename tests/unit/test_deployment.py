@@ -97,7 +97,7 @@ def consumer(name):
 def test_consumers_are_found_by_the_names_of_their_resources(stack):
     names = ["Loyalty", "Feedback", "Settlement", "Emails", "Bonus", "Analytics"]
     # GIVEN also a queue without a function, a queue without a rule, and a rule and a function without a queue
-    others = ["UndeliveredQueue", "JobsQueue", "JobsFunction", "AuditRule", "SweeperFunction"]
+    others = ["UndeliveredQueue", "JobsQueue", "JobsFunction", "LostQueue", "LostRule", "AuditRule", "SweeperFunction"]
     deployment = stack(*others, *(resource for name in names for resource in consumer(name)))
     # THEN Handoff's own come first, in the order in which they handle an order, and the others by name
     assert deployment.queued == ("emails", "analytics", "settlement", "feedback", "bonus", "loyalty")
