@@ -1,6 +1,7 @@
 """Work that moto 5 repeats for nothing, done once: its answers stay the same, the tests take less time."""
 
 import copy
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -9,17 +10,21 @@ from typing import Any
 from unittest.mock import patch
 
 import jsonpath_ng.ext
+import moto.core.responses
 import moto.dynamodb.models
 from jsonpath_ng.ext.parser import parse
 from moto.core.serialize import ResponseSerializer
+from moto.core.utils import camelcase_to_underscores, method_names_from_class
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]  # moto does not type them
 
 
 @contextmanager
 def avoided() -> Iterator[None]:
-    """Copy only the items that a transaction changes, parse a JSON path once, read only the members an answer has."""
+    """Copy only the items that a transaction changes, read only the members an answer has, parse each text once."""
     transact = DynamoDBBackend.transact_write_items
 
     def transact_write_items(self: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
@@ -55,7 +60,43 @@ def avoided() -> Iterator[None]:
         stack.enter_context(patch.object(ResponseSerializer, "_serialize_type_structure", serialize_structure))
         stack.enter_context(patch.object(DynamoDBBackend, "transact_write_items", transact_write_items))
         stack.enter_context(patch.object(jsonpath_ng.ext, "parse", cache(parse)))
+        stack.enter_context(patch.object(moto.core.responses, "camelcase_to_underscores", _to_underscores))
+        stack.enter_context(patch.object(moto.core.responses, "method_names_from_class", _method_names))
+        stack.enter_context(patch.object(ConditionExpressionParser, "_lex_condition_expression", _lex))
+        stack.enter_context(patch.object(DepthFirstTraverser, "traverse_node_recursively", _traverse))
         yield
+
+
+_to_underscores = cache(camelcase_to_underscores)
+_method_names = cache(method_names_from_class)
+_is_subclass: Any = cache(issubclass)
+_split_condition = ConditionExpressionParser._lex_condition_expression
+_tokens: dict[str, list[Any]] = {}  # of a condition; they do not depend on its names and values
+_processed: dict[type, tuple[type, ...]] = {}
+
+
+def _lex(self: Any) -> deque[Any]:
+    if self.condition_expression not in _tokens:
+        _tokens[self.condition_expression] = list(_split_condition(self))
+    return deque(token._replace(children=[]) for token in _tokens[self.condition_expression])
+
+
+def _traverse(self: Any, node: Any, child_id: int = -1) -> Any:
+    """Process the nodes of an expression from the leaves to the root, with each class looked up once."""
+    if not _is_subclass(type(node), Node):
+        return node
+    parent = node.parent
+    for number, child in enumerate(node.children or []):
+        self.pre_processing_of_child(node, number)
+        self.traverse_node_recursively(child, number)
+    if type(self) not in _processed:
+        _processed[type(self)] = tuple(self._processing_map())
+    if _is_subclass(type(node), _processed[type(self)]):
+        node = self.process(node)
+        node.parent = parent
+        if parent:
+            parent.children[child_id] = node
+    return node
 
 
 def _copy_for(table: Table, transact_items: list[dict[str, Any]]) -> Table:
