@@ -39,6 +39,7 @@ GENERATED = (
     "docs/reference/events.md",
     "docs/reference/permissions.md",
     "tests/template/released_resources.toml",
+    "tests/template/snapshot.toml",
 )
 NEW = ("functions/{name}", "events/{name}.json", "tests/integration/test_{name}.py")
 NEXT = """\

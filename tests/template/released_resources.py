@@ -1,6 +1,7 @@
 """Released resources that store data. If one is renamed or replaced, CloudFormation abandons or deletes its data.
 
-``python -m tests.template.released_resources`` adds new resources to the list. It does not change existing entries.
+``python -m tests.template.released_resources`` adds new resources to the list, and writes the snapshot of the whole
+template. It does not change existing entries of the list.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Properties, Template, template_with
+from tests.template import snapshot
 
 LIST = ROOT / "tests/template/released_resources.toml"
 _CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
@@ -120,3 +122,4 @@ def extend(path: Path = LIST) -> None:
 
 if __name__ == "__main__":
     extend()
+    snapshot.write()
