@@ -8,6 +8,7 @@ import pytest
 from bench import costs
 from bench.costs import PRICES, SERVICES
 from bench.profile import ASSUMED, Invocation, duration_ms
+from dev.template import template_with
 
 WRITES, READS = {"OrdersTable": 4.0, "OrdersTable/byUser": 1.0}, {"OrdersTable": 1.0}
 
@@ -81,7 +82,8 @@ def test_idle_queues_cost_the_requests_of_their_pollers():
 
     fixed = costs.fixed({"idle sweep": idle, "custom_metrics": 8})
 
-    assert fixed["sqs_request"] == 5 * 5 * ceil(costs.MONTH / 20)  # five queues, five pollers, 20 s a poll
+    queues = len(template_with().consumers())
+    assert fixed["sqs_request"] == queues * 5 * ceil(costs.MONTH / 20)  # five pollers a queue, 20 s a poll
     assert fixed["lambda_request"] == costs.MONTH / 60
 
 
