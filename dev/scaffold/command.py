@@ -41,10 +41,11 @@ def consumer(name: str, on: str, stack: str) -> None:
         edits.write(lambda: _finish(edits.python_files, kind.GENERATORS), generated)
     except (InvalidRequest, MissingAnchors, GeneratorFailed) as error:
         raise click.ClickException(str(error)) from error
-    created = " ".join(path.format(name=name) for path in kind.NEW)
+    created = [path.format(name=name) for path in kind.NEW]
+    changed = [path.relative_to(ROOT).as_posix() for path in edits.changed] + [*set(generated) - set(created)]
     click.echo(f"Wrote the consumer {name} of {', '.join(request.detail_types)} in {time.monotonic() - began:.0f} s.\n")
     click.echo(kind.NEXT.format(**request.words))
-    click.echo(f"\nTo undo: git checkout . && git clean -fd {created}")
+    click.echo(f"\nTo undo: git checkout -- {' '.join(sorted(changed))} && git clean -fdq {' '.join(created)}")
 
 
 def _finish(python_files: Sequence[Path], generators: Sequence[str]) -> None:

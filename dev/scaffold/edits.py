@@ -76,6 +76,11 @@ class Edits:
             raise
 
     @property
+    def changed(self) -> list[Path]:
+        """The existing files that are changed."""
+        return [path for path in self._texts if path not in self.created]
+
+    @property
     def python_files(self) -> list[Path]:
         """The Python files that are created or changed."""
         return [path for path in self._texts if path.suffix == ".py"]

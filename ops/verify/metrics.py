@@ -123,7 +123,7 @@ CHECK = Check(
     name="lags as the alarms read them",
     does="reads the metrics of the lag and age alarms, with their dimensions and statistics, since the smoke order",
     takes="up to 20 min",
-    needs="cloudwatch:DescribeAlarms, GetMetricData",
+    needs="cloudwatch:DescribeAlarms, GetMetricData; events:ListRules",
     costs={"cloudwatch_request": 600},
     run=_run,
 )

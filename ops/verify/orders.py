@@ -20,7 +20,7 @@ _COSTS = {  # twice what a quiet stack uses: polling the order takes requests
 }
 _NEEDS = (
     "cognito-idp:AdminCreateUser, AdminSetUserPassword; dynamodb:PutItem, UpdateItem on the products; "
-    "logs:FilterLogEvents"
+    "logs:FilterLogEvents; events:ListRules"
 )
 _LEAVES = "orders of SMOKE-TEST, of which one is packed and sold, and mails to SES's simulator"
 
@@ -127,7 +127,7 @@ PACKING = Check(
     name="an order is packed after its window",
     does="waits until the smoke order is packed by the delay queue (PackAfter), paid, and handled by every consumer",
     takes="up to PackAfter and 2 min",
-    needs="logs:FilterLogEvents",
+    needs="logs:FilterLogEvents; events:ListRules",
     costs=_COSTS,
     run=_pack,
     obstacle=_no_packing,
