@@ -24,6 +24,22 @@ def errors_as_messages(*own: type[Exception]) -> Iterator[None]:
         raise click.ClickException(f"AWS request failed: {error}") from error
 
 
+class Failed(click.ClickException):
+    """An error of a command whose exit status 1 has another meaning."""
+
+    exit_code = 2
+
+
+@contextmanager
+def errors_with_status_2(*own: type[Exception]) -> Iterator[None]:
+    """End the command with a one-line message and status 2 on an AWS error, or on one of these exceptions."""
+    try:
+        with errors_as_messages(*own):
+            yield
+    except click.ClickException as error:
+        raise Failed(error.message) from error
+
+
 class Commands(click.Group):
     """A command group that reports AWS errors without a stack trace."""
 

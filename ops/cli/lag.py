@@ -3,8 +3,6 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 from rich.console import Console, Group
@@ -14,6 +12,7 @@ from rich.text import Text
 from handoff import aws
 from handoff.clock import now_ms, to_iso
 from ops import ages
+from ops.cli.errors import errors_with_status_2
 from ops.cli.options import Age, StackCommand, Target, target_options
 from ops.lag import report as lag_report
 from ops.lag.measure import measure, other_dead_letters
@@ -52,7 +51,7 @@ def lag(*, minutes: int, every: int | None, once: bool, as_json: bool, fail_over
     consumer's oldest message or its p99 lag exceeds that age; the command names the consumer. Events that keep failing
     count by their age, dead letters do not count. The exit status is 2 if the lag cannot be measured.
     """
-    with _errors_with_status_2():
+    with errors_with_status_2(MetricsError):
         deployment = target.deployment()
         if sys.stdout.isatty() and not (once or as_json or fail_over is not None):
             _watch(deployment, minutes, every or (5 if target.port else 30))
@@ -104,20 +103,3 @@ def _footer(at: int, trouble: str = "") -> Text:
 
 def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-
-
-class _Failed(click.ClickException):
-    """An error. Its exit status is not 1, which means a lag."""
-
-    exit_code = 2
-
-
-@contextmanager
-def _errors_with_status_2() -> Iterator[None]:
-    """End the command with a one-line message and status 2 on an error."""
-    try:
-        yield
-    except _ERRORS as error:
-        raise _Failed(f"AWS request failed: {error}") from error
-    except click.ClickException as error:
-        raise _Failed(error.message) from error

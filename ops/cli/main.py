@@ -11,6 +11,7 @@ from ops import replay as replays
 from ops import tokens
 from ops.cli.catalog import catalog
 from ops.cli.cleanup import cleanup
+from ops.cli.compare import compare
 from ops.cli.console import console as console_command
 from ops.cli.customers import customers
 from ops.cli.dlq import dlq
@@ -38,7 +39,20 @@ def main() -> None:
     """
 
 
-for command in (catalog, cleanup, console_command, customers, dlq, lag, order, orders, preflight, smoke, verify):
+for command in (
+    catalog,
+    cleanup,
+    compare,
+    console_command,
+    customers,
+    dlq,
+    lag,
+    order,
+    orders,
+    preflight,
+    smoke,
+    verify,
+):
     main.add_command(command)
 
 

@@ -108,11 +108,7 @@ class Target:
             If it does not exist, or cannot be reached.
         """
         try:
-            if self.port is not None:
-                running = running_stack(self.port)
-                found = Deployment(self.stack, running.session(), running.endpoint)
-            else:
-                found = Deployment(self.stack, boto3.Session())
+            found = self.connection()
             found.check()
         except NoSuchStack as error:
             hint = "Name another one with --stack, or with HANDOFF_STACK for all commands."
@@ -120,6 +116,13 @@ class Target:
         except BotoCoreError as error:  # such as a missing profile, region or connection
             raise click.ClickException(str(error)) from error
         return found
+
+    def connection(self) -> Deployment:
+        """Return the stack without a check that it is a Handoff; one of an example is none."""
+        if self.port is None:
+            return Deployment(self.stack, boto3.Session())
+        running = running_stack(self.port)
+        return Deployment(self.stack, running.session(), running.endpoint)
 
 
 def target_options(command: Callable[..., None]) -> Callable[..., None]:
