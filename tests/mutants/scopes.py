@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.mutants.errors import Stale
 
-ROOTS = ("functions", "layers/handoff", "ops")
+ROOTS = ("functions", "layers/handoff", "ops", "examples/first-workflow")
 
 
 class Scopes:

@@ -45,15 +45,15 @@ class ExampleStack:
         }
         self.variables = {f"{table.upper()}_TABLE": table for table in tables} | self.queues | {"BUS_NAME": bus}
 
-    def run(self, module, event):
-        """Invoke the function of a module. A crash ends its process: the next invocation is a cold start."""
+    def run(self, module, event, seconds=60):
+        """Invoke the function of a module, with a timeout. After a crash, the next invocation is a cold start."""
         with patch.dict(os.environ, self.variables), patch("boto3.DEFAULT_SESSION", self.wire.session):
             if module not in self._warm:
                 for name in [name for name in sys.modules if name.partition(".")[0] == self._package]:
                     del sys.modules[name]
                 self._warm[module] = importlib.import_module(f"{self._package}.{module}")
             try:
-                return self._warm[module].handler(event, Context(module, now_ms() + 60_000, now_ms))
+                return self._warm[module].handler(event, Context(module, now_ms() + seconds * 1000, now_ms))
             except wire.Crash:
                 self.stop()
                 raise
@@ -62,7 +62,7 @@ class ExampleStack:
         """End all processes."""
         self._warm.clear()
 
-    def deliver_to(self, module, events, receives=1):
+    def deliver_to(self, module, events, receives=1, seconds=60):
         """Invoke a consumer with a batch of events."""
         records = [
             {
@@ -74,7 +74,7 @@ class ExampleStack:
             }
             for n, event in enumerate(events)
         ]
-        return self.run(module, {"Records": records})
+        return self.run(module, {"Records": records}, seconds)
 
     def published(self):
         """Return the events that the bus accepted, as a queue delivers them."""

@@ -1,0 +1,1 @@
+"""Step 0: the chain as it is."""

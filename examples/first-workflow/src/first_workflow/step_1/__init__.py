@@ -1,0 +1,1 @@
+"""Step 1: the event is written together with the order."""

@@ -1,0 +1,19 @@
+"""Places an order. The customer waits for every step."""
+
+from first_workflow import chain, mails
+from first_workflow.api import Request, handler_for
+from first_workflow.domain import Order, placed
+from first_workflow.publishing import publish
+from handoff.clock import Deadline
+
+
+def place(request: Request, deadline: Deadline) -> Order:
+    """Place an order with its event, publish the event and send the mail."""
+    order = chain.pay(chain.reserve(request, deadline), deadline)
+    order = chain.store(order, placed, deadline)
+    order = publish(order, deadline)
+    mails.send_once(order, by="request")
+    return order
+
+
+handler = handler_for(place)

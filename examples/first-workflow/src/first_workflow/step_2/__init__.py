@@ -1,0 +1,1 @@
+"""Step 2: the consumer runs in shadow mode."""
