@@ -18,6 +18,11 @@ def commands_of_the_page() -> list[list[str]]:
     return [words for words, complete in commands(page) if complete and words[:2] == ["make", "consumer"]]
 
 
+def unused(name: str, folder: str) -> str:
+    """Return the name that the page uses, or another one if this repository has such a consumer already."""
+    return f"other{name}" if (ROOT / folder / name).exists() else name
+
+
 def copy_repository(target: Path) -> Path:
     """Copy the repository without environments, caches and builds; return the copy."""
     shutil.copytree(ROOT, target, ignore=_NOT_COPIED)

@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.scaffold.copies import commands_of_the_page, contents, copy_repository, passes, python
+from tests.scaffold.copies import commands_of_the_page, contents, copy_repository, passes, python, unused
 
 COMMAND = ("-m", "dev", "consumer")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-OWN = "bonus"
-LOYALTY = "tests/integration/test_loyalty.py"
+LOYALTY, BONUS = unused("loyalty", "functions"), unused("bonus", "examples")  # in this stack; in a stack of its own
+FUNCTION, TEST = f"functions/{LOYALTY}/{LOYALTY}.py", f"tests/integration/test_{LOYALTY}.py"
 # Of the template's tests the quick ones that concern a new consumer. `make test-scaffold` runs all.
 TEMPLATE = ("dashboard", "encryption", "events", "functions", "permissions", "queues", "released_resources", "tables")
 CONCERNED = "(oyalty or bonus or every or listed or saved_query) and not metric"
@@ -36,7 +36,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def arguments(words: list[str]) -> list[str]:
     """Return the arguments that `make consumer` passes on; make itself would set up another environment."""
     given = dict(word.split("=", 1) for word in words[2:])
-    return [given["NAME"], "--on", given["ON"], "--stack", given.get("STACK", "this")]
+    stack = given.get("STACK", "this")
+    return [{"this": LOYALTY, "own": BONUS}[stack], "--on", given["ON"], "--stack", stack]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def copy(written: tuple[Path, str]) -> Path:
 def outcomes(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Counter[tuple[str, bool]]:
     """How many tests of each file passed (True) and failed. One run: starting pytest takes longer than the tests."""
     report = tmp_path_factory.mktemp("report") / "report.xml"
-    files = [LOYALTY, f"tests/examples/test_{OWN}.py", "tests/examples/test_templates.py"]
+    files = [TEST, f"tests/examples/test_{BONUS}.py", "tests/examples/test_templates.py"]
     files += [f"tests/template/test_{name}.py" for name in TEMPLATE]
     python(copy, *PYTEST, f"--junitxml={report}", "-k", CONCERNED, *files)
     cases = ET.parse(report).iter("testcase")
@@ -62,19 +63,19 @@ def test_its_code_passes_lint(copy: Path) -> None:
 
 
 def test_its_code_passes_the_type_checks(copy: Path) -> None:
-    passes(copy, "-m", "mypy", "functions/loyalty/loyalty.py", f"examples/{OWN}/{OWN}/{OWN}.py", "dev/samples.py")
+    passes(copy, "-m", "mypy", FUNCTION, f"examples/{BONUS}/{BONUS}/{BONUS}.py", "dev/samples.py")
 
 
 def test_the_pages_example_of_business_code_passes_too(copy: Path) -> None:
     page = (copy / "docs/how-to/add-a-consumer.md").read_text()
     (effect,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    function = copy / "functions/loyalty/loyalty.py"
+    function = copy / FUNCTION
     text = function.read_text()
     function.write_text(text.partition("def effect(")[0] + effect)
     try:
         passes(copy, "-m", "ruff", "check", "--no-cache", str(function))
         passes(copy, "-m", "ruff", "format", "--no-cache", "--check", str(function))
-        passes(copy, "-m", "mypy", "functions/loyalty/loyalty.py")
+        passes(copy, "-m", "mypy", FUNCTION)
     finally:
         function.write_text(text)
 
@@ -84,16 +85,16 @@ def test_its_imports_are_allowed(copy: Path) -> None:
 
 
 def test_its_own_tests_pass(outcomes: Counter[tuple[str, bool]]) -> None:
-    assert (outcomes[LOYALTY, True], outcomes[LOYALTY, False]) == (2, 0)
+    assert (outcomes[TEST, True], outcomes[TEST, False]) == (2, 0)
 
 
 def test_its_test_fails_without_the_marker(copy: Path) -> None:
-    function = copy / "functions/loyalty/loyalty.py"
+    function = copy / FUNCTION
     text = function.read_text()
     assert text.count("event#{envelope.event_id}") == 1
     function.write_text(text.replace("event#{envelope.event_id}", "event#{__import__('uuid').uuid4()}"))
     try:
-        without = python(copy, *PYTEST, LOYALTY)
+        without = python(copy, *PYTEST, TEST)
     finally:
         function.write_text(text)
     assert "1 failed, 1 passed" in without.stdout, without.stdout
@@ -106,25 +107,25 @@ def test_its_resources_have_the_settings_of_all_consumers(outcomes: Counter[tupl
 
 
 def test_a_stack_of_its_own_has_the_settings_of_the_examples(copy: Path, outcomes: Counter[tuple[str, bool]]) -> None:
-    own, common = f"tests/examples/test_{OWN}.py", "tests/examples/test_templates.py"
+    own, common = f"tests/examples/test_{BONUS}.py", "tests/examples/test_templates.py"
     assert (outcomes[own, True], outcomes[own, False]) == (1, 0)
     assert (outcomes[common, True] >= 4, outcomes[common, False]) == (True, 0)
-    template = (copy / f"examples/{OWN}/template.yaml").read_text()
+    template = (copy / f"examples/{BONUS}/template.yaml").read_text()
     assert '!ImportValue { "Fn::Sub": "${HandoffStack}-BusName" }' in template
     assert set(re.findall(r"\w+LayerArn", template)) == {"HandoffLayerArn", "DependenciesLayerArn"}
 
 
 def test_pages_and_samples_name_it(copy: Path) -> None:
     for page in ("architecture.md", "reference/events.md", "reference/alarms.md", "reference/permissions.md"):
-        assert "loyalty" in (copy / "docs" / page).read_text().lower(), page
-    assert (copy / "events/loyalty.json").exists()
+        assert LOYALTY in (copy / "docs" / page).read_text().lower(), page
+    assert (copy / f"events/{LOYALTY}.json").exists()
 
 
 def test_a_second_consumer_of_the_same_name_is_refused(copy: Path) -> None:
     before = contents(copy)
-    refused = python(copy, *COMMAND, "loyalty", "--on", "order_placed")
+    refused = python(copy, *COMMAND, LOYALTY, "--on", "order_placed")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("Error: functions/loyalty exists already.")
+    assert refused.stderr.startswith(f"Error: functions/{LOYALTY} exists already.")
     assert contents(copy) == before
 
 
