@@ -7,7 +7,7 @@ SAM := .tools/sam/bin/sam
 SCANNERS := .tools/scanners/bin
 FUNCTIONS := $(notdir $(wildcard functions/*))
 # Tools with an environment of their own.
-ENVIRONMENTS := sam ministack localstripe scanners schemathesis
+ENVIRONMENTS := sam ministack localstripe scanners schemathesis openapi
 TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
 # SAM and its builders find uv here. The caller's Python settings are kept out.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -33,7 +33,7 @@ help: ## list the commands
 run: $(TOOLS) ## start the local stack, place the sample orders, show the result; ONCE=1 ends it then, PORT=4600 for another port
 	@$(BIN)/python -m dev run
 
-test: $(TOOLS) .tools/localstripe/.ready ## run all tests but the long experiments, which have the commands below
+test: $(TOOLS) .tools/localstripe/.ready .tools/openapi/.ready ## run all tests but the long experiments, which have the commands below
 	@rm -rf .local/failures && mkdir -p .local/failures
 	@$(MAKE) --no-print-directory --keep-going -j2 .test-in-process .test-on-stack || \
 		{ echo "make test failed:"; cat .local/failures/*; exit 1; }

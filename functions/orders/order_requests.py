@@ -46,7 +46,7 @@ LIMIT = parameters.limit_parameter(50, default=20)
 SINCE_PARAMETER = Parameter(
     "since",
     "query",
-    {"type": "string", "format": "date-time", "pattern": TIME},
+    {"type": "string", "pattern": TIME},
     "For programs: list the orders of all customers that were placed at this time or later, oldest first. A time in "
     "UTC, such as 2026-11-23T10:00:00Z. Send it with each page.",
 )
