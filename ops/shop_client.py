@@ -9,7 +9,7 @@ import httpx
 
 from ops.stack.deployment import Deployment
 
-_PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist only on the local stack
+_PASSWORD = "Local-stack-0nly!"  # noqa: S105  # of users that exist only on the local stack; others get one of their own
 
 _PROFILE = ("name", "email", "language")  # the fields that a customer sends
 
@@ -116,7 +116,7 @@ class Account:
     token: str
 
 
-def sign_up(deployment: Deployment, email: str) -> Account:
+def sign_up(deployment: Deployment, email: str, password: str = _PASSWORD) -> Account:
     """Create a user in the stack's own pool and sign in; for stacks that allow signing in with a password."""
     pool, cognito = deployment.outputs["UserPoolId"], deployment.cognito
     created = cognito.admin_create_user(
@@ -125,16 +125,16 @@ def sign_up(deployment: Deployment, email: str) -> Account:
         MessageAction="SUPPRESS",
         UserAttributes=[{"Name": "email", "Value": email}, {"Name": "email_verified", "Value": "true"}],
     )
-    cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=_PASSWORD, Permanent=True)
+    cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
     attributes = {attribute["Name"]: attribute["Value"] for attribute in created["User"]["Attributes"]}
-    return Account(attributes["sub"], sign_in(deployment, email))
+    return Account(attributes["sub"], sign_in(deployment, email, password))
 
 
-def sign_in(deployment: Deployment, email: str) -> str:
+def sign_in(deployment: Deployment, email: str, password: str = _PASSWORD) -> str:
     """Return a token, valid for one hour, of a user that `sign_up` created."""
     session = deployment.cognito.initiate_auth(
         ClientId=deployment.outputs["UserPoolClientId"],
         AuthFlow="USER_PASSWORD_AUTH",
-        AuthParameters={"USERNAME": email, "PASSWORD": _PASSWORD},
+        AuthParameters={"USERNAME": email, "PASSWORD": password},
     )
     return session["AuthenticationResult"]["IdToken"]

@@ -65,11 +65,11 @@ def run(
     consumers may take. With ``packed``, an order is followed until it is packed, also after a long cancel window.
     ``steps`` are run instead of those of an order of this test.
     """
-    began, dead_letters = now_ms(), _dead_letters(deployment)
+    began, before = now_ms(), dead_letters(deployment)
     api = deployment.api_url
-    yield _check("the API answers", _ORDERS_LOG, lambda: _health(api))
-    yield _check("the catalog is public", _ORDERS_LOG, lambda: _catalog(api))
-    yield _check("protected routes need a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
+    yield check("the API answers", _ORDERS_LOG, lambda: _health(api))
+    yield check("the catalog is public", _ORDERS_LOG, lambda: _catalog(api))
+    yield check("protected routes need a token", "the routes' authorizer in template.yaml", lambda: _closed(api))
     if smoke_order.has_sandbox_payments(deployment) and deployment.parameters["DataPolicy"] == "Retain":
         yield _SANDBOX_IN_PRODUCTION
     obstacle = smoke_order.obstacle(deployment, token)
@@ -79,11 +79,12 @@ def run(
         yield from run_steps(steps)
     else:
         yield from _of_own_order(deployment, SmokeOrder(deployment, token, within), asked=packed)
-    yield _check("no new dead letters", "handoff dlq list", lambda: _none_new(dead_letters, deployment))
-    yield _check("the sweeper runs", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
+    yield check("no new dead letters", "handoff dlq list", lambda: none_new(before, deployment))
+    yield check("the sweeper runs", "the log of the sweeper", lambda: _sweeps(deployment, began, within))
 
 
-def _check(what: str, look_at: str, run: Callable[[], str]) -> Check:
+def check(what: str, look_at: str, run: Callable[[], str]) -> Check:
+    """Run a check, which returns its finding or raises `CheckFailed`."""
     try:
         return Check(what, run(), True)
     except CheckFailed as failure:
@@ -121,9 +122,9 @@ def _get(url: str, status: int, **headers: str) -> httpx.Response:
 def run_steps(steps: Iterable[Step]) -> Generator[Check]:
     """Run steps until one fails."""
     for what, look_at, step in steps:
-        check = _check(what, look_at, step)
-        yield check
-        if not check.passed:
+        found = check(what, look_at, step)
+        yield found
+        if not found.passed:
             return
 
 
@@ -163,13 +164,14 @@ def packing(order: SmokeOrder) -> list[Step]:
     ]
 
 
-def _dead_letters(deployment: Deployment) -> dict[str, int]:
+def dead_letters(deployment: Deployment) -> dict[str, int]:
     """Return the size of each dead-letter queue, with messages that a receiver holds."""
     return {owner: observe.depth(deployment, url).total for url, owner in own_directory(deployment).dead.items()}
 
 
-def _none_new(before: Mapping[str, int], deployment: Deployment) -> str:
-    now = _dead_letters(deployment)
+def none_new(before: Mapping[str, int], deployment: Deployment) -> str:
+    """Return how many dead letters there are; raise `CheckFailed` if there are more than before."""
+    now = dead_letters(deployment)
     new = {owner: count - before[owner] for owner, count in now.items() if count > before[owner]}
     expect(not new, ", ".join(f"{count} of {owner}" for owner, count in new.items()))
     return f"{sum(now.values())} older ones" if any(now.values()) else "none"

@@ -34,7 +34,7 @@ _ORDER = {
     "paymentToken": "tok_approve",
 }
 _CLOCK_ERROR = 60_000  # ms by which this machine's clock may be wrong
-_CATALOG_AGE = 6.0  # seconds for which a catalog copy may lack a new product
+CATALOG_AGE = 6.0  # seconds for which a catalog copy may lack a new product
 _SHORT = 60  # seconds; a test waits so long for the end of the cancel window without being asked to
 # The events of a smoke order with their sequence numbers.
 _PACKED = {DetailType.ORDER_PLACED: 1, DetailType.SHIPMENT_PREPARED: 2, DetailType.SHIPMENT_RELEASED: 3}
@@ -182,7 +182,7 @@ class SmokeOrder:
         entry = catalog.Entry.model_validate(_PRODUCT)
         loaded = catalog.load(self.deployment.dynamodb, self.deployment.resource("ProductsTable"), [entry])
         if loaded.added:
-            time.sleep(_CATALOG_AGE)
+            time.sleep(CATALOG_AGE)
         self._key, self.sent_at = str(uuid.uuid4()), now_ms()
         answer = self._client.place(_ORDER, self._key)
         _expect_status(answer, 201)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from bench.load.figures import percentiles, placed
+from bench.load.figures import placed
 from bench.load.measuring import THINK
 from bench.load.network_conditions import MAIL, NORMAL, SLOW, NetworkConditions
 from bench.simulation import Consumer, Scenario, max_users, simulate
 from dev.template import source
+from ops.load.figures import percentiles
 
 # Concurrency that Lambda always keeps for functions without reserved concurrency.
 # Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.load import users as users_program
 from bench.load.network_conditions import DOWN, FLAKY, NO_BUS, NORMAL, SLOW, NetworkConditions
 from bench.load.rig import BUDGET, LoadRig, load_rig
-from bench.load.users import PLACED, Run
+from ops.load import users as users_program
+from ops.load.users import PLACED, Run
 
 Progress = Callable[[str], None]
 
@@ -52,7 +52,7 @@ class _LoadTest:
             check=True,
         )
         answers: dict[str, list[float]] = {}
-        for request in json.loads(done.stdout):
+        for request in (sent for sent in json.loads(done.stdout) if sent["at"] >= warm_up):
             answers.setdefault(request["answer"], []).append(round(request["milliseconds"], 1))
         waiting = self.rig.waiting()
         self.rig.purge_queues()

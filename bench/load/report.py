@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from bench.load import plots, report_simulation
-from bench.load.figures import FIGURES, availability, error_share, percent, percentiles, placed
+from bench.load.figures import FIGURES, availability, error_share, placed
 from bench.load.forecast import CONDITIONS, MAX_ERRORS, MAX_P95, WIRINGS
 from bench.load.measuring import THINK
 from bench.load.network_conditions import (
@@ -22,6 +22,7 @@ from bench.load.network_conditions import (
     NetworkConditions,
 )
 from bench.markdown import plot, table
+from ops.load.figures import percent, percentiles
 
 _FAILURES = (FLAKY, DOWN, NO_BUS)
 _TITLES = {conditions.name: conditions.title for conditions in CONDITIONS}

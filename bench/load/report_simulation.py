@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.load.figures import FIGURES, error_share, percent, percentiles, placed
+from bench.load.figures import FIGURES, error_share, placed
 from bench.load.forecast import (
     BUDGET,
     CONDITIONS,
@@ -15,6 +15,7 @@ from bench.load.forecast import (
 )
 from bench.load.network_conditions import SLOW
 from bench.markdown import plot, table
+from ops.load.figures import percent, percentiles
 
 _SHOWN = (200, 500, 1_000, 2_000)  # users; the plot has more
 _TITLES = {conditions.name: conditions.title for conditions in CONDITIONS}

@@ -18,6 +18,7 @@ from ops.cli.dlq import dlq
 from ops.cli.errors import Commands, errors_as_messages
 from ops.cli.interrupts import InterruptibleCommands, report_remaining_work
 from ops.cli.lag import lag
+from ops.cli.load import load
 from ops.cli.options import Target, target_options
 from ops.cli.order import order
 from ops.cli.orders import orders
@@ -47,6 +48,7 @@ for command in (
     customers,
     dlq,
     lag,
+    load,
     order,
     orders,
     preflight,

@@ -58,7 +58,7 @@ def _nothing(_: Situation) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """A check: ``key`` names it in options; ``costs`` are at most so many units of `ops.verify.prices`.
+    """A check: ``key`` names it in options; ``costs`` are at most so many units of `ops.prices`.
 
     ``run`` returns its finding, or raises `ops.smoke_order.CheckFailed`, `NotAvailable` or `Skipped`. ``obstacle``
     returns why it cannot run here, or an empty text; ``warning`` whom else it affects.

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from ops.prices import PRICES, total
+from ops.stack.production import signs_of_production
 from ops.verify.check import Check, Situation
-from ops.verify.prices import PRICES, total
 
 
 class Refused(Exception):
@@ -25,19 +26,12 @@ def check_stack(situation: Situation, *, production: bool) -> None:
             f"The stack {deployment.stack} is {deployment.status}. Wait until that ends: "
             "an alarm that is set to ALARM now would roll back its canary."
         )
-    signs = _signs_of_production(situation)
+    signs = signs_of_production(deployment)
     if signs and not production:
         raise Refused(
             f"The stack {deployment.stack} is one for production ({', '.join(signs)}). The checks raise all of its "
             "alarms and place orders. Run them on another stack of the same template, or allow it with --production."
         )
-
-
-def _signs_of_production(situation: Situation) -> list[str]:
-    """Return the parameters that a stack for production has; `handoff smoke` goes by the same."""
-    wanted = {"DataPolicy": ("Delete",), "PaymentProvider": ("sandbox",)}
-    parameters = situation.deployment.parameters
-    return [f"{name}={parameters[name]}" for name, harmless in wanted.items() if parameters[name] not in harmless]
 
 
 def lines(checks: Sequence[Check], situation: Situation) -> Iterator[str]:

@@ -10,11 +10,12 @@ from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner
 
 from dev.template import ROOT
+from ops import prices
 from ops.cli import main as cli
 from ops.cli import verify as command
 from ops.cli.options import Target
 from ops.smoke_order import CheckFailed
-from ops.verify import checks, prices
+from ops.verify import checks
 from ops.verify.check import Check, NotAvailable
 
 WAYS = {"DataPolicy": "Retain", "PaymentProvider": "stripe"}
