@@ -16,8 +16,19 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
 LOYALTY, BONUS = unused("loyalty", "functions"), unused("bonus", "examples")  # in this stack; in a stack of its own
 FUNCTION, TEST = f"functions/{LOYALTY}/{LOYALTY}.py", f"tests/integration/test_{LOYALTY}.py"
 # Of the template's tests the quick ones that concern a new consumer. `make test-scaffold` runs all.
-TEMPLATE = ("dashboard", "encryption", "events", "functions", "permissions", "queues", "released_resources", "tables")
-CONCERNED = "(oyalty or bonus or every or listed or saved_query) and not metric"
+TEMPLATE = (
+    "dashboard",
+    "encryption",
+    "events",
+    "functions",
+    "permissions",
+    "queues",
+    "released_resources",
+    "snapshot",
+    "tables",
+    "written_form",
+)
+CONCERNED = "(oyalty or bonus or every or listed or saved_query or recorded or short) and not metric"
 
 # The copy is made once, by whichever test is the first. It takes several programs, each of which starts in seconds.
 pytestmark = pytest.mark.timeout(0)

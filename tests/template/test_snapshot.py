@@ -22,12 +22,12 @@ def test_changes_are_named_as_in_a_change_set() -> None:
     template = _translated()
     before = snapshot.lines(template)
     template["Resources"]["AnalyticsQueue"]["Properties"]["VisibilityTimeout"] = 60
-    template["Resources"]["LoyaltyQueue"] = template["Resources"].pop("FeedbackQueue")
+    template["Resources"]["OtherQueue"] = template["Resources"].pop("FeedbackQueue")
     template["Parameters"]["LogDays"]["Default"] = 3
     assert snapshot.changes(before, snapshot.lines(template)) == [
         "~ AnalyticsQueue AWS::SQS::Queue",
         "- FeedbackQueue AWS::SQS::Queue",
-        "+ LoyaltyQueue AWS::SQS::Queue",
+        "+ OtherQueue AWS::SQS::Queue",
         "~ Parameters.LogDays",
     ]
 
