@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dev.template import source, transformed
 from tests.template import snapshot
 
 
 def test_the_template_is_the_recorded_one() -> None:
     changed = snapshot.changes(snapshot.listed(), snapshot.current())
-    assert not changed, f"a deployment would change these resources. If that is intended, run {snapshot.COMMAND}"
+    if changed:
+        pytest.fail(f"A deployment changes these. If that is intended, run {snapshot.COMMAND}\n" + "\n".join(changed))
 
 
 def test_the_snapshot_has_the_format_of_the_command(tmp_path: Path) -> None:
