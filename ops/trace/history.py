@@ -19,13 +19,17 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class TimelineStep:
-    """Something that happened; ``at`` in epoch milliseconds. ``trouble``: it is a problem."""
+    """Something that happened; ``at`` in epoch milliseconds. ``trouble``: it is a problem.
+
+    ``effect`` says in words what a consumer has done about an event; it is empty for other steps.
+    """
 
     at: int
     who: str
     what: str
     detail: str = ""
     trouble: bool = False
+    effect: str = ""
 
 
 def of_order(order: OrderItem) -> Iterator[TimelineStep]:

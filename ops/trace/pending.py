@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handoff.clock import now_ms, to_iso
+from handoff.clock import from_iso, now_ms, to_iso
 from handoff.consumer import BACKOFF
+from handoff.unfinished import SWEEP_AFTER
 from ops.stack.deployment import event_types_by_rule
 from ops.trace.order_record import Event, OrderItem, ShipmentItem
 from shop import money
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from ops.trace.log_lines import LogLine
 
 # Outcomes of an event in a consumer's log, see handoff.consumer.
-HANDLED = {"done", "repeated", "skipped"}
+DONE = "done"
+HANDLED = {DONE, "repeated", "skipped"}
 _RETRIED, _DEAD_LETTERED = "retried", "dead_lettered"
+_ORDINARY = 2 * SWEEP_AFTER  # ms that pending work may take before it is a problem: by then the sweeper has tried once
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,16 @@ def of_order(order: OrderItem, shipment: ShipmentItem | None, options: str) -> I
         what = f"has to confirm the payment until {to_iso(order.expires_at)}, or else the order is rejected; {sweep}"
         yield PendingItem("customer", "", what, trouble=False)
     elif order.status is Status.PENDING:
-        yield PendingItem("order", "", f"not placed yet, expires at {to_iso(order.expires_at)}; {sweep}")
+        what = f"not placed yet, expires at {to_iso(order.expires_at)}; {sweep}"
+        yield PendingItem("order", "", what, trouble=_is_late(order.created_at))
     for event in order.events.values():
         if not event.published:
-            yield PendingItem("order", event.event_id, f"{event.type} is not published yet; {sweep}")
+            what = f"{event.type} is not published yet; {sweep}"
+            yield PendingItem("order", event.event_id, what, trouble=_is_late(event.at))
     due = order.payment_due
     if due and due.action != "refund":
-        yield PendingItem("order", "", f"the {due.action} of the payment is due since {to_iso(due.since)}; {sweep}")
+        what = f"the {due.action} of the payment is due since {to_iso(due.since)}; {sweep}"
+        yield PendingItem("order", "", what, trouble=_is_late(due.since))
     for refund in order.refunds.values():
         yield from _of_refund(order, refund, sweep, options)
     yield from _of_difference(order, options)
@@ -129,6 +135,11 @@ def of_order(order: OrderItem, shipment: ShipmentItem | None, options: str) -> I
         yield _of_dispute(order, order.dispute)
     if shipment and shipment.open_since:
         yield _of_open_shipment(order.order_id, shipment)
+
+
+def _is_late(since: int) -> bool:
+    """Return whether work that is pending since then takes longer than usual."""
+    return now_ms() - since > _ORDINARY
 
 
 def _of_difference(order: OrderItem, options: str) -> Iterator[PendingItem]:
@@ -158,7 +169,8 @@ def _of_refund(order: OrderItem, refund: Refund, sweep: str, options: str) -> It
     """Yield a refund that has no result, or that failed and was not requested again."""
     name = f"the refund {refund.refund_id} of {money.shown(refund.amount, order.currency)}"
     if refund.state is RefundState.DUE:
-        yield PendingItem("refund", "", f"{name} is due since {refund.requested_at}; {sweep}")
+        what = f"{name} is due since {refund.requested_at}; {sweep}"
+        yield PendingItem("refund", "", what, trouble=_is_late(from_iso(refund.requested_at)))
     elif refund.state is RefundState.PENDING:
         waits = f"{name} is pending since {refund.requested_at}: the provider has no result yet"
         yield PendingItem("refund", "", f"{waits}; {sweep}")
@@ -207,11 +219,13 @@ def of_delivery(delivery: Delivery, lines: Sequence["LogLine"], delayed_until: i
 
     ``delayed_until`` is when the queue delivers it, in epoch milliseconds.
     """
-    event = delivery.event
+    event, trouble = delivery.event, True
     failed = _last_failure(delivery, lines)
     if failed is None and delayed_until > now_ms():
         what = f"{event.type} waits until {to_iso(delayed_until)}: until then, the order can be cancelled"
+        trouble = False
     elif failed is None:
+        trouble = _is_late(max(event.at, delayed_until))
         what = f"nothing logged about {event.type} yet: it waits, is in progress, or crashes the function"
     elif failed.outcome == _RETRIED:
         # A consumer backs off for a little less, to spread its tries, or for longer if another system asked for that.
@@ -220,4 +234,4 @@ def of_delivery(delivery: Delivery, lines: Sequence["LogLine"], delayed_until: i
         what = f"{event.type} failed at receive {failed.receives}: {failed.reason}; retry by {to_iso(retry_at)}"
     else:
         what = f"{event.type} failed permanently and is no longer a dead letter: it was redriven or deleted"
-    return PendingItem(delivery.consumer, event.event_id, what)
+    return PendingItem(delivery.consumer, event.event_id, what, trouble=trouble)

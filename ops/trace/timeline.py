@@ -10,7 +10,7 @@ from ops.dlq.directory import Directory, Filter, directory, find
 from ops.dlq.report import Row
 from ops.stack.deployment import Deployment
 from ops.stack.observe import depth
-from ops.trace import history, log_lines, pending
+from ops.trace import effects, history, log_lines, pending
 from ops.trace.history import TimelineStep
 from ops.trace.log_lines import LogLine
 from ops.trace.order_record import NoSuchOrder, OrderItem, read_order, read_shipment
@@ -102,8 +102,10 @@ def _logged(order: OrderItem, lines: Iterable[LogLine]) -> Iterator[TimelineStep
         if line.is_read_request:
             continue
         other = line.correlation_id if line.correlation_id != order.correlation_id else ""
-        facts = [types.get(line.event_id, line.event_id), *line.facts, f"correlation id {other}" if other else ""]
-        yield TimelineStep(line.at, line.who, line.message, ", ".join(filter(None, facts)), line.trouble)
+        event = types.get(line.event_id, "")
+        facts = [event or line.event_id, *line.facts, f"correlation id {other}" if other else ""]
+        effect = effects.of(line.who, event) if event and line.outcome == pending.DONE else ""
+        yield TimelineStep(line.at, line.who, line.message, ", ".join(filter(None, facts)), line.trouble, effect)
 
 
 def _search_logs(

@@ -498,6 +498,37 @@ def test_an_order_in_its_cancel_window_says_until_when_it_waits(world, clock, or
     assert "nothing logged about order_placed yet" in pending_work(timeline_of(order_id))[0][1]
 
 
+def test_a_healthy_order_has_no_problem(world, clock, order_id, timeline_of, deployment):
+    deployment.parameters = {**deployment.parameters, "PackAfter": "600"}
+    # GIVEN an order that no consumer has handled yet, and later one in its cancel window
+    for handled in ((), ("EmailsFunction", "AnalyticsFunction")):
+        world.queues.until_quiet(*handled) if handled else None
+        found = timeline_of(order_id)
+        # THEN what is pending is no problem, and neither is a step
+        assert found["pendingWork"]
+        assert not [item for item in found["pendingWork"] if item["trouble"]]
+        assert not [step for step in found["steps"] if step["trouble"]]
+    # AND what its consumers have done is in words
+    assert {step["effect"] for step in found["steps"] if step["effect"]} == {"confirmation mailed", "sale counted"}
+    # WHEN it should have been packed minutes ago
+    clock.forward(601)
+    assert not timeline_of(order_id)["pendingWork"][0]["trouble"]
+    clock.forward(121)
+    # THEN that is a problem
+    assert timeline_of(order_id)["pendingWork"][0]["trouble"]
+
+
+def test_an_event_that_waits_in_the_outbox_becomes_a_problem(world, api, clock, logs, timeline_of):
+    world.wire.always("eventbridge.PutEvents", cannot_connect)
+    order_id = api.place(body(), key="bus-down").json["orderId"]
+    assert not timeline_of(order_id)["pendingWork"][0]["trouble"]
+    # WHEN the sweeper had time to publish it, and has not
+    clock.forward(121)
+    (waiting,) = timeline_of(order_id)["pendingWork"]
+    assert "order_placed is not published yet" in waiting["what"]
+    assert waiting["trouble"]
+
+
 def test_an_open_shipment_is_pending_until_the_warehouse_packs_it(world, order_id, timeline_of):
     open_shipment = {"orderId": order_id, "state": "open", "openSince": to_iso(world.clock.ms), "packBy": 1795731000000}
     world.put("ShipmentsTable", open_shipment)

@@ -9,6 +9,7 @@ from moto.events.models import EventPattern
 
 from dev import samples
 from dev.template import ROOT, Consumer, Properties, Template, as_list, logical_id, template_with
+from ops.trace import effects
 from shop.events import EVENTS, DetailType
 
 EXAMPLES = ROOT / "contracts/events/examples"
@@ -57,6 +58,15 @@ def test_every_event_but_of_disputes_and_erasures_has_a_consumer() -> None:
     consumed = set(itertools.chain.from_iterable(matched_by(rule) for rule in rules))
     # A dispute raises an alarm. Both events are for the shop's own consumers, and for its partner.
     assert set(DetailType) - consumed <= {DetailType.PAYMENT_DISPUTED, DetailType.USER_ERASED}
+
+
+def test_each_effect_in_words_is_of_an_event_that_its_consumer_gets() -> None:
+    matched = {
+        consumer.name: matched_by(rule) for consumer in template_with().consumers() for rule in consumer.rules.values()
+    }
+    wrong = [(consumer, event) for consumer, event in effects.EFFECTS if event not in matched[consumer]]
+    assert not wrong
+    assert effects.ENDS.keys() <= {*matched, "partners"}
 
 
 def test_a_rule_is_updated_after_its_consumer(template: Template, consumer: Consumer) -> None:
