@@ -16,6 +16,11 @@ def sentences(*texts: object) -> str:
     return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in stripped)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, such as ``1 event`` or ``2 events``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def columns(lines: Sequence[Sequence[str]]) -> list[str]:
     """Align cells in columns. The last one is whole; in the others, a long cell is shortened in the middle."""
     cells = [[*(_shorten(plain(cell)) for cell in line[:-1]), plain(line[-1])] for line in lines]

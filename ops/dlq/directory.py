@@ -140,13 +140,13 @@ def find(
                 consumer = known.owner_of(queue_url, dead_letter)
                 if chosen.matches(consumer, dead_letter):
                     yield Match(consumer, dead_letter, scan)
-        _warn_of_unseen(scan, warn)
+        _warn_of_unseen(owner, scan, warn)
         if scan.held_elsewhere and held_elsewhere is not None:
             held_elsewhere[queue_url] += scan.held_elsewhere
 
 
-def _warn_of_unseen(scan: QueueScan, warn: Callable[[str], None]) -> None:
-    name = scan.queue_url.rpartition("/")[2]
+def _warn_of_unseen(owner: str, scan: QueueScan, warn: Callable[[str], None]) -> None:
+    name = "undelivered events" if owner == UNOWNED else owner
     if scan.held_elsewhere:
         back = ages.show(scan.visibility_seconds * 1000)
         warn(

@@ -12,6 +12,7 @@ from rich.text import Text
 from ops import ages
 from ops.dlq.directory import UNOWNED
 from ops.lag.measure import Lag
+from ops.text import counted
 
 UNKNOWN = "-"
 _TITLES = ("WAITING", "IN FLIGHT", "OLDEST", "P50", "P99", "IN/S", "OUT/S", "DRAIN", "DEAD")
@@ -37,13 +38,14 @@ def notes(lags: Sequence[Lag], others: Mapping[str, int], minutes: int) -> list[
     if any(UNKNOWN in cells(lag) for lag in lags):
         lines.append(f"{UNKNOWN}: no data. Nothing happened, or CloudWatch has not published it yet (a few minutes).")
     lines += [
-        f"{lag.consumer}: {lag.delayed} events are not due yet. Each is delayed for {ages.show(lag.delay * 1000)}, "
-        "which is in no lag and no age."
+        f"{lag.consumer}: {lag.delayed} events are not due yet. "
+        f"Each is delayed for {ages.show(lag.delay * 1000)}, which is in no lag and no age."
         for lag in lags
         if lag.delayed
     ]
     lines += [
-        f"{count} dead letters of {'undelivered events' if owner == UNOWNED else owner}; see handoff dlq list"
+        f"{counted(count, 'dead letter')} of "
+        f"{'undelivered events' if owner == UNOWNED else owner}; see handoff dlq list"
         for owner, count in sorted(others.items())
         if count
     ]

@@ -434,7 +434,9 @@ def test_an_event_that_fails_again_is_redriven_only_once(world, dlq, queue):
 
     # THEN each was sent once, and is a visible dead letter again
     assert (len(sends), done.stdout.splitlines()[-1]) == (3, "3 redriven: 3 to emails")
-    assert "3 more arrived meanwhile, or failed again; scan again to see them." in done.stderr
+    # AND the message names the consumer, not its physical queue
+    assert "emails: 3 more arrived meanwhile, or failed again; scan again to see them." in done.stderr
+    assert "EmailsDeadLetters" not in done.stderr
     assert len(world.queues.dead_letters(EMAILS)) == 3
 
 
