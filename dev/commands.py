@@ -4,6 +4,7 @@ import click
 
 from dev.checkout import checkout
 from dev.console.command import console
+from dev.console.poison import poison
 from dev.contracts.command import contracts
 from dev.drills.command import drill
 from dev.faults.proxy import fault_proxy
@@ -31,6 +32,7 @@ _COMMANDS = (
     fault_proxy,
     fuzz,
     invoke,
+    poison,
     reference,
     run,
     samples,

@@ -1,4 +1,4 @@
-"""The console's tools for the local stack: a sample customer, and the switches of the fault proxy."""
+"""The console's tools for the local stack: a sample customer, the switches of the fault proxy, poison messages."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import uuid
 from functools import partial
 from typing import Any
 
+from dev.console import poison
 from dev.console.switches import ProxySwitches, switches
 from dev.demo import orders as demo
 from handoff import aws
@@ -19,7 +20,8 @@ def playground(deployment: Deployment, proxy: str) -> Playground:
     """Return the tools for a local stack whose fault proxy is at the URL ``proxy``."""
     _ = deployment.cognito, deployment.outputs  # made here: a boto3 session makes clients in one thread at a time only
     orders, faults = SampleOrders(lambda: _place(deployment)), ProxySwitches(proxy, switches(deployment))
-    return Playground(orders, faults, partial(act, deployment) if deployment.has("SandboxTable") else None)
+    confirm = partial(act, deployment) if deployment.has("SandboxTable") else None
+    return Playground(orders, faults, partial(poison.send, deployment), confirm)
 
 
 def _place(deployment: Deployment) -> SampleOrder:

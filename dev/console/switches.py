@@ -30,17 +30,17 @@ def switches(deployment: Deployment) -> dict[str, Switch]:
     return {
         "mail": Switch(
             "Slow e-mail",
-            "Each mail takes 3 s. The e-mail queue grows; response times stay low.",
+            "Each mail takes 3 s; the e-mail queue grows.",
             Rule(call="sesv2.SendEmail", delay=3_000),
         ),
         "analytics": Switch(
             "Failing analytics",
-            "Each write of analytics fails. Its events wait for a retry; other consumers are not affected.",
+            "Its writes fail; its events wait for a retry.",
             Rule(call="dynamodb.TransactWriteItems", table=sales, refuse="InternalServerError", status=500),
         ),
         "bus": Switch(
             "Event bus down",
-            "EventBridge rejects all events. Orders are still accepted; the sweeper publishes their events later.",
+            "Events wait in outboxes; orders are accepted.",
             Rule(call="eventbridge.PutEvents", refuse="InternalException", status=500),
         ),
     }

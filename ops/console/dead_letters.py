@@ -1,65 +1,81 @@
 """The list of dead letters: their consumers, their reasons, and buttons to redrive them."""
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from handoff.clock import now_ms
 from ops import ages
+from ops.console import routes, states
 from ops.console.coordinator import coordinator
 from ops.console.errors import ERRORS, describe
-from ops.console.poller import Poller
+from ops.console.figures import Figures
+from ops.console.page import Console
 from ops.console.redrive_dialog import RedriveDialog
 from ops.console.redrive_job import RedriveJob
 from ops.console.scan import Scan
 from ops.console.style import ERROR, MUTED, SUCCESS, heading
 from ops.dlq import report
-from ops.dlq.directory import Filter
+from ops.dlq.directory import Filter, NoSuchConsumer
 from ops.dlq.report import Row
-from ops.stack.deployment import Deployment
+from ops.text import counted
 
 _SHOWN = 50  # rows; the command line lists all
 
 
 class DeadLetters:
-    """One page's list. ``to_order`` shows an order's timeline."""
+    """The content of the page: the dead letters of one consumer, or of all if ``consumer`` is empty."""
 
-    def __init__(self, deployment: Deployment, poller: Poller, to_order: Callable[[str], object]) -> None:
-        self._deployment = deployment
-        self._poller = poller
-        self._dialog = RedriveDialog(deployment, self._redriven)
-        self._to_order = to_order
+    name = "Dead letters"
+
+    def __init__(self, consumer: str, console: Console) -> None:
+        self._console = console
+        self._chosen = Filter(consumers=(consumer,) if consumer else ())
+        self._dialog = RedriveDialog(console.deployment, self._redriven)
         with ui.row().classes("w-full items-center justify-between"):
-            heading("Dead letters", 2)
-            self._refresh = ui.button("Refresh", icon="refresh", on_click=self.refresh, color=None)
-            self._refresh.props("flat no-caps")
+            heading(f"Dead letters of {consumer}" if consumer else "Dead letters", 2)
+            with ui.row().classes("items-center gap-3"):
+                if consumer:
+                    ui.link("Show all consumers", routes.dead_letters())
+                self._refresh = ui.button("Refresh", icon="refresh", on_click=self.refresh, color=None)
+                self._refresh.props("flat no-caps")
         ui.label(
             "Events that a consumer could not process. Fix the cause, then redrive them: "
             "each returns to its consumer's queue. Redriving an event twice is safe."
         ).classes(MUTED)
-        self._list = ui.column().classes("w-full gap-2").props('data-testid="dead-letter-list"')
+        self._list = ui.column().classes("w-full gap-2").props('aria-live=polite data-testid="dead-letter-list"')
+        with self._list:
+            ui.label("Reading the dead-letter queues ...").classes(MUTED)
+        background_tasks.create(self.refresh(), name="scan")
+
+    def show(self, _figures: Figures) -> None:
+        """Show nothing new: a scan hides messages from other receivers, so only a person starts one."""
+
+    def show_loading(self, *, is_loading: bool) -> None:
+        """Show nothing new: the page does not wait for figures."""
 
     async def refresh(self) -> None:
-        """Scan all dead-letter queues and show the result."""
+        """Scan the dead-letter queues and show the result."""
         if coordinator.job:
             self._show_job(coordinator.job)
             return
         self._refresh.props("loading")
-        scan = Scan(self._deployment, Filter())
+        scan = Scan(self._console.deployment, self._chosen)
         try:
             rows = await coordinator.scan(partial(scan.read, lambda dead_letters, _: report.rows(dead_letters)))
+        except NoSuchConsumer as error:
+            self._show_error(str(error))
         except ERRORS as error:
             self._show_error(f"AWS request failed: {describe(error)}")
         else:
             if rows is not None:  # None if the console shuts down meanwhile
-                self._show(rows, scan)
+                self._show_rows(rows, scan)
         finally:
             self._refresh.props(remove="loading")
 
     async def _redriven(self) -> None:
-        self._poller.poll_now()
+        self._console.poller.poll_now()
         await self.refresh()
 
     def _show_job(self, job: RedriveJob) -> None:
@@ -74,17 +90,13 @@ class DeadLetters:
         with self._list:
             ui.label(text).classes(ERROR).props("role=alert")
 
-    def _show(self, rows: list[Row], scan: Scan) -> None:
+    def _show_rows(self, rows: list[Row], scan: Scan) -> None:
         self._list.clear()
         with self._list:
             for warning in scan.warnings:
                 ui.label(warning).classes(MUTED)
-            if not rows and scan.held_elsewhere:
-                ui.label(report.none_visible(scan.held_elsewhere.total()))
-            elif not rows:
-                with ui.row().classes("items-center gap-2"):
-                    ui.icon("check_circle", size="sm").classes(SUCCESS).props("aria-hidden=true")
-                    ui.label("No dead letters.")
+            if not rows:
+                _draw_none(scan)
             with ui.row().classes("gap-2"):
                 for consumer, count in _counts(rows).items():
                     self._redrive_button(f"Redrive all of {consumer} ({count})", Filter(consumers=(consumer,)))
@@ -100,18 +112,23 @@ class DeadLetters:
                 heading(f"{row.consumer}: {dead_letter.event_type or 'unreadable'}", 3)
                 ui.label(f"{ages.show(now_ms() - dead_letter.began_at)} ago").classes(MUTED)
             ui.label(dead_letter.reason).classes(f"break-words max-w-full {ERROR}").props("data-testid=reason")
-            count = f", {row.count} messages" if row.count > 1 else ""
+            count = f", {counted(row.count, 'message')}" if row.count > 1 else ""
             ui.label(f"event {dead_letter.event_id}{count}").classes(f"break-all {MUTED}")
-            with ui.row().classes("gap-2"):
+            with ui.row().classes("items-center gap-3"):
                 self._redrive_button("Redrive", Filter(consumers=(row.consumer,), event=dead_letter.event_id))
                 if dead_letter.order_id:
-                    button = ui.button(
-                        "View timeline", color=None, on_click=lambda: self._to_order(dead_letter.order_id)
-                    )
-                    button.props("flat no-caps")
+                    ui.link("View timeline", routes.order(dead_letter.order_id))
 
     def _redrive_button(self, text: str, chosen: Filter) -> None:
         ui.button(text, icon="replay", on_click=lambda: self._dialog.ask(chosen), color=None).props("outline no-caps")
+
+
+def _draw_none(scan: Scan) -> None:
+    """Draw that there is no dead letter: as a success only if the scan saw everything."""
+    with ui.row().classes("items-center gap-2"):
+        if scan.is_complete:
+            ui.icon(states.IDLE.icon, size="sm").classes(SUCCESS).props("aria-hidden=true")
+        ui.label(scan.none_found())
 
 
 def _counts(rows: list[Row]) -> Counter[str]:

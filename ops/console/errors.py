@@ -3,9 +3,10 @@
 import httpx
 
 from handoff import aws
+from ops.dlq.directory import NoSuchConsumer
 from ops.stack.cloudwatch import MetricsError
 
-ERRORS = (*aws.ERRORS, MetricsError, httpx.HTTPError)
+ERRORS = (*aws.ERRORS, MetricsError, NoSuchConsumer, httpx.HTTPError)
 
 
 def describe(error: Exception) -> str:

@@ -1,135 +1,79 @@
-"""The order pipeline as a picture: where orders and events are now."""
-
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+"""The order pipeline as a picture: from the orders over the event bus to what each consumer has done."""
 
 from nicegui import ui
 
+from ops.console import routes, states
+from ops.console.chart import looks
+from ops.console.consumer_row import ConsumerRow, draw_titles
 from ops.console.figures import PERCENTILES, Figures
-from ops.console.formats import clock, milliseconds, rate, seconds
-from ops.console.style import ERROR, INFO, MUTED, SUCCESS, WARNING, heading
-from ops.lag.measure import Lag
+from ops.console.formats import clock, milliseconds, seconds
+from ops.console.state_badge import StateBadge
+from ops.console.style import MUTED, heading
 
-_DOES = {
-    "emails": "sends mail to the customer",
-    "analytics": "counts sales",
-    "fulfillment": "packs orders",
-    "settlement": "captures, voids and refunds payments",
-    "feedback": "records bounced mail",
-    "partners": "posts events to the partner",
-}
-_BEHIND = 60.0  # seconds; a queue whose oldest message is older is behind
-_CARD = "gap-1 p-3 lg:w-44 w-full shrink-0"
-_FACTS = ("waiting", "in flight", "oldest", "lag p50", "lag p99", "drains in")
-
-
-class State(NamedTuple):
-    """The state of a queue: a word, an icon and a text style."""
-
-    word: str
-    icon: str
-    style: str
-
-
-_FAILED = State("dead letters", "error", ERROR)
-_LATE = State("behind", "hourglass_bottom", WARNING)
-_WORKING = State("working", "autorenew", INFO)
-_IDLE = State("idle", "check_circle", SUCCESS)
-
-
-def state_of(lag: Lag) -> State:
-    """Return the state of a consumer's queue."""
-    if lag.dead_letters:
-        return _FAILED
-    if (lag.oldest or 0) > _BEHIND:
-        return _LATE
-    return _WORKING if lag.backlog else _IDLE
+_STATION = "gap-0 p-3 w-full"
 
 
 class Pipeline:
-    """The picture, with a card for each of these consumers."""
+    """The picture, with a row for each of these consumers, whatever their names."""
 
-    def __init__(self, consumers: list[str], to_dead_letters: Callable[[], None]) -> None:
+    def __init__(self, consumers: list[str]) -> None:
         self.consumers = consumers
-        with ui.element("section").props('aria-label="Order pipeline"').classes("w-full"):
-            self._draw(consumers, to_dead_letters)
+        with ui.element("section").props('aria-label="Order pipeline"').classes("pipeline"):
+            with ui.element("div").classes("stations"):
+                self._draw_orders()
+                _arrow()
+                self._draw_bus()
+            _arrow("pipeline-arrow")
+            with ui.element("div").classes("min-w-0 grow"):
+                self._draw_consumers(consumers)
 
     def show(self, figures: Figures) -> None:
         """Show these figures."""
-        for queue, lag in zip(self._queues, figures.lags, strict=True):
-            queue.show(lag)
         newest = {name: figures.newest(figures.response_time(name)) for name in PERCENTILES}
         for name, point in newest.items():
             self._times[name].text = milliseconds(point[1] if point else None)
-        self._times_at.text = f"response time, {clock(point[0])}" if (point := newest["p50"]) else "response time"
         end, responses = figures.last_minute()
         self._rate.text = f"{responses:.0f} responses in the minute to {clock(end)}"
+        bus = states.of_bus(figures.waiting)
+        self._bus.show(bus)
+        self._bus_card.classes(replace=f"{_STATION} {bus.tone}")
+        self._waiting.text = states.waiting_text(figures.waiting)
         self._unfinished.text = f"oldest unfinished work: {seconds(figures.unfinished)}"
-        self._dead_letters.text = f"{figures.dead_letters}"
-
-    def _draw(self, consumers: list[str], to_dead_letters: Callable[[], None]) -> None:
-        with ui.element("div").classes("w-full flex flex-nowrap flex-col lg:flex-row lg:items-center gap-1"):
-            with _station("Orders", "storefront"):
-                with ui.element("dl").classes("grid grid-cols-2 gap-x-3 w-full"):
-                    self._times = {name: _fact(name) for name in PERCENTILES}
-                self._times_at = ui.label().classes(MUTED)
-                self._rate = ui.label().props("data-testid=rate")
-                ui.label("Before the response: price, reserve, authorize, store").classes(MUTED)
-            _arrow()
-            with _station("Event bus", "hub"):
-                ui.label("One small event per order, delivered to every queue")
-                self._unfinished = ui.label().classes(MUTED).props("data-testid=unfinished")
-            _arrow()
-            with ui.element("div").classes("flex flex-nowrap flex-col gap-2 grow min-w-0"):
-                self._queues = [_Queue(consumer) for consumer in consumers]
-            _arrow()
-            with _station("Dead letters", "mail_lock"):
-                self._dead_letters = ui.label("0").classes("text-xl").props("data-testid=dead-letters")
-                ui.label("failed permanently, each with its reason").classes(MUTED)
-                button = ui.button("View", on_click=to_dead_letters, color=None)
-                button.props('outline no-caps padding="xs sm" aria-label="View dead letters"')
-
-
-class _Queue:
-    """A consumer and its queue."""
-
-    def __init__(self, consumer: str) -> None:
-        with ui.card().classes("gap-0 p-3 w-full").props(f'flat bordered tag="section" data-testid="{consumer}"'):
-            with ui.row().classes("w-full items-start justify-between gap-x-3 no-wrap"):
-                with ui.row().classes("items-baseline gap-x-2 gap-y-0 min-w-0"):
-                    heading(consumer, 3)
-                    ui.label(_DOES.get(consumer, "")).classes(MUTED)
-                with ui.row().classes("items-center gap-1") as self._badge:
-                    self._icon = ui.icon(_IDLE.icon).props("aria-hidden=true")
-                    self._word = ui.label().props("data-testid=state")
-            with ui.element("dl").classes("grid grid-cols-3 lg:grid-cols-6 gap-x-3 w-full"):
-                self._facts = {name: _fact(name) for name in _FACTS}
-            self._rates = ui.label().classes(MUTED)
-
-    def show(self, lag: Lag) -> None:
-        """Show a consumer's lag and backlog."""
-        state = state_of(lag)
-        plural = "" if lag.dead_letters == 1 else "s"
-        self._word.text = f"{lag.dead_letters} dead letter{plural}" if state is _FAILED else state.word
-        self._icon.name = state.icon
-        self._badge.classes(replace=f"row items-center gap-1 no-wrap whitespace-nowrap {state.style}")
-        shown = (
-            f"{lag.waiting}",
-            f"{lag.in_flight}",
-            seconds(lag.oldest),
-            milliseconds(lag.p50),
-            milliseconds(lag.p99),
-            seconds(lag.drain),
+        most = max([10, *(lag.backlog for lag in figures.lags)])
+        for row, lag in zip(self._rows, figures.lags, strict=True):
+            row.show(lag, figures, most)
+        minutes = round((figures.at - figures.begin) / 60_000)
+        self._note.text = (
+            f"Backlog trend and done: the last {minutes} min. Lag: from the event to its effect, over 5 min."
         )
-        for name, text in zip(_FACTS, shown, strict=True):
-            self._facts[name].text = text
-        growing = ", growing" if lag.drain is not None and math.isinf(lag.drain) else ""
-        self._rates.text = f"{rate(lag.rate_in)} in, {rate(lag.rate_out)} out{growing}; lag over 5 min"
+        others = figures.other_dead_letters
+        self._others.text = f"{states.dead_letters_text(others)} of events without a queue"
+        self._others.visible = bool(others)
+
+    def _draw_orders(self) -> None:
+        with _station("Orders", "storefront"):
+            with ui.element("dl").classes("flex gap-x-4"):
+                self._times = {name: _fact(name) for name in PERCENTILES}
+            self._rate = ui.label().classes("text-sm").props("data-testid=rate")
+
+    def _draw_bus(self) -> None:
+        with _station("Event bus", "hub").props("data-testid=bus") as self._bus_card:
+            self._bus = StateBadge()
+            self._waiting = ui.label().classes("text-sm").props("data-testid=outboxes")
+            self._unfinished = ui.label().classes(MUTED).props("data-testid=unfinished")
+
+    def _draw_consumers(self, consumers: list[str]) -> None:
+        with ui.element("table").classes("consumers").props('aria-label="Consumers"'):
+            draw_titles()
+            with ui.element("tbody"):
+                self._rows = [ConsumerRow(name, look.color) for name, look in looks(consumers).items()]
+        with ui.row().classes("w-full justify-between gap-x-4 gap-y-0"):
+            self._note = ui.label().classes(MUTED)
+            self._others = ui.link(target=routes.dead_letters())
 
 
 def _fact(name: str) -> ui.label:
-    with ui.element("div").classes("min-w-0"):
+    with ui.element("div"):
         with ui.element("dt").classes(MUTED):
             ui.label(name)
         with ui.element("dd").classes("m-0"):
@@ -137,12 +81,14 @@ def _fact(name: str) -> ui.label:
 
 
 def _station(name: str, icon: str) -> ui.card:
-    card = ui.card().classes(_CARD).props('flat bordered tag="section"')
+    card = ui.card().classes(_STATION).props('flat bordered tag="section"')
     with card, ui.row().classes("items-center gap-2"):
         ui.icon(icon).props("aria-hidden=true")
-        heading(name, 3)
+        heading(name, 2)
     return card
 
 
-def _arrow() -> None:
-    ui.icon("arrow_forward", size="sm").classes("self-center max-lg:rotate-90").props("aria-hidden=true")
+def _arrow(style: str = "") -> None:
+    ui.icon("arrow_forward" if style else "arrow_downward", size="sm").classes(f"self-center {style}").props(
+        "aria-hidden=true"
+    )

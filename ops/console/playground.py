@@ -1,4 +1,4 @@
-"""Tools that a caller may add to the console: sample orders to place, and faults to switch on."""
+"""Tools that a caller may add to the console: sample orders, faults to switch on, and poison messages."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from nicegui import run
 from ops.console.errors import ERRORS, describe
 from ops.console.poller import any_page_open
 
-KEPT = 5  # responses to show
+KEPT = 3  # responses to show
 _INTERVAL = 1.0  # seconds between two repeated orders
 
 
@@ -84,10 +84,14 @@ class FaultSwitches(Protocol):
 class Playground:
     """The tools together.
 
+    ``poison`` sends a message that a consumer rejects, so that it becomes a dead letter. It blocks, and raises one of
+    `ops.console.errors.ERRORS` on failure.
+
     ``act`` confirms the payment of an order that waits for its customer, in the customer's place, and returns what came
     of it. It blocks, and is None if the payment provider is not the sandbox.
     """
 
     orders: SampleOrders
     faults: FaultSwitches
+    poison: Callable[[str], object]
     act: Callable[[str], str] | None = None

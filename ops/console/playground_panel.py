@@ -1,7 +1,6 @@
-"""The panel with sample orders and fault switches."""
+"""The panel with sample orders, fault switches and poison messages."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import httpx
@@ -9,7 +8,8 @@ from nicegui import run, ui
 from nicegui.events import ValueChangeEventArguments
 
 from handoff.clock import now_ms
-from ops.console.errors import describe
+from ops.console import routes
+from ops.console.errors import ERRORS, describe
 from ops.console.figures import Figures
 from ops.console.formats import milliseconds
 from ops.console.playground import KEPT, FaultSwitches, Playground, SampleOrder
@@ -20,42 +20,64 @@ Toggled = ValueChangeEventArguments[bool | None]
 
 
 class PlaygroundPanel:
-    """One page's panel. ``to_order`` shows an order's timeline."""
+    """One page's panel."""
 
-    def __init__(self, poller: Poller, playground: Playground, to_order: Callable[[str], object]) -> None:
+    def __init__(self, poller: Poller, playground: Playground) -> None:
         self._poller = poller
         self._orders = playground.orders
+        self._poison_message = playground.poison
         self._turned_at = 0.0  # ms; figures from before do not show the switches as they are now
         self._switches: dict[str, ui.switch] = {}
-        with ui.card().classes("w-full gap-2 p-3").props('flat bordered tag="section"'):
+        with ui.card().classes("w-full gap-1 p-3 playground").props('flat bordered tag="section"'):
             heading("Try it on this local stack", 2)
-            with ui.row().classes("items-center gap-x-4 gap-y-2"):
-                ui.button("Place a sample order", icon="add_shopping_cart", on_click=self._place).props(
-                    "no-caps unelevated"
-                )
-                self._repeats = ui.switch("One every second", on_change=self._repeat)
-            with ui.column().classes("gap-1").props('aria-live=polite data-testid="sample-orders"'):
+            with ui.row().classes("w-full items-center gap-x-2 gap-y-0"):
+                ui.button("Place a sample order", on_click=self._place).props('no-caps unelevated padding="xs sm"')
+                self._repeats = ui.switch("One every second", on_change=self._repeat).props("dense")
+            with ui.column().classes("gap-0").props('aria-live=polite data-testid="sample-orders"'):
                 self._error = ui.label().classes(ERROR)
-                self._lines = [_Line(to_order) for _ in range(KEPT)]
+                self._lines = [_Line() for _ in range(KEPT)]
             self._show_orders()
             self._draw_switches(playground.faults)
+            self._draw_poison()
 
     def show(self, figures: Figures) -> None:
         """Show changes that other pages made, too."""
         self._repeats.set_value(self._orders.repeats)
         self._show_orders()
+        self._show_consumers(figures.consumers)
         if figures.at > self._turned_at:
             for name, switch in self._switches.items():
                 switch.set_value(name in figures.faults)
 
     def _draw_switches(self, faults: FaultSwitches) -> None:
-        heading("Inject a fault and watch response times stay low", 3)
-        with ui.element("div").classes("grid gap-3 grid-cols-1 md:grid-cols-3 w-full"):
-            for name, known in faults.known.items():
-                with ui.column().classes("gap-0"):
-                    switch = ui.switch(known.label, on_change=partial(self._turn, faults, name))
-                    self._switches[name] = switch.props(f'color=negative data-testid="switch-{name}"')
-                    ui.label(known.hint).classes(MUTED)
+        for name, known in faults.known.items():
+            with ui.column().classes("gap-0"):
+                switch = ui.switch(known.label, on_change=partial(self._turn, faults, name))
+                self._switches[name] = switch.props(f'dense color=negative data-testid="switch-{name}"')
+                ui.label(known.hint).classes(MUTED)
+
+    def _draw_poison(self) -> None:
+        with ui.row().classes("w-full items-center gap-2 no-wrap"):
+            self._consumer = ui.select([], label="Consumer").props("outlined dense options-dense").classes("grow")
+            ui.button("Send poison", icon="science", on_click=self._poison, color=None).props(
+                'outline no-caps padding="xs sm"'
+            ).tooltip("Sends a message that the consumer rejects, so that it becomes a dead letter")
+
+    def _show_consumers(self, consumers: list[str]) -> None:
+        if self._consumer.options != consumers:
+            self._consumer.set_options(consumers, value=self._consumer.value or next(iter(consumers), None))
+
+    async def _poison(self) -> None:
+        consumer = self._consumer.value
+        if not consumer:
+            return
+        try:
+            await run.io_bound(self._poison_message, consumer)
+        except ERRORS as error:
+            ui.notify(f"The message was not sent: {describe(error)}", type="negative")
+        else:
+            ui.notify(f"Sent. It will be a dead letter of {consumer} in a moment.")
+        self._poller.poll_now()
 
     async def _turn(self, faults: FaultSwitches, name: str, event: Toggled) -> None:
         self._turned_at = math.inf
@@ -86,17 +108,16 @@ class PlaygroundPanel:
 class _Line:
     """A line for a response. New responses reuse it: replacing the elements would lose focus and clicks."""
 
-    def __init__(self, to_order: Callable[[str], object]) -> None:
-        self._order_id = ""
-        with ui.row().classes("items-center gap-x-3 gap-y-0") as self._row:
+    def __init__(self) -> None:
+        with ui.row().classes("items-center gap-x-3 gap-y-0 text-sm") as self._row:
             self._response = ui.label()
-            self._button = ui.button("View timeline", on_click=lambda: to_order(self._order_id), color=None)
-            self._button.classes("underline").props("flat dense no-caps")
+            self._link = ui.link("View timeline").props('aria-label="View timeline"')
 
     def show(self, placed: tuple[int, SampleOrder] | None) -> None:
         self._row.visible = placed is not None
         if placed:
             number, order = placed
             self._response.text = f"Request {number}: {order.status} in {milliseconds(order.milliseconds)}"
-            self._order_id = order.order_id
-            self._button.visible = bool(order.order_id)
+            self._link.props["href"] = routes.order(order.order_id)
+            self._link.visible = bool(order.order_id)
+            self._link.update()

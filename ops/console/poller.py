@@ -14,6 +14,7 @@ from ops.console.errors import ERRORS, describe
 from ops.console.figures import Figures
 from ops.console.formats import clock
 
+_NAVIGATION = 5_000  # ms that a browser takes at most from one page to the next
 _MISSED_READS = 3
 _PATIENCE = 10.0  # seconds, at most: on AWS, three reads are 90 s apart
 _NO_ANSWER = (BotoCoreError, httpx.TransportError)  # the other errors are answers
@@ -98,6 +99,17 @@ class Poller:
         self._requested.clear()
 
 
-def any_page_open() -> bool:
-    """Return whether a browser shows the console."""
-    return any(client.has_socket_connection for client in Client.instances.values())
+class _Pages:
+    """Whether a browser shows the console. A page that is left for another one of the console counts as open."""
+
+    def __init__(self) -> None:
+        self._open_at = 0  # epoch milliseconds
+
+    def any_open(self) -> bool:
+        """Return whether a page is open, or was moments ago."""
+        if any(client.has_socket_connection for client in Client.instances.values()):
+            self._open_at = now_ms()
+        return now_ms() - self._open_at < _NAVIGATION
+
+
+any_page_open = _Pages().any_open

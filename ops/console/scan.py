@@ -24,8 +24,15 @@ class Scan:
         self._chosen = chosen
 
     def read(self, use: Callable[[Iterable[Match], Directory], Result], stopped: Stopped) -> Result:
-        """Return what ``use`` makes of the dead letters. They end early when ``stopped`` returns true."""
+        """Return what ``use`` makes of the dead letters. They end early when ``stopped`` returns true.
+
+        Raises
+        ------
+        ops.dlq.directory.NoSuchConsumer
+            If one of the chosen consumers does not exist.
+        """
         known = directory(self._deployment)
+        known.check(self._chosen.consumers)
         found = find(
             self._deployment.sqs,
             known,
@@ -36,6 +43,19 @@ class Scan:
         )
         with closing(found) as dead_letters:
             return use(dead_letters, known)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it saw all dead letters."""
+        return not self.warnings and not self.held_elsewhere
+
+    def none_found(self) -> str:
+        """Return what it means that the scan found nothing."""
+        if self.held_elsewhere:
+            return report.none_visible(self.held_elsewhere.total())
+        if self.warnings:
+            return "The scan saw no dead letter, but some arrived meanwhile. Refresh to see them."
+        return f"No dead letters{' of ' + ', '.join(self._chosen.consumers) if self._chosen.consumers else ''}."
 
     def summary(self, done: Outcome, *, would: bool) -> list[str]:
         """Return what a redrive of these dead letters did, or would do."""

@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from nicegui import app as pages
 from nicegui import ui
 
-from ops.console import figures
+from ops.console import figures, routes
 from ops.console.coordinator import coordinator
+from ops.console.dead_letters import DeadLetters
+from ops.console.order_timeline import OrderTimeline
+from ops.console.overview import Overview
 from ops.console.page import Console, Page
 from ops.console.playground import Playground
 from ops.console.poller import Poller
@@ -35,8 +38,8 @@ def console_of(deployment: Deployment, playground: Playground | None = None) -> 
         where, polling = f"{deployment.stack} on AWS, {deployment.session.region_name}", figures.AWS
     else:
         where, polling = f"local stack, {deployment.endpoint}", figures.LOCAL
-    read = partial(figures.read, deployment, polling, playground.faults.active if playground else frozenset)
-    return Console(deployment, where, Poller(read, polling.interval), playground)
+    reader = figures.Reader(deployment, polling, playground.faults.active if playground else frozenset)
+    return Console(deployment, where, Poller(reader.read, polling.interval), playground)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -78,8 +81,28 @@ def serving(console: Console, listener: socket.socket) -> Iterator[None]:
         thread.join()
 
 
+def _add_pages(console: Console) -> None:
+    """Add the pages, each under its own address."""
+
+    @ui.page(routes.OVERVIEW)
+    def overview() -> None:
+        Page(console, Overview)
+
+    @ui.page(routes.DEAD_LETTERS)
+    def dead_letters(consumer: str = "") -> None:
+        Page(console, partial(DeadLetters, consumer))
+
+    @ui.page(routes.ORDERS)
+    def orders() -> None:
+        Page(console, partial(OrderTimeline, ""))
+
+    @ui.page(routes.ORDER)
+    def order(order_id: str) -> None:
+        Page(console, partial(OrderTimeline, order_id))
+
+
 def _server(console: Console, listener: socket.socket, host: str) -> uvicorn.Server:
-    ui.page("/")(partial(Page, console))
+    _add_pages(console)
     pages.on_startup(console.poller.run)
     if console.playground:
         pages.on_startup(console.playground.orders.run)

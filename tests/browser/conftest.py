@@ -59,6 +59,14 @@ class Stack:
         assert answer.status in {201, 202}, answer.body
         return str(answer.body["orderId"])
 
+    def add_dead_letter(self, body: str, reason: str) -> None:
+        """Send a message to the dead-letter queue of analytics."""
+        self.deployment.sqs.send_message(
+            QueueUrl=self.deployment.queue_url("analytics", dead_letters=True),
+            MessageBody=body,
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+        )
+
 
 @dataclass
 class Visit:
@@ -177,11 +185,12 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             url: str,
             *,
             width: int = 1280,
+            height: int = 900,
             scheme: str = "light",
             expected: tuple[str, ...] = (),
             prepare: Callable[[Page], object] = lambda _: None,
         ) -> Page:
-            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
             contexts.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(_TIMEOUT)

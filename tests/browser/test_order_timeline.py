@@ -11,26 +11,52 @@ from tests.browser.conftest import Stack
 
 def test_an_order_is_followed_to_its_last_consumer(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
     order_id = stack.order()
-    page = visit(console)
+    page = visit(f"{console}/orders")
     # WHEN a user searches for an order that was just placed
-    page.get_by_role("tab", name="Order").click()
     page.get_by_label("Order id").fill(order_id)
     page.get_by_label("Order id").press("Enter")
     # THEN its timeline begins
     expect(page.get_by_test_id("timeline")).to_contain_text("PLACED")
     expect(page.get_by_test_id("order")).to_contain_text("correlation id")
     # AND is complete after a while
-    for step in ("payment captured", "PREPARED", "analytics", "emails", "fulfillment"):
+    effects = ("confirmation mailed", "sale counted", "handed to packing", "payment captured", "shipping notice mailed")
+    for step in effects:
         while step not in page.get_by_test_id("order").inner_text():
             page.get_by_role("button", name="Search").click()
             expect(page.get_by_test_id("timeline")).to_be_visible()
             page.wait_for_timeout(500)
+    # AND a healthy order has no warnings, and a lane for each consumer that did something
+    expect(page.get_by_test_id("timeline").locator(".trouble")).to_have_count(0)
+    expect(page.get_by_test_id("order").get_by_text("pending")).to_have_count(0)
+    titles = page.locator(".lane-titles")
+    for lane in ("order", "analytics", "emails", "fulfillment", "settlement"):
+        expect(titles.get_by_text(lane, exact=True)).to_be_visible()
+    mailed = page.get_by_text("confirmation mailed").bounding_box()
+    assert abs(mailed["x"] - titles.get_by_text("emails", exact=True).bounding_box()["x"]) < 30
+
+
+def test_an_orders_address_survives_a_reload_and_the_way_back(
+    console: str, stack: Stack, visit: Callable[..., Page]
+) -> None:
+    first, second = stack.order(), stack.order()
+    page = visit(f"{console}/orders/{first}")
+    expect(page.get_by_role("heading", name=first)).to_be_visible()
+    # WHEN a user searches for another order, and reloads the page
+    page.get_by_label("Order id").fill(second)
+    page.get_by_label("Order id").press("Enter")
+    expect(page).to_have_url(f"{console}/orders/{second}")
+    expect(page.get_by_role("heading", name=second)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name=second)).to_be_visible()
+    # THEN the back button leads to the first one
+    page.go_back()
+    expect(page.get_by_role("heading", name=first)).to_be_visible()
 
 
 def test_a_sample_order_leads_to_its_timeline(console: str, visit: Callable[..., Page]) -> None:
     page = visit(console)
     page.get_by_role("button", name="Place a sample order").click()
-    page.get_by_role("button", name="View timeline").first.click()
+    page.get_by_role("link", name="View timeline").first.click()
     expect(page.get_by_label("Order id")).to_have_value(re.compile("^ord_"))
     expect(page.get_by_test_id("timeline")).to_contain_text("PLACED")
 
@@ -48,10 +74,7 @@ def test_a_payment_is_confirmed_in_the_customers_place(
 ) -> None:
     # GIVEN an order that waits for its customer
     order_id = stack.order("action_required", paymentToken=token)
-    page = visit(console)
-    page.get_by_role("tab", name="Order").click()
-    page.get_by_label("Order id").fill(order_id)
-    page.get_by_label("Order id").press("Enter")
+    page = visit(f"{console}/orders/{order_id}")
     button = page.get_by_role("button", name="Confirm the payment as the customer")
     expect(button).to_be_visible()
     expect(page.get_by_test_id("timeline")).not_to_contain_text(status)
@@ -68,18 +91,14 @@ def test_an_operators_console_confirms_no_payment(
     operator_console: str, stack: Stack, visit: Callable[..., Page]
 ) -> None:
     order_id = stack.order("action_required")
-    page = visit(operator_console)
-    page.get_by_role("tab", name="Order").click()
-    page.get_by_label("Order id").fill(order_id)
-    page.get_by_label("Order id").press("Enter")
+    page = visit(f"{operator_console}/orders/{order_id}")
     expect(page.get_by_test_id("timeline")).to_contain_text("PENDING")
     expect(page.get_by_role("button", name="Confirm the payment")).to_have_count(0)
     assert stack.client.cancel(order_id).status == 200
 
 
 def test_unknown_orders(console: str, visit: Callable[..., Page]) -> None:
-    page = visit(console)
-    page.get_by_role("tab", name="Order").click()
+    page = visit(f"{console}/orders")
     search = page.get_by_role("button", name="Search")
     search.click()
     expect(page.get_by_test_id("order")).to_have_text("Enter an order id.")

@@ -11,9 +11,18 @@ from playwright.sync_api import Locator, Page, expect
 
 from dev.faults.proxy import FaultProxy
 from dev.faults.rules import Rule
+from ops.dlq.directory import directory
 from tests.browser.conftest import Stack
 
 POSITIVE = re.compile(r"[1-9]")
+# Texts of the plots that another text covers, or the plot's legend.
+COVERED = """() => [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const texts = [...plot.querySelectorAll('svg text, [data-testid=legend] > *')];
+  const boxes = texts.map(text => [text.textContent, text.getBoundingClientRect()]);
+  return boxes.flatMap(([text, a], n) => boxes.slice(n + 1).filter(([, b]) => a.width && b.width &&
+    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+    .map(([other]) => `${text} / ${other}`));
+})"""
 NO_ANSWER = re.compile(r"^no answer since \d\d:\d\d:\d\d$")
 
 
@@ -56,9 +65,9 @@ def test_no_orders_yet(console: str, visit: Callable[..., Page]) -> None:
     # WHEN a user opens the console
     page = visit(console)
     # THEN it says so, and what to do
-    expect(page.get_by_test_id("empty")).to_contain_text("No orders in the last 10 minutes. Place one below.")
+    expect(page.get_by_test_id("empty")).to_contain_text("No orders in the last 10 minutes. Place one above.")
     expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("idle")
-    expect(page.get_by_test_id("state").first).to_contain_text("live")
+    expect(page.get_by_test_id("page-state")).to_contain_text("live")
 
 
 def test_an_order_is_shown(console: str, visit: Callable[..., Page]) -> None:
@@ -78,19 +87,47 @@ def test_an_order_is_shown(console: str, visit: Callable[..., Page]) -> None:
         expect(page.get_by_test_id(consumer).get_by_test_id("state")).to_have_text("idle")
 
 
+def test_the_story_is_on_one_screen(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    # WHEN the overview is shown on a usual screen
+    page = visit(console, width=1440)
+    expect(page.get_by_test_id("emails")).to_be_visible()
+    for _ in range(3):
+        place(page)
+    # THEN the switches, the plots of answer times and backlogs, and all consumers are above the fold
+    shown = [page.get_by_role("switch", name=name) for name in ("Slow e-mail", "Failing analytics", "Event bus down")]
+    shown += [page.get_by_role("img", name=re.compile(f"^{name}")) for name in ("Response time", "Backlog")]
+    shown += [page.get_by_test_id(consumer) for consumer in (*directory(stack.deployment).queues, "bus")]
+    for part in shown:
+        box = part.bounding_box()
+        assert box["y"] + box["height"] <= 900, part
+    # AND each consumer is one line
+    assert all(page.get_by_test_id(name).bounding_box()["height"] < 50 for name in directory(stack.deployment).queues)
+
+
+def test_no_legend_covers_an_axis_on_a_phone(console: str, visit: Callable[..., Page]) -> None:
+    page = visit(console, width=390, height=844)
+    expect(page.get_by_test_id("legend")).to_have_count(6)
+    expect(page.get_by_role("img", name=re.compile("^Backlog")).locator("svg text").first).to_be_attached()
+    assert page.evaluate(COVERED) == []
+
+
 def test_slow_mail_fills_only_its_own_queue(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
     page = visit(console)
     # WHEN e-mail is slow while orders are placed
     page.get_by_role("switch", name="Slow e-mail").click()
     page.get_by_role("switch", name="One every second").click()
     # THEN its queue fills
-    expect(page.get_by_test_id("emails").get_by_test_id("waiting")).to_have_text(POSITIVE)
-    expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("working")
-    expect(page.get_by_role("img", name=re.compile("^Queue depth"))).to_have_attribute(
-        "aria-label", re.compile("emails: [1-9]")
-    )
+    expect(page.get_by_test_id("emails").get_by_test_id("backlog")).to_have_text(POSITIVE)
+    # AND it is amber at once, long before its events are late
+    emails = page.get_by_test_id("emails")
+    expect(emails.get_by_test_id("state")).to_have_text("growing")
+    expect(emails).to_have_class(re.compile("tone-warning"))
+    backlog = page.get_by_role("img", name=re.compile("^Backlog"))
+    expect(backlog).to_have_attribute("aria-label", re.compile("emails: [1-9]"))
+    # AND the plots shade the time since the switch was turned on
+    expect(backlog).to_have_attribute("aria-label", re.compile("Faults on: Slow e-mail"))
     # AND orders are still accepted
-    expect(page.get_by_text(re.compile(r"^Request \d+: 201 in"))).to_have_count(5)
+    expect(page.get_by_text(re.compile(r"^Request \d+: 201 in"))).to_have_count(3)
     # AND another page shows that both switches are on
     other = visit(console)
     expect(other.get_by_role("switch", name="Slow e-mail")).to_be_checked()
@@ -111,7 +148,7 @@ def test_failing_analytics_retries_its_events(console: str, visit: Callable[...,
     expect(page.get_by_role("switch", name="Failing analytics")).to_be_checked()
     place(page)
     # THEN its event waits for a retry, and the page counts the failed attempt
-    expect(page.get_by_test_id("analytics").get_by_test_id("in flight")).to_have_text(POSITIVE)
+    expect(page.get_by_test_id("analytics").get_by_test_id("backlog")).to_have_text(POSITIVE)
     expect(page.get_by_role("img", name=re.compile("^Failed attempts"))).to_have_attribute(
         "aria-label", re.compile("analytics: [1-9]")
     )
@@ -129,6 +166,11 @@ def test_orders_are_accepted_while_the_bus_is_down(console: str, stack: Stack, v
     # WHEN an order is placed while the bus rejects events, THEN it is accepted
     place(page)
     assert any(planned.struck for planned in stack.proxy.faults.planned())
+    # AND the page shows within seconds that its event waits
+    bus = page.get_by_test_id("bus")
+    expect(bus.get_by_test_id("state")).to_have_text("events wait", timeout=20_000)
+    expect(bus.get_by_test_id("outboxes")).to_contain_text(re.compile("[1-9][0-9]* events? waits? in"))
+    expect(bus).to_have_class(re.compile("tone-warning"))
     page.get_by_role("switch", name="Event bus down").click()
     expect(page.get_by_role("switch", name="Event bus down")).not_to_be_checked()
 
@@ -145,6 +187,7 @@ def test_the_first_read_takes_a_while(operator_console: str, between: FaultProxy
     expect(page.get_by_test_id("loading")).to_be_hidden()
     expect(page.get_by_role("button", name="Place a sample order")).to_have_count(0)
     expect(page.get_by_role("switch", name="Slow e-mail")).to_have_count(0)
+    expect(page.get_by_role("button", name="Send poison")).to_have_count(0)
 
 
 @pytest.mark.parametrize("call", ["sqs.GetQueueAttributes", "POST /*"], ids=["SQS", "CloudWatch"])
@@ -157,16 +200,16 @@ def test_errors_are_shown(call: str, operator_console: str, between: FaultProxy,
         error = page.get_by_role("alert").filter(has_text="Cannot read the stack")
         expect(error).to_contain_text("AccessDenied")
         expect(error).to_contain_text("Retrying every 2 s. The page shows data from")
-        expect(page.get_by_test_id("state").first).to_contain_text("stale")
+        expect(page.get_by_test_id("page-state")).to_contain_text("stale")
         expect(page.get_by_test_id("emails")).to_be_visible()
     # WHEN AWS accepts them again, THEN the page is live again
     expect(page.get_by_test_id("error")).to_be_hidden()
-    expect(page.get_by_test_id("state").first).to_contain_text("live")
+    expect(page.get_by_test_id("page-state")).to_contain_text("live")
 
 
 def test_a_frozen_stack_is_not_shown_as_live(operator_console: str, stack: Stack, visit: Callable[..., Page]) -> None:
     page = visit(operator_console)
-    state = page.get_by_test_id("state").first
+    state = page.get_by_test_id("page-state")
     expect(state).to_contain_text("live")
     # WHEN the stack's processes stop answering, and keep their connections
     with frozen(stack.port):

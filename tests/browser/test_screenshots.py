@@ -15,26 +15,28 @@ def test_screenshots(request: pytest.FixtureRequest, console: str, visit: Callab
     folder = DOCS if request.config.getoption("screenshots") else tmp_path
     for_docs = folder == DOCS
     # GIVEN orders every second, and slow mail after a while
-    page = visit(console, width=1100)
+    page = visit(console, width=1440)
     page.get_by_role("switch", name="One every second").click()
-    page.wait_for_timeout(180_000 if for_docs else 0)
+    page.wait_for_timeout(120_000 if for_docs else 0)
     page.get_by_role("switch", name="Slow e-mail").click()
-    expect(page.get_by_test_id("emails").get_by_test_id("waiting")).not_to_have_text("0")
-    page.wait_for_timeout(40_000 if for_docs else 0)  # the docs show a queue that grows
-    # WHEN the overview is shown, light and dark, and a timeline on a phone
+    expect(page.get_by_test_id("emails").get_by_test_id("backlog")).not_to_have_text("0")
+    page.wait_for_timeout(45_000 if for_docs else 0)  # the docs show a queue that grows
+    # WHEN the overview is shown, light, dark and on a phone, and a timeline
     page.mouse.move(0, 0)  # off the switch
-    page.screenshot(path=folder / "light.png", full_page=True, animations="disabled")
-    dark = visit(console, scheme="dark")
-    expect(dark.get_by_test_id("emails")).to_be_visible()
-    dark.wait_for_timeout(3_000 if for_docs else 0)
-    dark.screenshot(path=folder / "dark.png", animations="disabled")
-    phone = visit(console, width=360)
-    phone.get_by_role("button", name="View timeline").last.click()  # the oldest order has the longest timeline
-    expect(phone.get_by_test_id("timeline")).to_be_visible()
-    expect(phone.get_by_role("heading", name="Order timeline")).to_be_in_viewport()
-    phone.screenshot(path=folder / "phone.png", animations="disabled")
+    page.screenshot(path=folder / "light.png", animations="disabled")
+    dark = visit(console, width=1440, scheme="dark")
+    phone = visit(console, width=390, height=844)
+    for other, name in ((dark, "dark"), (phone, "phone")):
+        expect(other.get_by_test_id("emails")).to_be_visible()
+        other.wait_for_timeout(3_000 if for_docs else 0)
+        other.screenshot(path=folder / f"{name}.png", full_page=name == "phone", animations="disabled")
+    dark.get_by_role("link", name="View timeline").last.click()  # the oldest order has the longest timeline
+    order = visit(dark.url, width=1440, height=700)
+    expect(order.get_by_test_id("timeline")).to_be_visible()
+    order.screenshot(path=folder / "order.png", animations="disabled")
     page.get_by_role("switch", name="One every second").click()
     page.get_by_role("switch", name="Slow e-mail").click()
     # THEN the screenshots are small
     expect(page.get_by_test_id("emails").get_by_test_id("state")).to_have_text("idle", timeout=120_000)
-    assert all((folder / name).stat().st_size < MAX_SIZE for name in ("light.png", "dark.png", "phone.png"))
+    names = ("light.png", "dark.png", "phone.png", "order.png")
+    assert all((folder / name).stat().st_size < MAX_SIZE for name in names)

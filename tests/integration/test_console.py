@@ -30,6 +30,7 @@ from ops.console.poller import Poller, Snapshot
 from ops.console.redrive_job import RedriveJob
 from ops.console.same_origin import own_names
 from ops.console.scan import Scan
+from ops.dlq import redrive as redriving
 from ops.dlq.directory import Filter
 from ops.dlq.redrive import Outcome
 
@@ -141,6 +142,14 @@ def test_other_sites_may_link_to_the_page(url: str) -> None:
     # WHEN they post a form instead, THEN it is rejected, also from a page that hides its origin
     for sent in (link, link | {"Origin": "null"}):
         assert httpx.post(url, headers=sent, trust_env=False).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/orders", "/orders/ord_1", "/dead-letters", "/dead-letters?consumer=a%2Fb"])
+def test_each_page_has_an_address(path: str, url: str) -> None:
+    answer = httpx.get(url + path, trust_env=False)
+    assert answer.status_code == 200
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert httpx.get(url + path, headers={"Host": "evil.example"}, trust_env=False).status_code == 403
 
 
 def test_its_own_page_may_open_a_websocket(url: str) -> None:
@@ -278,7 +287,7 @@ def job(world, sqs, resources) -> RedriveJob:
         resource=lambda name: next(found[name] for found in resources.values() if name in found),
     )
     world.wire.calls.clear()
-    return RedriveJob(deployment, Filter(consumers=("emails",)))
+    return RedriveJob(deployment, Filter(consumers=("emails",)), patience=0)
 
 
 def test_a_stopped_redrive_ends_after_the_current_message(world, job) -> None:
@@ -292,8 +301,44 @@ def test_a_stopped_redrive_ends_after_the_current_message(world, job) -> None:
 
 
 def test_a_redrive_sends_all_messages(world, job) -> None:
+    # WHEN all are redriven, and nothing consumes them, THEN the result does not say that they succeeded
     job.run()
-    assert job.result == ["7 redriven: 7 to emails"]
+    assert job.result == ["7 redriven: 7 to emails", "7 events still waiting or in progress there. Look again later."]
+
+
+@pytest.mark.parametrize(("failing", "seen"), [(7, "7 failed again: not an event: time"), (0, "None of them failed")])
+def test_redriven_events_that_fail_again_are_no_success(failing: int, seen: str, world, job, monkeypatch) -> None:
+    # GIVEN a consumer that rejects so many of the redriven events at once, and handles the others
+    send, address = redriving.redrive, job._deployment.resource("EmailsDeadLetters")
+
+    def consume(client, dead_letter, **urls) -> None:
+        send(client, dead_letter, **urls)
+        (received,) = client.receive_message(QueueUrl=urls["queue_url"])["Messages"]
+        client.delete_message(QueueUrl=urls["queue_url"], ReceiptHandle=received["ReceiptHandle"])
+        if int(dead_letter.order_id.removeprefix("ord_")) < failing:
+            reason = {"reason": {"DataType": "String", "StringValue": "not an event: time"}}
+            body = dead_letter.message["Body"]
+            world.client("sqs").send_message(QueueUrl=address, MessageBody=body, MessageAttributes=reason)
+            world.clock.forward(2)
+
+    monkeypatch.setattr(redriving, "redrive", consume)
+    # WHEN they are redriven
+    job.run()
+    # THEN the result says how many are dead letters again, and why
+    assert job.result[0] == "7 redriven: 7 to emails"
+    assert [text for text in job.result if text.startswith(seen)], job.result
+
+
+def test_a_scan_is_a_success_only_if_it_saw_everything() -> None:
+    scan = Scan(None, Filter())
+    assert scan.is_complete
+    assert scan.none_found() == "No dead letters."
+    assert Scan(None, Filter(consumers=("emails",))).none_found() == "No dead letters of emails."
+    # WHEN a message arrived during the scan
+    scan.warnings.append("emails: 1 more arrived meanwhile, or failed again; scan again to see them.")
+    # THEN the page does not say that there is none
+    assert not scan.is_complete
+    assert scan.none_found() == "The scan saw no dead letter, but some arrived meanwhile. Refresh to see them."
 
 
 def test_a_failed_redrive_reports_its_progress(world, job) -> None:

@@ -1,4 +1,4 @@
-"""Figures, plots and formats of the console."""
+"""Figures and formats of the console."""
 
 import math
 from dataclasses import replace
@@ -7,9 +7,8 @@ import pytest
 
 from ops.console.figures import Figures, metrics, sum_series
 from ops.console.formats import milliseconds, rate, seconds
-from ops.console.pipeline import state_of
-from ops.console.plots import series
 from ops.lag.measure import Lag
+from ops.stack.outboxes import Waiting
 
 AT = 1_764_000_123_456
 
@@ -26,6 +25,9 @@ def figures(**points: list[tuple[int, float]]) -> Figures:
         other_dead_letters=3,
         points={name: points.get(name, []) for name in names},
         faults=frozenset(),
+        waiting=Waiting(),
+        growing=frozenset(),
+        fault_periods=(),
     )
 
 
@@ -64,7 +66,7 @@ def test_the_age_of_a_delayed_queue_counts_from_the_end_of_its_delay() -> None:
 def test_metrics_of_a_consumer_of_another_stack_are_of_that_stack() -> None:
     found = metrics("shop", {"emails": "https://sqs/emails", "loyalty/points": "https://sqs/loyalty-PointsQueue"})
     assert found["emails lag"].dimensions == (("service", "shop"), ("consumer", "emails"))
-    for name in ("lag", "retried", "failed"):
+    for name in ("lag", "done", "retried", "failed"):
         assert found[f"loyalty/points {name}"].dimensions == (("service", "loyalty"), ("consumer", "points"))
     assert found["loyalty/points oldest"].dimensions == (("QueueName", "loyalty-PointsQueue"),)
 
@@ -79,11 +81,6 @@ def test_the_last_minute_is_a_complete_one(second: int) -> None:
     assert seen.last_minute() == (minute - 60_000, 60.0)
 
 
-def test_lines_of_many_consumers_all_look_different() -> None:
-    lines = series({f"consumer {n}": [(AT, 1.0)] for n in range(20)}, "line")
-    assert len({str((one["color"], one["symbol"], one["lineStyle"])) for one in lines}) == 20
-
-
 def test_old_points_are_not_current() -> None:
     seen = figures(p50=[(AT - 400_000, 50.0)], unfinished=[(AT - 60_000, 12.0)])
     assert seen.newest(seen.response_time("p50")) is None
@@ -91,22 +88,13 @@ def test_old_points_are_not_current() -> None:
     assert figures().unfinished is None
 
 
+def test_events_done_are_counted_in_the_whole_time_span() -> None:
+    points = {"emails done": [(AT - 500_000, 3.0), (AT - 10_000, 4.0)]}
+    assert replace(figures(), points=points).done("emails") == 7
+
+
 def test_dead_letters_without_a_queue_count_too() -> None:
     assert figures().dead_letters == 5
-
-
-@pytest.mark.parametrize(
-    ("known", "word"),
-    [
-        ({}, "idle"),
-        ({"waiting": 1, "oldest": 2.0}, "working"),
-        ({"in_flight": 1, "oldest": None}, "working"),
-        ({"waiting": 1, "oldest": 61.0}, "behind"),
-        ({"waiting": 1, "oldest": 61.0, "dead_letters": 1}, "dead letters"),
-    ],
-)
-def test_state_of_a_queue(known: dict[str, float], word: str) -> None:
-    assert state_of(lag("emails", **known)).word == word
 
 
 def test_durations_are_in_the_unit_that_fits() -> None:
