@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from dev.simulated import clients
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.clock import Clock
 from dev.simulated.stack import SimulatedStack
@@ -77,7 +78,7 @@ class Functions:
         """Return the function's module, imported again unless it is warm."""
         if function not in self._warm:
             name = self._stack.handler(function).split(".")[0]
-            with patch.dict(os.environ, self._environment(function)):
+            with patch.dict(os.environ, self._environment(function)), clients.kept():
                 settings.load.cache_clear()
                 sys.modules.pop(name, None)
                 self._warm[function] = importlib.import_module(name)
