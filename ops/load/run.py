@@ -13,8 +13,9 @@ from ops.load import measure
 from ops.load.consistency import Consistency
 from ops.load.measure import GeneratorFailed, Level
 from ops.load.settings import Settings
-from ops.load.stage import Stage
+from ops.load.stage import PATIENCE, Stage, is_definite
 from ops.load.users import PLACED, Request, order
+from ops.polling import until
 from ops.shop_client import ShopClient
 from ops.smoke import Check
 from ops.smoke_order import CheckFailed
@@ -76,7 +77,8 @@ class LoadTest:
         token, key = self.stage.tokens()[0], str(uuid4())
         client = ShopClient(self.stage.deployment.api_url, token)
         try:
-            answer = client.place(order(self.stage.skus, self.settings.payment_token, Random(0)), key)
+            body = order(self.stage.skus, self.settings.payment_token, Random(0))
+            answer = until(lambda: client.place(body, key), is_definite, PATIENCE)
         finally:
             client.close()
         self._sent.append(Request(0.0, answer.milliseconds, str(answer.status), 0, key))

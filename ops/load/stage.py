@@ -23,7 +23,7 @@ PREFIX = "LOAD-TEST-"
 _STOCK = 1_000_000
 _AT_A_TIME = 8  # customers
 _THROTTLED = (429, 503)
-_PATIENCE = 60.0  # seconds that a throttled request is repeated for
+PATIENCE = 60.0  # seconds that a throttled request is repeated for
 
 
 class Stage:
@@ -67,7 +67,7 @@ class Stage:
         account = self.accounts[number] = sign_up(self.deployment, self.email(number), self._password)
         profile = {"name": "Load Test", "email": self.email(number)}
         with closing(ShopClient(self.deployment.api_url, account.token)) as client:
-            answer = until(lambda: client.introduce(profile), _is_definite, _PATIENCE)
+            answer = until(lambda: client.introduce(profile), is_definite, PATIENCE)
         if answer.status != 200:
             raise CheckFailed(f"PUT /me answered {answer.status} {answer.body}")
 
@@ -87,9 +87,7 @@ class Stage:
 
         def cancel_all(number: int) -> list[int]:
             with closing(ShopClient(self.deployment.api_url, tokens[number])) as client:
-                return [
-                    until(partial(client.cancel, order), _is_definite, _PATIENCE).status for order in wanted[number]
-                ]
+                return [until(partial(client.cancel, order), is_definite, PATIENCE).status for order in wanted[number]]
 
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             statuses = Counter(status for found in pool.map(cancel_all, wanted) for status in found)
@@ -131,6 +129,6 @@ class Stage:
             yield f"  {account.user_id}  {self.email(number)}"
 
 
-def _is_definite(answer: Answer) -> bool:
+def is_definite(answer: Answer) -> bool:
     """Return whether an answer is not one that asks for another try."""
     return answer.status not in _THROTTLED and not str(answer.body.get("type", "")).endswith(":in-progress")
