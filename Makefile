@@ -25,7 +25,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help translations run consumer test test-scaffold .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke clean
+.PHONY: help translations run consumer test test-scaffold .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke first-workflow throw clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -99,6 +99,13 @@ consumer: .venv/.ready ## write a consumer of orders' events: NAME=loyalty ON="o
 
 test-scaffold: $(TOOLS) ## write consumers in a copy of the repository, and run make lint and make test there
 	$(BIN)/python -m tests.scaffold
+
+first-workflow: $(TOOLS) ## run a step of examples/first-workflow on the running local stack; STEP=3, PERCENT=10 for its switch
+	@test -n "$(STEP)" || { echo "Name a step: make first-workflow STEP=0. Steps: 0 to 5"; exit 2; }
+	@$(BIN)/python -m dev first-workflow --step "$(STEP)" $(if $(PERCENT),--percent "$(PERCENT)")
+
+throw: $(TOOLS) ## throw the switch of examples/first-workflow under load, with killed processes, on a local stack of its own
+	@$(BIN)/python -m dev throw
 
 events: .venv/.ready ## generate the sample payloads in events/ from the contract models
 	$(BIN)/python -m dev samples

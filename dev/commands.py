@@ -8,6 +8,7 @@ from dev.console.poison import poison
 from dev.contracts.command import contracts
 from dev.drills.command import drill
 from dev.faults.proxy import fault_proxy
+from dev.first_workflow.command import first_workflow, throw
 from dev.fuzz import fuzz
 from dev.invoke import invoke
 from dev.reference import reference
@@ -30,12 +31,14 @@ _COMMANDS = (
     contracts,
     drill,
     fault_proxy,
+    first_workflow,
     fuzz,
     invoke,
     poison,
     reference,
     run,
     samples,
+    throw,
     vulnerabilities,
 )
 for command in _COMMANDS:

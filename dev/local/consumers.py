@@ -37,6 +37,12 @@ def limit_concurrency(deployment: Deployment, consumer: str, executions: int) ->
         )
 
 
+def set_batch_size(deployment: Deployment, consumer: str, messages: int) -> None:
+    """Let a consumer receive at most so many messages at once."""
+    for mapping in _mappings(deployment, consumer):
+        lambda_client(deployment).update_event_source_mapping(UUID=mapping, BatchSize=messages)
+
+
 def _mappings(deployment: Deployment, consumer: str) -> list[str]:
     """Return the ids of a consumer's event source mappings."""
     function = deployment.resource(f"{consumer.capitalize()}Function")

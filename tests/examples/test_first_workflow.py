@@ -1,12 +1,17 @@
 """The first-workflow example in moto: each step, the switch between the two senders, and the comparison of both."""
 
+import subprocess
 from itertools import count
 
 import pytest
 
 from dev.simulated import wire
 from handoff import ids
+from tests.support.example_stack import EXAMPLES
 from tests.support.first_workflow import STEPS
+from tests.support.markdown import commands
+
+PAGE = EXAMPLES.parent / "docs/how-to/move-a-workflow-to-events.md"
 
 SENDERS = [(0, 0), (1, 0), (2, 0), (3, 0), (3, 50), (3, 100), (5, 0)]  # each step, and the per cent of the switch
 
@@ -112,6 +117,14 @@ def test_the_event_holds_no_personal_data(shop):
 
     (event,) = shop.published()
     assert event["detail"]["data"] == {"orderId": answer["orderId"]}
+
+
+@pytest.mark.parametrize("command", [words for words, _ in commands(PAGE.read_text()) if words[0] == "diff"])
+def test_the_page_shows_the_small_difference_of_each_step(command):
+    shown = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True, check=False)
+
+    assert (shown.returncode, shown.stderr) == (1, "")
+    assert 5 < sum(line.startswith(("<", ">")) for line in shown.stdout.splitlines()) < 40
 
 
 # --- shadow mode ------------------------------------------------------------------------------------------------------

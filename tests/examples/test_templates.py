@@ -51,3 +51,15 @@ def test_a_visibility_timeout_of_an_example_covers_six_function_timeouts(resourc
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + mapping.get("MaximumBatchingWindowInSeconds", 0)
     receives = function["Environment"]["Variables"]["MAX_RECEIVES"]
     assert int(receives) == queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+
+
+def test_in_shadow_mode_the_consumer_of_the_first_workflow_may_not_send_mails() -> None:
+    template = yaml_parse((ROOT / "examples/first-workflow/template.yaml").read_text())
+    (policy,) = template["Resources"]["MailsFunction"]["Properties"]["Policies"]
+    conditional = [one["Fn::If"] for one in policy["Statement"] if "ses:SendEmail" in str(one)]
+
+    assert [condition for condition, _, _ in conditional] == ["ConsumerMails"]
+    conditions = template["Conditions"]
+    last = {"Fn::Equals": [{"Ref": "Step"}, "5"]}
+    assert conditions["ConsumerMails"] == {"Fn::Or": [{"Condition": "HasSwitch"}, last]}
+    assert conditions["HasSwitch"] == {"Fn::Equals": [{"Ref": "Step"}, "3"]}

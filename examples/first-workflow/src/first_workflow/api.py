@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from first_workflow import mails
 from handoff import aws, ids
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
@@ -52,7 +53,6 @@ class Request(BaseModel):
 
 def handler_for(place: Place) -> Handler:
     """Return the Lambda handler that places an order with this function."""
-    from first_workflow import mails  # noqa: PLC0415  # its settings are those of a function
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The first-workflow example on the local stack."""
