@@ -104,7 +104,7 @@ first-workflow: $(TOOLS) ## run a step of examples/first-workflow on the running
 	@test -n "$(STEP)" || { echo "Name a step: make first-workflow STEP=0. Steps: 0 to 5"; exit 2; }
 	@$(BIN)/python -m dev first-workflow --step "$(STEP)" $(if $(PERCENT),--percent "$(PERCENT)")
 
-throw: $(TOOLS) ## throw the switch of examples/first-workflow under load, with killed processes, on a local stack of its own
+throw: $(TOOLS) ## start a local stack, throw the switch of examples/first-workflow under load, and kill processes
 	@$(BIN)/python -m dev throw
 
 events: .venv/.ready ## generate the sample payloads in events/ from the contract models

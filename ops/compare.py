@@ -53,7 +53,7 @@ def compare(records: Iterable[Record], settled_before: int) -> Comparison:
         elif min(record["at"] for record in found) >= settled_before:
             result.waiting += 1
         elif not made:
-            what = f"composed by {composed[0]['writer']}, made by no one"
+            what = f"composed by {composed[0]['writer']}, never made"
             result.differences.append(Difference(subject, "missing", what))
         elif times == 1:
             what = f"made by {made[0]['writer']}, not composed by the other side"

@@ -86,7 +86,7 @@ def _compare(workflow: FirstWorkflow) -> None:
 def throw(*, rounds: int, orders: int, port: int) -> None:
     """Throw the switch of examples/first-workflow under load, and kill processes.
 
-    Starts a local stack of its own. At each value of the switch (0, 10, 50, 100 and 0 per cent) a function's process
+    Starts a local stack. At each value of the switch (0, 10, 50, 100 and 0 per cent) a function's process
     is killed with SIGKILL. Exits with status 1 if an order has no mail, if there are more second mails than the killed
     processes explain, if the two sides differ, or if a planted difference is not found.
     """

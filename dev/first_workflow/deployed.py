@@ -44,7 +44,7 @@ class Placed:
 
 
 class FirstWorkflow:
-    """The example in a stack of its own, beside a Handoff on the same local stack."""
+    """The example's stack, beside a Handoff on the same local stack."""
 
     def __init__(self, local: LocalStack, handoff: Deployment) -> None:
         self._local = local

@@ -1,4 +1,4 @@
-"""`make throw`: the switch thrown on a local stack of its own."""
+"""`make throw`: start a local stack and throw the switch there."""
 
 from collections.abc import Callable
 

@@ -70,7 +70,7 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """What may not happen: no mail, more mails than the killed processes explain, a difference of the two sides."""
+        """Orders without a mail, second mails that no killed process explains, and differences of the two sides."""
         lost = [order["orderId"] for order in self.orders if not self.mails[order["orderId"]]]
         extra = self.mails.total() + len(lost) - len(self.orders)
         allowed = sum(kill.doubles for kill in self.kills)
@@ -119,7 +119,7 @@ def plant_difference(workflow: FirstWorkflow) -> tuple[str, Comparison]:
     """Change an order between its two sides; return its id, and the comparison, which has to find it."""
     with paused(workflow.deployment, "mails"):
         order_id = workflow.place(str(uuid.uuid4())).order_id
-        workflow.change(order_id, email="somebody.else@example.com")
+        workflow.change(order_id, email="grace.hopper@example.com")
     workflow.wait_until_quiet()
     return order_id, workflow.compare()
 

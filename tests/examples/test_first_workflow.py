@@ -164,7 +164,7 @@ def test_a_shadow_record_that_cannot_be_written_costs_no_answer_and_no_second_ma
 
     shop.wire.heal()
     shop.settle()
-    assert kinds(shop.compare()) == [("missing", "composed by event, made by no one")]
+    assert kinds(shop.compare()) == [("missing", "composed by event, never made")]
 
 
 # --- the switch -------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_missing_mail_is_found(compared):
     shop, order_id = compared
     shop.shadow(order_id, "request")
 
-    assert kinds(shop.compare()) == [("missing", "composed by event, made by no one")]
+    assert kinds(shop.compare()) == [("missing", "composed by event, never made")]
 
 
 def test_a_surplus_mail_is_found(compared):
