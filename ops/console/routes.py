@@ -5,7 +5,7 @@ from urllib.parse import quote
 OVERVIEW = "/"
 DEAD_LETTERS = "/dead-letters"
 ORDERS = "/orders"
-ORDER = "/orders/{order_id}"
+ORDER = "/orders/{order_id:path}"  # a path, because a mistyped id may contain a slash
 
 
 def dead_letters(consumer: str = "") -> str:

@@ -194,7 +194,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             contexts.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(_TIMEOUT)
-            visits.append(Visit(url, expected))
+            visits.append(Visit("/".join(url.split("/")[:3]), expected))  # the origin, without the path
             visits[-1].watch(page)
             prepare(page)
             page.goto(url)

@@ -51,7 +51,7 @@ FOCUS = """() => {
 # The marks of the focus: outlines, Quasar's shades, and its second borders, on the element, around it and in it.
 RINGS = """() => {
   const e = document.activeElement, found = [];
-  const visible = color => !/, 0\\)$/.test(color) && color !== 'transparent';
+  const visible = color => !/^rgba.*, 0\\)$/.test(color) && color !== 'transparent';
   const around = []; for (let a = e.parentElement; a; a = a.parentElement) around.push(a);
   const field = e.closest('.q-field');
   for (const x of new Set([e, ...around, ...e.querySelectorAll('*'), ...(field ? field.querySelectorAll('*') : [])])) {

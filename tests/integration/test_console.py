@@ -144,7 +144,10 @@ def test_other_sites_may_link_to_the_page(url: str) -> None:
         assert httpx.post(url, headers=sent, trust_env=False).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/orders", "/orders/ord_1", "/dead-letters", "/dead-letters?consumer=a%2Fb"])
+ADDRESSES = ["/orders", "/orders/ord_1", "/orders/%3C%2Fb%3E", "/dead-letters", "/dead-letters?consumer=a%2Fb"]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_each_page_has_an_address(path: str, url: str) -> None:
     answer = httpx.get(url + path, trust_env=False)
     assert answer.status_code == 200
