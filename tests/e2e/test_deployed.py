@@ -123,6 +123,9 @@ def test_the_sweeper_has_the_permissions_for_its_work(deployment: Deployment, cl
         assert order(deployment, lost)["payment"]["state"] == "voided"
         assert order(deployment, prepared)["payment"]["state"] == "captured"
         assert about(deployment.scan("ShipmentsTable"), prepared)[0]["state"] == "released"
+        # AND its next run publishes the event of that
+        change_order(deployment, prepared, dueAt=1)
+        assert invoke(deployment, "sweeper", {})["EventsSwept"] == 1
     assert invariants.stock_adds_up(quiet(deployment), demo.initial_stock()) == []
 
 
