@@ -39,7 +39,7 @@ test: $(TOOLS) .tools/localstripe/.ready .tools/openapi/.ready ## run all tests 
 		{ echo "make test failed:"; cat .local/failures/*; exit 1; }
 
 # The tests on the local stack mostly wait, so they run beside the others. Their output comes at their end.
-.test-in-process:
+.test-in-process: $(TOOLS) .tools/localstripe/.ready
 	FAILURES=.local/failures/in-process $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 .test-on-stack:
 	FAILURES=.local/failures/on-stack $(BIN)/pytest tests/e2e -n 2 --dist loadfile >.local/test-on-stack.log 2>&1; status=$$?; \
@@ -97,15 +97,15 @@ invoke: $(TOOLS) ## invoke a function of the running local stack: FUNCTION=email
 consumer: .venv/.ready ## write a consumer of orders' events: NAME=loyalty ON="order_placed order_cancelled"; STACK=own for a stack of its own
 	@$(BIN)/python -m dev consumer "$(NAME)" --on "$(ON)" --stack "$(or $(STACK),this)"
 
-test-scaffold: $(TOOLS) ## write consumers in a copy of the repository, and run make lint and make test there
+test-scaffold: $(TOOLS) ## write consumers in a copy of the repository, and run lint and tests there
 	$(BIN)/python -m tests.scaffold
 
 first-workflow: $(TOOLS) ## run a step of examples/first-workflow on the running local stack; STEP=3, PERCENT=10 for its switch
 	@test -n "$(STEP)" || { echo "Name a step: make first-workflow STEP=0. Steps: 0 to 5"; exit 2; }
 	@$(BIN)/python -m dev first-workflow --step "$(STEP)" $(if $(PERCENT),--percent "$(PERCENT)")
 
-throw: $(TOOLS) ## start a local stack, throw the switch of examples/first-workflow under load, and kill processes
-	@$(BIN)/python -m dev throw
+throw: $(TOOLS) ## start a local stack, throw the switch of examples/first-workflow under load, and kill processes; ROUNDS=1 for fewer
+	@$(BIN)/python -m dev throw $(if $(ROUNDS),--rounds $(ROUNDS))
 
 events: .venv/.ready ## generate the sample payloads in events/ from the contract models
 	$(BIN)/python -m dev samples
