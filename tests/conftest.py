@@ -20,6 +20,7 @@ from dev.template import shared_variables
 from tests.support import certificates
 
 _HEADING = "what was tried"
+_FAILURES = os.environ.pop("FAILURES", "")  # not for the runs of pytest that tests start
 
 # Each function's folder is a root of modules of its own, as in Lambda.
 sys.path[:0] = sorted(str(folder) for folder in (Path(__file__).parents[1] / "functions").iterdir())
@@ -142,9 +143,9 @@ def tally(record_property):
 
 def pytest_terminal_summary(terminalreporter):
     """Print what was tried, and list the failures in the file that FAILURES names."""
-    if file := os.environ.get("FAILURES"):
+    if _FAILURES:
         failed = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
-        Path(file).write_text("".join(f"{report.nodeid}\n    {_reason(report)}\n" for report in failed))
+        Path(_FAILURES).write_text("".join(f"{report.nodeid}\n    {_reason(report)}\n" for report in failed))
     counts = Counter()
     for report in terminalreporter.getreports(""):  # those of the teardowns: a tally is complete only then
         for name, count in report.user_properties:

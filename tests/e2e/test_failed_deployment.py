@@ -16,7 +16,7 @@ from dev.template import source, transformed
 from ops.cli.main import main
 from tests.e2e.support import eventually
 
-STACK = "first"
+STACK = "failing"
 # The last resource fails: a bus of this name exists.
 TAKEN = "taken"
 KEPT = {
