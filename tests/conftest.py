@@ -144,6 +144,7 @@ def tally(record_property):
 def pytest_terminal_summary(terminalreporter):
     """Print what was tried, and list the failures in the file that FAILURES names."""
     if _FAILURES:
+        Path(_FAILURES).parent.mkdir(parents=True, exist_ok=True)
         failed = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
         Path(_FAILURES).write_text("".join(f"{report.nodeid}\n    {_reason(report)}\n" for report in failed))
     counts = Counter()

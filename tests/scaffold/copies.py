@@ -9,7 +9,7 @@ from pathlib import Path
 from dev.template import ROOT
 from tests.support.markdown import commands
 
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".tools", ".local", ".aws-sam", "__pycache__", "*_cache", "*.png")
+_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".tools", ".local", ".aws-sam", "__pycache__", "*_cache")
 
 
 def commands_of_the_page() -> list[list[str]]:
