@@ -32,6 +32,22 @@ def shipped(world, api):
 
 
 @pytest.fixture
+def unchanged(world):
+    """Check that a consumer publishes nothing, and changes no table that packing and settlement write."""
+
+    def during(do):
+        tables = ("OrdersTable", "ShipmentsTable", "SandboxTable", "ProductsTable")
+        before = [world.items(table) for table in tables]
+        announced = world.event_types()
+        do()
+        assert [world.items(table) for table in tables] == before
+        assert world.event_types() == announced
+        assert not any(map(world.queues.waiting, ("FulfillmentFunction", "SettlementFunction")))
+
+    return during
+
+
+@pytest.fixture
 def printed(capsys):
     """Return the metrics that were printed since the last call."""
     return lambda: metrics.printed(capsys.readouterr().out)

@@ -132,22 +132,6 @@ def test_a_crash_at_any_call_ships_once_and_paid(world, order_id, function, faul
 # --- late, duplicated and shuffled events -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def unchanged(world):
-    """Check that a function changes none of the tables that fulfillment writes."""
-
-    def during(do):
-        tables = ("OrdersTable", "ShipmentsTable", "SandboxTable", "ProductsTable")
-        before = [world.items(table) for table in tables]
-        announced = world.event_types()
-        do()
-        assert [world.items(table) for table in tables] == before
-        assert world.event_types() == announced
-        assert world.queues.waiting(FULFILLMENT) == 0
-
-    return during
-
-
 def test_late_duplicates_of_a_shipped_order_change_nothing(world, order_id, deliver, unchanged):
     world.queues.until_quiet()
     world.clock.forward(86_400)

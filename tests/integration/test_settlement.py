@@ -170,22 +170,6 @@ def test_a_void_without_a_definite_answer_is_retried(world, cancelled, fault):
 # --- late, duplicated and shuffled events -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def unchanged(world):
-    """Check that a function changes none of the tables that settlement writes."""
-
-    def during(do):
-        tables = ("OrdersTable", "ShipmentsTable", "SandboxTable", "ProductsTable")
-        before = [world.items(table) for table in tables]
-        announced = world.event_types()
-        do()
-        assert [world.items(table) for table in tables] == before
-        assert world.event_types() == announced
-        assert world.queues.waiting(SETTLEMENT) == 0
-
-    return during
-
-
 def test_late_duplicates_of_a_shipped_order_change_nothing(world, order_id, deliver, unchanged):
     world.queues.until_quiet()
     world.clock.forward(86_400)
