@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -43,10 +43,21 @@ class Context:
 
 
 class Functions:
-    """The functions of one stack, by logical id. ``settings`` replace environment variables of all of them."""
+    """The functions of one stack, by logical id. ``settings`` replace environment variables of all of them.
 
-    def __init__(self, stack: SimulatedStack, clock: Clock, settings: Mapping[str, str] | None = None) -> None:
+    ``own_clients`` are for functions that run beside others of the same name: a client has one retry quota.
+    """
+
+    def __init__(
+        self,
+        stack: SimulatedStack,
+        clock: Clock,
+        settings: Mapping[str, str] | None = None,
+        *,
+        own_clients: bool = False,
+    ) -> None:
         self._stack = stack
+        self._clients = nullcontext if own_clients else clients.kept
         self._clock = clock
         self.settings = settings or {}
         self._warm: dict[str, ModuleType] = {}
@@ -78,7 +89,7 @@ class Functions:
         """Return the function's module, imported again unless it is warm."""
         if function not in self._warm:
             name = self._stack.handler(function).split(".")[0]
-            with patch.dict(os.environ, self._environment(function)), clients.kept():
+            with patch.dict(os.environ, self._environment(function)), self._clients():
                 settings.load.cache_clear()
                 sys.modules.pop(name, None)
                 self._warm[function] = importlib.import_module(name)

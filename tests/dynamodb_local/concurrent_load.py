@@ -81,7 +81,7 @@ class ThreadedShop:
         self._feedback = [self._module("FeedbackFunction") for _ in range(2)]
 
     def _module(self, function: str) -> Any:
-        return Functions(self._stack, clock=None, settings=self._settings).module(function)
+        return Functions(self._stack, clock=None, settings=self._settings, own_clients=True).module(function)
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
 
