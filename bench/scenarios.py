@@ -17,6 +17,7 @@ from dev.simulated.clock import standing
 from dev.simulated.functions import Context
 from dev.simulated.world import World, body, deployed
 from shop.model import Customer
+from shop.payments import sandbox
 
 EMAILS, ANALYTICS, FULFILLMENT = "EmailsFunction", "AnalyticsFunction", "FulfillmentFunction"
 SETTLEMENT = "SettlementFunction"
@@ -24,6 +25,18 @@ FEEDBACK = "FeedbackFunction"
 CHAIN = "ChainFunction"
 _CHAIN_MODULE = "bench.baseline.request_chain"
 _PLENTY = 1_000_000
+# As long as in a real shop, because sizes are billed: a user id of Cognito, a payment token of Stripe, names, an address.
+USER = "0b4f6a52-6f0d-4c8e-9b55-3d1f2a7c9e10"
+EMAIL = "margaret.hamilton-turing@example.com"
+ADDRESS = {
+    "name": "Margaret Hamilton-Turing",
+    "street": "1742 Massachusetts Avenue, Apartment 12B",
+    "city": "Cambridge",
+    "postalCode": "02140-1234",
+    "country": "US",
+}
+TOKEN = "pm_1QxYzA2eZvKYlo2C0aBcDeFg"  # noqa: S105
+sandbox._FIRST[TOKEN] = sandbox.HELD  # the sandbox's own tokens are shorter
 
 
 @contextmanager
@@ -39,10 +52,10 @@ class MeteredShop:
     def __init__(self, world: World) -> None:
         self.world = world
         for n in range(50):
-            world.stock(sku(n), available=_PLENTY)
+            world.stock(sku(n), available=_PLENTY, name=f"Stoneware coffee mug, blue {n:03}")
         world.stock("GONE", available=0)
-        world.customer()
-        self.api = world.api()
+        world.customer(USER, name=ADDRESS["name"], email=EMAIL)
+        self.api = world.api(USER)
         self.meter = Meter(world)
         self._keys = 0
         self._warm_up()
@@ -55,16 +68,17 @@ class MeteredShop:
 
     # --- customers ----------------------------------------------------------------------------------------------------
 
-    def new_order(self, lines: int = 1, *, key: str | None = None, token: str = "tok_approve") -> tuple[CallLog, str]:  # noqa: S107
+    def new_order(self, lines: int = 1, *, key: str | None = None, token: str = TOKEN) -> tuple[CallLog, str]:
         """Place an order; return its calls and its id."""
         with self.meter.record() as log:
             answer = self.api.place(basket(lines, token), key=key or self._key())
+        assert answer.status in (201, 402), answer.json  # noqa: S101  # an order that is refused earlier costs less
         return log, answer.json.get("orderId", "")
 
     def out_of_stock(self) -> CallLog:
         """Order a product that is out of stock."""
         with self.meter.record() as log:
-            answer = self.api.place(body(("GONE", 1)), key=self._key())
+            answer = self.api.place(basket(1) | {"lines": [{"sku": "GONE", "quantity": 1}]}, key=self._key())
         assert answer.status == 409  # noqa: S101
         return log
 
@@ -101,7 +115,7 @@ class MeteredShop:
 
     def bounce(self) -> CallLog:
         """Send a bounce report from SES to the feedback function."""
-        report = samples.bounced(Customer(user_id="ada", name="Ada", email="ada@example.com"))
+        report = samples.bounced(Customer(user_id=USER, name=ADDRESS["name"], email=EMAIL))
         self.world.queues.send(FEEDBACK, json.dumps(report))
         return self.deliver(FEEDBACK)
 
@@ -136,7 +150,7 @@ class MeteredShop:
 
     def _chain(self, chain: Any, lines: int) -> None:
         headers = {"Content-Type": "application/json", "Idempotency-Key": self._key()}
-        claims = {"sub": "ada", "token_use": "access"}
+        claims = {"sub": USER, "token_use": "access"}
         request = api.event("POST", "/orders", json.dumps(basket(lines)), headers, claims)
         clock = self.world.clock
         answer = chain.handler(request, Context(CHAIN, clock.ms + 25_000, lambda: clock.ms))
@@ -164,7 +178,7 @@ def sku(n: int) -> str:
     return f"SKU-{n:04}"
 
 
-def basket(lines: int, token: str = "tok_approve") -> dict[str, Any]:  # noqa: S107
+def basket(lines: int, token: str = TOKEN) -> dict[str, Any]:
     """Return an order of ``lines`` products, one of each."""
-    order: dict[str, Any] = body(*((sku(n), 1) for n in range(lines)), token=token)
+    order: dict[str, Any] = body(*((sku(n), 1) for n in range(lines)), token=token, shippingAddress=ADDRESS)
     return order

@@ -62,7 +62,9 @@ def test_calls_of_declined_and_out_of_stock_orders(shop):
     assert sequence(shop.out_of_stock()) == [TRANSACTION]
 
 
-def test_calls_of_an_order_whose_customer_has_to_act(shop, api):
+def test_calls_of_an_order_whose_customer_has_to_act(shop):
+    api = shop.api
+
     def calls_of(request):
         with shop.meter.record() as log:
             answer = request()
