@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from dev.simulated import clients
+from dev.simulated import clients, traces
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.clock import Clock
 from dev.simulated.stack import SimulatedStack
@@ -64,10 +64,13 @@ class Functions:
         self._last = ""
         self.running: list[str] = []  # more than one if a fault on the wire invokes another function
         self.ended: list[tuple[str, bool]] = []  # all invocations, and whether each failed
+        self.traces: list[tuple[str, str]] = []  # all invocations, and the trace context that Lambda made for each
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """Invoke a function. Event and answer pass through JSON, as in Lambda. A crash ends the process."""
-        with patch.dict(os.environ, self._environment(function)):
+        trace = traces.of_invocation(len(self.traces) + 1, self._clock.ms // 1000)
+        self.traces.append((function, trace))
+        with patch.dict(os.environ, {**self._environment(function), "_X_AMZN_TRACE_ID": trace}):
             handler = getattr(self.module(function), self._stack.handler(function).split(".")[1])
             if function != self._last:
                 forget_metrics()

@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from dev.invariants import Mail, Snapshot, order_in
-from dev.simulated import moto_copies
+from dev.simulated import moto_copies, traces
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.api import Api
 from dev.simulated.clock import Clock
@@ -287,6 +287,7 @@ def deployed(parameters: dict[str, str] | None = None) -> Iterator[SimulatedStac
         mock_aws(config=keep_ours),
         patch("boto3.DEFAULT_SESSION", _wire().session),
         moto_copies.avoided(),
+        traces.delivered(),
     ):
         stack = SimulatedStack(_client, parameters)
         _client("sesv2").create_email_identity(EmailIdentity=stack.parameters["MailFrom"])

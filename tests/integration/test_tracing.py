@@ -1,4 +1,4 @@
-"""One correlation id finds all log lines of an order, in all functions."""
+"""One order is one trace: its correlation id is in all log lines, and its trace id goes with its events."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from dev.simulated.messages import replayed
 from dev.simulated.wire import Crash
 from dev.simulated.world import body
 from handoff.telemetry import logger
+from ops.dlq import scan
 
 CONSUMERS = {
     "EmailsFunction": "IdempotencyTable",
@@ -143,3 +144,149 @@ def test_an_unreadable_order_is_logged_with_its_correlation_id(world, api, lines
     assert [
         (line["order_id"], line["correlation_id"]) for line in lines() if line["message"] == "item not readable"
     ] == [(order_id, ADA)]
+
+
+# --- trace ids --------------------------------------------------------------------------------------------------------
+
+
+def roots(world, function):
+    """Return the trace ids of a function's invocations, oldest first."""
+    return [header.split(";")[0].removeprefix("Root=") for name, header in world.functions.traces if name == function]
+
+
+def published(world):
+    """Return the accepted events' types with their trace ids."""
+    return [(event["DetailType"], event["TraceHeader"].split(";")[0][5:]) for event in world.events()]
+
+
+@pytest.fixture
+def unpublished(world):
+    """Place orders whose requests crash before they publish; return their ids and trace ids."""
+
+    def place(count=2):
+        placed = {}
+        world.wire.always("eventbridge.PutEvents", wire.crash_before)
+        for n in range(count):
+            with pytest.raises(Crash):
+                world.api().place(body(), key=f"key-{n}")
+            (order_id,) = {order["orderId"] for order in world.items("OrdersTable")} - placed.keys()
+            placed[order_id] = roots(world, "OrdersFunction")[-1]
+        world.wire.heal()
+        return placed
+
+    return place
+
+
+def test_a_swept_event_carries_the_trace_of_its_request(world, unpublished):
+    traces = unpublished(5)  # in four shards of the index
+    world.clock.forward(61)
+
+    world.sweep()
+
+    calls = [call.request["Entries"] for call in world.wire.named("eventbridge.PutEvents") if call.status == 200]
+    assert max(map(len, calls)) > 1  # one call with the events of several requests
+    carried = {event["Detail"]["data"]["orderId"]: event["TraceHeader"] for event in world.events()}
+    sent = {header.partition(";Lineage")[0] for name, header in world.functions.traces if name == "OrdersFunction"}
+    assert set(carried.values()) == sent  # with the parent and the decision to sample
+    assert {order_id: header[5:40] for order_id, header in carried.items()} == traces
+
+
+def test_an_overdue_event_that_another_request_publishes_keeps_its_trace(world, api):
+    world.wire.on("eventbridge.PutEvents", wire.crash_before)
+    with pytest.raises(Crash):
+        api.place(body())
+    (order,) = world.items("OrdersTable")
+    world.clock.forward(61)
+
+    api.call("POST", f"/orders/{order['orderId']}/cancel")
+
+    placed, cancelled = roots(world, "OrdersFunction")
+    assert published(world) == [("order_placed", placed), ("order_cancelled", cancelled)]
+
+
+def test_each_event_of_a_batch_carries_the_trace_of_its_message(world, unpublished):
+    # GIVEN one batch with the events of two requests
+    traces = unpublished()
+    world.clock.forward(61)
+    world.sweep()
+    for function in ("FulfillmentFunction", "SettlementFunction"):
+        while world.queues.waiting(function):
+            world.clock.forward(900)
+            world.queues.deliver(function)
+
+    # THEN all events of an order have the trace of its request, although each batch has another trace
+    by_order = {order_id: set() for order_id in traces}
+    for event in world.events():
+        by_order[event["Detail"]["data"]["orderId"]].add(event["TraceHeader"].split(";")[0].removeprefix("Root="))
+    assert by_order == {order_id: {trace} for order_id, trace in traces.items()}
+    assert len(world.events()) == 2 * len(["order_placed", "shipment_prepared", "shipment_released"])
+
+
+def test_an_event_that_an_older_release_stored_is_published(world, unpublished):
+    for order_id in unpublished():
+        outbox = world.order(order_id)["outbox"]
+        for entry in outbox.values():
+            del entry["trace"]
+        world.change("OrdersTable", {"orderId": order_id}, outbox=outbox)
+    world.clock.forward(61)
+
+    world.sweep()
+
+    assert world.event_types() == ["order_placed"] * 2
+    assert not [event for event in world.events() if "TraceHeader" in event]
+
+
+def test_a_message_without_a_trace_continues_the_trace_of_its_batch(world, api, order_id):
+    (event,) = world.events()
+    world.queues.send("FulfillmentFunction", replayed(event))
+    records = world.queues.receive("FulfillmentFunction")
+    (untraced,) = [record for record in records if "AWSTraceHeader" not in record["attributes"]]
+
+    world.queues.hand_over("FulfillmentFunction", [untraced])
+
+    assert published(world)[-1] == ("shipment_prepared", roots(world, "FulfillmentFunction")[-1])
+
+
+def test_consumers_and_the_sweeper_log_the_trace_id_of_each_event(world, lines, unpublished):
+    # GIVEN events that the sweeper publishes, and consumers that fail once
+    traces = unpublished()
+    for function, table in CONSUMERS.items():
+        world.wire.on("dynamodb.*", REFUSED, where=called_by(world, function, table))
+
+    world.clock.forward(61)
+    world.sweep()
+    while world.queues.busy():
+        world.queues.until_quiet()
+        world.clock.forward(60)
+
+    # THEN each line of a consumer, and of the sweeper about an event, has the trace id of the order's request
+    for function in CONSUMERS:
+        said = of(lines(), function)
+        assert outcomes(said) >= {"done", "retried"}
+        assert {(line["order_id"], line["trace_id"]) for line in said} == set(traces.items())
+    swept = [line for line in of(lines(), "SweeperFunction") if line["message"] == "event published"]
+    assert {(line["order_id"], line["trace_id"]) for line in swept} == set(traces.items())
+
+
+def test_a_redriven_event_keeps_its_trace(world, sqs, lines, order_id):
+    # GIVEN an event that becomes a dead letter after its last receive
+    function = "FulfillmentFunction"
+    world.wire.always("dynamodb.*", REFUSED, where=called_by(world, function, "OrdersTable"))
+    for _ in range(6):
+        world.queues.deliver(function)
+        world.clock.forward(3600)
+    world.wire.heal()
+    environment = world.stack.environment(function)
+    source, dead_letters = environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
+    (found,) = scan.dead_letters(sqs, dead_letters, wait=0)
+
+    # WHEN it is redriven, and the message and what follows from it are handled
+    scan.redrive(sqs, found, dead_letters_url=dead_letters, queue_url=source)
+    world.queues.until_quiet(function, "SettlementFunction")
+
+    # THEN each line and each event has the trace id of the request
+    (trace,) = roots(world, "OrdersFunction")[-1:]
+    said = of(lines(), function) + of(lines(), "SettlementFunction")
+    assert outcomes(said) >= {"retried", "dead_lettered", "done"}
+    assert {line["trace_id"] for line in said if "order_id" in line} == {trace}
+    assert published(world) == [(name, trace) for name in ("order_placed", "shipment_prepared", "shipment_released")]

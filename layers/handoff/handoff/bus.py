@@ -1,6 +1,5 @@
 """The event bus: the only module that calls EventBridge."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,9 +65,8 @@ class Bus:
             "DetailType": entry.detail_type,
             "Detail": entry.detail,
         }
-        trace = os.environ.get("_X_AMZN_TRACE_ID")
-        if trace:
-            put["TraceHeader"] = trace
+        if entry.trace:
+            put["TraceHeader"] = entry.trace
         return put
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from handoff import aws, settings
+from handoff import aws, settings, tracing
 from handoff.clock import now_ms
 from handoff.errors import NotYet, PermanentError, RetryLater, TransientError
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
@@ -153,7 +153,7 @@ class Consumer(Generic[M]):
                 prepare_batch(self._readable(event))
             return process_partial_response(
                 event=_most_receives_first(event),
-                record_handler=lambda record: self._handle(record, handle),
+                record_handler=lambda record: self._handle_in_trace(record, handle),
                 processor=_Processor(self),
                 context=context,
             )
@@ -162,20 +162,29 @@ class Consumer(Generic[M]):
             self._hand_back()
             flush_metrics()
 
+    def _handle_in_trace(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
+        with tracing.continuing(record.attributes.aws_trace_header):
+            self._handle(record, handle)
+
     def _handle(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
         logger.remove_keys(self._log_keys)
+        self._log_keys = []
         if self._longest is not None and self._has_begun and self._seconds_left() < self._longest + RESERVE:
             raise _OutOfTime()
         self._has_begun = True
+        self._append_keys(tracing.log_keys(tracing.current()))
         message = self._read(record.body)
-        self._log_keys = list(message.log_keys)
-        logger.append_keys(**message.log_keys)
+        self._append_keys(message.log_keys)
         metrics.add_metric("EventLagReceived", MetricUnit.Milliseconds, self._lag(message, self._received_at))
         handled = handle(message) or DONE
         metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, self._lag(message, now_ms()))
         if handled.outcome in _COUNTED:
             metrics.add_metric(_COUNTED[handled.outcome], MetricUnit.Count, 1)
         logger.info("event handled", outcome=handled.outcome, reason=handled.reason)
+
+    def _append_keys(self, keys: Mapping[str, str]) -> None:
+        self._log_keys += keys
+        logger.append_keys(**keys)
 
     def _lag(self, message: M, now: int) -> int:
         """Return the milliseconds since a message was due."""
@@ -229,8 +238,12 @@ class Consumer(Generic[M]):
             return
         metrics.add_metric("EventsHandedBack", MetricUnit.Count, len(self._unhandled))
         for record in self._unhandled:
-            event_id, receives = self._event_id(record.body), _receives(record)
-            logger.info("event handed back", outcome="handed_back", event_id=event_id, receives=receives)
+            keys = {
+                "event_id": self._event_id(record.body),
+                **tracing.log_keys(record.attributes.aws_trace_header),
+                "receives": _receives(record),
+            }
+            logger.info("event handed back", extra=keys, outcome="handed_back")
         for n in range(0, len(self._unhandled), _ENTRIES):
             if self._seconds_left() < aws.LONGEST_CALL:
                 break  # these return after their visibility timeout

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
+from handoff import tracing
 from handoff.clock import from_iso, to_iso
 from handoff.errors import PermanentError
 from handoff.ids import event_id
@@ -74,7 +75,7 @@ class EventType:
     data: type[EventData]
 
     def entry(self, data: EventData, *, aggregate_id: str, sequence: int, at: int, correlation_id: str) -> OutboxEntry:
-        """Return the event as an outbox entry; ``at`` in epoch milliseconds.
+        """Return the event as an outbox entry, in the current trace; ``at`` in epoch milliseconds.
 
         Raises
         ------
@@ -92,7 +93,7 @@ class EventType:
         detail = _Detail(metadata=metadata, data=data.model_dump(by_alias=True)).model_dump_json(by_alias=True)
         if len(detail.encode()) > MAX_DETAIL_BYTES:
             raise ValueError(f"{self.detail_type} {metadata.event_id} is over {MAX_DETAIL_BYTES} bytes")
-        return OutboxEntry(source=self.source, detail_type=self.detail_type, detail=detail)
+        return OutboxEntry(source=self.source, detail_type=self.detail_type, detail=detail, trace=tracing.current())
 
 
 class _Detail(Model):

@@ -36,8 +36,12 @@ class HistoryEntry(Model):
 
 
 class OutboxEntry(Model):
-    """An event that was stored with its aggregate and may not be published yet; ``detail`` is its JSON text."""
+    """An event that was stored with its aggregate and may not be published yet; ``detail`` is its JSON text.
+
+    ``trace`` is the trace context of what caused the event. It is not part of the event.
+    """
 
     source: str
     detail_type: str
     detail: str
+    trace: str | None = None

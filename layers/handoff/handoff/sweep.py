@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from handoff import aws, ids
+from handoff import aws, ids, tracing
 from handoff.aggregate import A
 from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms, to_iso
@@ -87,6 +87,7 @@ class Sweep:
                 if taken:
                     published.setdefault(key, []).append(sequence)
                     keys = {**aggregates[key].log_keys, "event_id": ids.event_id(key, int(sequence))}
+                    keys |= tracing.log_keys(aggregates[key].outbox[sequence].trace)
                     logger.info("event published", extra=keys, outcome="published")
                 else:
                     refused.append(key)
