@@ -21,13 +21,13 @@ RUNTIME = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", 
 
 # Runs in the clean interpreter: imports a function as Lambda does, and prints the result as JSON.
 _IMPORT = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys
 
 request = json.loads(sys.stdin.read())
 sys.path += request["path"]
 os.environ.clear()
 os.environ.update(request["environment"])
-reached = []
+reached, collections = [], []
 
 
 def watch(event, arguments):
@@ -36,10 +36,13 @@ def watch(event, arguments):
 
 
 sys.addaudithook(watch)
+gc.callbacks.append(lambda phase, info: collections.append(info["generation"]) if phase == "start" else None)
 module, _, name = request["handler"].partition(".")
 handler = getattr(importlib.import_module(module), name)
 files = {name: getattr(found, "__file__", None) for name, found in sys.modules.items()}
-print(json.dumps({"callable": callable(handler), "reached": reached, "files": files}))
+gc.callbacks.clear()
+collected = {"collections": collections, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
+print(json.dumps({"callable": callable(handler), "reached": reached, "files": files, **collected}))
 """
 
 
@@ -55,12 +58,19 @@ class Function:
 
 @dataclass(frozen=True)
 class Imported:
-    """Result of importing a function; ``error`` is the last line of its output, empty after success."""
+    """Result of importing a function; ``error`` is the last line of its output, empty after success.
+
+    ``collections`` are the generations that the garbage collector went through meanwhile, ``frozen`` the objects that
+    it leaves alone from then on.
+    """
 
     error: str
     handler_is_callable: bool = False
     reached: tuple[str, ...] = ()
     files: frozenset[tuple[str, str]] = frozenset()
+    collections: tuple[int, ...] = ()
+    collects: bool = True
+    frozen: int = 0
 
     def file(self, module: str) -> Path:
         """Return the file of a module."""
@@ -156,7 +166,8 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
         return Imported(error=done.stderr.splitlines()[-1])
     answer = json.loads(done.stdout.splitlines()[-1])
     files = frozenset((name, file) for name, file in answer["files"].items() if file)
-    return Imported("", answer["callable"], tuple(answer["reached"]), files)
+    collected = tuple(answer["collections"]), answer["collects"], answer["frozen"]
+    return Imported("", answer["callable"], tuple(answer["reached"]), files, *collected)
 
 
 def lambda_environment(function: Function) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What all tests share."""
 
+from handoff.startup import ready
+
 import gc
 import io
 import logging
@@ -18,6 +20,8 @@ from dev.simulated.account import STACK_NAME
 from dev.simulated.clock import standing
 from dev.template import shared_variables
 from tests.support import certificates
+
+ready()  # the collector: a function whose import fails does not start it
 
 _HEADING = "what was tried"
 _FAILURES = os.environ.pop("FAILURES", "")  # not for the runs of pytest that tests start

@@ -1,5 +1,7 @@
 """Analytics consumer: count orders, units and revenue per day and product, each event exactly once."""
 
+from handoff.startup import ready
+
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -104,3 +106,6 @@ def refunds_ended_order(envelope: Envelope, order: Order) -> bool:
     """Return whether money went back for an order that ended without a sale: a void had found it captured."""
     is_refund = envelope.detail_type == DetailType.ORDER_REFUNDED and envelope.sequence <= order.sequence
     return is_refund and order.status in (Status.CANCELLED, Status.REJECTED)
+
+
+ready()

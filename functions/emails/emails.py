@@ -1,5 +1,7 @@
 """E-mail consumer: mails customers about their orders and about changes of their address."""
 
+from handoff.startup import ready
+
 import re
 import time
 from functools import partial
@@ -242,3 +244,6 @@ def _without_addresses(error: ClientError) -> ClientError:
     said = error.response["Error"]
     hidden = re.sub(r"\S*@\S*", "(an address)", said["Message"])
     return ClientError({**error.response, "Error": {**said, "Message": hidden}}, error.operation_name)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Feedback consumer: flag addresses that mails bounced from, or whose owners complained."""
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, consumer
@@ -46,3 +48,6 @@ def lift(event: MailEvent) -> Handled:
         return consumer.skipped("the address has no complaint")
     logger.info("complaint lifted", user_id=event.user_id)
     return DONE
+
+
+ready()

@@ -3,6 +3,8 @@
 It has no payment permissions: see the consumer settlement.
 """
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, bus, consumer
@@ -68,3 +70,6 @@ def open_shipment(order: Order) -> Handled:
     except aws.ConditionFailed:
         return consumer.skipped("the order was packed or cancelled meanwhile")
     return DONE if is_new else REPEATED
+
+
+ready()

@@ -1,5 +1,7 @@
 """The HTTP API: connect to AWS, dispatch each request to its handler in `routes`, and log the response."""
 
+from handoff.startup import ready
+
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -79,3 +81,6 @@ def _no_route(path: str) -> problems.Problem:
     routes = (route.split() for route in OPERATIONS)
     allowed = [method for method, known in routes if re.fullmatch(re.sub(r"{\w+}", "[^/]+", known), path)]
     return problems.wrong_method(allowed) if allowed else problems.no_route(path)
+
+
+ready()

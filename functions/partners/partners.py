@@ -3,6 +3,8 @@
 A webhook can arrive more than once, after a lost answer or a crash; its id is that of the event.
 """
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, cached_secret, consumer
@@ -68,3 +70,6 @@ def deliver(envelope: Envelope) -> Handled:
 def _refusal(status: int) -> str:
     redirect = ": a redirect, which is not followed; set PartnerEndpoint to the final URL" if status // 100 == 3 else ""
     return f"the partner answered {status}{redirect}"
+
+
+ready()

@@ -3,6 +3,8 @@
 The answer is 200 only if the bus has the event, so that Stripe sends it again otherwise.
 """
 
+from handoff.startup import ready
+
 import base64
 import json
 from typing import TYPE_CHECKING, Any
@@ -99,3 +101,6 @@ def _problem(status: int, name: str, title: str, detail: str) -> Response:
 
 def _answer(status: int, document: dict[str, Any], content_type: str = "application/json") -> Response:
     return {"statusCode": status, "headers": {"content-type": content_type}, "body": json.dumps(document)}
+
+
+ready()

@@ -5,6 +5,8 @@ It also looks up what happened to payments at the provider without Handoff.
 It is the only consumer that calls the payment provider, so a dead provider holds up no other consumer.
 """
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, bus, consumer
@@ -93,3 +95,6 @@ def _has_due(order: Order) -> bool:
     """Return whether a request to the provider is due. The sweeper asks about refunds that are pending, for days."""
     due = order.payment_due
     return due is not None and (due.action != "refund" or bool(order.due_refunds))
+
+
+ready()

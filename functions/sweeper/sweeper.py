@@ -1,5 +1,7 @@
 """The sweeper: once a minute, it finishes what crashes, a dead bus or a silent provider left pending."""
 
+from handoff.startup import ready
+
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -106,3 +108,6 @@ def _report(
         "OrdersErased": retention.erased,
         "SweepFailures": sweep.failed + poller.failed + retention.failed,
     }
+
+
+ready()

@@ -20,6 +20,7 @@ CALL_THE_PROVIDER = ["orders", "settlement", "sweeper"]
 ONLY_WITH_STRIPE = ["payment_events"]
 PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "MailsLayer", "StripeLayer"]
+FULL_COLLECTION = 2  # the oldest generation of the garbage collector
 UNCHECKED = 1  # flags of bytecode that Python does not compare with its source: https://peps.python.org/pep-0552/
 
 # Third-party modules that a function may import; Powertools' are listed by utility. Each costs time at each cold start:
@@ -87,6 +88,14 @@ def test_a_function_can_be_imported_with_only_its_layers(imported: tuple[str, Im
 
 def test_importing_a_function_makes_no_network_calls(imported: tuple[str, Imported]) -> None:
     assert imported[1].reached == ()
+
+
+def test_no_garbage_is_collected_while_a_function_is_imported(imported: tuple[str, Imported]) -> None:
+    _, outcome = imported
+    # The imports of the standard library before the function's own take no full collection.
+    assert FULL_COLLECTION not in outcome.collections
+    assert outcome.collects
+    assert outcome.frozen > 50_000
 
 
 def test_libraries_come_from_layers_and_boto3_from_the_runtime(

@@ -1,5 +1,7 @@
 """Loyalty points for each order placed: one for each whole unit of currency, given exactly once."""
 
+from handoff.startup import ready
+
 # The consumer is imported before pydantic: see handoff.consumer.
 from handoff import consumer  # isort: skip
 
@@ -44,3 +46,6 @@ def give_points(envelope: Envelope) -> consumer.Handled:
     marker = {envelope.event_id: {"id": f"event#{envelope.event_id}"}}
     new = write_once(_dynamodb, _table, marker, lambda _: [points.write()], Deadline(_SECONDS))
     return consumer.DONE if new else consumer.REPEATED
+
+
+ready()

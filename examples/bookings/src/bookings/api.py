@@ -3,6 +3,8 @@
 ``key`` is the guest's idempotency key: the same request again returns the same booking.
 """
 
+from handoff.startup import ready
+
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -82,3 +84,6 @@ def cancel(request: Request) -> Booking:
 
 def _booking_id(request: Request) -> str:
     return ids.derived("bkg_", request.guest, request.key)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Housekeeping: counts the rooms to prepare for each night, each event exactly once."""
 
+from handoff.startup import ready
+
 # The consumer is imported before pydantic: see handoff.consumer.
 from handoff import consumer  # isort: skip
 
@@ -44,3 +46,6 @@ def count(envelope: Envelope) -> consumer.Handled:
     marker = {envelope.event_id: {"id": f"event#{envelope.event_id}"}}
     new = write_once(_dynamodb, _table, marker, lambda _: [night.write()], Deadline(_SECONDS))
     return consumer.DONE if new else consumer.REPEATED
+
+
+ready()

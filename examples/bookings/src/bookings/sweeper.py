@@ -1,5 +1,7 @@
 """The sweeper: once a minute, it publishes events that a crash or a dead bus left in an outbox."""
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from bookings.store import BookingStore
@@ -22,3 +24,6 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)
     flush_metrics()
     return {"EventsSwept": sweep.published, "SweepFailures": sweep.failed}
+
+
+ready()

@@ -1,5 +1,7 @@
 """The sweeper: once a minute, it publishes events that a crash or a dead bus left in an outbox."""
 
+from handoff.startup import ready
+
 from typing import TYPE_CHECKING, Any
 
 from first_workflow.store import SHARDS, OrderStore
@@ -20,3 +22,6 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     sweep = Sweep([Swept(_orders)], _bus)
     sweep.run(range(SHARDS))
     return {"EventsSwept": sweep.published, "SweepFailures": sweep.failed}
+
+
+ready()

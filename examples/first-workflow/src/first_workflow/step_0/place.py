@@ -1,5 +1,7 @@
 """Places an order. The customer waits for every step."""
 
+from handoff.startup import ready
+
 from first_workflow import chain, mails
 from first_workflow.api import Request, handler_for
 from first_workflow.domain import Order, stored
@@ -15,3 +17,6 @@ def place(request: Request, deadline: Deadline) -> Order:
 
 
 handler = handler_for(place)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Records the mail of a placed order, and sends none."""
 
+from handoff.startup import ready
+
 from first_workflow import shadow
 from first_workflow.domain import Order
 from first_workflow.queue import handler_for
@@ -13,3 +15,6 @@ def mail(order: Order) -> Handled:
 
 
 handler = handler_for(mail)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Sends the mail of a placed order if the order says so."""
 
+from handoff.startup import ready
+
 from first_workflow import mails, shadow
 from first_workflow.domain import Order
 from first_workflow.queue import handler_for
@@ -15,3 +17,6 @@ def mail(order: Order) -> Handled:
 
 
 handler = handler_for(mail)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Places an order. The customer waits for the mail only if the request sends it."""
 
+from handoff.startup import ready
+
 from first_workflow import chain, mails, shadow, switch
 from first_workflow.api import Request, handler_for
 from first_workflow.domain import Order, placed
@@ -26,3 +28,6 @@ def decided(order: Order, now: int) -> Transition[Order]:
 
 
 handler = handler_for(place)
+
+
+ready()

@@ -1,5 +1,7 @@
 """Places an order. The customer does not wait for the mail."""
 
+from handoff.startup import ready
+
 from first_workflow import chain
 from first_workflow.api import Request, handler_for
 from first_workflow.domain import Order, placed
@@ -21,3 +23,6 @@ def decided(order: Order, now: int) -> Transition[Order]:
 
 
 handler = handler_for(place)
+
+
+ready()
