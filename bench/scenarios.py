@@ -25,7 +25,7 @@ FEEDBACK = "FeedbackFunction"
 CHAIN = "ChainFunction"
 _CHAIN_MODULE = "bench.baseline.request_chain"
 _PLENTY = 1_000_000
-# As long as in a real shop, because sizes are billed: a user id of Cognito, a payment token of Stripe, names, an address.
+# As long as in a real shop, because sizes are billed: an id of Cognito, a token of Stripe, names and an address.
 USER = "0b4f6a52-6f0d-4c8e-9b55-3d1f2a7c9e10"
 EMAIL = "margaret.hamilton-turing@example.com"
 ADDRESS = {

@@ -53,11 +53,13 @@ class Batch:
         """
         countable = [envelope for envelope in envelopes if envelope.detail_type in _COUNTED]
         try:
-            generations = _generations.read()
-            orders, unreadable = _orders.look_up(envelope.expect(OrderData).order_id for envelope in countable)
+            wanted = _orders.wanted(envelope.expect(OrderData).order_id for envelope in countable)
+            read = aws.read_together(_dynamodb, {**_generations.wanted, **wanted})
         except aws.ERRORS as error:
             self._errors = {envelope.event_id: error for envelope in countable}
             return
+        generations = _generations.among(read)
+        orders, unreadable = _orders.among(read)
         sales = {}
         for envelope in countable:
             order_id = envelope.expect(OrderData).order_id

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 import languages
 from handoff import aws, consumer, ids
-from handoff.clock import now_ms
+from handoff.clock import Deadline, now_ms
 from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet, PermanentError
 from handoff.events import Envelope
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # The record of a mail outlives both queues (4 and 14 days). Events older than the record are not mailed.
 _REMEMBERED_DAYS = 30
+_READING = 2 * aws.LONGEST_CALL  # seconds for reading an order and its customer
 # Seconds that an event takes at most. A changed address is two mails, and each is three writes or calls of the mail
 # service, after a pause. Before them the customer is read, and afterwards the change is cleared.
 _SES_SECONDS = 10.0
@@ -102,14 +103,15 @@ def notify(envelope: Envelope) -> Handled:
 
 def mail_order(envelope: Envelope) -> Handled:
     """Mail the customer about an order."""
-    order = _orders.get(envelope.expect(OrderData).order_id)
+    order, customer = order_and_customer(envelope.expect(OrderData))
     if order is None or order.sequence < envelope.sequence:
         raise NotYet(f"order {envelope.expect(OrderData).order_id} is missing or outdated")
     if obsolete := obsolete_mail(envelope, order):
         return consumer.skipped(obsolete)
-    customer = _customers.get(order.user_id)
     if order.erased_at or (customer and customer.is_erased):
         return consumer.skipped("the customer's data is erased")
+    if order.user_id != envelope.expect(OrderData).user_id:
+        raise PermanentError("the order is not this user's")
     if customer is None or not customer.email:
         # No order is accepted without an address, so this is a fault to look into.
         raise NotYet("the customer has no address")
@@ -118,6 +120,13 @@ def mail_order(envelope: Envelope) -> Handled:
     mail = order_mail(envelope, order, customer)
     who = {"userId": customer.user_id, "recipient": customer.user_id, "to": customer.email}
     return DONE if send(mail={"eventId": mailed_as(envelope, order), **who, **mail}) else REPEATED
+
+
+def order_and_customer(data: OrderData) -> tuple[Order | None, Customer | None]:
+    """Return the order and the customer that an event names, as they are now, with one read."""
+    wanted = {**_orders.wanted([data.order_id]), **_customers.wanted([data.user_id])}
+    read = aws.read_together(_dynamodb, wanted, Deadline(_READING))
+    return _orders.among(read)[0].get(data.order_id), _customers.among(read)[0].get(data.user_id)
 
 
 def not_sent(order: Order, problem: EmailProblem) -> Handled:

@@ -10,6 +10,7 @@ from dev.simulated import wire
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
+from handoff import aws
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"
@@ -302,6 +303,31 @@ def test_an_order_released_meanwhile_is_confirmed_as_it_is(world, order_id):
 
     assert subjects(world) == ["Your order is confirmed", ON_ITS_WAY]
     assert "We will pack it soon" not in world.mails()[0]["text"]
+
+
+def test_a_customer_that_dynamodb_leaves_out_is_read_again(world, order_id):
+    answered = {
+        "Responses": {world.table("OrdersTable"): [aws.to_item(world.order(order_id))]},
+        "UnprocessedKeys": {world.table("CustomersTable"): {"Keys": [{"userId": {"S": "ada"}}]}},
+    }
+    world.wire.on("dynamodb.BatchGetItem", wire.answer(answered))
+
+    world.queues.deliver(EMAILS)
+
+    assert subjects(world) == ["Your order is confirmed"]
+
+
+def test_an_event_with_another_user_than_the_orders_sends_no_mail(world, order_id):
+    # GIVEN an event that names another customer
+    world.customer("grace")
+    world.client("sqs").purge_queue(QueueUrl=world.stack.resource("EmailsQueue").ref)
+
+    deliver(world, message("order_placed", order_id, 1, user="grace"))
+
+    # THEN nobody gets the order's mail
+    assert world.mails() == []
+    (letter,) = world.queues.dead_letters(EMAILS)
+    assert letter.attributes["reason"] == "the order is not this user's"
 
 
 def test_an_erased_customer_is_skipped(world, order_id, skipped):

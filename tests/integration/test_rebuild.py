@@ -229,8 +229,8 @@ def test_an_event_between_the_scan_and_the_switch_is_counted(world, counted):
 
 
 def test_a_batch_that_spans_a_whole_rebuild_is_not_lost(world, order_id):
-    # GIVEN a batch whose consumer has read the current generation only
-    world.wire.on("dynamodb.BatchGetItem", wire.meanwhile(lambda: run(world)))
+    # GIVEN a batch whose consumer has read the current generation and the orders
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(lambda: run(world)))
 
     # WHEN the whole rebuild happens before it writes
     world.queues.deliver(ANALYTICS)
@@ -253,6 +253,22 @@ def test_a_failing_generation_does_not_stop_the_other(world, order_id):
     world.queues.deliver(ANALYTICS)
 
     # THEN both generations have counted it once
+    assert sums(world, 1)[DAY, "all"] == sums(world, 2)[DAY, "all"] == (1, 1, 1250)
+
+
+def test_a_generation_that_dynamodb_leaves_out_is_read_again(world, order_id):
+    # GIVEN a generation that is being built, and an answer without the item that names it
+    store = GenerationStore(world.client("dynamodb"), world.table("SalesTable"))
+    store.announce("another", now=now_ms(), lease_until=now_ms() + LEASE)
+    pointer = {"bucketId": {"S": POINTER}, "entry": {"S": POINTER}}
+    answered = {
+        "Responses": {world.table("OrdersTable"): [aws.to_item(world.order(order_id))]},
+        "UnprocessedKeys": {world.table("SalesTable"): {"Keys": [pointer]}},
+    }
+    world.wire.on("dynamodb.BatchGetItem", wire.answer(answered))
+
+    world.queues.deliver(ANALYTICS)
+
     assert sums(world, 1)[DAY, "all"] == sums(world, 2)[DAY, "all"] == (1, 1, 1250)
 
 

@@ -183,9 +183,14 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     **_payments("OrdersRole", scenarios.place, "201", scenarios.retry_after_a_refusal, "201"),
     **_reads_holds("OrdersRole", scenarios.act, "200"),
     # --- emails
-    Permission("EmailsRole", "dynamodb:GetItem", "OrdersTable"): Enforced("reads the order", scenarios.mail, "a mail"),
-    Permission("EmailsRole", "dynamodb:GetItem", "CustomersTable"): Enforced(
+    Permission("EmailsRole", "dynamodb:BatchGetItem", "OrdersTable"): Enforced(
+        "reads the order", scenarios.mail, "a mail"
+    ),
+    Permission("EmailsRole", "dynamodb:BatchGetItem", "CustomersTable"): Enforced(
         "reads the address", scenarios.mail, "a mail"
+    ),
+    Permission("EmailsRole", "dynamodb:GetItem", "CustomersTable"): Enforced(
+        "reads a changed address", scenarios.notify_of_address, "removed"
     ),
     Permission("EmailsRole", "dynamodb:UpdateItem", "OrdersTable"): Enforced(
         "records that a mail about the order was not sent", scenarios.mail_to_a_bounced_address, "bounced"
@@ -215,7 +220,7 @@ PURPOSES: dict[Permission, Enforced | NotEnforced] = {
     Permission("AnalyticsRole", "dynamodb:BatchGetItem", "OrdersTable"): Enforced(
         "reads the orders", scenarios.count, "counted"
     ),
-    Permission("AnalyticsRole", "dynamodb:Query", "SalesTable"): Enforced(
+    Permission("AnalyticsRole", "dynamodb:BatchGetItem", "SalesTable"): Enforced(
         "reads the current generation", scenarios.count, "counted"
     ),
     Permission("AnalyticsRole", "dynamodb:PutItem", "SalesTable"): Enforced(

@@ -37,8 +37,8 @@ PERMISSIONS: dict[str, dict[str, set[str]]] = {
         **TRACING,
     },
     "emails": {
-        "${OrdersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
-        "${CustomersTable.Arn}": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "${OrdersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "${CustomersTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         "${IdempotencyTable.Arn}": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*": {"ses:SendEmail"},
         "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${MailConfiguration}": {
@@ -51,7 +51,7 @@ PERMISSIONS: dict[str, dict[str, set[str]]] = {
     },
     "analytics": {
         "${OrdersTable.Arn}": {"dynamodb:BatchGetItem"},
-        "${SalesTable.Arn}": {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "${SalesTable.Arn}": {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         "${AnalyticsQueue.Arn}": CONSUME,
         "${AnalyticsDeadLetters.Arn}": {"sqs:SendMessage"},
         "${AnalyticsLogs.Arn}": LOGS,

@@ -121,29 +121,46 @@ def current_item(error: ClientError) -> dict[str, Any]:
 def batch_get(
     client: "DynamoDBClient", table: str, key_name: str, keys: Iterable[str], deadline: Deadline = _NO_DEADLINE
 ) -> dict[str, dict[str, Any]]:
-    """Return the items with these keys as they are now (consistent reads), by key, without missing ones.
+    """Return the items with these keys as they are now, by key; see `read_together`."""
+    wanted = {table: [{key_name: key} for key in dict.fromkeys(keys)]}
+    return {item[key_name]: item for item in read_together(client, wanted, deadline)[table]}
+
+
+def read_together(
+    client: "DynamoDBClient", wanted: Mapping[str, Iterable[Mapping[str, str]]], deadline: Deadline = _NO_DEADLINE
+) -> dict[str, list[dict[str, Any]]]:
+    """Return items of several tables as they are now (consistent reads), by table, without missing ones.
+
+    ``wanted`` are their keys by table, each key once. Up to 100 items take one call.
 
     Raises
     ------
     ClientError
         If DynamoDB kept leaving keys out, or no time is left.
     """
-    every = [to_item({key_name: key}) for key in dict.fromkeys(keys)]
-    pages = (every[start : start + KEYS_PER_READ] for start in range(0, len(every), KEYS_PER_READ))
-    items = [from_item(item) for page in pages for item in _batch(client, table, page, deadline)]
-    return {item[key_name]: item for item in items}
+    every = [(table, to_item(key)) for table, keys in wanted.items() for key in keys]
+    found: dict[str, list[dict[str, Any]]] = {table: [] for table in wanted}
+    for start in range(0, len(every), KEYS_PER_READ):
+        for table, item in _batch(client, every[start : start + KEYS_PER_READ], deadline):
+            found[table].append(from_item(item))
+    return found
 
 
-def _batch(client: "DynamoDBClient", table: str, keys: "Sequence[Item]", deadline: Deadline) -> "list[Item]":
-    """Return the items with these keys; those that DynamoDB leaves out are asked for again, after a pause.
+def _batch(
+    client: "DynamoDBClient", keys: "Sequence[tuple[str, Item]]", deadline: Deadline
+) -> "list[tuple[str, Item]]":
+    """Return the items with these keys, each with its table; keys that DynamoDB leaves out are read after a pause.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
     """
-    found: list[Item] = []
+    found: list[tuple[str, Item]] = []
     for _ in conflict_pauses(deadline):
-        response = client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
-        found += response["Responses"].get(table, [])
-        keys = response["UnprocessedKeys"].get(table, {"Keys": []})["Keys"]
+        requested = {
+            table: {"Keys": [key for of, key in keys if of == table], "ConsistentRead": True} for table, _ in keys
+        }
+        response = client.batch_get_item(RequestItems=requested)  # type: ignore[arg-type]
+        found += [(table, item) for table, items in response["Responses"].items() for item in items]
+        keys = [(table, key) for table, rest in response["UnprocessedKeys"].items() for key in rest["Keys"]]
         if not keys:
             return found
     # What DynamoDB itself answers if it can process none of the keys.

@@ -1,11 +1,11 @@
 """The current generation of the sales counters, and the one that a running rebuild builds.
 
-Both are in one item of the sales table. Consumers read it once per batch, after receiving the events, and count each
-event in every generation that it names. An event after the start of a rebuild is therefore counted in the new
-generation, and an earlier one is in its order's history, where the rebuild reads it.
+Both are in one item of the sales table. Consumers read it once per batch, after receiving the events, together with the
+orders, and count each event in every generation that it names. An event after the start of a rebuild is therefore
+counted in the new generation, and an earlier one is in its order's history, where the rebuild reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 POINTER = "generations"  # the key of the item
+_KEY = {"bucketId": POINTER, "entry": POINTER}
 FIRST = 1  # the generation of a table that was never rebuilt
 _WRITE_SECONDS = 20.0
 _TRIES = 3
@@ -65,6 +66,15 @@ class GenerationStore:
             ConsistentRead=True,
         )
         return _generations(aws.from_item(response["Items"][0])) if response["Items"] else Generations()
+
+    @property
+    def wanted(self) -> dict[str, list[dict[str, str]]]:
+        """The key of the item by table, for `aws.read_together`. Then `among` has the generations."""
+        return {self._table: [_KEY]}
+
+    def among(self, items: Mapping[str, Sequence[Mapping[str, Any]]]) -> Generations:
+        """Return the generations among items that were read by table, as `read` does."""
+        return _generations(items[self._table][0]) if items[self._table] else Generations()
 
     def announce(self, builder: str, *, now: int, lease_until: int) -> Generations:
         """Begin a new generation, or continue the one of an interrupted run; times in epoch milliseconds.
@@ -125,7 +135,7 @@ class GenerationStore:
                 raise TakenOver("another rebuild has taken over") from failed
 
     def _pointer(self) -> Update:
-        return Update(self._table, {"bucketId": POINTER, "entry": POINTER})
+        return Update(self._table, _KEY)
 
     def _write(self, update: Update) -> None:
         aws.write(self._client, [update.write()], Deadline(_WRITE_SECONDS))
