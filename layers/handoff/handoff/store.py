@@ -53,14 +53,18 @@ class AggregateStore(Generic[A]):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, A]:
         """Return the aggregates as they are now, by key, without those that are missing or not readable."""
-        return self.among(aws.read_together(self._client, self.wanted(keys)))[0]
+        return self.look_up(keys)[0]
+
+    def look_up(self, keys: Iterable[str]) -> tuple[dict[str, A], set[str]]:
+        """Return the aggregates as they are now, by key, and the keys of the items that are not readable."""
+        return self.among(aws.read_together(self._client, self.wanted(keys)))
 
     def wanted(self, keys: Iterable[str]) -> dict[str, list[dict[str, str]]]:
         """Return keys by table, for `aws.read_together` with items of other tables. Then `among` has the aggregates."""
         return {self._table: [{self._key_name: key} for key in dict.fromkeys(keys)]}
 
     def among(self, items: Mapping[str, Iterable[Mapping[str, Any]]]) -> tuple[dict[str, A], set[str]]:
-        """Return the aggregates among items that were read by table, by key, and the keys of those not readable."""
+        """Return the aggregates among items that were read by table, as `look_up` does."""
         own = {item[self._key_name]: item for item in items[self._table]}
         found = {key: read for key, item in own.items() if (read := parse_or_log(self._model, item, self._key_name))}
         return found, own.keys() - found.keys()
