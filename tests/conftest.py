@@ -12,8 +12,8 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
-from botocore.loaders import JSONFileLoader
 from pytest_socket import socket_allow_hosts
 
 from dev.simulated.account import STACK_NAME
@@ -38,16 +38,8 @@ for name, value in shared_variables(STACK_NAME).items():
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_load_file = JSONFileLoader.load_file
-
-
-@cache
-def _loaded(path):
-    return _load_file(JSONFileLoader(), path)
-
-
-# Each boto3 session parses the models of its services again, and tests make hundreds of sessions.
-JSONFileLoader.load_file = lambda _, path: _loaded(path)
+# Each boto3 session searches and parses the models of its services again, and tests make hundreds of sessions.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def pytest_collection_finish():

@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 from dev.simulated import clients, traces
 from dev.simulated.account import ACCOUNT, REGION
@@ -70,7 +69,7 @@ class Functions:
         """Invoke a function. Event and answer pass through JSON, as in Lambda. A crash ends the process."""
         trace = traces.of_invocation(len(self.traces) + 1, self._clock.ms // 1000)
         self.traces.append((function, trace))
-        with patch.dict(os.environ, {**self._environment(function), "_X_AMZN_TRACE_ID": trace}):
+        with _variables({**self._environment(function), "_X_AMZN_TRACE_ID": trace}):
             handler = getattr(self.module(function), self._stack.handler(function).split(".")[1])
             if function != self._last:
                 forget_metrics()
@@ -92,7 +91,7 @@ class Functions:
         """Return the function's module, imported again unless it is warm."""
         if function not in self._warm:
             name = self._stack.handler(function).split(".")[0]
-            with patch.dict(os.environ, self._environment(function)), self._clients():
+            with _variables(self._environment(function)), self._clients():
                 settings.load.cache_clear()
                 sys.modules.pop(name, None)
                 self._warm[function] = importlib.import_module(name)
@@ -106,6 +105,22 @@ class Functions:
     def _environment(self, function: str) -> dict[str, str]:
         lambda_own = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         return {**self._stack.environment(function), **self.settings, **lambda_own}
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the context lasts, as `patch.dict` does, but touch no others: there are many."""
+    before = {name: os.environ.get(name) for name in values}
+    changed = {name: value for name, value in before.items() if value != values[name]}
+    os.environ.update({name: values[name] for name in changed})
+    try:
+        yield
+    finally:
+        for name, value in changed.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Process:

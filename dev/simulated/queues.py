@@ -55,7 +55,7 @@ class Queues:
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for record in records:
             if record["messageId"] not in failed:
-                self._sqs.delete_message(QueueUrl=self._queues[function].url, ReceiptHandle=record["receiptHandle"])
+                self._held(self._queues[function].url).delete_message(record["receiptHandle"])
 
     def receive(self, function: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the records of a function's next batch, as Lambda makes them from visible messages."""
@@ -74,9 +74,9 @@ class Queues:
 
         Those that the queue delays are among them.
         """
-        queue = sqs_backends[ACCOUNT][REGION].queues[self._queues[function].arn.rpartition(":")[2]]
+        queue = self._held(self._queues[function].url)
         hidden = queue.approximate_number_of_messages_not_visible + queue.approximate_number_of_messages_delayed
-        return queue.approximate_number_of_messages + hidden
+        return int(queue.approximate_number_of_messages + hidden)
 
     def busy(self) -> list[str]:
         """Return the functions with messages in their queues, visible or not."""
@@ -94,7 +94,7 @@ class Queues:
         return letters
 
     def _take(self, url: str, most: int) -> list[dict[str, Any]]:
-        if not most:
+        if not most or not self._held(url).messages:  # most queues are empty, which a request takes long to find
             return []
         received = self._sqs.receive_message(
             QueueUrl=url,
@@ -104,6 +104,11 @@ class Queues:
             WaitTimeSeconds=0,
         )
         return list(received.get("Messages", []))
+
+    @staticmethod
+    def _held(url: str) -> Any:
+        """Return a queue in moto's memory."""
+        return sqs_backends[ACCOUNT][REGION].queues[url.rpartition("/")[2]]
 
 
 def _record(queue: Queue, message: dict[str, Any]) -> dict[str, Any]:

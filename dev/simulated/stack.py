@@ -66,6 +66,7 @@ class SimulatedStack:
         self.parameters = {name: str(value) for name, value in self.template.parameters.items()}
         self._resources: dict[str, Resource] = {}
         self._environments: dict[str, dict[str, str]] = {}
+        self._functions = self.template.of_type("AWS::Lambda::Function")
         for kind in _CREATE:
             for name in self.template.of_type(kind):
                 self.resource(name)
@@ -127,7 +128,7 @@ class SimulatedStack:
         )
 
     def _function(self, name: str) -> Properties:
-        return self.template.of_type("AWS::Lambda::Function")[name]
+        return self._functions[name]
 
     def _filled(self, node: Any) -> Any:
         """Return a part of the template with its placeholders replaced."""

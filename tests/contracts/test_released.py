@@ -1,6 +1,5 @@
 """The code is compatible with the released contracts, and every incompatible change is detected."""
 
-import copy
 import json
 import shutil
 
@@ -25,7 +24,7 @@ KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
 
 def changed(document, *path, to=None, drop=False):
     """A copy of a document in which one thing is another, or not there."""
-    document = copy.deepcopy(document)
+    document = json.loads(json.dumps(document))  # a fifth of the time of a deep copy
     node = document
     for step in path[:-1]:
         node = node[step]

@@ -4,10 +4,10 @@ import os
 from unittest.mock import patch
 
 import pytest
-from moto import mock_aws
 
 from dev.simulated.clock import standing
 from dev.simulated.functions import forget_metrics
+from dev.simulated.world import mocked
 from tests.support import first_workflow
 from tests.support.example_stack import VARIABLES
 
@@ -22,5 +22,5 @@ def _own_metrics():
 def shop(monkeypatch):
     """The first-workflow example in moto, with a clock that stands still."""
     monkeypatch.syspath_prepend(str(first_workflow.SOURCE))
-    with standing() as clock, patch.dict(os.environ, VARIABLES), mock_aws():
+    with standing() as clock, patch.dict(os.environ, VARIABLES), mocked():
         yield first_workflow.Shop(clock)

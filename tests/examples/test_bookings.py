@@ -4,9 +4,9 @@ import os
 from unittest.mock import patch
 
 import pytest
-from moto import mock_aws
 
 from dev.simulated import wire
+from dev.simulated.world import mocked
 from tests.support.example_stack import EXAMPLES, VARIABLES, ExampleStack
 
 SOURCE = EXAMPLES / "bookings/src"
@@ -30,7 +30,7 @@ class Hotel(ExampleStack):
 @pytest.fixture
 def hotel(monkeypatch):
     monkeypatch.syspath_prepend(str(SOURCE))
-    with patch.dict(os.environ, VARIABLES), mock_aws():
+    with patch.dict(os.environ, VARIABLES), mocked():
         yield Hotel()
 
 

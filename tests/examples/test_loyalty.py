@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 import pytest
 import yaml
-from moto import mock_aws
 
-from dev.simulated import wire
+from dev.simulated import clients, wire
 from dev.simulated.functions import Context
 from dev.simulated.messages import envelope
-from dev.simulated.world import CREDENTIALS
+from dev.simulated.world import direct_client, mocked, shared_wire
 from handoff import aws
 from handoff.clock import now_ms
 from handoff.consumer import RESERVE
@@ -92,15 +90,16 @@ class Loyalty:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.wire = wire.Wire()
-        boto3.client("dynamodb").create_table(
+        self.wire = shared_wire()
+        self.wire.reset()
+        direct_client("dynamodb").create_table(
             TableName="points",
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
-        boto3.client("secretsmanager").create_secret(Name="points-client", SecretString=json.dumps(CLIENT))
-        sqs = boto3.client("sqs")
+        direct_client("secretsmanager").create_secret(Name="points-client", SecretString=json.dumps(CLIENT))
+        sqs = direct_client("sqs")
         self.environment = {
             name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("QUEUE_URL", "DEAD_LETTER_QUEUE_URL")
         } | {"API_URL": api.url, "TOKEN_URL": f"{api.url}/oauth2/token", "CLIENT_SECRET_ID": "points-client"}
@@ -120,20 +119,21 @@ class Loyalty:
             }
             for n, event in enumerate(events)
         ]
-        with patch.dict(os.environ, self.environment), patch("boto3.DEFAULT_SESSION", self.wire.session):
+        with patch.dict(os.environ, self.environment):
             if new_process or self._points is None:
                 for name in ("points", "order_lookup"):
                     sys.modules.pop(name, None)
-                self._points = importlib.import_module("points")
+                with clients.kept():
+                    self._points = importlib.import_module("points")
             return self._points.handler({"Records": records}, Context("points", now_ms() + 1000 * seconds, now_ms))
 
     def points(self) -> dict[str, int]:
-        items = [aws.from_item(item) for item in boto3.client("dynamodb").scan(TableName="points")["Items"]]
+        items = [aws.from_item(item) for item in direct_client("dynamodb").scan(TableName="points")["Items"]]
         return {item["id"]: item["points"] for item in items if "points" in item}
 
     def reasons(self) -> list[str]:
         """Return the reasons of all dead letters."""
-        received = boto3.client("sqs").receive_message(
+        received = direct_client("sqs").receive_message(
             QueueUrl=self.environment["DEAD_LETTER_QUEUE_URL"], MessageAttributeNames=["All"], MaxNumberOfMessages=10
         )
         return [letter["MessageAttributes"]["reason"]["StringValue"] for letter in received.get("Messages", [])]
@@ -150,7 +150,7 @@ def api() -> Iterator[Api]:
 @pytest.fixture
 def loyalty(monkeypatch: pytest.MonkeyPatch, api: Api) -> Iterator[Loyalty]:
     monkeypatch.syspath_prepend(str(SOURCE))
-    with patch.dict(os.environ, CREDENTIALS | {"POINTS_TABLE": "points", "MAX_RECEIVES": "6"}), mock_aws():
+    with patch.dict(os.environ, {"POINTS_TABLE": "points", "MAX_RECEIVES": "6"}), mocked():
         yield Loyalty(api)
 
 
@@ -193,7 +193,7 @@ def test_of_the_order_nothing_but_the_points_is_kept(loyalty: Loyalty) -> None:
 
     loyalty.deliver(envelope("order_placed", "ord_1", 1))
 
-    kept = json.dumps(boto3.client("dynamodb").scan(TableName="points")["Items"])
+    kept = json.dumps(direct_client("dynamodb").scan(TableName="points")["Items"])
     assert "Lovelace" not in kept
     assert "1250" not in kept
 
@@ -274,7 +274,7 @@ def test_a_changed_secret_is_read_with_the_next_token(loyalty: Loyalty) -> None:
         loyalty.deliver(envelope("order_placed", "ord_1", 1), new_process=False)
 
     secret = json.dumps(CLIENT | {"clientSecret": "neu"})
-    boto3.client("secretsmanager").put_secret_value(SecretId="points-client", SecretString=secret)
+    direct_client("secretsmanager").put_secret_value(SecretId="points-client", SecretString=secret)
     loyalty.deliver(envelope("order_placed", "ord_1", 1), new_process=False)
 
     assert loyalty.points() == {"user#ada": 12}

@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-import boto3
+from moto.dynamodb.models import dynamodb_backends
 
-from dev.simulated import wire
+from dev.simulated import clients, wire
+from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.functions import Context
-from dev.simulated.world import CREDENTIALS
+from dev.simulated.world import direct_client, shared_wire
 from handoff import aws
 from handoff.clock import now_ms
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-VARIABLES = CREDENTIALS | {"UNFINISHED_SHARDS": "1", "MAX_RECEIVES": "6"}
+VARIABLES = {"UNFINISHED_SHARDS": "1", "MAX_RECEIVES": "6"}
 _UNFINISHED = {
     "IndexName": "unfinished",
     "KeySchema": [
@@ -31,15 +32,16 @@ class ExampleStack:
     """One deployment. ``tables`` are the keys of each table by name; ``aggregates`` is the table with the index."""
 
     def __init__(self, package, bus, tables, aggregates):
-        self.wire = wire.Wire()
+        self.wire = shared_wire()
+        self.wire.reset()
         self._package = package
         self._aggregates = aggregates
         self._warm = {}
         for table, keys in tables.items():
             schema = _with_index(keys) if table == aggregates else _schema(keys)
-            boto3.client("dynamodb").create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **schema)
-        boto3.client("events").create_event_bus(Name=bus)
-        sqs = boto3.client("sqs")
+            direct_client("dynamodb").create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **schema)
+        direct_client("events").create_event_bus(Name=bus)
+        sqs = direct_client("sqs")
         self.queues = {
             name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("QUEUE_URL", "DEAD_LETTER_QUEUE_URL")
         }
@@ -47,11 +49,12 @@ class ExampleStack:
 
     def run(self, module, event, seconds=60):
         """Invoke the function of a module, with a timeout. After a crash, the next invocation is a cold start."""
-        with patch.dict(os.environ, self.variables), patch("boto3.DEFAULT_SESSION", self.wire.session):
+        with patch.dict(os.environ, self.variables):
             if module not in self._warm:
                 for name in [name for name in sys.modules if name.partition(".")[0] == self._package]:
                     del sys.modules[name]
-                self._warm[module] = importlib.import_module(f"{self._package}.{module}")
+                with clients.kept():
+                    self._warm[module] = importlib.import_module(f"{self._package}.{module}")
             try:
                 return self._warm[module].handler(event, Context(module, now_ms() + seconds * 1000, now_ms))
             except wire.Crash:
@@ -86,10 +89,11 @@ class ExampleStack:
         ]
 
     def items(self, table):
-        return [aws.from_item(item) for item in boto3.client("dynamodb").scan(TableName=table)["Items"]]
+        held = dynamodb_backends[ACCOUNT][REGION].tables[table].all_items()
+        return [aws.from_item(item.to_json()["Attributes"]) for item in held]
 
     def put(self, table, item):
-        boto3.client("dynamodb").put_item(TableName=table, Item=aws.to_item(item))
+        dynamodb_backends[ACCOUNT][REGION].put_item(table, aws.to_item(item))
 
     def overdue(self):
         """Make all pending work due."""
@@ -99,7 +103,7 @@ class ExampleStack:
 
     def dead_letters(self):
         queue = self.queues["DEAD_LETTER_QUEUE_URL"]
-        return boto3.client("sqs").receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", [])
+        return direct_client("sqs").receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", [])
 
 
 def _schema(keys):

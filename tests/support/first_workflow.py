@@ -1,8 +1,7 @@
 """The first-workflow example in moto: its steps, its switch, its customers and its mails."""
 
-import boto3
-
 from dev.simulated import wire
+from dev.simulated.world import direct_client
 from handoff import aws
 from handoff.clock import now_ms
 from ops.compare import compare
@@ -28,7 +27,7 @@ class Shop(ExampleStack):
     def __init__(self, clock, step=0, per_cent=0):
         super().__init__("first_workflow", "shop", TABLES, "orders")
         self.variables |= {"MAIL_FROM": "shop@example.com", "MAIL_BY_EVENT": SWITCH}
-        boto3.client("sesv2").create_email_identity(EmailIdentity="shop@example.com")
+        direct_client("sesv2").create_email_identity(EmailIdentity="shop@example.com")
         self.clock = clock
         self.step = step
         self.turn(per_cent)
@@ -42,7 +41,7 @@ class Shop(ExampleStack):
 
     def turn(self, per_cent):
         """Set the switch, and wait until all instances read it again."""
-        boto3.client("ssm").put_parameter(Name=SWITCH, Value=str(per_cent), Type="String", Overwrite=True)
+        direct_client("ssm").put_parameter(Name=SWITCH, Value=str(per_cent), Type="String", Overwrite=True)
         self.clock.forward(6)
 
     def place(self, key="1", email="ada@example.com", **quantities):
@@ -124,7 +123,7 @@ class Shop(ExampleStack):
         if changes:
             self.put("shadow", found | changes)
         else:
-            boto3.client("dynamodb").delete_item(TableName="shadow", Key=aws.to_item(key))
+            direct_client("dynamodb").delete_item(TableName="shadow", Key=aws.to_item(key))
 
     def compare(self, settled_before=None):
         return compare(self.items("shadow"), now_ms() + 1 if settled_before is None else settled_before)
