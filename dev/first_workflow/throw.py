@@ -70,15 +70,17 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """Orders without a mail, second mails that no killed process explains, and differences of the two sides."""
+        """Orders without a mail, second mails that no killed process explains, differences, sides without orders."""
         lost = [order["orderId"] for order in self.orders if not self.mails[order["orderId"]]]
         extra = self.mails.total() + len(lost) - len(self.orders)
         allowed = sum(kill.doubles for kill in self.kills)
         differences = self.comparison.differences
         # A mail that was recorded before its process died is recorded again with the second one.
         doubled = [one for one in differences if one.kind == "doubled" and self.mails[one.subject] > 1]
+        unseen = {"request", "event"} - {order.get("mailBy") for order in self.orders}
         return [
             *(f"{order_id} has no mail" for order_id in lost),
+            *(f"no order was to be mailed by the {side}" for side in sorted(unseen)),
             *([f"{extra} mails too many, {allowed} allowed"] if extra > allowed else []),
             *(f"{one.subject} {one.kind}: {one.what}" for one in differences if one not in doubled),
         ]
@@ -100,8 +102,9 @@ def throw(workflow: FirstWorkflow, proxy: FaultProxy, *, rounds: int, orders: in
     Raises
     ------
     NotAsExpected
-        If a process was not killed within two minutes, or an order is not answered.
+        If a process was not killed within two minutes, an order is not answered, or too few mails were compared.
     """
+    killed_before = len(proxy.killed)
     kills = list(itertools.islice(itertools.cycle(KILLS), rounds * len(VALUES)))
     with _recovering_in_seconds(workflow, proxy), _ordering(workflow) as placed:
         for per_cent, kill in zip(VALUES * rounds, kills, strict=True):
@@ -112,7 +115,12 @@ def throw(workflow: FirstWorkflow, proxy: FaultProxy, *, rounds: int, orders: in
             until(lambda: planned.used_up and len(placed) >= wanted, bool, _STRUCK_WITHIN, every=0.1)  # noqa: B023
             if not planned.used_up:
                 raise NotAsExpected(f"No process made the call {kill.call} within {_STRUCK_WITHIN:.0f} s.")
-    return Report(workflow.orders(), workflow.mails(), kills, workflow.compare())
+    report = Report(workflow.orders(), workflow.mails(), kills, workflow.compare())
+    if len(proxy.killed) - killed_before < len(kills):
+        raise NotAsExpected(f"Only {len(proxy.killed) - killed_before} of {len(kills)} processes were killed.")
+    if report.comparison.compared < len(kills) * orders:
+        raise NotAsExpected(f"Only {report.comparison.compared} mails were compared.")
+    return report
 
 
 def plant_difference(workflow: FirstWorkflow) -> tuple[str, Comparison]:

@@ -54,12 +54,17 @@ class LocalStack(LocalEndpoint):
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    @property
+    def built(self) -> Path:
+        """The folder that `build` writes."""
+        return self._builds / "build"
+
     def build(self) -> None:
         """Run `sam build` for the Python and the processor of this machine, which run the functions here."""
         environment = {"PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}"}
         environment["PYTHON_PLATFORM"] = _uv_platform()
         overrides = ["--parameter-overrides", *_host_parameters()]
-        self._sam(["build", "--build-dir", str(self._builds / "build"), *overrides], environment)
+        self._sam(["build", "--build-dir", str(self.built), *overrides], environment)
 
     def deploy(self, **parameters: str) -> str:
         """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name.
@@ -78,7 +83,7 @@ class LocalStack(LocalEndpoint):
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
         chosen = dict(override.split("=", 1) for override in config["parameter_overrides"]) | parameters
         overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items())]
-        template = ["--template-file", str(self._builds / "build/template.yaml"), "--stack-name", stack]
+        template = ["--template-file", str(self.built / "template.yaml"), "--stack-name", stack]
         config_file = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
         self._sam(["deploy", *config_file, *template, "--no-progressbar", *overrides, *_host_parameters()], {})
 

@@ -1,9 +1,12 @@
 """The whole system as `make run` deploys it, with each function under its own IAM role."""
 
 import contextlib
+import fcntl
 import json
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,15 @@ from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
 
+# Each worker has a stack of its own and takes one file after another, so the longest come first. Before them comes the
+# file that needs a shop without sales.
+FIRST = ("test_deployed", "test_first_workflow", "test_privacy", "test_smoke", "test_load_command", "test_order_life")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files of this folder."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+
 
 @pytest.fixture(scope="session")
 def local_stack() -> Iterator[LocalStack]:
@@ -28,8 +40,22 @@ def local_stack() -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="session")
-def deployment(local_stack: LocalStack) -> Deployment:
-    local_stack.build()
+def shared(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
+    """A folder of all workers of this run."""
+    folder = tmp_path_factory.getbasetemp().parent / f"shared-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deployment(local_stack: LocalStack, shared: Path) -> Deployment:
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker builds, the others copy
+        if not (shared / "build").exists():
+            local_stack.build()
+            shutil.copytree(local_stack.built, shared / "build")
+        elif not local_stack.built.exists():
+            shutil.copytree(shared / "build", local_stack.built)
     return Deployment(local_stack.deploy(), local_stack.session(), local_stack.endpoint)
 
 

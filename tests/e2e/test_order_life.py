@@ -18,7 +18,16 @@ from ops.cli.main import main
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import about, change_order, environment, eventually, invoke, order, place_patiently
+from tests.e2e.support import (
+    about,
+    change_order,
+    environment,
+    eventually,
+    invoke,
+    order,
+    packed_at_once,
+    place_patiently,
+)
 
 SKU, PRICE = "TEA-ASSAM-100", 650
 ORDERS = 20
@@ -52,12 +61,17 @@ def refunds(deployment: Deployment, order_id: str) -> list[str]:
 @pytest.fixture
 def released(deployment: Deployment, client: ShopClient) -> str:
     """An order of three units that was packed and released."""
-    return until_released(deployment, placed(client, 3))
+    return place_and_release(deployment, client, 3)
 
 
 def until_released(deployment: Deployment, order_id: str) -> str:
     eventually(lambda: "releasedAt" in order(deployment, order_id), bool)
     return order_id
+
+
+def place_and_release(deployment: Deployment, client: ShopClient, count: int = 1, **changes: Any) -> str:
+    with packed_at_once(deployment):
+        return until_released(deployment, placed(client, count, **changes))
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ def warehouse(deployment: Deployment, client: ShopClient) -> Iterator[ShopClient
 
 def test_every_order_can_be_cancelled_in_its_window_on_a_warm_stack(deployment: Deployment, client: ShopClient) -> None:
     # GIVEN consumers that are warm: they have just handled an order to its end
-    until_released(deployment, placed(client))
+    place_and_release(deployment, client)
     demo.wait_until_quiet(deployment, lambda _: None)
     stock, mails = available(deployment), len(observe.mails(deployment.endpoint or ""))
     assert smoke_order.window(deployment) >= 2 * LATEST
@@ -113,7 +127,7 @@ def test_no_packed_order_can_be_cancelled(
     deployment: Deployment, client: ShopClient, orders_program: ShopClient
 ) -> None:
     # GIVEN packed orders
-    packed = [until_released(deployment, placed(client)) for _ in range(2)]
+    packed = [place_and_release(deployment, client) for _ in range(2)]
     # WHEN their customer or a program cancels them
     answers = [client.cancel(order_id) for order_id in packed]
     answers += [orders_program.cancel(order_id, "Out of stock") for order_id in packed]
@@ -179,7 +193,7 @@ def test_refunds_add_up_to_what_was_captured(
 def test_a_pending_refund_is_finished_by_the_sweeper(
     deployment: Deployment, client: ShopClient, refunder: ShopClient
 ) -> None:
-    order_id = until_released(deployment, placed(client, paymentToken="tok_refund_pending"))
+    order_id = place_and_release(deployment, client, paymentToken="tok_refund_pending")
     assert refunder.refund(order_id, {"reason": "Goodwill"}, str(uuid.uuid4())).status == 201
     eventually(lambda: refunds(deployment, order_id), lambda states: states == ["pending"])
     change_order(deployment, order_id, dueAt=1)

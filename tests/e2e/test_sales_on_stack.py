@@ -13,7 +13,7 @@ from dev.local.consumers import paused
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, place
+from tests.e2e.support import eventually, packed_at_once, place
 
 NAMES = ("orders", "units", "revenue")
 
@@ -93,6 +93,14 @@ def test_invalid_parameters_are_named(reader: ShopClient) -> None:
     assert [error["field"] for error in answer.body["errors"]] == ["from"]
 
 
+@pytest.fixture
+def without_window(deployment: Deployment) -> Iterator[None]:
+    """Orders are packed at once."""
+    with packed_at_once(deployment):
+        yield
+
+
+@pytest.mark.usefixtures("without_window")
 def test_a_rebuild_fills_a_gap_while_orders_are_placed(
     deployment: Deployment, client: ShopClient, reader: ShopClient
 ) -> None:
