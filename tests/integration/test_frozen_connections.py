@@ -30,7 +30,7 @@ REQUESTS = {
     "sesv2": lambda client: client.send_email(Content={}),
     "sqs": lambda client: client.delete_message(QueueUrl=client.meta.endpoint_url, ReceiptHandle="receipt"),
 }
-EVENT = SimpleNamespace(source="handoff.orders", detail_type="order_placed", detail="{}")
+EVENT = SimpleNamespace(source="handoff.orders", detail_type="order_placed", detail="{}", trace=None)
 
 
 @pytest.fixture(scope="module")
