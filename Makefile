@@ -7,7 +7,7 @@ SAM := .tools/sam/bin/sam
 SCANNERS := .tools/scanners/bin
 FUNCTIONS := $(notdir $(wildcard functions/*))
 # Tools with an environment of their own.
-ENVIRONMENTS := sam ministack localstripe scanners schemathesis openapi
+ENVIRONMENTS := sam ministack localstripe scanners schemathesis openapi rivals
 TOOLS := .venv/.ready .tools/sam/.ready .tools/ministack/.ready
 # SAM and its builders find uv here. The caller's Python settings are kept out.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -25,7 +25,7 @@ export npm_config_cache := $(XDG_CACHE_HOME)/npm
 endif
 
 # The first target is the default.
-.PHONY: help translations run consumer test test-scaffold .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench lint deploy format contracts reference release-contracts fuzz lock events invoke first-workflow throw clean
+.PHONY: help translations run consumer test test-scaffold .test-in-process .test-on-stack test-browser chaos drill test-dynamodb mutants permissions bench rivals lint deploy format contracts reference release-contracts fuzz lock events invoke first-workflow throw clean
 
 help: ## list the commands
 	@awk -F ':.* ## ' '/^[a-z][a-z-]*:.* ## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ permissions: $(TOOLS) ## remove each IAM permission in turn and check that its f
 
 bench: $(TOOLS) ## measure, and generate docs/reference/benchmarks.md; PARTS="call_count costs" for some
 	$(BIN)/python -m bench $(PARTS)
+
+rivals: .venv/.ready .tools/rivals/.ready ## place the same order as a durable function and with a relay, with faults, and generate docs/reference/rivals.md
+	$(BIN)/pytest tests/rivals
+	$(BIN)/python -m bench.rivals
 
 lint: .venv/.ready .tools/sam/.ready .tools/scanners/.ready ## check code, types, imports, template, pipeline and known vulnerabilities; AUDIT=required fails if those can't be looked up
 	$(BIN)/ruff check .

@@ -27,6 +27,9 @@ request-driven service that it replaces. That service, the **chain**, does every
 
 {summary}
 
+The same order as a durable function, with a relay from a stream, and in Step Functions is on the page
+[Rivals](docs/reference/rivals.md).
+
 Everything ran on one machine with emulated AWS services, and nothing was measured on AWS. **Compare ratios and medians,
 not absolute times.** Tests assert the counts on this page, and no times.
 

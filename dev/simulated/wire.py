@@ -243,8 +243,6 @@ class Wire:
     def _send(self, event_name: str, request: Any, **_more: Any) -> AWSResponse:
         _, service, operation = event_name.split(".")
         call = Call(service, operation, json.loads(request.body or "{}"))
-        self.gate(call)
-        self.calls.append(call)
 
         def deliver() -> AWSResponse:
             if self._is_done(call):
@@ -259,6 +257,12 @@ class Wire:
                 self._tokens[call.request[_TOKEN]] = time.time()
             return response
 
+        return self.carry(call, deliver)
+
+    def carry(self, call: Call, deliver: Callable[[], Any]) -> Any:
+        """Record a call and deliver it, unless a planned fault strikes; also for calls that do not use botocore."""
+        self.gate(call)
+        self.calls.append(call)
         strikes = [planned.fault for planned in self._planned if planned.strikes(call)]
         return strikes[0](call, deliver) if strikes else deliver()
 
