@@ -3,6 +3,7 @@
 from handoff.startup import ready
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import callers
@@ -51,12 +52,14 @@ _app = App(
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> Response:
     """Answer one request of the HTTP API (payload format 2.0)."""
+    began = time.monotonic()
     correlation_id = parameters.correlation_id(event)
     logger.append_keys(correlation_id=correlation_id)
     try:
         response = _respond(event)
         response["headers"]["x-correlation-id"] = correlation_id
-        logger.info("request answered", route=event["routeKey"], status=response["statusCode"])
+        duration = round(1000 * (time.monotonic() - began))
+        logger.info("request answered", route=event["routeKey"], status=response["statusCode"], duration_ms=duration)
         return response
     finally:
         flush_metrics()

@@ -2,7 +2,7 @@
 
 from nicegui import background_tasks, run, ui
 
-from ops.console import lanes, routes
+from ops.console import lanes, routes, waterfall
 from ops.console.errors import ERRORS, describe
 from ops.console.figures import Figures
 from ops.console.formats import clock
@@ -12,9 +12,11 @@ from ops.console.style import ERROR, MUTED, WARNING, heading
 from ops.trace.timeline import NoSuchOrder, PendingItem, Timeline, build_timeline
 from shop import money
 
+_STEPS, _WATERFALL = "Steps", "Waterfall"
+
 
 class OrderTimeline:
-    """The content of the page: a search field, and the timeline of ``order_id`` unless it is empty.
+    """The content of the page: a search field, and the steps or the waterfall of ``order_id`` unless it is empty.
 
     If the console has a playground, the payment of an order that waits for its customer can be confirmed.
     """
@@ -24,6 +26,7 @@ class OrderTimeline:
     def __init__(self, order_id: str, console: Console) -> None:
         self._deployment = console.deployment
         self._order_id = order_id
+        self._view = _STEPS
         self._act = console.playground.act if console.playground else None
         heading("Order timeline", 2)
         with ui.row().classes("w-full items-start gap-2"):
@@ -42,6 +45,12 @@ class OrderTimeline:
 
     def show_loading(self, *, is_loading: bool) -> None:
         """Show nothing new: the page does not wait for figures."""
+
+    def _choose(self, view: str) -> None:
+        """Show the steps or the waterfall, and keep to it when the order is read again."""
+        self._view = view
+        self._steps.set_visibility(view == _STEPS)
+        self._hops.set_visibility(view == _WATERFALL)
 
     async def _search(self) -> None:
         """Go to the order's own address; read again if it is there already."""
@@ -84,7 +93,18 @@ class OrderTimeline:
         with self._result:
             with ui.card().classes("w-full gap-1 p-3").props('flat bordered tag="section"'):
                 self._draw_order(found)
-            _draw_steps(found)
+            with ui.row().classes("w-full items-center gap-3"):
+                views = ui.toggle(
+                    [_STEPS, _WATERFALL], value=self._view, on_change=lambda event: self._choose(event.value)
+                )
+                views.props('no-caps dense unelevated aria-label="View"')
+            self._steps = ui.element("div").classes("w-full")
+            with self._steps:
+                _draw_steps(found)
+            self._hops = ui.element("div").classes("w-full")
+            with self._hops:
+                waterfall.draw(found)
+            self._choose(self._view)
             for note in found.notes:
                 ui.label(note).classes(MUTED)
 

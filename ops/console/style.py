@@ -86,7 +86,24 @@ _TIMELINE = """
   .timeline .lane { display: inline; font-weight: 500 }
 }
 """
-CSS = _FOCUS + _LAYOUT + _TIMELINE
+# On a narrow page, the bar is below its hop.
+_WATERFALL = """
+.waterfall { list-style: none; margin: 0; padding: 0; width: 100%; font-variant-numeric: tabular-nums }
+.waterfall li { display: grid; gap: 0 10px; grid-template-columns: minmax(0, 2fr) 5rem 6.5rem minmax(0, 3fr) }
+.waterfall li { align-items: center; border-top: 1px solid rgb(128 128 128 / 0.25) }
+.waterfall .hop { display: flex; gap: 8px; min-width: 0; white-space: nowrap }
+.waterfall .hop { padding-left: calc(var(--depth) * 0.7rem) }
+.waterfall .track { position: relative; height: 12px }
+.waterfall .bar { position: absolute; height: 100%; min-width: 3px; border-radius: 2px; background: #2a70c8 }
+.waterfall .bar.wait { background: rgb(128 128 128 / 0.45); height: 4px; top: 4px }
+.waterfall .bar.trouble { background: #d32f2f }
+@media (max-width: 1023px) {
+  .waterfall li { grid-template-columns: minmax(0, 1fr) 4.6rem 5.2rem }
+  .waterfall .track { grid-column: 1 / -1 }
+  .waterfall .hop { padding-left: calc(min(var(--depth), 6) * 0.4rem) }
+}
+"""
+CSS = _FOCUS + _LAYOUT + _TIMELINE + _WATERFALL
 
 
 def heading(text: str, level: int) -> ui.label:

@@ -63,6 +63,21 @@ class LogLine:
         return str(self.keys.get("reason", ""))
 
     @property
+    def start(self) -> int:
+        """When the work began that the line ends, in epoch milliseconds. Older releases do not log it: its own time."""
+        return self.at - int(self.keys.get("duration_ms", 0))
+
+    @property
+    def trace_id(self) -> str:
+        """The trace of the message or request; empty if unknown."""
+        return str(self.keys.get("trace_id") or self.keys.get("xray_trace_id") or "")
+
+    @property
+    def route(self) -> str:
+        """The route of the request that it is about; empty for other lines."""
+        return str(self.keys.get("route", ""))
+
+    @property
     def trouble(self) -> bool:
         """Whether it reports a problem."""
         status = self.keys.get("status")  # of an HTTP response; other lines have an order's status
@@ -71,7 +86,7 @@ class LogLine:
     @property
     def is_read_request(self) -> bool:
         """Whether it is about a request that only read the order, and succeeded."""
-        return str(self.keys.get("route", "")).startswith("GET ") and not self.trouble
+        return self.route.startswith("GET ") and not self.trouble
 
     @property
     def facts(self) -> list[str]:

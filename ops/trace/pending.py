@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Outcomes of an event in a consumer's log, see handoff.consumer.
 DONE = "done"
 HANDLED = {DONE, "repeated", "skipped"}
-_RETRIED, _DEAD_LETTERED = "retried", "dead_lettered"
+RETRIED, DEAD_LETTERED = "retried", "dead_lettered"
 _ORDINARY = 2 * SWEEP_AFTER  # ms that pending work may take before it is a problem: by then the sweeper has tried once
 
 
@@ -65,7 +65,7 @@ def unfinished(
     Consumers of other stacks have them only if their log shows a failure: without a line it is unknown whether the
     stack existed at that time, or how long it keeps its logs.
     """
-    failed = {(line.who, line.event_id) for line in lines if line.outcome in {_RETRIED, _DEAD_LETTERED}}
+    failed = {(line.who, line.event_id) for line in lines if line.outcome in {RETRIED, DEAD_LETTERED}}
     handled = {(line.who, line.event_id) for line in lines if line.outcome in HANDLED}
     return [
         Delivery(consumer, event)
@@ -80,11 +80,11 @@ def unfinished(
 def is_dead_lettered(delivery: Delivery, lines: Sequence["LogLine"]) -> bool:
     """Return whether the last failure that a consumer logged made the event a dead letter."""
     failed = _last_failure(delivery, lines)
-    return failed is not None and failed.outcome == _DEAD_LETTERED
+    return failed is not None and failed.outcome == DEAD_LETTERED
 
 
 def _last_failure(delivery: Delivery, lines: Sequence["LogLine"]) -> "LogLine | None":
-    failures = [line for line in _lines_about(delivery, lines) if line.outcome in {_RETRIED, _DEAD_LETTERED}]
+    failures = [line for line in _lines_about(delivery, lines) if line.outcome in {RETRIED, DEAD_LETTERED}]
     return max(failures, key=lambda line: line.at, default=None)
 
 
@@ -227,7 +227,7 @@ def of_delivery(delivery: Delivery, lines: Sequence["LogLine"], delayed_until: i
     elif failed is None:
         trouble = _is_late(max(event.at, delayed_until))
         what = f"nothing logged about {event.type} yet: it waits, is in progress, or crashes the function"
-    elif failed.outcome == _RETRIED:
+    elif failed.outcome == RETRIED:
         # A consumer backs off for a little less, to spread its tries, or for longer if another system asked for that.
         pause = max(BACKOFF[min(failed.receives, len(BACKOFF)) - 1], failed.retry_in)
         retry_at = failed.at + pause * 1000

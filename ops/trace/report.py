@@ -6,9 +6,10 @@ from typing import Any
 import click
 from pydantic.alias_generators import to_camel
 
-from handoff.clock import to_iso
+from handoff.clock import now_ms, to_iso
 from ops import ages
 from ops.text import columns, plain
+from ops.trace import waterfall
 from ops.trace.timeline import Timeline
 from shop import money
 
@@ -17,6 +18,8 @@ def document(timeline: Timeline) -> dict[str, Any]:
     """Return the timeline for scripts, to be written as JSON."""
     shown = asdict(timeline)
     shown["steps"] = [{**step, "at": to_iso(step["at"])} for step in shown["steps"]]
+    for hop in shown["hops"]:
+        hop["start"], hop["end"] = to_iso(hop["start"]), None if hop["end"] is None else to_iso(hop["end"])
     return {to_camel(name): _camel(value) for name, value in shown.items()}
 
 
@@ -26,9 +29,10 @@ def _camel(value: Any) -> Any:
     return [{to_camel(k): v for k, v in part.items()} if isinstance(part, dict) else part for part in value]
 
 
-def text(timeline: Timeline) -> list[str]:
-    """Return the timeline for people: the order, its steps, its pending work, and the notes."""
-    return [*_head(timeline), "", *_steps(timeline), "", *_pending(timeline), "", *map(plain, timeline.notes)]
+def text(timeline: Timeline, *, as_waterfall: bool = False) -> list[str]:
+    """Return the timeline for people: the order, its steps or its waterfall, its pending work, and the notes."""
+    shown = waterfall.text(timeline.hops, now_ms()) if as_waterfall else _steps(timeline)
+    return [*_head(timeline), "", *shown, "", *_pending(timeline), "", *map(plain, timeline.notes)]
 
 
 def _head(timeline: Timeline) -> list[str]:

@@ -10,8 +10,9 @@ from ops.dlq.directory import Directory, Filter, directory, find
 from ops.dlq.report import Row
 from ops.stack.deployment import Deployment
 from ops.stack.observe import depth
-from ops.trace import effects, history, log_lines, pending
+from ops.trace import effects, history, hops, log_lines, pending
 from ops.trace.history import TimelineStep
+from ops.trace.hops import Hop
 from ops.trace.log_lines import LogLine
 from ops.trace.order_record import NoSuchOrder, OrderItem, read_order, read_shipment
 from ops.trace.pending import Delivery, PendingItem
@@ -31,6 +32,8 @@ class Timeline:
 
     ``mail_problem`` is why a mail about the order was not sent.
 
+    ``hops`` are the same history as work and waits, each after the one that caused it.
+
     ``notes`` say which logs were searched, and what could not be seen.
     """
 
@@ -49,6 +52,7 @@ class Timeline:
     steps: list[TimelineStep]
     pending_work: list[PendingItem]
     notes: list[str]
+    hops: list[Hop]
 
 
 def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False) -> Timeline:
@@ -92,6 +96,7 @@ def build_timeline(deployment: Deployment, order_id: str, *, whole: bool = False
             *_pending_events(deployment, lines, waiting, dead_letters),
         ],
         notes=notes,
+        hops=hops.of_order(order, lines, waiting),
     )
 
 

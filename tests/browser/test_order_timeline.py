@@ -35,6 +35,33 @@ def test_an_order_is_followed_to_its_last_consumer(console: str, stack: Stack, v
     assert abs(mailed["x"] - titles.get_by_text("emails", exact=True).bounding_box()["x"]) < 30
 
 
+def test_an_order_is_shown_as_a_waterfall(console: str, stack: Stack, visit: Callable[..., Page]) -> None:
+    order_id = stack.order()
+    page = visit(f"{console}/orders/{order_id}")
+    expect(page.get_by_test_id("timeline")).to_be_visible()
+    # WHEN a user chooses the waterfall
+    page.get_by_role("button", name="Waterfall").click()
+    # THEN the steps are hidden, and the hops appear one after the other
+    waterfall = page.get_by_test_id("waterfall")
+    expect(page.get_by_test_id("timeline")).to_be_hidden()
+    while "shipment_released, done" not in waterfall.inner_text():
+        page.get_by_role("button", name="Search").click()
+        expect(waterfall).to_be_visible()
+        page.wait_for_timeout(500)
+    expect(waterfall.locator("li").first).to_contain_text("POST /orders")
+    # AND each hop begins after the one that caused it, and its bar is within the page
+    request, mailed = (
+        waterfall.locator("li", has_text=text).last.locator(".bar").bounding_box()
+        for text in ("POST /orders", "shipment_released, done")
+    )
+    assert request["x"] < mailed["x"]
+    assert mailed["x"] + mailed["width"] <= page.viewport_size["width"]
+    # AND the choice remains when the order is read again
+    page.get_by_role("button", name="Steps").click()
+    expect(page.get_by_test_id("timeline")).to_be_visible()
+    expect(waterfall).to_be_hidden()
+
+
 def test_an_orders_address_survives_a_reload_and_the_way_back(
     console: str, stack: Stack, visit: Callable[..., Page]
 ) -> None:

@@ -1,11 +1,20 @@
 """A deployment in moto for each test."""
 
+import logging
+from types import SimpleNamespace
+
 import boto3
 import pytest
+from click.testing import CliRunner
 
 from dev.simulated.world import MUG, TEE, body, deployed
+from handoff.telemetry import logger
+from ops.cli import main as cli
+from ops.cli.options import Target
 from tests.support import metrics
 from tests.support.importer import importing_stack
+
+OWN = {"emails", "analytics", "fulfillment", "settlement", "feedback"}
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +94,75 @@ def resources(world):
     return {
         kind: {name: world.stack.resource(name).ref for name in world.stack.template.of_type(kind)} for kind in kinds
     }
+
+
+class IntoCloudWatch(logging.Handler):
+    """Write what a function logs to its log group with the current time, as Lambda does."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.setFormatter(logger.registered_formatter)
+        self._world = world
+        self._logs = world.client("logs")
+
+    def emit(self, record):
+        if self._world.functions.running:  # imports, which log between invocations, are a property of these tests
+            self.put(self._world.functions.running[-1].replace("Function", "Logs"), self.format(record))
+
+    def put(self, group, text):
+        event = {"timestamp": self._world.clock.ms, "message": text}
+        self._logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
+
+
+@pytest.fixture
+def logs(world):
+    """The functions' log groups, which receive the functions' log lines."""
+    groups = list(world.stack.template.of_type("AWS::Logs::LogGroup"))
+    client = world.client("logs")
+    for group in groups:
+        client.create_log_group(logGroupName=group)
+        client.create_log_stream(logGroupName=group, logStreamName="one")
+    handler = IntoCloudWatch(world)
+    logger.addHandler(handler)
+    yield handler
+    logging.getLogger(logger.name).removeHandler(handler)
+    for group in groups:
+        client.delete_log_group(logGroupName=group)
+
+
+@pytest.fixture
+def logged_deployment(world, logs, sqs, resources, importers):
+    """The stack in moto, with Handoff's own consumers only: what is pending depends on which there are."""
+    kind = "AWS::Logs::LogGroup"
+    resources[kind] = {group: group for group in world.stack.template.of_type(kind)}
+    shops = tuple(found.name.capitalize() for found in world.stack.template.consumers() if found.name not in OWN)
+    resources = {
+        kind: {name: physical for name, physical in ids.items() if not name.startswith(shops)}
+        for kind, ids in resources.items()
+    }
+
+    def resource(logical_id):
+        found = [ids[logical_id] for ids in resources.values() if logical_id in ids]
+        return found[0] if found else world.stack.resource(logical_id).ref
+
+    return SimpleNamespace(
+        stack="handoff",
+        options="",
+        endpoint=None,
+        importers=importers,
+        parameters=world.stack.parameters,
+        dynamodb=boto3.client("dynamodb"),
+        logs=boto3.client("logs"),
+        events=boto3.client("events"),
+        sqs=sqs,
+        of_type=resources.__getitem__,
+        has=lambda _: False,
+        resource=resource,
+    )
+
+
+@pytest.fixture
+def run_order(logged_deployment, monkeypatch):
+    """Run `handoff order` against the stack in moto."""
+    monkeypatch.setattr(Target, "deployment", lambda self: logged_deployment)
+    return lambda *arguments: CliRunner().invoke(cli.main, ["order", *arguments])

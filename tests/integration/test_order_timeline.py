@@ -2,106 +2,28 @@
 
 import json
 import logging
-from types import SimpleNamespace
 
-import boto3
 import pytest
-from click.testing import CliRunner
 
 from dev.simulated.messages import message
 from dev.simulated.wire import cannot_connect, refuse
 from dev.simulated.world import MUG, body
 from handoff.clock import to_iso
 from handoff.telemetry import logger
-from ops.cli import main as cli
-from ops.cli.options import Target
 from tests.support import provider_events
 from tests.support.merchant import Merchant
 
 EMAILS, ANALYTICS = "EmailsFunction", "AnalyticsFunction"
 FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
-OWN = {"emails", "analytics", "fulfillment", "settlement", "feedback"}
 UNKNOWN = "ord_aaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 
-class IntoCloudWatch(logging.Handler):
-    """Write what a function logs to its log group with the current time, as Lambda does."""
-
-    def __init__(self, world):
-        super().__init__()
-        self.setFormatter(logger.registered_formatter)
-        self._world = world
-        self._logs = world.client("logs")
-
-    def emit(self, record):
-        if self._world.functions.running:  # imports, which log between invocations, are a property of these tests
-            self.put(self._world.functions.running[-1].replace("Function", "Logs"), self.format(record))
-
-    def put(self, group, text):
-        event = {"timestamp": self._world.clock.ms, "message": text}
-        self._logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
-
-
 @pytest.fixture
-def logs(world):
-    """The functions' log groups, which receive the functions' log lines."""
-    groups = list(world.stack.template.of_type("AWS::Logs::LogGroup"))
-    client = world.client("logs")
-    for group in groups:
-        client.create_log_group(logGroupName=group)
-        client.create_log_stream(logGroupName=group, logStreamName="one")
-    handler = IntoCloudWatch(world)
-    logger.addHandler(handler)
-    yield handler
-    logging.getLogger(logger.name).removeHandler(handler)
-    for group in groups:
-        client.delete_log_group(logGroupName=group)
-
-
-@pytest.fixture
-def deployment(world, logs, sqs, resources, importers):
-    """The stack in moto, with Handoff's own consumers only: what is pending depends on which there are."""
-    kind = "AWS::Logs::LogGroup"
-    resources[kind] = {group: group for group in world.stack.template.of_type(kind)}
-    shops = tuple(found.name.capitalize() for found in world.stack.template.consumers() if found.name not in OWN)
-    resources = {
-        kind: {name: physical for name, physical in ids.items() if not name.startswith(shops)}
-        for kind, ids in resources.items()
-    }
-
-    def resource(logical_id):
-        found = [ids[logical_id] for ids in resources.values() if logical_id in ids]
-        return found[0] if found else world.stack.resource(logical_id).ref
-
-    return SimpleNamespace(
-        stack="handoff",
-        options="",
-        endpoint=None,
-        importers=importers,
-        parameters=world.stack.parameters,
-        dynamodb=boto3.client("dynamodb"),
-        logs=boto3.client("logs"),
-        events=boto3.client("events"),
-        sqs=sqs,
-        of_type=resources.__getitem__,
-        has=lambda _: False,
-        resource=resource,
-    )
-
-
-@pytest.fixture
-def run(deployment, monkeypatch):
-    """Run `handoff order` against the stack in moto."""
-    monkeypatch.setattr(Target, "deployment", lambda self: deployment)
-    return lambda *arguments: CliRunner().invoke(cli.main, ["order", *arguments])
-
-
-@pytest.fixture
-def timeline_of(run):
+def timeline_of(run_order):
     """Return an order's timeline, as scripts get it."""
 
     def build(order_id, *options):
-        done = run(order_id, "--json", *options)
+        done = run_order(order_id, "--json", *options)
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
@@ -136,7 +58,7 @@ def trouble_of(timeline, who):
 # --- payments that wait, differ or are disputed -----------------------------------------------------------------------
 
 
-def test_an_order_that_waits_for_its_customer_says_until_when_and_is_no_trouble(api, logs, run, timeline_of):
+def test_an_order_that_waits_for_its_customer_says_until_when_and_is_no_trouble(api, logs, run_order, timeline_of):
     waiting = api.place(body(token="tok_action", customerAction=True)).json
 
     timeline = timeline_of(waiting["orderId"])
@@ -154,7 +76,7 @@ def test_an_order_that_waits_for_its_customer_says_until_when_and_is_no_trouble(
     )
     assert (remedy, trouble, len(timeline["pendingWork"])) == ("", False, 1)
     assert troubles(timeline) == []
-    text = run(waiting["orderId"]).output
+    text = run_order(waiting["orderId"]).output
     assert f"waits until     {until} for the customer to confirm the payment" in text
     assert waiting["clientSecret"] not in text
 
@@ -172,18 +94,18 @@ def test_an_order_that_waited_has_its_events_under_their_numbers(world, api, log
     assert (timeline["actionExpiresAt"], timeline["pendingWork"], troubles(timeline)) == (None, [], [])
 
 
-def test_an_order_whose_mails_were_not_sent_says_what_to_do(world, order_id, logs, run, timeline_of):
+def test_an_order_whose_mails_were_not_sent_says_what_to_do(world, order_id, logs, run_order, timeline_of):
     world.change("CustomersTable", {"userId": "ada"}, emailProblem="bounced")
     world.queues.until_quiet()
 
     assert timeline_of(order_id)["mailProblem"] == "bounced"
-    shown = run(order_id).output
+    shown = run_order(order_id).output
     assert "mail problem    mail to the customer bounced" in shown
     assert "PUT /me" in shown
 
 
 @pytest.mark.parametrize("packs", [False, True])
-def test_a_capture_of_a_part_says_what_to_do(world, order_id, run, timeline_of, packs):
+def test_a_capture_of_a_part_says_what_to_do(world, order_id, run_order, timeline_of, packs):
     assert Merchant(world).capture(order_id, 500)
     provider_events.publish(world, order_id)
     world.queues.until_quiet(*(() if packs else (SETTLEMENT,)))
@@ -193,7 +115,7 @@ def test_a_capture_of_a_part_says_what_to_do(world, order_id, run, timeline_of, 
     assert what.startswith("5.00 EUR of 12.50 EUR was captured at the provider")
     assert trouble
     assert remedy.startswith(f"handoff orders {'refund' if packs else 'cancel'} {order_id} --reason 'Charged in part.'")
-    assert "captured        5.00 EUR of 12.50 EUR" in run(order_id).output
+    assert "captured        5.00 EUR of 12.50 EUR" in run_order(order_id).output
     assert ("payment", "captured", "captured 500 of 1250") in troubles(timeline_of(order_id))
 
 
@@ -207,7 +129,7 @@ def test_a_capture_of_a_part_is_settled_once_it_is_refunded(world, order_id, tim
     assert world.available() == 10
 
 
-def test_a_dispute_is_pending_until_it_is_decided(world, order_id, run, timeline_of):
+def test_a_dispute_is_pending_until_it_is_decided(world, order_id, run_order, timeline_of):
     # GIVEN goods that are held back by a dispute
     merchant = Merchant(world)
     assert merchant.capture(order_id)
@@ -220,7 +142,7 @@ def test_a_dispute_is_pending_until_it_is_decided(world, order_id, run, timeline
     assert what.endswith("the shipment is not released unless the dispute is won")
     assert trouble
     assert ("dispute", "open", "12.50 EUR, payment_disputed published") in troubles(timeline_of(order_id))
-    assert "dispute         open" in run(order_id).output
+    assert "dispute         open" in run_order(order_id).output
 
     # WHEN it is won
     assert merchant.decide(order_id, "won")
@@ -275,14 +197,14 @@ def test_a_good_order_is_shown_from_its_request_to_the_last_consumer(world, cloc
     assert (timeline["pendingWork"], troubles(timeline)) == ([], [])
 
 
-def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, order_id, run):
+def test_the_text_shows_each_step_with_the_time_since_the_request(world, clock, order_id, run_order):
     world.queues.deliver(ANALYTICS)
     clock.forward(72)
     world.wire.on("sesv2.SendEmail", refuse("TooManyRequestsException", 429))
     world.queues.deliver(EMAILS)
     world.queues.until_quiet(FULFILLMENT, SETTLEMENT)
 
-    done = run(order_id)
+    done = run_order(order_id)
 
     lines = done.stdout.splitlines()
     assert lines[:6] == [
@@ -413,7 +335,7 @@ def test_a_cancellation_by_the_shop_shows_its_reason(world, order_id, timeline_o
     assert timeline["pendingWork"] == []
 
 
-def test_a_refund_is_shown_from_its_request_to_the_stock(world, clock, released, run, timeline_of):
+def test_a_refund_is_shown_from_its_request_to_the_stock(world, clock, released, run_order, timeline_of):
     clock.forward(60)
     refund_id = refund(world, released, lines=[{"sku": MUG, "quantity": 1}], restock=True)
     clock.forward(1)
@@ -426,7 +348,7 @@ def test_a_refund_is_shown_from_its_request_to_the_stock(world, clock, released,
         ("refund", "refunded", f"12.50 EUR, 1 x {MUG}, units back in stock, {refund_id}, order_refunded published"),
     ]
     assert (timeline["captured"], timeline["refunded"], timeline["pendingWork"]) == (1250, 1250, [])
-    assert "refunded        12.50 EUR of 12.50 EUR" in run(released).stdout.splitlines()
+    assert "refunded        12.50 EUR of 12.50 EUR" in run_order(released).stdout.splitlines()
 
 
 def test_a_refund_that_is_due_or_pending_is_pending_work(world, api, timeline_of):
@@ -479,10 +401,10 @@ def test_a_failed_refund_is_trouble_until_it_is_requested_again(world, clock, ap
     assert not any(refund_id in what for _, what in pending_work(timeline_of(order_id)))
 
 
-def test_a_return_is_shown_without_the_customers_words(world, api, released, run, timeline_of):
+def test_a_return_is_shown_without_the_customers_words(world, api, released, run_order, timeline_of):
     assert api.return_order(released, reason="My neighbour Eve has one").status == 200
     with world.wire.watched() as calls:
-        shown = run(released).output
+        shown = run_order(released).output
 
     assert ("return", "requested", f"1 x {MUG}, return_requested published") in steps(timeline_of(released))
     assert "Eve" not in shown
@@ -493,8 +415,8 @@ def test_a_return_is_shown_without_the_customers_words(world, api, released, run
     }
 
 
-def test_an_order_in_its_cancel_window_says_until_when_it_waits(world, clock, order_id, timeline_of, deployment):
-    deployment.parameters = {**deployment.parameters, "PackAfter": "600"}
+def test_an_order_in_its_cancel_window_says_until_when_it_waits(world, clock, order_id, timeline_of, logged_deployment):
+    logged_deployment.parameters = {**logged_deployment.parameters, "PackAfter": "600"}
     world.queues.until_quiet("EmailsFunction", "AnalyticsFunction")
 
     waits = "order_placed waits until 2026-11-23T10:10:00.000Z: until then, the order can be cancelled"
@@ -504,8 +426,8 @@ def test_an_order_in_its_cancel_window_says_until_when_it_waits(world, clock, or
     assert "nothing logged about order_placed yet" in pending_work(timeline_of(order_id))[0][1]
 
 
-def test_a_healthy_order_has_no_problem(world, clock, order_id, timeline_of, deployment):
-    deployment.parameters = {**deployment.parameters, "PackAfter": "600"}
+def test_a_healthy_order_has_no_problem(world, clock, order_id, timeline_of, logged_deployment):
+    logged_deployment.parameters = {**logged_deployment.parameters, "PackAfter": "600"}
     # GIVEN an order that no consumer has handled yet, and later one in its cancel window
     for handled in ((), ("EmailsFunction", "AnalyticsFunction")):
         world.queues.until_quiet(*handled) if handled else None
@@ -621,7 +543,7 @@ def test_a_payment_that_is_due_is_pending(world, clock, order_id, timeline_of):
     assert settlement[1].startswith("shipment_prepared failed at receive 1: ")
 
 
-def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world, order_id, run, timeline_of):
+def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world, order_id, run_order, timeline_of):
     # GIVEN a mail that SES rejects permanently
     world.wire.on("sesv2.SendEmail", refuse("BadRequestException"))
     world.queues.until_quiet()
@@ -639,7 +561,7 @@ def test_a_dead_letter_is_pending_with_its_reason_and_the_redrive_command(world,
         "remedy": f"handoff dlq redrive emails --event {event_id}",
         "trouble": True,
     }
-    assert f"      {item['remedy']}" in run(order_id).stdout.splitlines()
+    assert f"      {item['remedy']}" in run_order(order_id).stdout.splitlines()
     # AND the dead letter stays visible to others
     assert len(world.queues.dead_letters(EMAILS)) == 1
     # AND once it is deleted, the timeline says so
@@ -801,7 +723,7 @@ def test_other_output_of_functions_is_left_out(world, logs, order_id, timeline_o
 # --- privacy ----------------------------------------------------------------------------------------------------------
 
 
-def test_personal_data_is_neither_shown_nor_read(world, api, logs, run):
+def test_personal_data_is_neither_shown_nor_read(world, api, logs, run_order):
     # GIVEN an order with pending work, and an error that names an address
     world.wire.on("sesv2.SendEmail", refuse("MessageRejected", message="Address is not verified: ada@example.com"))
     order_id = api.place(body()).json["orderId"]
@@ -811,7 +733,7 @@ def test_personal_data_is_neither_shown_nor_read(world, api, logs, run):
 
     # WHEN its timeline is built
     with world.wire.watched() as calls:
-        shown = run(order_id).output + run(order_id, "--json").output
+        shown = run_order(order_id).output + run_order(order_id, "--json").output
 
     # THEN the output contains none of it
     assert "SendEmail: MessageRejected" in shown
@@ -823,11 +745,11 @@ def test_personal_data_is_neither_shown_nor_read(world, api, logs, run):
     assert not {"#shippingAddress", "#address", "#lines", "#paymentToken"} & {path for some in paths for path in some}
 
 
-def test_a_log_line_cannot_control_the_terminal(logs, order_id, run):
+def test_a_log_line_cannot_control_the_terminal(logs, order_id, run_order):
     line = {"level": "ERROR", "message": "\x9b2J", "order_id": order_id, "reason": "\x1b[2J"}
     logs.put("EmailsLogs", json.dumps(line))
 
-    shown = run(order_id).stdout
+    shown = run_order(order_id).stdout
 
     assert "\\x9b2J" in shown
     assert "\\x1b[2J" in shown
@@ -837,16 +759,16 @@ def test_a_log_line_cannot_control_the_terminal(logs, order_id, run):
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_order_is_reported_in_a_line(run):
-    done = run(UNKNOWN)
+def test_an_unknown_order_is_reported_in_a_line(run_order):
+    done = run_order(UNKNOWN)
 
     assert (done.exit_code, done.output) == (1, f"Error: The stack handoff has no order {UNKNOWN}.\n")
 
 
 @pytest.mark.parametrize("text", ["", "ord_1", "ord_" + "a" * 27, "ORD_" + "a" * 26, 'ord_"' + "a" * 25, "ord_1-1"])
-def test_a_malformed_id_is_rejected_without_a_request(world, run, text):
+def test_a_malformed_id_is_rejected_without_a_request(world, run_order, text):
     with world.wire.watched() as calls:
-        done = run(text)
+        done = run_order(text)
 
     assert done.exit_code == 1
     assert (
@@ -856,10 +778,10 @@ def test_a_malformed_id_is_rejected_without_a_request(world, run, text):
     assert not calls
 
 
-def test_an_unreadable_order_names_its_fields_but_not_their_values(world, order_id, run):
+def test_an_unreadable_order_names_its_fields_but_not_their_values(world, order_id, run_order):
     world.change("OrdersTable", {"orderId": order_id}, total="a lot", status="LOST")
 
-    done = run(order_id)
+    done = run_order(order_id)
 
     assert done.exit_code == 1
     assert done.output == f"Error: The item of {order_id} in OrdersTable cannot be read. Invalid: status, total\n"
@@ -869,10 +791,10 @@ def test_an_unreadable_order_names_its_fields_but_not_their_values(world, order_
     "operation",
     ["dynamodb.GetItem", "eventbridge.ListRules", "cloudwatch-logs.FilterLogEvents", "sqs.GetQueueAttributes"],
 )
-def test_a_missing_right_is_told_in_a_line(world, order_id, run, operation):
+def test_a_missing_right_is_told_in_a_line(world, order_id, run_order, operation):
     world.wire.always(operation, refuse("AccessDenied", 403))
 
-    done = run(order_id)
+    done = run_order(order_id)
 
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: AWS request failed: An error occurred (AccessDenied)")

@@ -12,6 +12,7 @@ which costs time at each cold start.
 """
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class Consumer(Generic[M]):
         self._received_at = 0
         self._seconds_left: Callable[[], float] = lambda: inf
         self._has_begun = False
+        self._began = 0.0
         self._unhandled: list[SQSRecord] = []
         self._log_keys: list[str] = []
 
@@ -163,6 +165,7 @@ class Consumer(Generic[M]):
             flush_metrics()
 
     def _handle_in_trace(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
+        self._began = time.monotonic()
         with tracing.continuing(record.attributes.aws_trace_header):
             self._handle(record, handle)
 
@@ -180,7 +183,11 @@ class Consumer(Generic[M]):
         metrics.add_metric("EventLagDone", MetricUnit.Milliseconds, self._lag(message, now_ms()))
         if handled.outcome in _COUNTED:
             metrics.add_metric(_COUNTED[handled.outcome], MetricUnit.Count, 1)
-        logger.info("event handled", outcome=handled.outcome, reason=handled.reason)
+        logger.info("event handled", outcome=handled.outcome, reason=handled.reason, duration_ms=self._duration())
+
+    def _duration(self) -> int:
+        """Return the milliseconds since the message was begun."""
+        return round(1000 * (time.monotonic() - self._began))
 
     def _append_keys(self, keys: Mapping[str, str]) -> None:
         self._log_keys += keys
@@ -211,17 +218,16 @@ class Consumer(Generic[M]):
         if isinstance(error, _OutOfTime) and receives < self._max_receives:
             self._unhandled.append(record)
             return False
+        facts: dict[str, Any] = {"reason": _reason(error), "receives": receives, "duration_ms": self._duration()}
         if isinstance(error, PermanentError) or receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             sent = self._send_to_dlq(record, error)
             outcome = "dead_lettered" if sent else "retried"
-            logger.error("event failed", outcome=outcome, reason=_reason(error), receives=receives, exc_info=error)
+            logger.error("event failed", outcome=outcome, exc_info=error, **facts)
             return sent
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
         pause = _pause(receives, error)
-        logger.warning(
-            "event failed", outcome="retried", reason=_reason(error), receives=receives, retry_in=pause, exc_info=error
-        )
+        logger.warning("event failed", outcome="retried", retry_in=pause, exc_info=error, **facts)
         self._try_aws(
             lambda: self._client.change_message_visibility(
                 QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=pause
