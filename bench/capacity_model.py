@@ -152,18 +152,18 @@ class Load:
 
 
 def seconds_to_sweep_one() -> float:
-    """Return the sweeper's seconds per event: read the order, and a share of a PutEvents call and of a transaction."""
-    latency = ASSUMED["latency_ms"]
-    clearing = ASSUMED["sweeper"]["clearing_ms"] / CLEARED_TOGETHER
-    publishing = latency["eventbridge.PutEvents"] / _PUBLISHED_AT_ONCE + clearing
-    return seconds_to_read_one() + float(publishing) / 1000
-
-
-def seconds_to_read_one() -> float:
-    """Return the sweeper's seconds to read a due order: its index entry, and a share of a Query and a BatchGetItem."""
+    """Return the sweeper's seconds per event, with its threads: shares of the calls, and the work of one processor."""
     latency, own = ASSUMED["latency_ms"], ASSUMED["sweeper"]
-    waiting = latency["dynamodb.Query"] / _INDEX_PAGE + latency["dynamodb.BatchGetItem"] / _READ_AT_ONCE
-    return float(waiting) / 1000 + float(own["entry_us"] + own["order_us"]) / 1_000_000
+    reading = latency["dynamodb.Query"] / _INDEX_PAGE + latency["dynamodb.BatchGetItem"] / _READ_AT_ONCE
+    publishing = latency["eventbridge.PutEvents"] / _PUBLISHED_AT_ONCE + own["clearing_ms"] / CLEARED_TOGETHER
+    work = float(own["event_us"]) / 1_000_000
+    return max(work, (float(reading + publishing) / 1000 + work) / sweeper_threads())
+
+
+def sweeper_threads() -> int:
+    """Return how many threads of the sweeper work at the same time, with the template's defaults."""
+    parameters = template_with().parameters
+    return int(min(parameters["SweeperThreads"], parameters["UnfinishedShards"]))
 
 
 def batch_size(function: str) -> int:

@@ -178,10 +178,14 @@ def _limits(loads: Sequence[Load]) -> str:
             f"{number(events_per_run / 60)} events/s on average",
             (
                 f"It publishes for {PUBLISHING_BUDGET:.0f} s of each minute, about {number(events_per_run)} events, in"
-                f" sequential calls of ten events. It catches up with a one-hour outage of the bus in {hours}. New"
-                " orders publish their own events meanwhile, and payments have a separate time budget."
+                f" calls of ten events from {capacity_model.sweeper_threads()} threads. It catches up with a one-hour"
+                f" outage of the bus in {hours}. New orders publish their own events meanwhile, and payments have a"
+                " separate time budget."
             ),
-            "Run one sweeper per shard concurrently. Shards are independent, and two sweepers do no harm.",
+            (
+                "Raise `SweeperThreads` and `UnfinishedShards`, up to the work that one processor does; then run"
+                " one sweeper per shard. Shards are independent, and two sweepers do no harm."
+            ),
         ),
         (
             "the sales report",

@@ -21,9 +21,10 @@ from matplotlib.figure import Figure
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from bench import environment  # noqa: F401
+from bench import environment, sweep_rate  # noqa: F401
 from bench.markdown import plot, table
 from bench.meter import output_to
+from bench.sweep_rate import unpublished
 from dev.local.stack import running as ministack
 from dev.simulated.api import Api
 from dev.simulated.clock import Clock, running
@@ -34,7 +35,6 @@ from dev.simulated.wire import Call, answer
 from dev.simulated.world import CREDENTIALS, body
 from handoff import aws, ids
 from handoff.sweep import PUBLISHING_BUDGET
-from shop import events
 from shop.sales_generations import POINTER
 
 GATE = 0.3  # calls of analytics per event, at batches of 100
@@ -71,7 +71,9 @@ def measure(progress: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
             drains.append(rig.drain("fulfillment", events_of("order_placed", own, 1), batch))
             drains.append(rig.drain("settlement", events_of("shipment_prepared", own, 2), batch))
         progress(f"the sweeper, {backlog} events")
-        return {"drains": drains, "sweeper": rig.sweep(backlog)}
+        sweeper = rig.sweep(backlog)
+        progress(f"the sweeper's threads, {backlog} events each")
+        return {"drains": drains, "sweeper": sweeper, "threads": rig.sweep_with_threads(backlog)}
 
 
 class _Network:
@@ -180,7 +182,7 @@ class DrainRig:
         """Run the sweeper until ``count`` events are published, and once more when idle."""
         order = self._all("OrdersTable")[0]
         now = self._clock.ms
-        self._put("OrdersTable", [_unpublished(order, f"ord_{n:026}", now) for n in range(count)])
+        self._put("OrdersTable", unpublished(order, count, now))
         self._network.published.clear()
         runs: list[dict[str, Any]] = []
         while not runs or runs[-1]["events"]:
@@ -195,6 +197,11 @@ class DrainRig:
         )
         *busy, idle = runs
         return {"events": count, "runs": busy, "idle": idle, "duplicates": self._network.published.total() - count}
+
+    def sweep_with_threads(self, count: int) -> list[dict[str, float]]:
+        """Sweep a backlog behind AWS's latencies, with one and more threads."""
+        with silence():
+            return sweep_rate.measure(self._all("OrdersTable")[0], count, self.stack, self._clock)
 
     # --- tables, by logical id ----------------------------------------------------------------------------------------
 
@@ -262,16 +269,6 @@ def record(text: str) -> dict[str, Any]:
     }
 
 
-def _unpublished(order: Mapping[str, Any], order_id: str, now: int) -> dict[str, Any]:
-    """Return a placed order whose event failed to be published a minute ago."""
-    entry = events.outbox_entry(
-        events.DetailType.ORDER_PLACED, order_id=order_id, user_id="ada", sequence=1, at=now, correlation_id="bench"
-    )
-    outbox = {"1": entry.model_dump(by_alias=True)}
-    index = {"unfinished": ids.shard(order_id, 4), "dueAt": now - 1, "unfinishedSince": now - 60_000}
-    return {**order, "orderId": order_id, "outbox": outbox, **index}
-
-
 def _insist(holds: bool, text: str) -> None:
     """Raise if the drain did something wrong: then its rate means nothing."""
     if not holds:
@@ -312,6 +309,7 @@ def section(results: dict[str, Any], folder: Path) -> str:
         calls=swept / sweeper["events"],
         twice=sweeper["duplicates"],
         idle=", ".join(f"{count} {operation}" for operation, count in sweeper["idle"]["calls"].items()),
+        threads=sweep_rate.text(results["threads"]),
     )
 
 
@@ -334,6 +332,8 @@ The sweeper published {events:,} waiting events in {runs} ({seconds:.0f} s, {rat
 calls per event; {twice} events were published twice. It publishes ten events per call, and reads and clears a hundred
 orders per call. A run publishes for at most {budget:.0f} s, and the next run, a minute later, continues. An idle run
 makes one query per shard and table ({idle}).
+
+{threads}
 
 **How it was measured.** The backlog was delivered to the real handlers in one process, batch by batch, as SQS would.
 Each order has two of fifty products. DynamoDB was MiniStack's on the same machine; the bus and SES were stubs."""

@@ -33,6 +33,7 @@ _AS_LOCALLY = {
     "PackAfter": "0",  # most tests are not about the cancel window
     "OrdersPerHour": "1000000",  # nor about the limits of a user
     "DeclinesPerHour": "1000000",
+    "SweeperThreads": "1",  # moto is not thread-safe
 }
 
 Client = Callable[[str], Any]

@@ -15,7 +15,7 @@ from handoff.consumer import DONE, REPEATED, Handled
 from handoff.errors import NotYet
 from handoff.events import Envelope
 from handoff.outbox import announce
-from handoff.telemetry import MetricUnit, logger, metrics
+from handoff.telemetry import MetricUnit, log_context, logger, metrics
 from shop import order_store, payments, settings
 from shop.events import EVENTS, DetailType, OrderData, PaymentData
 from shop.model import Order, Status
@@ -57,7 +57,7 @@ def look_up_payment(envelope: Envelope) -> Handled:
     if found is None or order is None:
         logger.info("payment of no order", outcome="ignored")
         return DONE
-    with logger.append_context_keys(order_id=order.order_id):
+    with log_context(order_id=order.order_id):
         if order.payment.reference is None and (order.status is Status.PENDING or order.payment_due):
             raise NotYet("the request that asked for this payment is not over")
         if order.payment.reference != found.reference:

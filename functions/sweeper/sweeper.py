@@ -3,11 +3,12 @@
 from handoff.startup import ready
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws, bus
 from handoff.clock import now_ms
-from handoff.sweep import Sweep, Swept
+from handoff.sweep import Sweep, Swept, run_together
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 from shop import order_store, payments, settings, shipment_store
 from shop.customers import CustomerStore
@@ -19,6 +20,8 @@ from shop.retention import Retention
 from shop.retention_cursor import RetentionCursor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _settings = settings.load()
@@ -30,6 +33,7 @@ _payments = payments.connect(_settings.payment_provider, _settings.sandbox_table
 _cursor = EventCursor(_dynamodb, _settings.limits_table)
 _retention_cursor = RetentionCursor(_dynamodb, _settings.limits_table)
 _order_days = settings.count("ORDER_DAYS")
+_threads = int(settings.number("SWEEPER_THREADS"))
 _bus = bus.connect_patiently(_settings.bus_name)
 _MOST_LOGGED = 20  # orders that are not packed in time, by run
 
@@ -37,25 +41,34 @@ _MOST_LOGGED = 20  # orders that are not packed in time, by run
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Sweep every shard once; return the counts."""
-    finisher = OrderFinisher(_orders, _payments, _bus)
     poller = EventPoller(_payments, _cursor, _bus)
-    eraser = CustomerEraser(_customers, _orders, OrderEraser(_orders, _shipments), _bus)
-    sweep = Sweep([Swept(_orders, finisher.finish), Swept(_customers, eraser.finish)], _bus)
     retention = Retention(_orders, OrderEraser(_orders, _shipments), _retention_cursor, _order_days)
     shards = range(_settings.unfinished_shards)
+    parts = [_Part() for _ in range(min(_threads, len(shards)))]
     try:
-        sweep.run(random.sample(shards, len(shards)))  # no shard is always last when there is more work than time
-        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, sweep.oldest_age)  # known once all shards were read
-        finisher.expiring += _not_packed_in_time()
+        # In any order, so that no shard is always last when there is more work than time.
+        run_together([part.sweep for part in parts], random.sample(shards, len(shards)))
+        oldest = max(part.sweep.oldest_age for part in parts)
+        metrics.add_metric("UnfinishedAge", MetricUnit.Seconds, oldest)  # known once all shards were read
+        parts[0].finisher.expiring += _not_packed_in_time()
         _poll(poller)
         _retain(retention)
-        report = _report(sweep, finisher, poller, eraser, retention)
+        report = _report(parts, poller, retention)
         logger.info("sweep finished", extra=report)
         return report
     finally:
-        for name, count in _report(sweep, finisher, poller, eraser, retention).items():
+        for name, count in _report(parts, poller, retention).items():
             metrics.add_metric(name, MetricUnit.Count, count)
         flush_metrics()
+
+
+class _Part:
+    """The part of a run that one thread does, with its own counts and budgets."""
+
+    def __init__(self) -> None:
+        self.finisher = OrderFinisher(_orders, _payments, _bus)
+        self.eraser = CustomerEraser(_customers, _orders, OrderEraser(_orders, _shipments), _bus)
+        self.sweep = Sweep([Swept(_orders, self.finisher.finish), Swept(_customers, self.eraser.finish)], _bus)
 
 
 def _poll(poller: EventPoller) -> None:
@@ -96,17 +109,18 @@ def _retain(retention: Retention) -> None:
         logger.warning("old orders not read", reason=aws.failure_reason(error), exc_info=error)
 
 
-def _report(
-    sweep: Sweep, finisher: OrderFinisher, poller: EventPoller, eraser: CustomerEraser, retention: Retention
-) -> dict[str, int]:
+def _report(parts: "Sequence[_Part]", poller: EventPoller, retention: Retention) -> dict[str, int]:
     """Return the counts by the names of their metrics."""
+    finished = Counter[str]()
+    for part in parts:
+        finished.update(part.finisher.report())
     return {
-        "EventsSwept": sweep.published,
-        **finisher.report(),
+        "EventsSwept": sum(part.sweep.published for part in parts),
+        **finished,
         "PaymentEventsPolled": poller.published,
-        "CustomersErased": eraser.erased,
+        "CustomersErased": sum(part.eraser.erased for part in parts),
         "OrdersErased": retention.erased,
-        "SweepFailures": sweep.failed + poller.failed + retention.failed,
+        "SweepFailures": sum(part.sweep.failed for part in parts) + poller.failed + retention.failed,
     }
 
 

@@ -3,6 +3,7 @@
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,13 +23,12 @@ from handoff import aws
 from handoff.clock import Deadline, now_ms
 from handoff.errors import TransactionConflict
 from handoff.events import Envelope
-from handoff.sweep import Sweep, Swept
+from handoff.sweep import run_together
 from shop.cancelling import cancel_own_order
 from shop.confirming import confirm, confirm_own_order
 from shop.customers import CustomerStore
 from shop.errors import InProgress, ProfileBusy, RequestError, TryLater
 from shop.fingerprint import Fingerprint
-from shop.finishing import OrderFinisher
 from shop.model import Address, Order
 from shop.packing import pack_order
 from shop.payments import ActsForCustomer, Stage
@@ -194,10 +194,13 @@ class ThreadedShop:
 
     def _sweep(self) -> dict[str, int]:
         function = random.choice(self._sweepers)
-        finisher = OrderFinisher(function._orders, function._payments, function._bus)
-        sweep = Sweep([Swept(function._orders, finisher.finish), Swept(function._customers)], function._bus)
-        sweep.run(range(function._settings.unfinished_shards))
-        return {"EventsSwept": sweep.published, **finisher.report()}
+        shards = range(function._settings.unfinished_shards)
+        parts = [function._Part() for _ in shards]
+        run_together([part.sweep for part in parts], shards)
+        report = Counter()
+        for part in parts:
+            report.update(part.finisher.report())
+        return report
 
     def _shop(self) -> Dependencies:
         return random.choice(self._shops)

@@ -1,5 +1,7 @@
 """The sweeper finishes unfinished work and reports the age of the oldest."""
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -360,6 +362,25 @@ def test_one_failing_order_does_not_keep_others_in_the_outbox(world, placed_unpu
     assert (report["EventsSwept"], report["SweepFailures"]) == (3, 1)
     assert {order["orderId"] for order in world.items("OrdersTable") if order["outbox"]} == {refused}
     assert world.order(refused)["dueAt"] > world.clock.ms
+
+
+def test_an_order_that_cannot_be_processed_stops_no_other(world, placed_unpublished, logged):
+    # GIVEN three orders in one shard, one of which has an outbox that no release has ever written
+    unheard = world.order(placed_unpublished(1)[0])
+    world.put("OrdersTable", unheard | {"orderId": "ord_0", "outbox": {"first": unheard["outbox"]["1"]}})
+    world.put("OrdersTable", unheard | {"orderId": "ord_1"})
+    world.clock.forward(MINUTE)
+
+    # WHEN they are swept
+    report = world.sweep()
+
+    # THEN the events of the others are published, and that order is rescheduled with its age
+    assert (report["EventsSwept"], report["SweepFailures"]) == (2, 1)
+    (left,) = [order for order in world.items("OrdersTable") if order["outbox"]]
+    assert (left["orderId"], left["unfinishedSince"]) == ("ord_0", unheard["unfinishedSince"])
+    assert left["dueAt"] > world.clock.ms
+    (line,) = [json.loads(text) for text in logged().splitlines() if "item not swept" in text]
+    assert (line["level"], line["order_id"], line["exception_name"]) == ("ERROR", "ord_0", "ValueError")
 
 
 def test_a_crash_after_publishing_publishes_again(world, placed_unpublished):

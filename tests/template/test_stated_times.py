@@ -201,7 +201,7 @@ GUIDES: list[tuple[str, str]] = [
     ("docs/glossary.md", f"not finished within {minutes(placing.EXPIRES_AFTER)} of its last attempt"),
     ("docs/architecture.md", f"moves `dueAt` one to {minutes(sweep._LONGEST_PAUSE)} ahead"),
     ("docs/architecture.md", f"lease of {placing.LEASE // 1000} s"),
-    ("docs/architecture.md", f"Publishing has {sweep.PUBLISHING_BUDGET:.0f} s of each run and settling"),
+    ("docs/architecture.md", f"publishing has {sweep.PUBLISHING_BUDGET:.0f} s of each run and settling"),
     ("docs/architecture.md", f"settling {sweep.FINISHING_BUDGET:.0f} s"),
     ("docs/how-to/alarms.md", f"a payment after {minutes(EVERY)} at most"),
     ("docs/how-to/alarms.md", f"The sweeper asks every {minutes(EVERY)}"),

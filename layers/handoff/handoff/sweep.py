@@ -1,11 +1,13 @@
 """The sweep: finishing what crashes, a dead bus or a silent provider left pending.
 
 The index is a hint, so each aggregate is read again before anything is done about it. Two sweeps at once do no harm:
-each write requires what was read, and events may come twice.
+each write requires what was read, and events may come twice. So the shards of the index are swept in several threads.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -15,11 +17,11 @@ from handoff.bus import ENTRIES_PER_CALL, Bus
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.errors import ConcurrentUpdate, TransientError
 from handoff.store import AggregateStore
-from handoff.telemetry import logger
+from handoff.telemetry import log_context, logger
 from handoff.unfinished import IndexEntry
 
-PUBLISHING_BUDGET = 40.0  # seconds a run
-FINISHING_BUDGET = 20.0  # seconds a run, a separate budget, so that a dead provider does not hold up events
+PUBLISHING_BUDGET = 40.0  # seconds a run and thread
+FINISHING_BUDGET = 20.0  # seconds a run and thread, a separate budget, so that a dead provider does not hold up events
 _SHORTEST_PAUSE = 60_000  # ms
 # ms: it ends within a run, so the run after that retries, four minutes on. Alarms look at five minutes.
 _LONGEST_PAUSE = 180_000
@@ -32,7 +34,7 @@ class Swept(Generic[A]):
     """One table that the sweep looks after.
 
     ``finish`` does the pending work of an aggregate that is not about its outbox; None if there is no such work. It
-    may raise a `TransientError`: the aggregate is rescheduled then.
+    may raise a `TransientError`: the aggregate is rescheduled then. It runs in the thread of its sweep.
     """
 
     store: AggregateStore[A]
@@ -40,7 +42,7 @@ class Swept(Generic[A]):
 
 
 class Sweep:
-    """One run. ``oldest_age`` is in seconds, 0 if nothing is pending; the others count."""
+    """One run, in one thread. ``oldest_age`` is in seconds, 0 if nothing is pending; the others count."""
 
     def __init__(self, tables: Sequence[Swept[Any]], bus: Bus) -> None:
         self._tables = tables
@@ -53,18 +55,45 @@ class Sweep:
         self.failed = 0
 
     def run(self, shards: Iterable[int]) -> None:
-        """Finish the pending work that is due in these shards of the index."""
+        """Finish the pending work that is due in these shards of the index.
+
+        A shard that fails does not keep the next ones from being swept. The first error is raised at the end.
+        """
+        errors = []
         for shard in shards:
-            for table in self._tables:
-                for entries in table.store.unfinished.entries(shard):
-                    self._sweep(table, entries)
+            try:
+                for table in self._tables:
+                    for entries in table.store.unfinished.entries(shard):
+                        self._sweep(table, entries)
+            except Exception as error:  # noqa: BLE001  # raised below
+                logger.exception("shard not swept", shard=shard)
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _sweep(self, table: Swept[A], entries: Sequence[IndexEntry]) -> None:
         now = now_ms()
         self.oldest_age = max([self.oldest_age, *((now - entry.unfinished_since) / 1000 for entry in entries)])
         if self._publishing.spent and (self._finishing.spent or table.finish is None):
             return
-        due = {entry.key: entry for entry in entries if entry.due_at <= now}
+        self._process(table, {entry.key: entry for entry in entries if entry.due_at <= now})
+
+    def _process(self, table: Swept[A], due: Mapping[str, IndexEntry]) -> None:
+        """Do the work of these aggregates; one that cannot be processed is rescheduled, so that it stops no other."""
+        try:
+            self._publish_and_finish(table, due)
+        except aws.ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # one item must not stop the others
+            if len(due) > 1:
+                for key, entry in due.items():
+                    self._process(table, {key: entry})
+                return
+            ((key, entry),) = due.items()
+            logger.error("item not swept", extra=table.store.unfinished.log_keys(key), exc_info=error)
+            self._reschedule(table.store, key, entry.unfinished_since)
+
+    def _publish_and_finish(self, table: Swept[A], due: Mapping[str, IndexEntry]) -> None:
         # Once the publishing budget is spent, aggregates are read for their other work, on that work's budget.
         with self._finishing if self._publishing.spent else self._publishing:
             found = table.store.get_many(due)
@@ -74,7 +103,7 @@ class Sweep:
         with self._finishing:
             for aggregate in found.values():
                 if not self._finishing.spent:
-                    with logger.append_context_keys(**aggregate.log_keys):
+                    with log_context(**aggregate.log_keys):
                         self._finish(table, aggregate)
 
     def _publish(self, store: AggregateStore[A], aggregates: Mapping[str, A]) -> None:
@@ -93,7 +122,7 @@ class Sweep:
                     refused.append(key)
             cleared = self._clear(store, aggregates, published)
             for key in dict.fromkeys([*refused, *(key for key in published if key not in cleared)]):
-                with logger.append_context_keys(**aggregates[key].log_keys):
+                with log_context(**aggregates[key].log_keys):
                     self._reschedule(store, key, aggregates[key].unfinished_since)
 
     def _put_events(
@@ -140,6 +169,31 @@ class Sweep:
         except aws.ERRORS as error:
             keys = {**store.unfinished.log_keys(key), "reason": aws.failure_reason(error)}
             logger.warning("retry not rescheduled; the next sweep tries again", extra=keys, exc_info=error)
+
+
+def run_together(sweeps: Sequence[Sweep], shards: Iterable[int]) -> None:
+    """Run each sweep in a thread of its own; one that is done with a shard takes the next.
+
+    The first error is raised once all of them have ended. A single sweep runs in the thread of the caller.
+    """
+    waiting = deque(shards)
+    if len(sweeps) == 1:
+        sweeps[0].run(waiting)
+        return
+    with ThreadPoolExecutor(len(sweeps), thread_name_prefix="sweep") as threads:
+        runs = [threads.submit(sweep.run, _taken(waiting)) for sweep in sweeps]
+    for run in runs:
+        run.result()
+
+
+def _taken(waiting: deque[int]) -> Iterator[int]:
+    """Take one shard after the other; `deque` lets several threads do that."""
+    while True:
+        try:
+            shard = waiting.popleft()
+        except IndexError:
+            return
+        yield shard
 
 
 class Budget:

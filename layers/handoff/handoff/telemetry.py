@@ -14,6 +14,22 @@ metrics = Metrics()
 
 
 @contextmanager
+def log_context(**keys: str) -> Iterator[None]:
+    """Add keys to the log lines of this thread while the context lasts.
+
+    Powertools' ``append_context_keys`` adds them to the lines of all threads, and removes a key of the same name that
+    was there before.
+    """
+    before = logger.thread_safe_get_current_keys()
+    logger.thread_safe_append_keys(**keys)
+    try:
+        yield
+    finally:
+        logger.thread_safe_clear_keys()
+        logger.thread_safe_append_keys(**before)
+
+
+@contextmanager
 def timed(name: str) -> Iterator[None]:
     """Record the duration of the block in milliseconds as this metric, also if it raises."""
     start = time.monotonic()  # within one invocation, so no freeze is part of it

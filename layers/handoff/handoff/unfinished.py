@@ -16,7 +16,7 @@ from handoff.aggregate import Aggregate
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 from handoff.model import Model
-from handoff.telemetry import logger
+from handoff.telemetry import log_context, logger
 from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class UnfinishedStore(Generic[A]):
             return set()
 
     def _clear(self, key: str, seen: A, published: Collection[str], deadline: Deadline) -> bool:
-        with logger.append_context_keys(**seen.log_keys):
+        with log_context(**seen.log_keys):
             return self.clear(key, PendingWork.of(seen), published, deadline)
 
     def _clearing(self, key: str, seen: PendingWork, cleared: list[str]) -> Update:
