@@ -257,7 +257,8 @@ class Wire:
                 self._tokens[call.request[_TOKEN]] = time.time()
             return response
 
-        return self.carry(call, deliver)
+        answer: AWSResponse = self.carry(call, deliver)
+        return answer
 
     def carry(self, call: Call, deliver: Callable[[], Any]) -> Any:
         """Record a call and deliver it, unless a planned fault strikes; also for calls that do not use botocore."""
