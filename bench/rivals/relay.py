@@ -22,7 +22,6 @@ from handoff.bus import Bus
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 from handoff.model import OutboxEntry
-from handoff.update import Update
 from shop.errors import InProgress, PaymentDeclined, RequestError
 from shop.limits import Limits
 from shop.model import Order
@@ -39,7 +38,7 @@ _STATUSES = {PaymentDeclined: 402, InProgress: 409}  # others are 503
 class RelayedOrders(OrderStore):
     """Orders whose latest event is an attribute of the item, for the stream, and not work for the sweeper."""
 
-    def _update(self, step: Transition[Order], seen: Order) -> Update:
+    def _update(self, step: Transition[Order], seen: Order) -> Any:
         after = step.after.model_copy(update={"outbox": {}})
         update = super()._update(replace(step, after=after), seen)
         return update.set(_EVENT, step.after.outbox[step.event].dump()) if step.event else update
