@@ -40,9 +40,11 @@ def python(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run Python in a copy, whose packages come before the installed ones."""
     path = os.pathsep.join([str(copy), str(copy / "layers/handoff")])
     # mypy checks only what differs from the checkout, whose results it knows.
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Bytecode is kept beside the copy, where the next program finds it.
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(copy.parent / "pycache")}
     environment["MYPY_CACHE_DIR"] = str(ROOT / ".mypy_cache")
-    environment.pop("PYTEST_ADDOPTS", None)
+    for name in ("PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"):
+        environment.pop(name, None)
     for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
         del environment[name]
     return subprocess.run(
