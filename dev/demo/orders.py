@@ -161,16 +161,17 @@ def _queued(deployment: Deployment, *consumers: str) -> int:
     return sum(waiting[name] for name in consumers)
 
 
-def wait_until_quiet(deployment: Deployment, progress: Progress) -> None:
-    """Wait until two checks in a row find no work left, or until a timeout."""
+def wait_until_quiet(deployment: Deployment, progress: Progress, within: float = _TIMEOUT) -> bool:
+    """Wait until two checks in a row find no work left; return whether they did within these seconds."""
     quiet = 0
-    deadline = time.monotonic() + _TIMEOUT
+    deadline = time.monotonic() + within
     while quiet < 2 and time.monotonic() < deadline:
         waiting = observe.waiting(deployment)
         open_orders = observe.unfinished(deployment.scan("OrdersTable"))
         progress(", ".join(f"{name} {count}" for name, count in waiting.items()) + f"; unfinished {open_orders}")
         quiet = 0 if any(waiting.values()) or open_orders else quiet + 1
         time.sleep(0.4)
+    return quiet == 2
 
 
 def take_snapshot(deployment: Deployment) -> Snapshot:

@@ -19,6 +19,7 @@ from handoff.clock import now_ms
 from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
+from tests.e2e.support import until_quiet
 
 # Each worker has a stack of its own and takes one file after another, so the longest come first. Before them comes the
 # file that needs a shop without sales.
@@ -105,7 +106,7 @@ def metrics_since(deployment: Deployment, loyalty: Deployment) -> Iterator[int]:
 
     The bridge ignores what a stack logged before it found that stack, so ``loyalty`` is deployed first.
     """
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     began = now_ms()
     with publishing_metrics(deployment):
         yield began

@@ -17,6 +17,7 @@ from dev.demo import orders as demo
 from dev.local.consumers import lambda_client
 from handoff import aws
 from ops.shop_client import Answer, ShopClient
+from ops.stack import observe
 from ops.stack.deployment import Deployment
 
 T = TypeVar("T")
@@ -31,6 +32,11 @@ def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: floa
         time.sleep(0.3)
         seen = read()
     return seen
+
+
+def until_quiet(deployment: Deployment) -> None:
+    """Wait until no work is left. On a busy machine the bus leaves events to the sweeper, which runs each minute."""
+    assert demo.wait_until_quiet(deployment, lambda _: None, within=450), observe.waiting(deployment)
 
 
 def sample(name: str, **changes: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from handoff.update import Update
 from ops.shop_client import ShopClient, sign_in, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment
+from tests.e2e.support import until_quiet
 
 Raw = Callable[..., httpx.Response]
 
@@ -77,7 +78,7 @@ def test_a_customer_without_an_address_saves_one_and_gets_the_order_and_its_mail
     placed = newcomer.place(order(), "key-1")
     # THEN the order is placed, and confirmed to this address
     assert placed.status == 201, placed.body
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert deployment.endpoint
     mails = [mail for mail in map(str, observe.mails(deployment.endpoint)) if placed.body["orderId"] in mail]
     assert any(f"'{address}'" in mail for mail in mails)

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from dev.demo import orders as demo
 from handoff.clock import now_ms, to_iso
 from ops import tokens
 from ops.shop_client import ShopClient, sign_up
 from ops.stack.deployment import Deployment
 from shop import order_list
-from tests.e2e.support import change_order, place
+from tests.e2e.support import change_order, place, until_quiet
 from tests.permissions import routes
 
 OPEN = {"GET /catalog": 200, "GET /health": 200, "$default": 404}
@@ -31,7 +30,7 @@ def call(deployment: Deployment, route: str, token: str = "") -> int:
 def order_id(deployment: Deployment, client: ShopClient) -> str:
     answer = place(client)
     assert answer.status == 201
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     return str(answer.body["orderId"])
 
 
@@ -83,7 +82,7 @@ def test_another_users_cursor_shows_the_callers_own_orders(
     )
     # THEN the page is of their own list
     assert [order["orderId"] for order in theirs.json()["orders"]] == [own]
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
 
 
 def test_reports_need_the_scope_which_opens_no_customer_data(

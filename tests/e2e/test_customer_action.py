@@ -13,7 +13,7 @@ from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment
 from shop.events import PAYMENT_EVENT, PaymentData
-from tests.e2e.support import change_order, environment, eventually, invoke, order, place_patiently, sample
+from tests.e2e.support import change_order, environment, eventually, invoke, order, place_patiently, sample, until_quiet
 
 SKU, PRICE, UNITS = "SCALE-0.1G", 3990, 2  # which no other test orders
 MAX_DECLINES = 2
@@ -116,7 +116,7 @@ def test_a_confirmed_order_is_placed_packed_and_paid_once(
     assert (again.status, again.body["orderId"], again.body["status"]) == (201, order_id, "PLACED")
     # AND packed, captured and released, with one mail for each
     eventually(lambda: "releasedAt" in order(deployment, order_id), bool)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert steps(deployment, order_id) == [
         *ASKED,
         ("PLACED", "authorised"),
@@ -197,7 +197,7 @@ def test_the_providers_event_places_an_order_without_a_confirmation(deployment: 
     order_id, secret = waiting(client)
     # WHEN the provider reports something while the customer has not acted, THEN nothing changes
     publish_payment_event(deployment, order_id)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert steps(deployment, order_id) == ASKED
     # WHEN it reports the customer's action, twice, THEN the order is placed once
     client.act(secret)
@@ -205,7 +205,7 @@ def test_the_providers_event_places_an_order_without_a_confirmation(deployment: 
     publish_payment_event(deployment, order_id)
     eventually(lambda: order(deployment, order_id)["status"], lambda status: status != "PENDING")
     eventually(lambda: "releasedAt" in order(deployment, order_id), bool)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert steps(deployment, order_id) == [
         *ASKED,
         ("PLACED", "authorised"),

@@ -24,13 +24,23 @@ from ops.shop_client import ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment, event_types
 from shop.model import Customer
-from tests.e2e.support import KillingServer, about, change_order, environment, eventually, invoke, order, place
+from tests.e2e.support import (
+    KillingServer,
+    about,
+    change_order,
+    environment,
+    eventually,
+    invoke,
+    order,
+    place,
+    until_quiet,
+)
 
 QUEUED = [found.name for found in template_with().consumers()]
 
 
 def quiet(deployment: Deployment) -> Snapshot:
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     return demo.take_snapshot(deployment)
 
 

@@ -15,7 +15,7 @@ from ops import tokens
 from ops.shop_client import ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, invoke, order, overheard, received, sample
+from tests.e2e.support import eventually, invoke, order, overheard, received, sample, until_quiet
 from tests.permissions.local_shop import LocalShop
 
 NAME = "Wendelgard Oberfrankfurter-Niederstetten"
@@ -108,7 +108,7 @@ def shop(deployment: Deployment, client: ShopClient) -> Iterator[LocalShop]:
 @pytest.fixture(scope="module")
 def erased(deployment: Deployment, shop: LocalShop) -> Erased:
     """Let a customer buy, and erase the customer's data."""
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     email = f"wendelgard.{uuid.uuid4().hex[:8]}@oberfrankfurter.example.com"
     with overheard(deployment) as bus, shop.newcomer() as (_, newcomer):
         profile = newcomer.introduce({"name": NAME, "email": email})
@@ -121,13 +121,13 @@ def erased(deployment: Deployment, shop: LocalShop) -> Erased:
         assert {found["orderId"] for found in exported.body["orders"]} == set(ids.values())
         assert newcomer.erase().status == 202
         assert order(deployment, ids["placed"])["status"] == "CANCELLED"
-        demo.wait_until_quiet(deployment, lambda _: None)
+        until_quiet(deployment)
         finish(shop, user_id)
         assert newcomer.erase().status == 200
         mails = len(observe.mails(str(deployment.endpoint)))
         # the shop refunds the rest, without the data
         assert shop.refunder.refund(ids["shipped"], {"reason": "The rest"}, str(uuid.uuid4())).status == 201
-        demo.wait_until_quiet(deployment, lambda _: None)
+        until_quiet(deployment)
         events = [json.loads(message["Body"]) for message in received(deployment, bus)]
     places = {
         name: [f"{where}: {text}" for where, text in found(deployment)]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.demo import orders as demo
 from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from handoff.clock import now_ms
@@ -18,7 +17,7 @@ from ops.shop_client import ShopClient
 from ops.stack import cloudwatch, emf
 from ops.stack.cloudwatch import MINUTE, Metric
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, place
+from tests.e2e.support import eventually, place, until_quiet
 
 ORDERS = 3
 ALWAYS = ("--minutes", "180")  # longer than any test run
@@ -68,7 +67,7 @@ def test_lag_shows_waiting_events_and_then_their_lag(
     deployment: Deployment, client: ShopClient, run_lag: RunLag, metrics_since: int
 ) -> None:
     # GIVEN that all handled events are counted, and that emails receives nothing
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     all_counted(deployment, metrics_since)
     began = now_ms()
     with paused(deployment, "emails"):
@@ -87,7 +86,7 @@ def test_lag_shows_waiting_events_and_then_their_lag(
         assert "emails: the oldest message is" in behind.stderr
         assert run_lag("--fail-over", "1d").exit_code == 0
     # WHEN emails is back, and has handled them
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     all_counted(deployment, metrics_since)
     # THEN nothing waits, and the lag is that of all logged events
     done = row(run_lag("--json", *ALWAYS), "emails")

@@ -24,7 +24,7 @@ from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, invoke, sample
+from tests.e2e.support import change_order, invoke, sample, until_quiet
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500
@@ -143,7 +143,7 @@ def test_a_load_peak_oversells_nothing_and_answers_each_key_once(
     with paused(deployment, *deployment.consumers):  # two cores are busy enough
         answers = at_once(wanted)
     sweep(deployment)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     snapshot = demo.take_snapshot(deployment)
     # THEN every answer is definite in the end: an order, or out of stock
     assert {(given[-1].status, kind(given[-1])) for given in answers} == {(201, ""), (409, "out-of-stock")}

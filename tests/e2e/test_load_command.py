@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dev.demo import orders as demo
 from dev.local.stack import LocalStack
 from handoff import aws
 from ops.cli.main import main
 from ops.load.stage import PREFIX, Stage
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually
+from tests.e2e.support import eventually, until_quiet
 
 # A busy bus leaves events to the sweeper, which runs each minute.
 WITHIN = 600.0
@@ -76,7 +75,7 @@ def test_an_inconsistent_stack_is_reported(
     change_stock(1)
     deployment.cognito.admin_delete_user(UserPoolId=deployment.outputs["UserPoolId"], Username=customer)
     eventually(lambda: under_way(deployment), lambda count: not count, WITHIN)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
 
 
 def test_it_measures_each_number_of_users_and_leaves_a_consistent_stack(

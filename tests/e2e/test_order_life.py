@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.demo import orders as demo
 from dev.demo.orders import program
 from dev.local.stack import LocalStack
 from ops import smoke_order, tokens
@@ -27,6 +26,7 @@ from tests.e2e.support import (
     order,
     packed_at_once,
     place_patiently,
+    until_quiet,
 )
 
 SKU, PRICE = "TEA-ASSAM-100", 650
@@ -98,7 +98,7 @@ def warehouse(deployment: Deployment, client: ShopClient) -> Iterator[ShopClient
 def test_every_order_can_be_cancelled_in_its_window_on_a_warm_stack(deployment: Deployment, client: ShopClient) -> None:
     # GIVEN consumers that are warm: they have just handled an order to its end
     place_and_release(deployment, client)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     stock, mails = available(deployment), len(observe.mails(deployment.endpoint or ""))
     assert smoke_order.window(deployment) >= 2 * LATEST
     # WHEN orders are cancelled 0 to 5 s after their answers
@@ -111,7 +111,7 @@ def test_every_order_can_be_cancelled_in_its_window_on_a_warm_stack(deployment: 
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done = dict(pool.map(place_and_cancel, delays))
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     # THEN all are cancelled, their holds are voided, and their units are back in stock
     assert list(done.values()) == [200] * ORDERS
     items = [order(deployment, order_id) for order_id in done]

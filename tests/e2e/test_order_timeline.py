@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
-from dev.demo import orders as demo
 from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from dev.simulated.messages import message
@@ -15,7 +14,7 @@ from ops.cli import main as cli
 from ops.dlq import scan
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, eventually, order, sample
+from tests.e2e.support import change_order, eventually, order, sample, until_quiet
 
 PLACED = ("order", "PLACED", "payment authorized")
 PREPARED = ("order", "PREPARED", "shipment packed")
@@ -51,7 +50,7 @@ def test_a_timeline_is_complete_with_its_retry_and_its_dead_letter(
 
     # WHEN it is visible, and all consumers are done
     change_order(deployment, order_id, sequence=sequence)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
 
     def complete_timeline() -> dict[str, Any]:
         place(deployment, client, "another")  # MiniStack writes late log lines at the next invocation

@@ -23,7 +23,7 @@ from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, invoke, place
+from tests.e2e.support import eventually, invoke, place, until_quiet
 from tests.support import certificates, partner_server
 from tests.support.partner_server import PartnerServer, Request, slow, status
 from tests.support.partners import SECRET
@@ -73,7 +73,7 @@ def with_partner(
 @pytest.fixture
 def partner(with_partner: Deployment, server: PartnerServer, events: Any) -> PartnerServer:
     """The partner's server, to which no event is on its way. It runs the sample receiver unless told otherwise."""
-    demo.wait_until_quiet(with_partner, lambda _: None)
+    until_quiet(with_partner)
 
     def received(request: Request) -> tuple[int, dict[str, str]]:
         code, _ = receiver.receive([SECRET, OTHER], events, request.headers, request.body, time.time())

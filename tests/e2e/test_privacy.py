@@ -16,7 +16,7 @@ from ops.dlq import scan
 from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, eventually, invoke, order, overheard, received, sample
+from tests.e2e.support import change_order, eventually, invoke, order, overheard, received, sample, until_quiet
 from tests.permissions.local_shop import LocalShop
 
 NAME = "Zebulon Quistgaard-Featherstonehaugh"
@@ -152,7 +152,7 @@ def run_every_function(shop: LocalShop, client: ShopClient, address: str, user_i
     """Run every function once more: MiniStack writes late log lines at the next invocation."""
     assert client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).status == 201
     shop.report_bounce(address, user_id)
-    demo.wait_until_quiet(shop.deployment, lambda _: None)
+    until_quiet(shop.deployment)
     eventually(lambda: shop.queued("feedback"), lambda queued: not queued)
     shop.sweep()
 
@@ -172,7 +172,7 @@ def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
 @pytest.fixture(scope="module")
 def run(deployment: Deployment, client: ShopClient) -> Run:
     """Run everything that customers do, with failures; then collect the output."""
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     shop = LocalShop(deployment, client, reader=client, warehouse=client, refunder=client, lookup=client)
     old, new = emails()
     run = Run({*ADDRESS.values(), *NAME.split(), old, new, TOKEN, "tok_timeout_held", *of_the_samples(), *MEMBERS})
@@ -185,7 +185,7 @@ def run(deployment: Deployment, client: ShopClient) -> Run:
         shop.report_bounce(new, user_id)
         eventually(lambda: newcomer.profile().body, lambda profile: "emailProblem" in profile)
         send_malformed(shop, run, new)
-        demo.wait_until_quiet(deployment, lambda _: None)
+        until_quiet(deployment)
         assert newcomer.request_return(run.orders[0], {"reason": NAME}).status == 200
         fail_on_last_receive(shop, newcomer, new, user_id)
         letters = {consumer: letters_of(deployment, consumer) for consumer in QUEUED}

@@ -7,11 +7,10 @@ that the sweeper published it meanwhile. That happens on a busy machine, and is 
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from dev.demo import orders as demo
 from handoff.clock import now_ms
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, overheard, place_patiently, received
+from tests.e2e.support import eventually, overheard, place_patiently, received, until_quiet
 
 TEA = [{"sku": "TEA-ASSAM-100", "quantity": 1}]
 ORDERS = 30
@@ -37,7 +36,7 @@ def excused(deployment: Deployment, since: int) -> int:
 
 def test_no_event_of_an_ordinary_order_is_published_twice(deployment: Deployment, client: ShopClient) -> None:
     # GIVEN warm consumers, so that settlement publishes while later requests do
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     began = now_ms()
     published: dict[str, str] = {}  # event ids by SQS's id of the message: SQS may deliver a message again
     with overheard(deployment) as queue:
@@ -56,6 +55,6 @@ def test_no_event_of_an_ordinary_order_is_published_twice(deployment: Deployment
 
         # THEN each event has been on the bus once
         eventually(seen, lambda count: count == ORDERS * EVENTS_PER_ORDER, seconds=400)
-        demo.wait_until_quiet(deployment, lambda _: None)
+        until_quiet(deployment)
         seen()
     assert len(published) - len(set(published.values())) <= excused(deployment, began)

@@ -13,7 +13,7 @@ from dev.local.consumers import paused
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, packed_at_once, place
+from tests.e2e.support import eventually, packed_at_once, place, until_quiet
 
 NAMES = ("orders", "units", "revenue")
 
@@ -77,7 +77,7 @@ def lose_next_event(deployment: Deployment, client: ShopClient) -> str:
 def test_the_report_is_the_sum_of_the_orders(deployment: Deployment, client: ShopClient, reader: ShopClient) -> None:
     # GIVEN orders, one of them canceled
     demo.place_samples(deployment, client, lambda _: None)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     # THEN the report has their sums, in pages of any size
     assert report(reader) == fold(deployment) != {}
     assert report(reader, limit=1) == fold(deployment)
@@ -105,19 +105,19 @@ def test_a_rebuild_fills_a_gap_while_orders_are_placed(
     deployment: Deployment, client: ShopClient, reader: ShopClient
 ) -> None:
     # GIVEN an event that was lost
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     lose_next_event(deployment, client)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert report(reader) != fold(deployment)
     # WHEN the sales are rebuilt while orders are placed
     during: list[int] = []
     done = rebuild.of(deployment).run(lambda _: during.append(place(client).status))
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     # THEN the report is exact again
     assert during
     assert set(during) == {201}
     assert done.generation == 2
     assert report(reader) == fold(deployment)
     place(client)
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     assert report(reader) == fold(deployment)
