@@ -3,16 +3,17 @@
 The sample: https://docs.aws.amazon.com/durable-execution/patterns/best-practices/saga-pattern/. Its steps only print,
 so the bodies in `SampleSteps` are ours. They get what the sample's steps get: the order, or an amount. `CarefulSteps`
 follows AWS's page on idempotency beside it: conditional writes, keys that are the same on every attempt, and
-compensations that are safe to repeat. It also registers a compensation before its step runs, because a step that fails
-can have had its effect, and it compensates nothing once the order is stored.
+compensations that are safe to repeat. It also compensates a step that failed, because it can have had its effect, and
+nothing once the payment is authorized: storing and publishing are tried until they succeed.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_durable_execution_sdk_python import DurableContext, durable_execution
+from aws_durable_execution_sdk_python import DurableContext, StepError, durable_execution
 from aws_durable_execution_sdk_python.config import StepConfig
 from aws_durable_execution_sdk_python.retries import RetryDecision
 from aws_durable_execution_sdk_python.waits import Duration
@@ -24,7 +25,7 @@ from handoff.errors import ConcurrentUpdate
 from handoff.update import Attr, Update, put_new
 from shop import transitions
 from shop.ids import payment_key
-from shop.model import Order, Status
+from shop.model import Order
 from shop.payments import ActionRequired, Authorized, Declined
 from shop.placing import price
 from shop.settlement import ask_for_hold
@@ -70,7 +71,7 @@ class SampleSteps:
 
     def void(self, order: Document, hold: Document) -> None:
         """Void the hold."""
-        self._parts.payments.void(ids.unique(), hold["id"], order_id=order["orderId"])
+        self._parts.payments.void(ids.unique(), order_id=order["orderId"], reference=hold["id"])
 
     def store(self, order: Document, hold: Document) -> Document:
         """Write the order."""
@@ -134,8 +135,8 @@ class CarefulSteps:
         """Return the order at current prices. Its id is derived from the customer's key."""
         return price(self._parts.shop, placement(event), Deadline(20)).dump()
 
-    def reserve(self, order: Document) -> None:
-        """Write the PENDING order and take its stock, all or nothing; nothing if the order exists."""
+    def reserve(self, order: Document) -> bool:
+        """Write the PENDING order and take its stock, all or nothing. Return whether that is done, now or earlier."""
         new = Order.model_validate(order)
         writes = [
             put_new(self._parts.settings.orders_table, stored(new), "orderId"),
@@ -144,8 +145,8 @@ class CarefulSteps:
         try:
             aws.write(self._parts.dynamodb, writes, Deadline(20))
         except aws.ConditionFailed as failed:
-            if not failed.images.get(0):
-                raise
+            return bool(failed.images.get(0))  # the order exists; otherwise a product is short or has another price
+        return True
 
     def authorize(self, order: Document) -> Document:
         """Hold the amount, under a key derived from the order's id."""
@@ -157,33 +158,28 @@ class CarefulSteps:
         self._move(step)
         return _event_of(step)
 
-    def reject(self, order: Document, reason: str) -> bool:
-        """Make the PENDING order REJECTED and return its stock; return whether it is REJECTED."""
-        step = transitions.declined(Order.model_validate(order), reason, now_ms())
-        return self._move(step) is Status.REJECTED
+    def reject(self, order: Document, reason: str) -> None:
+        """Make the PENDING order REJECTED and return its stock, unless that is done or the order was not written."""
+        self._move(transitions.declined(Order.model_validate(order), reason, now_ms()))
 
     def void(self, order: Document) -> None:
         """Void the hold that an unanswered attempt can have made: asking again with its key finds it."""
         answer = ask_for_hold(self._parts.payments, Order.model_validate(order))
         if isinstance(answer, Authorized):
             key = payment_key(order["orderId"], "void")
-            self._parts.payments.void(key, answer.reference, order_id=order["orderId"])
+            self._parts.payments.void(key, order_id=order["orderId"], reference=answer.reference)
 
     def publish(self, event: Document) -> None:
         """Publish the event. Its id is derived, so that consumers recognize a duplicate."""
         _publish(self._parts.events, self._parts, event)
 
-    def _move(self, step: OrderTransition) -> Status:
-        """Write a step of a PENDING order, or return the status that it has already."""
+    def _move(self, step: OrderTransition) -> None:
+        """Write a step of a PENDING order. If it is not PENDING, an earlier attempt of this step was faster."""
         without_event = OrderTransition(
             step.id, step.before, step.after.model_copy(update={"outbox": {}}), restock=step.restock
         )
-        try:
-            return self._parts.orders.transition(without_event, Deadline(20)).status
-        except ConcurrentUpdate as moved:
-            if moved.current is None:
-                raise
-            return moved.current.status
+        with suppress(ConcurrentUpdate):
+            self._parts.orders.transition(without_event, Deadline(20))
 
     def _taking(self, sku: str, quantity: int, unit_price: int) -> Any:
         update = Update(self._parts.settings.products_table, {"sku": sku}).increase("available", -quantity)
@@ -198,16 +194,17 @@ def with_care(parts: Parts) -> Handler:
     def handler(event: Document, context: DurableContext) -> Document:
         order = _step(context, "price", lambda: steps.price(event))
         try:
-            _step(context, "reserve-stock", lambda: steps.reserve(order))
+            if not _step(context, "reserve-stock", lambda: steps.reserve(order)):
+                return {"status": 409}
             hold = _step(context, "authorize-payment", lambda: steps.authorize(order))
-            if "declined" in hold:
-                _step(context, "reject-order", lambda: steps.reject(order, hold["declined"]), _FOREVER)
-                return {"status": 402, "orderId": order["orderId"]}
-            placed = _step(context, "store-order", lambda: steps.store(order, hold))
-        except Exception:
-            if _step(context, "reject-order", lambda: steps.reject(order, "no answer"), _FOREVER):
-                _step(context, "void-hold", lambda: steps.void(order), _FOREVER)
-            raise
+        except StepError:  # all attempts of a step failed, and each can have had its effect
+            _step(context, "reject-order", lambda: steps.reject(order, "no_answer"), _FOREVER)
+            _step(context, "void-hold", lambda: steps.void(order), _FOREVER)
+            return {"status": 503}
+        if "declined" in hold:
+            _step(context, "reject-order", lambda: steps.reject(order, hold["declined"]), _FOREVER)
+            return {"status": 402}
+        placed = _step(context, "store-order", lambda: steps.store(order, hold), _FOREVER)
         _step(context, "publish-event", lambda: steps.publish(placed), _FOREVER)
         return _answer(order)
 

@@ -17,6 +17,7 @@ from bench.rivals.experiments import CHECKPOINT
 from dev.simulated.wire import Call, Crash, Wire
 
 _TIMEOUT = 3600  # seconds of the runner's clock, which skips all waits
+_PATIENCE = 300  # seconds of real time, for a busy machine
 _TRIES = 5  # of botocore, with the SDK's settings
 
 
@@ -88,11 +89,14 @@ def run(handler: Handler, wire: Wire, event: dict[str, Any]) -> Execution:
     """Run an execution to its end, through all retries."""
     logging.getLogger("aws_durable_execution_sdk_python").setLevel(logging.CRITICAL + 1)
     logging.getLogger("aws_durable_execution_sdk_python_testing").setLevel(logging.CRITICAL + 1)
-    with DurableFunctionTestRunner(_behind(wire, handler), execution_timeout=_TIMEOUT) as runner:
+    runner = DurableFunctionTestRunner(_behind(wire, handler), execution_timeout=_TIMEOUT)
+    try:
         arn = runner.run_async(json.dumps(event), execution_name=event["idempotencyKey"])
-        result = runner.wait_for_result(arn, timeout=20)
+        result = runner.wait_for_result(arn, timeout=_PATIENCE)
         history = runner.get_execution_history(arn, include_execution_data=True).events
-    runner._scheduler._loop.close()  # the runner leaves it open
+    finally:
+        runner.close()
+        runner._scheduler._loop.close()  # the runner leaves it open
     started, ended = history[0].event_timestamp, history[-1].event_timestamp
     calls = [update for call in wire.named(f"lambda.{CHECKPOINT}") for update in call.request["Updates"]]
     return Execution(

@@ -4,10 +4,12 @@ import pytest
 
 from bench.rivals import local_runner, trials
 from bench.rivals.durable_ways import CAREFUL, SAMPLE
-from bench.rivals.experiments import CHECKPOINT, WAYS, Strike, run, strikes
-from bench.rivals.shop import APPROVED, DECLINED
+from bench.rivals.experiments import CHECKPOINT, WAYS, Strike, run, strikes, violations
+from bench.rivals.shop import APPROVED, DECLINED, UNITS, new_world
+from bench.scenarios import sku
 from dev.invariants import Harm
-from dev.simulated.wire import Wire, crash_before
+from dev.simulated.clock import running
+from dev.simulated.wire import Wire, crash_before, lose_request, lose_response, refuse
 
 PAYMENTS = pytest.mark.parametrize("token", [APPROVED, DECLINED], ids=["approved", "declined"])
 
@@ -23,6 +25,51 @@ def test_no_single_fault_violates_an_invariant(stack, way, token):
 
     assert len(outcomes) >= 12
     assert [(outcome.strike, outcome.violations) for outcome in outcomes if outcome.violations] == []
+
+
+@pytest.fixture
+def place(stack):
+    """Place an order of one unit with a durable function, under the faults that a test plans."""
+    with running() as clock:
+        world = new_world(stack, clock, lines=1)
+        yield world, lambda way: way.make(world, APPROVED, 1).place()["status"]
+
+
+def test_a_silent_provider_is_compensated(place):
+    world, order = place
+    world.wire.on("*", lose_response, times=6, where=world.to_provider)  # all attempts of the step
+
+    assert order(CAREFUL) == 503
+    assert violations(world, []) == []
+    assert [order["status"] for order in world.items("OrdersTable")] == ["REJECTED"]
+    assert set(world.ledger().values()) == {"void"}
+
+
+def test_storing_is_tried_until_it_succeeds(place):
+    world, order = place
+    world.wire.on("dynamodb.UpdateItem", lose_request, times=20)
+
+    assert order(CAREFUL) == 201
+    assert violations(world, []) == []
+    assert world.event_types() == ["order_placed"]
+
+
+def test_a_product_that_is_short_is_refused_once(place):
+    world, order = place
+    world.change("ProductsTable", {"sku": sku(0)}, available=0)
+
+    assert order(CAREFUL) == 409
+    assert len(world.wire.named("dynamodb.TransactWriteItems")) == 1
+    assert world.items("OrdersTable") == []
+
+
+def test_without_faults_in_its_compensations_the_sample_compensates(place):
+    world, order = place
+    world.wire.always("dynamodb.PutItem", refuse("ValidationException"), where=world.touching("OrdersTable"))
+
+    assert order(SAMPLE) == 503
+    assert world.available(sku(0)) == UNITS
+    assert set(world.ledger().values()) == {"void"}
 
 
 def test_a_careful_durable_function_finishes_every_order(stack):
