@@ -187,6 +187,7 @@ least once, and warns of both. The careful variant follows that page, and violat
   execution. That function is left out of the figures.
 - [relay.py](bench/rivals/relay.py) reads moto's stream records. Its request is Handoff's without publishing. The
   sweeper stays, for PENDING orders and for payments. Its idle runs cost {sweeper:,.2f} USD a month.
-- Each function for orders has the memory, the log lines and the own time of Handoff's. Prices are list prices of
-  us-east-1 ([prices.toml](bench/prices.toml)). Those of the rivals were read on {read}.
+- Each function for orders has the memory, the log lines and the own time of Handoff's, the relay the memory of a
+  consumer. Prices are list prices of us-east-1 ([prices.toml](bench/prices.toml)). Those of the rivals were read on
+  {read}.
 """

@@ -24,7 +24,8 @@ from dev.simulated.world import World
 
 HANDOFF, RELAY, PIPE = "Handoff", "relay from Streams", "Pipes from Streams"
 STANDARD, EXPRESS = "Step Functions, Standard", "Step Functions, Express"
-SWEEPER = "SweeperFunction"  # its size is the relay function's
+SWEEPER = "SweeperFunction"
+CONSUMER = "FulfillmentFunction"  # the relay function has the memory of this one
 _RETENTION = 14 / 30  # months that Lambda keeps an execution's history, by default
 # Price, reserve, authorize, a choice, store, publish. All call AWS and the provider themselves, without Lambda.
 STATES = 6
@@ -59,7 +60,7 @@ def measure(stack: SimulatedStack) -> dict[str, Quantities]:
     return {
         HANDOFF: _of([_invocation(ORDERS, handoff, logged)], lag_ms=0),
         RELAY: _of(
-            [_invocation(ORDERS, api, logged), _invocation(SWEEPER, relay, relay.log_bytes)],
+            [_invocation(ORDERS, api, logged), _invocation(CONSUMER, relay, relay.log_bytes)],
             lag_ms=POLL_SECONDS * 1000 / 2 + _milliseconds(relay),
         ),
         PIPE: _piped(_invocation(ORDERS, api, logged)),
