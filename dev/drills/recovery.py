@@ -54,7 +54,8 @@ def _redrive(deployment: Deployment, consumer: str, permanent: tuple[str, ...], 
         letters.reasons[f"{consumer}: {re.sub(r'ord_[a-z2-7]{26}', '...', letter.reason)}"] += 1
         if letter.reason.startswith(permanent):
             deployment.sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter.message["ReceiptHandle"])
-        else:
-            scan.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
-            letters.redriven += 1
+    again = [letter for letter in found if not letter.reason.startswith(permanent)]
+    for start in range(0, len(again), scan.BATCH):
+        batch = again[start : start + scan.BATCH]
+        letters.redriven += len(scan.redrive(deployment.sqs, batch, dead_letters_url=dead, queue_url=queue).sent)
     return len(found)

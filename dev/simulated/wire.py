@@ -5,6 +5,7 @@ Handoff is patched. A crash is a `BaseException`, so that no handler can catch i
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -191,6 +192,7 @@ class Wire:
         self._planned: list[_Planned] = []
         self._tokens: dict[str, float] = {}
         self.gate: Callable[[Call], None] = lambda _call: None  # a call waits here until it may continue
+        self._moto = threading.RLock()  # moto is not thread-safe
         self.session = boto3.Session()
         handlers: Any = self.session.events  # its stubs know no handler that returns a response
         handlers.unregister("before-send", botocore_stubber)
@@ -250,7 +252,8 @@ class Wire:
                 return _response(200, {}, {})
             if call.request:
                 request.body = json.dumps(call.request).encode()  # a fault may have changed it
-            response = botocore_stubber(event_name, request)
+            with self._moto:
+                response = botocore_stubber(event_name, request)
             assert response is not None, f"moto is not running, or does not know {call.name}"
             call.status = response.status_code
             if call.status == 200 and _TOKEN in call.request:

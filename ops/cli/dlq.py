@@ -88,7 +88,7 @@ def show(consumer: str, event_id: str, target: Target) -> None:
 @click.option(
     "--rate",
     type=click.FloatRange(min=0.2),  # ten messages, one receive, then take less time than their visibility timeout
-    default=10.0,  # 36,000 an hour, and slow enough for new events not to queue behind redriven ones
+    default=redriving.DEFAULT_RATE,
     show_default=True,
     help="Dead letters a second, at most.",
 )
@@ -124,12 +124,14 @@ def _redrive(deployment: Deployment, known: Directory, chosen: Filter, rate: flo
         ),
         closing(find(deployment.sqs, known, chosen, _warn, held_elsewhere=held_elsewhere)) as matches,
     ):
-        for _ in redriving.run(deployment.sqs, matches, known, done, rate):
-            if done.sent.total() % _PROGRESS_EVERY == 0:
-                click.echo(f"{done.sent.total()} so far")
+        for count, _ in enumerate(redriving.run(deployment.sqs, matches, known, done, rate), 1):
+            if count % _PROGRESS_EVERY == 0:
+                click.echo(f"{count} so far")
     if done.is_empty:
         _fail_if_held(held_elsewhere)
     click.echo("\n".join(report.outcome(done, would=False)))
+    if done.refused or done.undeleted:
+        raise click.exceptions.Exit(1)
 
 
 def _prepare(

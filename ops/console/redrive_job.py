@@ -13,7 +13,6 @@ from ops.stack.deployment import Deployment
 from ops.stack.observe import depth
 from ops.text import counted
 
-_RATE = 10.0  # messages a second, the default of `handoff dlq redrive`
 _REMAINING = "Messages that were not redriven are still in the dead-letter queue."
 # Seconds for which redriven events are watched: at least, because a permanent error takes a moment, and at most.
 _WATCH_AT_LEAST, _WATCH_AT_MOST = 5.0, 30.0
@@ -34,7 +33,7 @@ class RedriveJob:
         self._is_watching = False
 
     def stop(self) -> None:
-        """Stop after the message that is being redriven."""
+        """Stop after the messages that are being redriven."""
         self._stop.set()
 
     @property
@@ -62,7 +61,7 @@ class RedriveJob:
 
     def _redrive(self, dead_letters: Iterable[Match], known: Directory) -> None:
         self._queues = dict(known.queues)
-        for match in redrive.run(self._deployment.sqs, dead_letters, known, self._done, _RATE):
+        for match in redrive.run(self._deployment.sqs, dead_letters, known, self._done, redrive.DEFAULT_RATE):
             self._sent[_identity(match)] += 1
 
     def _watch(self) -> list[str]:

@@ -136,6 +136,15 @@ def outcome(done: Outcome, *, would: bool) -> list[str]:
     parts = ", ".join(f"{count} to {consumer}" for consumer, count in sorted(done.sent.items()))
     lines = [f"{total} {'would be ' if would else ''}redriven{': ' + parts if parts else ''}"]
     lines += [_advice(consumer, skipped) for consumer, skipped in sorted(done.undeliverable.items())]
+    for (consumer, reason), count in sorted(done.refused.items()):
+        lines.append(
+            f"{count} not redriven: the queue of {consumer} refused them ({reason}). They are still dead letters."
+        )
+    for (consumer, reason), count in sorted(done.undeleted.items()):
+        lines.append(
+            f"{count} redriven to {consumer} and not deleted ({reason}). "
+            "Another redrive sends them again, which is harmless."
+        )
     return [plain(line) for line in lines]
 
 

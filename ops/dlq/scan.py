@@ -1,7 +1,8 @@
 """Scan dead-letter queues, and send dead letters back to their consumers."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
@@ -12,14 +13,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 # How long a received message stays invisible if the scan is killed. It is extended at half of that time. By then a
-# scan, and a redrive of ten a second, are over. With 0.1 s per call they take 0.02 s and 0.2 s for each message.
+# scan, and a redrive of ten a second or more, are over. With 0.1 s per call a scan takes 0.02 s for each message.
 _VISIBILITY_SECONDS = 120  # at least
 _VISIBILITY_SECONDS_EACH = 0.5  # for each message in the queue
 # SQS allows 12 hours from when a message was received; half of that can still be extended once half of it is over.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 _VISIBILITY_SECONDS_MOST = 6 * 3600
 _STALE_RECEIVES = 3  # in a row that return only messages that arrived later: by then the others have been seen
-_BATCH = 10  # the most that SQS returns or takes in one call
+BATCH = 10  # the most that SQS returns or takes in one call
+_TRIES = 4  # of an entry that SQS could not do, such as one of too many at a time
+_RETRY_SECONDS = 0.1  # doubled with each retry
 
 
 class QueueScan:
@@ -35,6 +38,9 @@ class QueueScan:
         self.queue_url = queue_url
         self.held_elsewhere = 0  # messages that SQS counted at the start and did not return: another receiver has them
         self.arrived_later = 0  # messages that arrived after the start
+        # Called before the messages become visible again, with whether no error ended the scan. It finishes what is
+        # still done with them, and returns whether there was anything.
+        self.before_release: Callable[[bool], bool] = lambda _: False
         self._client = client
         self._wait = wait
         self._counted = 0  # by SQS, at the start
@@ -43,15 +49,23 @@ class QueueScan:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        handles = [handle for handle, _ in self._held.values()]
-        self._held.clear()
-        self._change_visibility(handles, 0)
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.before_release(error is None)
+        finally:
+            handles = [handle for handle, _ in self._held.values()]
+            self._held.clear()
+            self._change_visibility(handles, 0)
 
     def __iter__(self) -> Iterator[DeadLetter]:
         before = self._begin()
         stale = 0
-        while stale < _STALE_RECEIVES and (received := self._receive()):
+        while stale < _STALE_RECEIVES:
+            received = self._receive()
+            if not received:
+                if self.before_release(True):  # events may have failed again
+                    continue
+                return
             self.held_elsewhere = max(0, self.held_elsewhere - len(received))
             present = [dead_letter for dead_letter in received if dead_letter.sent_at < before]
             self.arrived_later += len(received) - len(present)
@@ -83,7 +97,7 @@ class QueueScan:
         seconds = self.visibility_seconds
         answer = self._client.receive_message(
             QueueUrl=self.queue_url,
-            MaxNumberOfMessages=_BATCH,
+            MaxNumberOfMessages=BATCH,
             VisibilityTimeout=seconds,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
@@ -109,8 +123,8 @@ class QueueScan:
 
     def _change_visibility(self, handles: Sequence[str], seconds: int) -> None:
         """Make messages visible after so many seconds. Those that SQS refuses are visible already, or soon."""
-        for start in range(0, len(handles), _BATCH):
-            batch = handles[start : start + _BATCH]
+        for start in range(0, len(handles), BATCH):
+            batch = handles[start : start + BATCH]
             self._client.change_message_visibility_batch(
                 QueueUrl=self.queue_url,
                 Entries=[
@@ -128,15 +142,58 @@ def dead_letters(client: "SQSClient", queue_url: str, *, wait: int = 1) -> Itera
     yield from QueueScan(client, queue_url, wait=wait)
 
 
-def redrive(client: "SQSClient", dead_letter: DeadLetter, *, dead_letters_url: str, queue_url: str) -> None:
-    """Send an event back to its consumer's queue, then delete its dead letter.
+@dataclass(frozen=True)
+class Redriven:
+    """What became of a batch, by position: sent, refused with a reason, and sent but not deleted with a reason."""
 
-    It does not wait for the delay of that queue again. A crash in between duplicates the event, which every consumer
+    sent: Sequence[int]
+    refused: Mapping[int, str]
+    undeleted: Mapping[int, str]
+
+
+def redrive(
+    client: "SQSClient", dead_letters: Sequence[DeadLetter], *, dead_letters_url: str, queue_url: str
+) -> Redriven:
+    """Send up to ten events back to their consumer's queue, then delete the dead letters of those that it accepted.
+
+    They do not wait for the delay of that queue again. A crash in between duplicates events, which every consumer
     recognizes.
     """
+    sends: dict[int, Any] = {n: _message(each) for n, each in enumerate(dead_letters)}
+    refused = _in_batches(lambda entries: client.send_message_batch(QueueUrl=queue_url, Entries=entries), sends)
+    sent = [n for n in sends if n not in refused]
+    deletes: dict[int, Any] = {n: {"ReceiptHandle": dead_letters[n].message["ReceiptHandle"]} for n in sent}
+    undeleted = _in_batches(
+        lambda entries: client.delete_message_batch(QueueUrl=dead_letters_url, Entries=entries), deletes
+    )
+    return Redriven(sent, refused, undeleted)
+
+
+def _message(dead_letter: DeadLetter) -> dict[str, Any]:
     trace = dead_letter.message["Attributes"].get("AWSTraceHeader")
     traced: Any = (
         {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}} if trace else {}
     )
-    client.send_message(QueueUrl=queue_url, MessageBody=dead_letter.message["Body"], DelaySeconds=0, **traced)
-    client.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=dead_letter.message["ReceiptHandle"])
+    return {"MessageBody": dead_letter.message["Body"], "DelaySeconds": 0, **traced}
+
+
+def _in_batches(call: Callable[[Any], Any], entries: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
+    """Make a batch call, and retry the entries that SQS could not do; return why the others were not done.
+
+    An entry is done only if the answer says so. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_BatchResultErrorEntry.html
+    """
+    left, failed = dict(entries), dict[int, str]()
+    for attempt in range(_TRIES):
+        if not left:
+            break
+        if attempt:
+            time.sleep(_RETRY_SECONDS * 2**attempt)
+        answer = call([{"Id": str(n), **entry} for n, entry in left.items()])
+        for done in answer.get("Successful", []):
+            del left[int(done["Id"])]
+        for error in answer.get("Failed", []):
+            if error["SenderFault"]:
+                n = int(error["Id"])
+                failed[n] = f"{error['Code']}: {error.get('Message', '')}".rstrip(": ")
+                del left[n]
+    return failed | dict.fromkeys(left, "SQS could not do it")

@@ -62,7 +62,7 @@ class _Poison:
         """Send its dead letters back; return how many."""
         outcome = redriving.Outcome()
         with self.dead_letters() as matches:
-            return len(list(redriving.run(self.deployment.sqs, matches, self.known, outcome, rate=10.0)))
+            return len(list(redriving.run(self.deployment.sqs, matches, self.known, outcome, redriving.DEFAULT_RATE)))
 
     def remove(self) -> None:
         """Delete its dead letters until none arrives for some seconds: the consumer may be about to reject it.

@@ -97,7 +97,7 @@ def test_a_redriven_dead_letter_does_not_wait_for_a_second_window(world, order_i
     # WHEN it is redriven
     with QueueScan(sqs, dead_letters, wait=0) as scan:
         for dead_letter in scan:
-            redrive(sqs, dead_letter, dead_letters_url=dead_letters, queue_url=queue)
+            redrive(sqs, [dead_letter], dead_letters_url=dead_letters, queue_url=queue)
             scan.forget(dead_letter)
 
     # THEN it is handled at once

@@ -22,7 +22,7 @@ from dev.console.switches import ProxySwitches, Switch
 from dev.faults.proxy import running_proxy
 from dev.faults.rules import Rule
 from dev.simulated.messages import message
-from dev.simulated.wire import meanwhile, refuse
+from dev.simulated.wire import refuse
 from ops.console import figures, server
 from ops.console.coordinator import Coordinator
 from ops.console.formats import clock as clock_time
@@ -293,11 +293,20 @@ def job(world, sqs, resources) -> RedriveJob:
     return RedriveJob(deployment, Filter(consumers=("emails",)), patience=0)
 
 
-def test_a_stopped_redrive_ends_after_the_current_message(world, job) -> None:
-    # WHEN it is stopped while it sends the third message
-    world.wire.on("sqs.SendMessage", meanwhile(job.stop), nth=3)
+def test_a_stopped_redrive_ends_after_the_current_messages(world, job) -> None:
+    receives = []
+
+    def three_then_stop(call, deliver):
+        receives.append(call)
+        call.request["MaxNumberOfMessages"] = 3
+        if len(receives) == 2:
+            job.stop()
+        return deliver()
+
+    # WHEN it is stopped once it has received the first three messages
+    world.wire.always("sqs.ReceiveMessage", three_then_stop)
     job.run()
-    # THEN that message is redriven, and the others are still in the dead-letter queue
+    # THEN these are redriven, and the others are still in the dead-letter queue
     assert job.progress == "3 redriven so far, stopping ..."
     assert job.result == ["3 redriven: 3 to emails", f"Stopped. {REMAINING}"]
     assert len(world.queues.dead_letters("EmailsFunction")) == 4
@@ -314,15 +323,17 @@ def test_redriven_events_that_fail_again_are_no_success(failing: int, seen: str,
     # GIVEN a consumer that rejects so many of the redriven events at once, and handles the others
     send, address = redriving.redrive, job._deployment.resource("EmailsDeadLetters")
 
-    def consume(client, dead_letter, **urls) -> None:
-        send(client, dead_letter, **urls)
-        (received,) = client.receive_message(QueueUrl=urls["queue_url"])["Messages"]
-        client.delete_message(QueueUrl=urls["queue_url"], ReceiptHandle=received["ReceiptHandle"])
-        if int(dead_letter.order_id.removeprefix("ord_")) < failing:
-            reason = {"reason": {"DataType": "String", "StringValue": "not an event: time"}}
-            body = dead_letter.message["Body"]
-            world.client("sqs").send_message(QueueUrl=address, MessageBody=body, MessageAttributes=reason)
-            world.clock.forward(2)
+    def consume(client, dead_letters, **urls) -> redriving.Redriven:
+        done = send(client, dead_letters, **urls)
+        for dead_letter in dead_letters:
+            (received,) = client.receive_message(QueueUrl=urls["queue_url"])["Messages"]
+            client.delete_message(QueueUrl=urls["queue_url"], ReceiptHandle=received["ReceiptHandle"])
+            if int(dead_letter.order_id.removeprefix("ord_")) < failing:
+                reason = {"reason": {"DataType": "String", "StringValue": "not an event: time"}}
+                body = dead_letter.message["Body"]
+                world.client("sqs").send_message(QueueUrl=address, MessageBody=body, MessageAttributes=reason)
+                world.clock.forward(2)
+        return done
 
     monkeypatch.setattr(redriving, "redrive", consume)
     # WHEN they are redriven
@@ -345,10 +356,10 @@ def test_a_scan_is_a_success_only_if_it_saw_everything() -> None:
 
 
 def test_a_failed_redrive_reports_its_progress(world, job) -> None:
-    world.wire.on("sqs.SendMessage", refuse("AccessDenied", 403), nth=3)
+    world.wire.on("sqs.SendMessageBatch", refuse("AccessDenied", 403))
     job.run()
     assert "AccessDenied" in job.result[0]
-    assert job.result[1:] == [f"2 redriven. {REMAINING}"]
+    assert job.result[1:] == [f"0 redriven. {REMAINING}"]
 
 
 def test_messages_held_by_another_receiver_are_reported() -> None:

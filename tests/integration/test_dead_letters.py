@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from email.utils import formatdate
 from itertools import islice
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 from dev.local.stack import ROOT
 from dev.simulated.account import REGION
 from dev.simulated.messages import envelope, message
-from dev.simulated.wire import Crash, crash_after, crash_before, meanwhile, refuse
+from dev.simulated.wire import Crash, crash_after, crash_before, lose_response, meanwhile, refuse
+from dev.simulated.wire import answer as replace_answer
 from dev.template import template_with
 from handoff.clock import to_iso
 from ops.cli import main as cli
@@ -79,8 +81,7 @@ def listed(dlq, *arguments):
 
 def redrive(world, queue):
     found = list(scan.dead_letters(world.client("sqs"), queue[1], wait=0))
-    for dead_letter in found:
-        scan.redrive(world.client("sqs"), dead_letter, dead_letters_url=queue[1], queue_url=queue[0])
+    scan.redrive(world.client("sqs"), found, dead_letters_url=queue[1], queue_url=queue[0])
     return found
 
 
@@ -142,10 +143,12 @@ def test_a_redrive_keeps_the_body_and_the_trace_but_not_the_reason(world, dlq, q
 
     dlq("redrive", "--yes")
 
-    (sent,) = [call.request for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
+    (call,) = world.wire.named("sqs.SendMessageBatch")
+    (sent,) = call.request["Entries"]
     trace = {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}
+    assert call.request["QueueUrl"] == queue[0]
     assert sent == {
-        "QueueUrl": queue[0],
+        "Id": "0",
         "MessageBody": body,
         "MessageSystemAttributes": {"AWSTraceHeader": trace},
         "DelaySeconds": 0,  # the queue's own delay is over
@@ -339,7 +342,7 @@ def test_only_chosen_dead_letters_are_redriven(world, dlq, send_dead_letter):
 
 
 @pytest.mark.parametrize("crash", [crash_before, crash_after])
-@pytest.mark.parametrize("operation", ["SendMessage", "DeleteMessage"])
+@pytest.mark.parametrize("operation", ["SendMessageBatch", "DeleteMessageBatch"])
 def test_a_redrive_that_crashes_anywhere_can_be_run_again(world, dlq, queue, order_id, operation, crash):
     # GIVEN a dead letter of a placed order
     (record,) = world.queues.receive(EMAILS)
@@ -385,8 +388,13 @@ def test_a_command_that_ends_early_releases_its_messages(world, dlq, send_dead_l
 
 
 def kill(signum):
-    """Simulate a signal."""
-    return lambda _call, _deliver: os.kill(os.getpid(), signum)
+    """Simulate a signal during a call that SQS then refuses."""
+
+    def fault(call, deliver):
+        os.kill(os.getpid(), signum)
+        return refuse("AccessDenied", 403)(call, deliver)
+
+    return fault
 
 
 @pytest.mark.usefixtures("sends_signal")
@@ -402,15 +410,15 @@ def kill(signum):
 def test_a_redrive_that_ends_early_reports_its_progress(world, dlq, send_dead_letter, queue, fault, why, status):
     for number in range(12):
         send_dead_letter(message("order_placed", f"ord_{number}", 1))
-    world.wire.on("sqs.SendMessage", fault, nth=5)
+    world.wire.on("sqs.SendMessageBatch", fault, where=lambda call: len(call.request["Entries"]) == 2)
 
     first = dlq("redrive", "--yes")
     second = dlq("redrive", "--yes")
 
     assert first.exit_code == status
     assert why in first.stderr
-    assert "4 redriven, the others are unchanged. Run the command again to continue." in first.stderr
-    assert second.stdout == "8 redriven: 8 to emails\n"
+    assert "10 redriven, the others are unchanged. Run the command again to continue." in first.stderr
+    assert second.stdout == "2 redriven: 2 to emails\n"
 
 
 def test_an_event_that_fails_again_is_redriven_only_once(world, dlq, queue):
@@ -423,13 +431,13 @@ def test_an_event_that_fails_again_is_redriven_only_once(world, dlq, queue):
     sends = []
 
     def fails_again(call, deliver):
-        sends.append(call)
+        sends.extend(call.request["Entries"])
         assert len(sends) <= 3, "endless redrive"
         response = deliver()
         world.queues.deliver(EMAILS)
         return response
 
-    world.wire.always("sqs.SendMessage", fails_again, where=sent_to(queue[0]))
+    world.wire.always("sqs.SendMessageBatch", fails_again, where=sent_to(queue[0]))
     done = dlq("redrive", "--yes")
 
     # THEN each was sent once, and is a visible dead letter again
@@ -472,13 +480,22 @@ def test_a_scan_longer_than_the_visibility_timeout_sees_each_once(world, dlq, se
     assert dlq("redrive", "emails", "--reason", "odd", "--yes").stdout == "60 redriven: 60 to emails\n"
 
     # THEN each was sent once, and the others are visible
-    sent = [call.request["MessageBody"] for call in world.wire.named("sqs.SendMessage") if sent_to(queue[0])(call)]
+    calls = [call for call in world.wire.named("sqs.SendMessageBatch") if sent_to(queue[0])(call)]
+    sent = [entry["MessageBody"] for call in calls for entry in call.request["Entries"]]
     assert len(sent) == len(set(sent)) == 60
     assert {dead_letter.attributes["reason"] for dead_letter in world.queues.dead_letters(EMAILS)} == {"even"}
 
 
+def _locked(call, lock):
+    def locked(**arguments):
+        with lock:
+            return call(**arguments)
+
+    return locked
+
+
 class SlowQueue:
-    """SQS with a queue of dead letters of as many orders, one in ten odd. A call takes 0.1 s."""
+    """SQS with a queue of dead letters of as many orders, one in ten odd. A call takes 0.1 s. Threads may use it."""
 
     def __init__(self, clock, letters, at_most):
         self.calls = {}
@@ -488,6 +505,12 @@ class SlowQueue:
         self._sent_at = str(clock.ms - 3_600_000)
         self._visible = dict.fromkeys(range(letters), 0.0)  # from when on; in the order in which SQS returns them
         self._received = {}
+        self._lock = threading.Lock()
+
+    def __getattribute__(self, name):
+        """Let one thread call at a time."""
+        found = super().__getattribute__(name)
+        return found if name.startswith("_") or not callable(found) else _locked(found, self._lock)
 
     def _call(self, name):
         self.calls[name] = self.calls.get(name, 0) + 1
@@ -528,13 +551,16 @@ class SlowQueue:
             if until <= self._received[n] + 43_200:  # others are refused
                 self._visible[n] = until
 
-    def send_message(self, *, MessageBody, **_):  # noqa: N803
+    def send_message_batch(self, *, Entries, **_):  # noqa: N803
         self._call("send")
-        self.sent.append(MessageBody)
+        self.sent += [entry["MessageBody"] for entry in Entries]
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
-    def delete_message(self, *, ReceiptHandle, **_):  # noqa: N803
+    def delete_message_batch(self, *, Entries, **_):  # noqa: N803
         self._call("delete")
-        del self._visible[int(ReceiptHandle)]
+        for entry in Entries:
+            del self._visible[int(entry["ReceiptHandle"])]
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
     @property
     def visible(self):
@@ -556,33 +582,172 @@ def test_a_scan_of_ten_thousand_dead_letters_takes_minutes(clock):
 
 
 @pytest.mark.parametrize(
-    ("rate", "prolongings"),
-    [(10.0, 0), (0.2, 2_000)],  # half an hour, and 12.5 hours: longer than SQS allows to hold a message
+    ("rate", "batch", "prolongings"),
+    [(100.0, 10, 0), (10.0, 10, 0), (0.2, 1, 2_000)],  # the last takes longer than SQS allows to hold a message
 )
-def test_ten_thousand_dead_letters_are_redriven_once_at_any_rate(clock, rate, prolongings):
+def test_ten_thousand_dead_letters_are_redriven_once_at_any_rate(clock, rate, batch, prolongings):
     sqs = SlowQueue(clock, 10_000, at_most=25_000)
     known = Directory(dead={"dead": "emails"}, queues={"emails": "queue"}, rules={})
 
     # WHEN all but the odd ones are redriven
     done = redriving.Outcome()
-    for _ in redriving.run(sqs, find(sqs, known, Filter(reason="known"), pytest.fail), known, done, rate):
-        pass
+    found = find(sqs, known, Filter(reason="known"), pytest.fail)
+    redriven = [match.dead_letter.event_id for match in redriving.run(sqs, found, known, done, rate)]
 
     # THEN each was sent once; the timeouts of the others were extended rarely, and they are visible
-    assert len(sqs.sent) == len(set(sqs.sent)) == done.sent.total() == 9_000
+    assert len(sqs.sent) == len(set(sqs.sent)) == len(set(redriven)) == done.sent.total() == 9_000
     assert sqs.calls.get("prolong", 0) <= prolongings
     assert sqs.visible == 1_000
+    # AND three calls were made for ten
+    assert (sqs.calls["send"], sqs.calls["delete"]) == (9_000 / batch, 9_000 / batch)
+    assert sqs.calls["receive"] <= 1_002 + prolongings
+
+
+def test_batches_are_sent_concurrently(world, dlq, send_dead_letter):
+    # GIVEN an SQS that accepts a batch once two are on their way
+    for number in range(20):
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
+    together = threading.Barrier(2)
+    world.wire.always("sqs.SendMessageBatch", meanwhile(lambda: together.wait(10)))
+
+    # THEN they are redriven
+    assert dlq("redrive", "--yes").stdout == "20 redriven: 20 to emails\n"
+
+
+def failing(entry_id, code, *, sender):
+    """Let one entry of a batch fail, and do the others."""
+    error = {"Id": entry_id, "Code": code, "Message": "refused by the test", "SenderFault": sender}
+
+    def fault(call, deliver):
+        call.request["Entries"] = [entry for entry in call.request["Entries"] if entry["Id"] != entry_id]
+        answer = json.loads(deliver().content) if call.request["Entries"] else {"Successful": []}
+        return replace_answer(answer | {"Failed": [*answer.get("Failed", []), error]})(call, deliver)
+
+    return fault
+
+
+def redriven_bodies(world):
+    """Return the orders whose events are in the queue of emails."""
+    found = []
+    while records := world.queues.receive(EMAILS):
+        found += [json.loads(record["body"])["detail"]["data"]["orderId"] for record in records]
+    return sorted(found)
+
+
+@pytest.fixture
+def three(send_dead_letter):
+    """Three dead letters."""
+    for number in range(3):
+        send_dead_letter(message("order_placed", f"ord_{number}", 1))
+
+
+@pytest.mark.usefixtures("three")
+def test_an_event_that_the_queue_refuses_stays_a_dead_letter(world, dlq):
+    # GIVEN a queue that refuses one event for good
+    world.wire.always("sqs.SendMessageBatch", failing("1", "InvalidMessageContents", sender=True))
+
+    # WHEN all are redriven
+    done = dlq("redrive", "--yes")
+
+    # THEN the others are, and that one is still a dead letter
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "2 redriven: 2 to emails",
+        (
+            "1 not redriven: the queue of emails refused them (InvalidMessageContents: refused by the test). "
+            "They are still dead letters."
+        ),
+    ]
+    assert redriven_bodies(world) == ["ord_0", "ord_2"]
+    assert ["ord_1" in dead_letter.body for dead_letter in world.queues.dead_letters(EMAILS)] == [True]
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("operation", ["SendMessageBatch", "DeleteMessageBatch"])
+def test_an_entry_that_sqs_could_not_do_is_tried_again_alone(world, dlq, operation):
+    world.wire.on(f"sqs.{operation}", failing("1", "InternalError", sender=False))
+
+    done = dlq("redrive", "--yes")
+
+    assert done.stdout == "3 redriven: 3 to emails\n"
+    _, second = world.wire.named(f"sqs.{operation}")
+    assert [entry["Id"] for entry in second.request["Entries"]] == ["1"]
+    assert redriven_bodies(world) == ["ord_0", "ord_1", "ord_2"]
+    assert world.queues.dead_letters(EMAILS) == []
+
+
+@pytest.mark.usefixtures("three")
+def test_an_entry_without_an_answer_is_not_deleted(world, dlq):
+    # GIVEN an SQS that never says what became of one event
+    def omit(call, deliver):
+        answer = json.loads(deliver().content)
+        kept = [entry for entry in answer["Successful"] if entry["Id"] != "1"]
+        return replace_answer({"Successful": kept})(call, deliver)
+
+    world.wire.always("sqs.SendMessageBatch", omit)
+
+    # WHEN all are redriven
+    done = dlq("redrive", "--yes")
+
+    # THEN it stays a dead letter, whose event may be in the queue as well
+    assert done.exit_code == 1
+    assert "2 redriven: 2 to emails" in done.stdout
+    assert ["ord_1" in dead_letter.body for dead_letter in world.queues.dead_letters(EMAILS)] == [True]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_dead_letter_that_cannot_be_deleted_is_reported(world, dlq):
+    world.wire.always("sqs.DeleteMessageBatch", failing("1", "ReceiptHandleIsInvalid", sender=True))
+
+    done = dlq("redrive", "--yes")
+
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "3 redriven: 3 to emails",
+        (
+            "1 redriven to emails and not deleted (ReceiptHandleIsInvalid: refused by the test). "
+            "Another redrive sends them again, which is harmless."
+        ),
+    ]
+    assert len(world.queues.dead_letters(EMAILS)) == 1
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("operation", ["SendMessageBatch", "DeleteMessageBatch"])
+def test_a_lost_answer_duplicates_events_at_most(world, dlq, operation):
+    # GIVEN an SQS whose answers get lost
+    world.wire.always(f"sqs.{operation}", lose_response)
+    failed = dlq("redrive", "--yes")
+    assert failed.exit_code == 1
+    world.wire.heal()
+
+    # WHEN the redrive is repeated
+    world.clock.forward(121)
+    again = dlq("redrive", "--yes")
+
+    # THEN no event is lost
+    assert again.exit_code == 0
+    assert set(redriven_bodies(world)) == {"ord_0", "ord_1", "ord_2"}
+    assert world.queues.dead_letters(EMAILS) == []
+
+
+def test_large_dead_letters_are_sent_in_calls_that_sqs_accepts(world, dlq, send_dead_letter):
+    for number in range(4):
+        send_dead_letter(message("order_placed", f"ord_{number}", 1) + " " * 100_000)
+
+    assert dlq("redrive", "--yes").stdout == "4 redriven: 4 to emails\n"
+
+    assert [len(call.request["Entries"]) for call in world.wire.named("sqs.SendMessageBatch")] == [2, 2]
 
 
 def test_a_redrive_keeps_to_its_rate_and_shows_its_progress(world, dlq, send_dead_letter):
     for number in range(101):
         send_dead_letter(message("order_placed", f"ord_{number}", 1))
-    sent_at = []
-    world.wire.always("sqs.SendMessage", meanwhile(lambda: sent_at.append(world.clock.ms)))
+    began = world.clock.ms
 
     done = dlq("redrive", "emails", "--yes", "--rate", "4")
 
-    assert sent_at[-1] - sent_at[0] == 25_000
+    assert 26_000 <= world.clock.ms - began < 28_000
     assert done.stdout == "100 so far\n101 redriven: 101 to emails\n"
 
 
@@ -628,7 +793,7 @@ def test_an_undelivered_event_that_fails_is_redriven_only_once(world, dlq, undel
         world.queues.deliver(EMAILS)
         return response
 
-    world.wire.always("sqs.SendMessage", fails, where=sent_to(queue[0]))
+    world.wire.always("sqs.SendMessageBatch", fails, where=sent_to(queue[0]))
 
     assert dlq("redrive", "emails", "--yes").stdout.splitlines()[-1] == "1 redriven: 1 to emails"
     assert len(world.queues.dead_letters(EMAILS)) == 1

@@ -44,7 +44,8 @@ def consumed(world, session):
         world.queues.deliver(FEEDBACK)
         world.clock.forward(1)
 
-    session.events.register("after-call.sqs.SendMessage", deliver)
+    for operation in ("SendMessage", "SendMessageBatch"):
+        session.events.register(f"after-call.sqs.{operation}", deliver)
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def test_a_message_that_no_consumer_rejects_fails_and_is_named(world, check):
 def test_a_redriven_message_that_does_not_come_back_fails(world, check, session):
     # GIVEN a consumer that stops after the first message
     deliver = once(lambda: world.queues.deliver(FEEDBACK))
-    session.events.register("after-call.sqs.SendMessage", deliver)
+    for operation in ("SendMessage", "SendMessageBatch"):
+        session.events.register(f"after-call.sqs.{operation}", deliver)
     result = check()
     assert result.outcome == Outcome.FAILED
     assert result.seen.endswith("was redriven, but did not fail again in 120 s")
@@ -105,7 +107,7 @@ def test_a_dead_letter_with_another_reason_fails_and_is_removed(world, check, se
 @pytest.mark.usefixtures("consumed")
 def test_after_ctrl_c_no_dead_letter_stays(world, check, session):
     # GIVEN Ctrl-C when the dead letter is redriven
-    session.events.register("before-call.sqs.DeleteMessage", once(interrupt))
+    session.events.register("before-call.sqs.DeleteMessageBatch", once(interrupt))
     result = check()
     assert (result.outcome, result.left) == (Outcome.INTERRUPTED, ())
     assert left(world) == []
