@@ -139,8 +139,9 @@ fuzz: $(TOOLS) .tools/schemathesis/.ready ## send generated requests to the loca
 
 lock: .venv/.ready ## resolve all requirements to their newest versions
 	cd requirements && for name in uv $(ENVIRONMENTS) dev; do $(LOCK) $$name.in -o $$name.txt || exit 1; done
-	for layer in dependencies mails stripe; do \
-		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt) || exit 1; done
+	for layer in dependencies handoff mails stripe; do \
+		(cd layers/$$layer && $(LOCK) requirements.in -c ../../requirements/dev.txt -o requirements.txt \
+			$$(test $$layer != handoff || echo --no-deps)) || exit 1; done # of botocore, its data only
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header

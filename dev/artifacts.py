@@ -27,22 +27,27 @@ request = json.loads(sys.stdin.read())
 sys.path += request["path"]
 os.environ.clear()
 os.environ.update(request["environment"])
-reached, collections = [], []
+reached, collections, opened, listed = [], [], [], []
 
 
 def watch(event, arguments):
     if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg"}:
         reached.append(f"{event} {arguments[1:]}")
+    elif event == "open":
+        opened.append(str(arguments[0]))
+    elif event in {"os.listdir", "os.scandir"}:
+        listed.append(str(arguments[0]))
 
 
 sys.addaudithook(watch)
 gc.callbacks.append(lambda phase, info: collections.append(info["generation"]) if phase == "start" else None)
 module, _, name = request["handler"].partition(".")
 handler = getattr(importlib.import_module(module), name)
-files = {name: getattr(found, "__file__", None) for name, found in sys.modules.items()}
+modules = {name: getattr(found, "__file__", None) for name, found in sys.modules.items()}
 gc.callbacks.clear()
+read = {"opened": opened, "listed": listed}
 collected = {"collections": collections, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
-print(json.dumps({"callable": callable(handler), "reached": reached, "files": files, **collected}))
+print(json.dumps({"callable": callable(handler), "reached": reached, "files": modules, **read, **collected}))
 """
 
 
@@ -60,6 +65,7 @@ class Function:
 class Imported:
     """Result of importing a function; ``error`` is the last line of its output, empty after success.
 
+    ``files`` are those of the modules, ``opened`` and ``listed`` all files and folders that were read meanwhile.
     ``collections`` are the generations that the garbage collector went through meanwhile, ``frozen`` the objects that
     it leaves alone from then on.
     """
@@ -68,6 +74,8 @@ class Imported:
     handler_is_callable: bool = False
     reached: tuple[str, ...] = ()
     files: frozenset[tuple[str, str]] = frozenset()
+    opened: tuple[Path, ...] = ()
+    listed: tuple[Path, ...] = ()
     collections: tuple[int, ...] = ()
     collects: bool = True
     frozen: int = 0
@@ -166,8 +174,17 @@ def imported(function: Function, path: list[Path], bytecode: Path) -> Imported:
         return Imported(error=done.stderr.splitlines()[-1])
     answer = json.loads(done.stdout.splitlines()[-1])
     files = frozenset((name, file) for name, file in answer["files"].items() if file)
-    collected = tuple(answer["collections"]), answer["collects"], answer["frozen"]
-    return Imported("", answer["callable"], tuple(answer["reached"]), files, *collected)
+    return Imported(
+        "",
+        answer["callable"],
+        tuple(answer["reached"]),
+        files,
+        opened=tuple(map(Path, answer["opened"])),
+        listed=tuple(map(Path, answer["listed"])),
+        collections=tuple(answer["collections"]),
+        collects=answer["collects"],
+        frozen=answer["frozen"],
+    )
 
 
 def lambda_environment(function: Function) -> dict[str, str]:

@@ -20,6 +20,7 @@ CALL_THE_PROVIDER = ["orders", "settlement", "sweeper"]
 ONLY_WITH_STRIPE = ["payment_events"]
 PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "MailsLayer", "StripeLayer"]
+SMALL_DATA = {"endpoint-rule-set-1.json.gz", "partitions.json", "sdk-default-configuration.json"}
 FULL_COLLECTION = 2  # the oldest generation of the garbage collector
 UNCHECKED = 1  # flags of bytecode that Python does not compare with its source: https://peps.python.org/pep-0552/
 
@@ -96,6 +97,19 @@ def test_no_garbage_is_collected_while_a_function_is_imported(imported: tuple[st
     assert FULL_COLLECTION not in outcome.collections
     assert outcome.collects
     assert outcome.frozen > 50_000
+
+
+def test_a_function_reads_only_a_part_of_the_runtimes_data(
+    imported: tuple[str, Imported], built: Build, runtime: Path
+) -> None:
+    _, outcome = imported
+    documents = [file for file in outcome.opened if file.name.endswith((".json", ".json.gz"))]
+    of_the_runtime = {file.name for file in documents if not file.is_relative_to(built.folder)}
+    assert of_the_runtime <= {*SMALL_DATA, "service-2.sdk-extras.json"}
+    assert of_the_runtime >= SMALL_DATA
+    assert {"service-2.json", "endpoints.json"} <= {file.name for file in documents if file.name not in of_the_runtime}
+    # botocore's own search lists the folders of its 400 services.
+    assert len([folder for folder in outcome.listed if folder.is_relative_to(runtime / "botocore/data")]) < 50
 
 
 def test_libraries_come_from_layers_and_boto3_from_the_runtime(

@@ -78,5 +78,5 @@ def test_a_file_that_is_not_pinned_is_no_silent_database(says, file):
 
 def test_all_that_is_locked_is_audited():
     names = [str(file.relative_to(vulnerabilities.ROOT)) for file in vulnerabilities.locked_files()]
-    assert names[:3] == [f"layers/{layer}/requirements.txt" for layer in ("dependencies", "mails", "stripe")]
+    assert names[:3] == [f"layers/{layer}/requirements.txt" for layer in ("dependencies", "handoff", "mails")]
     assert {"requirements/dev.txt", "requirements/sam.txt", "requirements/uv.txt"} <= set(names)

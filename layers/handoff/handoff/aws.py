@@ -10,8 +10,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from handoff import sdk_data
 from handoff.clock import Deadline
-from handoff.connections import survive_freezes
 from handoff.errors import TransactionConflict
 
 if TYPE_CHECKING:
@@ -58,15 +58,13 @@ def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: in
 _DEFAULT = config()
 
 
-@_typed_like(boto3.client)  # noqa: TID251  # here clients are made
+@_typed_like(boto3.client)  # noqa: TID251  # the type of `sdk_data.client`
 def client(service: str, *, config: Config | None = None) -> Any:
     """Return a client of an AWS service whose requests survive that Lambda freezes the environment between them.
 
-    ``config`` is `config()` with other timeouts or tries, by default `config()` itself. See `handoff.connections`.
+    ``config`` is `config()` with other timeouts or tries, by default `config()` itself. See `handoff.sdk_data`.
     """
-    made: Any = boto3.client(service, config=config or _DEFAULT)  # type: ignore[call-overload]  # noqa: TID251
-    survive_freezes(made)
-    return made
+    return sdk_data.client(service, config or _DEFAULT)
 
 
 def failure_reason(error: BaseException) -> str:
