@@ -54,13 +54,15 @@ def _run(port: int, *, once: bool) -> int:
                 console.print(f"{time.monotonic() - start:5.1f} s  {step}")
             last = step
 
-        with (
-            running_proxy(f"http://127.0.0.1:{port}") as proxy,
-            running(port, variables=routes(proxy.url)) as stack,
-            contextlib.ExitStack() as opened,
-        ):
+        def build(stack: LocalStack) -> None:
             progress("sam build")
             stack.build()
+
+        with (
+            running_proxy(f"http://127.0.0.1:{port}") as proxy,
+            running(port, variables=routes(proxy.url), while_starting=build) as stack,
+            contextlib.ExitStack() as opened,
+        ):
             progress("sam deploy")
             deployment = Deployment(stack.deploy(), stack.session(), stack.endpoint)
             opened.enter_context(publishing_metrics(deployment))

@@ -29,6 +29,18 @@ def paused(deployment: Deployment, *consumers: str) -> Iterator[None]:
             client.update_event_source_mapping(UUID=mapping, Enabled=True)
 
 
+@contextlib.contextmanager
+def packed_at_once(deployment: Deployment) -> Iterator[None]:
+    """Pack orders that are placed while the context lasts without their cancel window."""
+    sqs, queue = deployment.sqs, deployment.queue_url("fulfillment")
+    window = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["DelaySeconds"])["Attributes"]["DelaySeconds"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "0"})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": window})
+
+
 def limit_concurrency(deployment: Deployment, consumer: str, executions: int) -> None:
     """Let a consumer run in at most so many concurrent executions."""
     for mapping in _mappings(deployment, consumer):

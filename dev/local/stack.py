@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -145,11 +145,13 @@ def running(
     enforce_iam: bool = True,
     variables: Mapping[str, str] | None = None,
     state: Path | None = None,
+    while_starting: Callable[[LocalStack], None] = lambda _: None,
 ) -> Iterator[LocalStack]:
     """Run MiniStack while the context lasts; afterwards remove its processes and temporary files.
 
     All functions inherit the environment ``variables``, such as those of `dev.faults.proxy.routes`. With a folder
-    ``state``, the stack loads its state from there and saves it there.
+    ``state``, the stack loads its state from there and saves it there. MiniStack takes seconds to start:
+    ``while_starting`` is called meanwhile, for example to build.
 
     Raises
     ------
@@ -167,12 +169,11 @@ def running(
             process = _start(environment, log)
             records.write(port, record.model_copy(update={"pid": process.pid}))
         stack = LocalStack(port, temporary, process)
+        with _watched(process, port, log):
+            while_starting(stack)
         _wait_until_up(stack, process, log)
-        try:
+        with _watched(process, port, log):
             yield stack
-        finally:
-            if process.poll() is not None:
-                raise _ended(process, port, log)
     finally:
         with deferred_signals():
             if process:
@@ -227,6 +228,16 @@ def _wait_until_up(stack: LocalStack, process: "subprocess.Popen[bytes]", log: P
         if process.poll() is not None or time.monotonic() > deadline:
             raise LocalStackError(f"MiniStack did not start:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _watched(process: "subprocess.Popen[bytes]", port: int, log: Path) -> Iterator[None]:
+    """Raise LocalStackError at the end of the context if MiniStack has ended."""
+    try:
+        yield
+    finally:
+        if process.poll() is not None:
+            raise _ended(process, port, log)
 
 
 def _ended(process: "subprocess.Popen[bytes]", port: int, log: Path) -> LocalStackError:

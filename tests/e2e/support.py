@@ -98,18 +98,6 @@ def environment(deployment: Deployment, function: str, **variables: str) -> Iter
 
 
 @contextlib.contextmanager
-def packed_at_once(deployment: Deployment) -> Iterator[None]:
-    """Pack orders without their cancel window while the context lasts, for tests that would only wait for its end."""
-    sqs, queue = deployment.sqs, deployment.queue_url("fulfillment")
-    window = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["DelaySeconds"])["Attributes"]["DelaySeconds"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "0"})
-    try:
-        yield
-    finally:
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": window})
-
-
-@contextlib.contextmanager
 def overheard(deployment: Deployment) -> Iterator[str]:
     """Yield a queue that receives every event on the bus while the context lasts."""
     sqs, events, bus = deployment.sqs, deployment.events, deployment.resource("Bus")

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dev.demo.orders import program
+from dev.local.consumers import packed_at_once
 from dev.local.stack import LocalStack
 from ops import smoke_order, tokens
 from ops.cli.main import main
@@ -24,7 +25,6 @@ from tests.e2e.support import (
     eventually,
     invoke,
     order,
-    packed_at_once,
     place_patiently,
     until_quiet,
 )

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dev.demo import orders as demo
-from dev.local.consumers import paused
+from dev.local.consumers import packed_at_once, paused
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import eventually, packed_at_once, place, until_quiet
+from tests.e2e.support import eventually, place, until_quiet
 
 NAMES = ("orders", "units", "revenue")
 

@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from dev.commands import main
 from dev.local import records
-from dev.local.stack import LocalStackError, running
+from dev.local.stack import LocalStack, LocalStackError, running
+from ops.polling import until
 
 LONG = 120  # seconds that end a test that hangs; a busy machine needs tens of them
 # The command, with MiniStack, but without a deployment and a console.
@@ -148,6 +149,7 @@ def test_a_dead_ministack_ends_the_command_with_an_error(step: str) -> None:
     with started(*command, port=port, ONCE="") as process:
         read_until(process, step)
         record = record_of(port)
+        until(LocalStack(port).is_up, bool, LONG)
         # WHEN MiniStack is killed, THEN the command ends within seconds, and says where the log is
         os.kill(record.pid, signal.SIGKILL)
         output = process.communicate(timeout=LONG)[0]
