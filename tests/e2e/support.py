@@ -47,10 +47,15 @@ def place(client: ShopClient, name: str = "good", **changes: Any) -> Answer:
     return client.place(sample(name, **changes), str(uuid.uuid4()))
 
 
+def patiently(request: Callable[[], Answer]) -> Answer:
+    """Send a request, again if the answer says so: on a busy machine, a request can run out of time."""
+    return eventually(request, lambda answer: "Retry-After" not in answer.headers)
+
+
 def place_patiently(client: ShopClient, name: str = "good", **changes: Any) -> Answer:
-    """Place an order and retry as the answer says: on a busy machine, a request can run out of time."""
+    """Place an order patiently."""
     wanted, key = sample(name, **changes), str(uuid.uuid4())
-    return eventually(lambda: client.place(wanted, key), lambda answer: "Retry-After" not in answer.headers)
+    return patiently(lambda: client.place(wanted, key))
 
 
 def order(deployment: Deployment, order_id: str) -> dict[str, Any]:

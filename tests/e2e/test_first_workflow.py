@@ -69,7 +69,9 @@ def test_a_planted_difference_is_found(workflow: FirstWorkflow, local_stack: Loc
     ]
     done = compare(local_stack)
     assert done.exit_code == 1
-    assert f"{order_id}  different  recipient: 15 characters by " in done.output
+    (shown,) = [line for line in done.output.splitlines() if line.startswith(f"{order_id}  different  recipient: ")]
+    assert "15 characters by request" in shown
+    assert "24 characters by event" in shown
 
 
 def test_the_steps_of_the_page_after_the_switch(run: Run, workflow: FirstWorkflow, local_stack: LocalStack) -> None:

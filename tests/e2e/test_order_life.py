@@ -25,6 +25,7 @@ from tests.e2e.support import (
     eventually,
     invoke,
     order,
+    patiently,
     place_patiently,
     until_quiet,
 )
@@ -107,7 +108,7 @@ def test_every_order_can_be_cancelled_in_its_window_on_a_warm_stack(deployment: 
     def place_and_cancel(delay: float) -> tuple[str, int]:
         order_id = placed(client)
         time.sleep(delay)
-        return order_id, client.cancel(order_id).status
+        return order_id, patiently(lambda: client.cancel(order_id)).status
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done = dict(pool.map(place_and_cancel, delays))
