@@ -159,7 +159,7 @@ def _limits(loads: Sequence[Load]) -> str:
                 "Transactions on the same item conflict. Handoff tries eight times with exponential backoff and then"
                 " returns 503 with `Retry-After`. Nothing has changed then, and other products are not affected."
             ),
-            "Split the stock over several items and reserve from a random one; check all items for the last pieces.",
+            "Split its stock into shards: [one hot product](../how-to/scale.md#one-hot-product).",
         ),
         (
             "e-mail",

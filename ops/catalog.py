@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from handoff import aws
 from handoff.clock import Deadline
+from handoff.update import Attr, Update
 from shop import json_members, text
 from shop.model import SKU
+from shop.stock import item_sku
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -187,7 +190,8 @@ def _add(client: "DynamoDBClient", table: str, entry: Entry) -> bool:
 
 
 def _update(client: "DynamoDBClient", table: str, entry: Entry) -> None:
-    client.update_item(
+    """Change a product, then each of its shards. `ops.stock_shards` adds only shards that are like the product."""
+    changed = client.update_item(
         TableName=table,
         Key=aws.to_item({"sku": entry.sku}),
         UpdateExpression="SET #name = :name, unitPrice = :price, listed = :listed",
@@ -195,7 +199,13 @@ def _update(client: "DynamoDBClient", table: str, entry: Entry) -> None:
         ExpressionAttributeValues=aws.to_item(
             {":name": entry.name, ":price": entry.unit_price, ":listed": entry.listed}
         ),
+        ReturnValues="ALL_NEW",
     )
+    for number in range(1, aws.from_item(changed["Attributes"]).get("shards", 0) + 1):
+        shard = Update(table, {"sku": item_sku(entry.sku, number)}).set("name", entry.name)
+        shard.set("unitPrice", entry.unit_price).set("onSale", entry.listed).when(Attr("sku").exists())
+        with suppress(aws.ConditionFailed):  # it was just removed
+            aws.write(client, [shard.write()], Deadline(_WRITE_SECONDS))
 
 
 def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, delivery: Delivery) -> bool:

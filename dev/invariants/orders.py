@@ -9,6 +9,7 @@ from dev.invariants.snapshot import Item, Snapshot, Violation, lost, wrong
 from handoff import ids
 from handoff.events import MAX_DETAIL_BYTES
 from handoff.unfinished import INDEX_KEYS
+from shop.stock import is_shard, item_sku, product_of
 from shop.transitions import PERSONAL_DATA_ERASED
 
 # States in which an order keeps its stock.
@@ -201,14 +202,39 @@ def stock_adds_up(snapshot: Snapshot, loaded: Mapping[str, int]) -> list[Violati
         if order["status"] in _LIVE:
             taken.update(units(order["lines"]))
             taken.subtract(returned_units(order))
-    available = {product["sku"]: product["available"] for product in snapshot.products}
+    available: Counter[str] = Counter()
+    for item in snapshot.products:
+        available[product_of(item["sku"])] += item["available"]
     return [
-        *(wrong(f"{sku}: {count} are available") for sku, count in available.items() if count < 0),
+        *(
+            wrong(f"{item['sku']}: {item['available']} are available")
+            for item in snapshot.products
+            if item["available"] < 0
+        ),
         *(wrong(f"{sku} was not loaded") for sku in available.keys() - loaded.keys()),
         *(
             wrong(f"{sku}: {available.get(sku)} available of {count}, with {taken[sku]} in orders")
             for sku, count in loaded.items()
             if available.get(sku) != count - taken[sku]
+        ),
+        *_shard_violations(snapshot),
+    ]
+
+
+def _shard_violations(snapshot: Snapshot) -> list[Violation]:
+    """P3: a product has the stock shards that it names and no others, on sale as itself with its name and price."""
+    items = {item["sku"]: item for item in snapshot.products}
+    products = {key: item for key, item in items.items() if not is_shard(key)}
+    named = {item_sku(sku, n): sku for sku, item in products.items() for n in range(1, item.get("shards", 0) + 1)}
+    found = {key for key in items if is_shard(key)}
+    return [
+        *(lost(f"there is no shard {key}") for key in named.keys() - found),
+        *(wrong(f"{key} belongs to no product") for key in found - named.keys()),
+        *(
+            wrong(f"{key} is not like its product")
+            for key in found & named.keys()
+            if (items[key]["name"], items[key]["unitPrice"], items[key].get("onSale"))
+            != tuple(products[named[key]][name] for name in ("name", "unitPrice", "listed"))
         ),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import parameters
 import problems
 from shop.catalog import MAX_PRODUCTS
-from shop.model import SKU
+from shop.stock import KEY
 
 _LIMIT = parameters.limit_parameter(MAX_PRODUCTS, default=MAX_PRODUCTS)
 PAGE_PARAMETERS = (_LIMIT, parameters.CURSOR)
@@ -15,7 +15,7 @@ PAGE_PARAMETERS = (_LIMIT, parameters.CURSOR)
 
 @dataclass(frozen=True, slots=True)
 class CatalogQuery:
-    """The requested part of the catalog: ``limit`` products after the one with the sku ``after``."""
+    """The requested part of the catalog: ``limit`` products after the key ``after``."""
 
     limit: int
     after: str | None
@@ -35,6 +35,6 @@ def page(event: dict[str, Any]) -> CatalogQuery:
     if wrong:
         raise problems.invalid(wrong)
     position = parameters.position(given, {"sku"})
-    if position and not re.fullmatch(SKU, position["sku"]):
+    if position and not re.fullmatch(KEY, position["sku"]):
         raise parameters.wrong_cursor()
     return CatalogQuery(limit, position["sku"] if position else None)

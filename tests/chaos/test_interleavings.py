@@ -190,6 +190,53 @@ def test_two_orders_for_the_last_unit(harness):
 
 
 @race
+def test_two_orders_for_the_last_units_in_three_shards(harness):
+    harness.stock(MUG, 3)
+    harness.split(MUG, 2)()
+    ada, bob = harness.api("ada"), harness.api("bob")
+
+    answers = yield Race([lambda: ada.place(body((MUG, 2))), lambda: bob.place(body((MUG, 2)))], deaths=1)
+
+    assert "201" in said(*answers) or None in answers
+    assert set(said(*answers)) <= {"201", "out-of-stock"}
+    assert said(*answers).count("201") <= 1
+
+
+@race
+def test_two_orders_refill_an_empty_shard(harness):
+    harness.stock(MUG, 0)
+    harness.split(MUG, 2)()
+    harness.stock(MUG, 30, shards=2)
+    ada, bob = harness.api("ada"), harness.api("bob")
+
+    answers = yield Race([lambda: ada.place(body()), lambda: bob.place(body())], deaths=1)
+
+    assert set(said(*answers)) <= {"201"}
+
+
+@race
+def test_two_orders_of_the_last_units_while_shards_are_removed(harness):
+    harness.stock(MUG, 3)
+    harness.split(MUG, 2)()
+    ada, bob = harness.api("ada"), harness.api("bob")
+
+    placing = [lambda: ada.place(body((MUG, 2))), lambda: bob.place(body((MUG, 2)))]
+    *answers, _ = yield Race([*placing, harness.split(MUG, 1)])
+
+    assert said(*answers) == ["201", "out-of-stock"]
+
+
+@race
+def test_an_order_while_shards_are_added(harness):
+    harness.stock(MUG, 4)
+    ada = harness.api("ada")
+
+    answer, _ = yield Race([lambda: ada.place(body((MUG, 3))), harness.split(MUG, 3)])
+
+    assert answer.status == 201
+
+
+@race
 def test_two_orders_for_two_last_units_in_different_order(harness):
     harness.stock(MUG, 1)
     harness.stock(TEE, 1)

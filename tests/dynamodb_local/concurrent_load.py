@@ -24,7 +24,9 @@ from handoff.clock import Deadline, now_ms
 from handoff.errors import TransactionConflict
 from handoff.events import Envelope
 from handoff.sweep import run_together
+from ops.stock_shards import set_shards
 from shop.cancelling import cancel_own_order
+from shop.catalog import MAX_PRODUCTS
 from shop.confirming import confirm, confirm_own_order
 from shop.customers import CustomerStore
 from shop.errors import InProgress, ProfileBusy, RequestError, TryLater
@@ -90,6 +92,19 @@ class ThreadedShop:
         for sku, count in available.items():
             product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": count, "listed": True}
             self._client.put_item(TableName=self._table("ProductsTable"), Item=aws.to_item(product))
+
+    def split(self, sku: str, shards: int) -> None:
+        """Give a product this number of stock shards, as an operator does: repeat the command until it succeeds."""
+        for _ in range(_TRIES):
+            with suppress(TransactionConflict, *aws.ERRORS):
+                set_shards(random.choice(self._shops).orders._client, self._table("ProductsTable"), sku, shards)
+                return
+        raise AssertionError(f"{sku} never gets {shards} shards")
+
+    def read_catalog(self) -> None:
+        """Have each instance of the API read the catalog."""
+        for shop in self._shops:
+            shop.catalog.page(MAX_PRODUCTS, None, Deadline(_SECONDS))
 
     def customers(self, *users: str) -> None:
         """Write customers with an address."""

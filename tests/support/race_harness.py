@@ -5,11 +5,14 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
+import boto3
+
 from dev.simulated.api import Api
 from dev.simulated.functions import Functions
 from dev.simulated.queues import Queues
 from dev.simulated.wire import Call, Crash, Fault, crash_before
 from dev.simulated.world import MUG, World
+from ops.stock_shards import set_shards
 from tests.support import invariants, scheduler
 from tests.support.fingerprint import fingerprint
 from tests.support.scheduler import Choose, Handler, Race, Turn
@@ -66,10 +69,15 @@ class RaceHarness:
 
     # --- preparation of a scenario ------------------------------------------------------------------------------------
 
-    def stock(self, sku: str, available: int) -> None:
+    def stock(self, sku: str, available: int, **values: int) -> None:
         """Write a product with this stock."""
-        self.world.stock(sku, available)
+        self.world.stock(sku, available, **values)
         self._loaded[sku] = available
+
+    def split(self, sku: str, shards: int) -> Handler:
+        """Return a run of the command that gives a product this number of stock shards."""
+        client = boto3.client("dynamodb")
+        return lambda: set_shards(client, self.world.table("ProductsTable"), sku, shards)
 
     def strike(self, do: Handler, pattern: str, fault: Fault = crash_before) -> None:
         """Run an action with a fault at its first call of this name."""

@@ -11,6 +11,7 @@ from dev.simulated import wire
 from dev.simulated.api import Answer
 from dev.simulated.wire import Crash
 from dev.simulated.world import MUG, TEE, World, body
+from ops.stock_shards import set_shards
 from shop import ids
 from shop.model import Customer
 from tests.support import provider_events
@@ -282,6 +283,18 @@ def _report(client: Client, order_id: str = ORDER) -> None:
     """Let the provider report that something has happened to an order's payment."""
     provider_events.publish(client.world, order_id, f"evt_{len(client.world.wire.calls)}")
     client.world.queues.deliver("SettlementFunction")
+
+
+def _scattered(client: Client) -> None:
+    """Leave one mug in each shard: an order of two takes them from elsewhere."""
+    set_shards(client.world.client("dynamodb"), client.world.table("ProductsTable"), MUG, LOADED[MUG] - 2)
+
+
+def _empty_shards(client: Client) -> None:
+    """Add shards that are empty: an order refills one."""
+    client.world.stock(MUG, 0)
+    set_shards(client.world.client("dynamodb"), client.world.table("ProductsTable"), MUG, 2)
+    client.world.change("ProductsTable", {"sku": MUG}, available=LOADED[MUG])
 
 
 def _new_price(client: Client) -> None:
@@ -609,6 +622,9 @@ SCENARIOS = [
     Scenario("place", _place, expect=_ends(201, available=8)),
     Scenario("place, without retries", _place, patient=False),
     Scenario("place at a new price", _place, ready=_new_price, expect=_ends(201, available=8)),
+    Scenario("place from the last shards", _place, ready=_scattered, expect=_ends(201, available=8)),
+    Scenario("place and refill a shard", _place, ready=_empty_shards, expect=_ends(201, available=8)),
+    Scenario("cancel with shards", _cancel, ready=_empty_shards, expect=_ends(201, 200)),
     Scenario("declined", _decline, expect=_ends(402)),
     Scenario("out of stock", _out_of_stock, expect=_ends(409)),
     Scenario("the provider does not answer", _provider_timeout, expect=_ends(201, available=8)),

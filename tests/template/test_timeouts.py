@@ -1,6 +1,6 @@
 """Timeouts: the slowest possible calls of a request or batch fit its function's timeout, and that the gateway's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -191,10 +191,12 @@ class SlowOrders(OrderStore):
         self._clock = clock
         self._found = found
 
-    def reserve(self, order: Order, verified_email: str | None, deadline: Deadline) -> None:
+    def reserve(self, order: Order, shards: Mapping[str, int], verified_email: str | None, deadline: Deadline) -> None:
         """Reserve, or raise the given error."""
         found, self._found = self._found, None
-        self._clock.taking(aws.LONGEST_CALL, found)() if found else super().reserve(order, verified_email, deadline)
+        if found:
+            self._clock.taking(aws.LONGEST_CALL, found)()
+        super().reserve(order, shards, verified_email, deadline)
 
 
 PRODUCT = Product(sku="MUG", name="Mug", unit_price=100, available=9, listed=True)

@@ -257,6 +257,34 @@ def test_oversold_stock_is_wrong(snapshot):
     assert [violation.what for violation in violations] == ["MUG: -1 are available"]
 
 
+def with_shard(snapshot, **changes):
+    """Return the snapshot with two of the mugs in a shard."""
+    like = {"name": "Mug", "unitPrice": 1250}
+    mug = {"sku": "MUG", "available": 6, "listed": True, "shards": 1} | like
+    shard = {"sku": "MUG#1", "available": 2, "onSale": True} | like
+    return replace(snapshot, products=[mug, *snapshot.products[1:], shard | changes])
+
+
+def test_units_in_shards_are_available(snapshot):
+    assert found(with_shard(snapshot)) == []
+
+
+@pytest.mark.parametrize("change", [{"name": "Cup"}, {"unitPrice": 1}, {"onSale": False}, {"onSale": None}])
+def test_a_shard_unlike_its_product_is_wrong(snapshot, change):
+    assert found(with_shard(snapshot, **change)) == [(Harm.WRONG, "MUG#1 is not like its product")]
+
+
+def test_a_missing_shard_and_a_surplus_one_are_reported(snapshot):
+    assert found(with_shard(snapshot, sku="MUG#2")) == [
+        (Harm.LOST, "there is no shard MUG#1"),
+        (Harm.WRONG, "MUG#2 belongs to no product"),
+    ]
+
+
+def test_an_oversold_shard_is_wrong(snapshot):
+    assert (Harm.WRONG, "MUG#1: -1 are available") in found(with_shard(snapshot, available=-1))
+
+
 def test_a_reservation_counts_as_taken(snapshot):
     orders = [*snapshot.orders, order("ord_pending", mugs=3)]
     products = [{"sku": "MUG", "available": 5}, {"sku": "TEA", "available": 5}]

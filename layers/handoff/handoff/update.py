@@ -149,9 +149,20 @@ def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItem
     }
 
 
-def delete(table: str, key: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
-    """A delete, as one item of a transaction; a missing item is ignored."""
-    return {"Delete": {"TableName": table, "Key": aws.to_item(key)}}
+def delete(table: str, key: Mapping[str, Any], condition: ConditionBase | None = None) -> "TransactWriteItemTypeDef":
+    """A delete, as one item of a transaction; a missing item is ignored unless it has to meet a condition."""
+    if condition is None:
+        return {"Delete": {"TableName": table, "Key": aws.to_item(key)}}
+    built = ConditionExpressionBuilder().build_expression(condition)
+    return {
+        "Delete": {
+            "TableName": table,
+            "Key": aws.to_item(key),
+            "ConditionExpression": built.condition_expression,
+            "ExpressionAttributeNames": built.attribute_name_placeholders,
+            "ExpressionAttributeValues": aws.to_item(built.attribute_value_placeholders),
+        }
+    }
 
 
 def check(table: str, key: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from handoff import aws
 from handoff.clock import Deadline, Stopwatch
 from handoff.unfinished import parse_or_log
+from shop import stock
 from shop.model import Product
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True)
 class CatalogPage:
-    """Products on sale, by sku. ``next_after`` is the sku that the next page follows, None on the last page."""
+    """Products on sale, by sku. ``next_after`` is the key that the next page follows, None on the last page."""
 
     products: tuple[Product, ...]
     next_after: str | None
@@ -80,6 +81,11 @@ class Catalog:
         for sku, product in products.items():
             _keep(self._copies, sku, _Copy(product, age), _KEPT_PRODUCTS)
 
+    def shards_of(self, skus: Iterable[str]) -> dict[str, int]:
+        """Return the number of stock shards of those of these products that have any."""
+        products = [self._listed(sku) for sku in skus]
+        return {product.sku: product.shards for product in products if product and product.shards}
+
     def page(self, limit: int, after: str | None, deadline: Deadline) -> CatalogPage:
         """Return a page of the products on sale, at most a minute old.
 
@@ -97,15 +103,22 @@ class Catalog:
         age, listed = _started(), list[Product]()
         while True:
             rows, last = self._scan(limit, after)
-            self.learn({row["sku"]: _product(row) for row in rows})
+            self.learn({row["sku"]: _product(row) for row in rows if not stock.is_shard(row["sku"])})
             for row in rows:
                 if product := self._listed(row["sku"]):
                     listed.append(product)
                 if len(listed) == limit and (last or row is not rows[-1]):
-                    return _page(listed, row["sku"], age)
+                    return self._page(listed, row["sku"], age, deadline)
             if last is None or deadline.remaining() < aws.LONGEST_CALL:
-                return _page(listed, last, age)
+                return self._page(listed, last, age, deadline)
             after = last
+
+    def _page(self, products: list[Product], next_after: str | None, age: Stopwatch, deadline: Deadline) -> CatalogPage:
+        """Return a page; of products whose own item is empty, also the units in their shards are read."""
+        empty = [product.sku for product in products if product.shards and product.available <= 0]
+        found = stock.read(self._client, self._table, empty, deadline)
+        whole = [found[product.sku].whole if product.sku in found else product for product in products]
+        return CatalogPage(tuple(sorted(whole, key=lambda product: product.sku)), next_after, age)
 
     def _scan(self, limit: int, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
         """Return as many rows after a sku, and the last one's sku unless the table ends there.
@@ -128,10 +141,6 @@ def _product(item: Mapping[str, Any] | None) -> Product | None:
     A row that fails validation is logged and skipped, so that one bad row cannot take the catalog down.
     """
     return parse_or_log(Product, item, "sku") if item else None
-
-
-def _page(products: list[Product], next_after: str | None, age: Stopwatch) -> CatalogPage:
-    return CatalogPage(tuple(sorted(products, key=lambda product: product.sku)), next_after, age)
 
 
 def _started() -> Stopwatch:

@@ -15,6 +15,7 @@ MAX_QUANTITY = 999
 MAX_TOTAL = 10**12  # of an order, in minor units; JavaScript and others count exactly to 2**53 only
 MAX_REFUNDS = 50  # of one order; an item holds 400 KB
 ERASED = "erased"  # in place of a text that a stored item needs and that was personal data
+MAX_SHARDS = 20  # of a product's stock; about a thousand orders a second
 SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -376,6 +377,8 @@ class Shipment(Model):
 class Product(Model):
     """A product of the catalog. ``available`` is the stock left to sell; a delisted product is kept, not deleted.
 
+    ``shards`` is the number of its stock shards, if it has any: ``available`` is only a part of the stock then. See
+    `shop.stock`.
     Strict like the condition of reserving it: a row that fails it would be shown, but could never be ordered.
     """
 
@@ -386,6 +389,7 @@ class Product(Model):
     unit_price: int
     available: int
     listed: bool
+    shards: int | None = Field(default=None, ge=1, le=MAX_SHARDS)
 
 
 class AddressChange(Model):

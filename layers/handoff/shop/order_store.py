@@ -1,6 +1,6 @@
 """Orders in DynamoDB, with the stock and the shipments that change in the same transactions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +12,10 @@ from handoff.store import AggregateStore
 from handoff.telemetry import logger
 from handoff.unfinished import parse_or_log
 from handoff.update import Attr, Update, check, delete, put, put_new
-from shop import order_list
+from shop import order_list, stock
 from shop.errors import AddressProblem
 from shop.limits import Limits
-from shop.model import EmailProblem, Order, OrderSummary, Product, Status
+from shop.model import EmailProblem, Line, Order, OrderSummary, Product, Status
 from shop.order_list import OrderList
 from shop.settings import Settings
 from shop.transitions import OrderTransition
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _DAY = 86_400  # seconds
+# Tries of an order to take units from shards, while other orders take what it has just seen.
+_PICKS = 8
 _OLD = "placedAt < :before AND attribute_not_exists(erasedAt)"
 
 
@@ -158,9 +160,10 @@ class OrderStore(AggregateStore[Order]):
         last = response.get("LastEvaluatedKey")
         return [item["orderId"]["S"] for item in response["Items"]], aws.from_item(last) if last else None
 
-    def reserve(self, order: Order, verified_email: str | None, deadline: Deadline) -> None:
+    def reserve(self, order: Order, shards: Mapping[str, int], verified_email: str | None, deadline: Deadline) -> None:
         """Store a PENDING order, take its stock and count it for its user, all or nothing.
 
+        ``shards`` is the number of stock shards of the products that have any, as the order's prices were read.
         The customer must have an e-mail address. One without any gets ``verified_email``, the address in the token.
 
         Raises
@@ -172,15 +175,37 @@ class OrderStore(AggregateStore[Order]):
         LimitReached
             If the user has placed too many orders in this hour, or had too many declined.
         ReservationFailed
-            If a product is missing, delisted, short, or has another name or price than the order's line.
+            If a product is missing, delisted, short, or has another name, price or number of shards.
         TransactionConflict
             If other writers kept changing the same products, or no time is left.
         """
+        picks = {line.sku: stock.first_pick(line, shards.get(line.sku)) for line in order.lines}
+        for _ in range(_PICKS):
+            try:
+                return self._reserve(order, shards, picks, verified_email, deadline)
+            except ReservationFailed as refused:
+                picks |= self._pick_again(order, shards, picks, refused.products, deadline)
+        raise TransactionConflict("other orders kept taking the same units; nothing was written")
+
+    def _reserve(
+        self,
+        order: Order,
+        shards: Mapping[str, int],
+        picks: Mapping[str, stock.Pick],
+        verified_email: str | None,
+        deadline: Deadline,
+    ) -> None:
+        """Write the reservation with the given picks from the products' items."""
         item = order.dump() | {"unfinished": self.shard(order.order_id)}
+        takes = [
+            (line.sku, write)
+            for line in order.lines
+            for write in stock.takes(self._products, line, shards.get(line.sku), picks[line.sku])
+        ]
         writes = [
             put_new(self._table, item, "orderId"),
             self._reaching(order, verified_email),
-            *self._taking(order),
+            *(write for _, write in takes),
             *self._limits.reserving(order.user_id),
         ]
         try:
@@ -188,10 +213,32 @@ class OrderStore(AggregateStore[Order]):
         except aws.ConditionFailed as failed:
             existing = self._aggregate(failed.images.get(0))
             if existing is None:
-                raise self._refusal(order, failed.images) from failed
+                raise self._refusal([sku for sku, _ in takes], failed.images) from failed
             # Our own attempt id means that an earlier try of this write succeeded, and its answer was lost.
             if not existing.took(order.attempt_id):
                 raise OrderExists(existing) from failed
+
+    def _pick_again(
+        self,
+        order: Order,
+        shards: Mapping[str, int],
+        picks: Mapping[str, stock.Pick],
+        refused: Mapping[str, Product | None],
+        deadline: Deadline,
+    ) -> dict[str, stock.Pick]:
+        """Return other picks from the shards of refused products, which have units elsewhere.
+
+        Raises `ReservationFailed` if that cannot help.
+        """
+        lines = [line for line in order.lines if line.sku in refused and _has_shards(shards, refused, line.sku)]
+        found = stock.read_for(self._client, self._products, lines, deadline) if lines else {}
+        known = {line.sku: found[line.sku].whole if line.sku in found else None for line in lines}
+        if len(lines) < len(refused) or not all(_is_as_ordered(line, known[line.sku], shards) for line in lines):
+            raise ReservationFailed({**refused, **known})
+        most = stock.most_items(len(order.lines))
+        again = {line.sku: found[line.sku].pick(line.quantity, next(reversed(picks[line.sku])), most) for line in lines}
+        # No pick now, of units that are there: shards are closed or get another price at the moment.
+        return {sku: pick or picks[sku] for sku, pick in again.items()}
 
     def acquire_lease(
         self, order: Order, attempt_id: str, *, lease_until: int, expires_at: int, due_at: int, deadline: Deadline
@@ -233,7 +280,7 @@ class OrderStore(AggregateStore[Order]):
 
         See `AggregateStore.write`.
         """
-        others = [self._restock(sku, quantity) for sku, quantity in step.restock.items()]
+        others = [stock.restocks(self._products, sku, quantity) for sku, quantity in step.restock.items()]
         if step.shipment:
             others.append(put(self._shipments, step.shipment.dump()))
         if step.closes_shipment:
@@ -283,14 +330,17 @@ class OrderStore(AggregateStore[Order]):
         shipment = Update(self._shipments, {"orderId": order_id})
         return shipment.set("state", "released").when(Attr("orderId").exists()).write()
 
-    def _refusal(self, order: Order, images: Mapping[int, Mapping[str, Any]]) -> Exception:
-        """Return why a new order was not stored: its items are the order, the customer, the products, the counts."""
-        customer, counts = images.get(1), images.get(2 + len(order.lines))
+    def _refusal(self, skus: Sequence[str], images: Mapping[int, Mapping[str, Any]]) -> Exception:
+        """Return why a new order was not stored.
+
+        Its items are the order, the customer, those of the products ``skus``, the counts.
+        """
+        customer, counts = images.get(1), images.get(2 + len(skus))
         if customer is not None:
             return CustomerUnreachable(_address_problem(customer))
         if counts is not None:
             return self._limits.reached(counts)
-        return ReservationFailed(_refused(order, images))
+        return ReservationFailed(_refused(skus, images))
 
     def _reaching(self, order: Order, verified_email: str | None) -> "TransactWriteItemTypeDef":
         """Check that the customer can get mail; store the address of the token for one who has none."""
@@ -301,23 +351,6 @@ class OrderStore(AggregateStore[Order]):
             return check(self._customers, key, Attr("email").exists() & reachable)
         customer = Update(self._customers, key).set_default("email", verified_email)
         return customer.set_default("name", order.shipping_address.name).when(reachable).write()
-
-    def _taking(self, order: Order) -> "list[TransactWriteItemTypeDef]":
-        return [
-            Update(self._products, {"sku": line.sku})
-            .increase("available", -line.quantity)
-            .when(
-                Attr("listed").eq(True),
-                Attr("name").eq(line.name),
-                Attr("unitPrice").eq(line.unit_price),
-                Attr("available").gte(line.quantity),
-            )
-            .write()
-            for line in order.lines
-        ]
-
-    def _restock(self, sku: str, quantity: int) -> "TransactWriteItemTypeDef":
-        return Update(self._products, {"sku": sku}).increase("available", quantity).write()
 
 
 def index_of(status: Status | None) -> str:
@@ -345,10 +378,27 @@ def connect(client: "DynamoDBClient", settings: Settings) -> OrderStore:
     )
 
 
-def _refused(order: Order, images: Mapping[int, Mapping[str, object]]) -> dict[str, Product | None]:
-    """Return the products whose condition failed; they follow the order and the customer in the transaction."""
-    failed = {line.sku: images[n] for n, line in enumerate(order.lines, start=2) if n in images}
-    return {sku: parse_or_log(Product, image, "sku") if image else None for sku, image in failed.items()}
+def _refused(skus: Sequence[str], images: Mapping[int, Mapping[str, object]]) -> dict[str, Product | None]:
+    """Return the products whose condition failed; their items follow the order and the customer in the transaction."""
+    failed = {sku: images[n] for n, sku in enumerate(skus, start=2) if n in images}
+    return {sku: parse_or_log(Product, image, "sku") if _is_product(image) else None for sku, image in failed.items()}
+
+
+def _is_product(image: Mapping[str, object]) -> bool:
+    return bool(image) and not stock.is_shard(str(image["sku"]))
+
+
+def _has_shards(shards: Mapping[str, int], refused: Mapping[str, Product | None], sku: str) -> bool:
+    product = refused[sku]
+    return sku in shards or bool(product and product.shards)
+
+
+def _is_as_ordered(line: Line, product: Product | None, shards: Mapping[str, int]) -> bool:
+    """Return whether a product is on sale as the line says, with enough units and as many shards."""
+    if product is None or not product.listed or product.available < line.quantity:
+        return False
+    terms = (product.name, product.unit_price, product.shards)
+    return terms == (line.name, line.unit_price, shards.get(line.sku))
 
 
 def _address_problem(customer: Mapping[str, object]) -> AddressProblem:

@@ -132,7 +132,8 @@ def reserve(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Or
                 raise
             return resume(shop, earlier, placement, deadline)
         try:
-            shop.orders.reserve(order, placement.verified_email, deadline)
+            shards = shop.catalog.shards_of(placement.quantities)
+            shop.orders.reserve(order, shards, placement.verified_email, deadline)
             return order
         except OrderExists as repeat:
             return resume(shop, repeat.order, placement, deadline)

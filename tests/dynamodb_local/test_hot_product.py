@@ -1,0 +1,97 @@
+"""One product that everybody orders: its stock in one item, and split into shards."""
+
+import random
+import time
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from shop.errors import OutOfStock, TryLater
+from shop.model import Order
+from tests.dynamodb_local.concurrent_load import THREADS, at_once, wish
+from tests.support.invariants import (
+    every_event_is_published,
+    histories_are_sound,
+    money_has_owners,
+    nothing_is_unfinished,
+    stock_adds_up,
+)
+
+MUG = "MUG-01"
+UNITS = 600
+_MOST_LATE = 0.005  # share of the answers that are 503
+
+
+def rush(shop, tally, name, customers):
+    """Let a crowd of customers order one unit each, and retry; return their answers and the conflicts per answer."""
+    wishes = [wish({MUG: 1}, user=f"{name}-{n}") for n in range(customers)]
+    before, start = shop.network.counts["conflicts injected"], time.perf_counter()
+    with shop.network.unhurried(), shop.network.contended():
+        crowd = at_once([partial(shop.place, wanted) for wanted in wishes])
+    seconds = time.perf_counter() - start
+    conflicts = shop.network.counts["conflicts injected"] - before
+    answers = Counter(type(answer) for answers in crowd for answer in answers.received)
+    tally[f"{name}: orders placed"] = answers[Order]
+    tally[f"{name}: orders placed per second"] = round(answers[Order] / seconds)
+    tally[f"{name}: answers 503"] = answers[TryLater]
+    tally[f"{name}: conflicts"] = conflicts
+    return answers, conflicts / answers.total()
+
+
+@pytest.fixture
+def choose(request):
+    """Seeded random choices."""
+    return random.Random(request.config.getoption("--chaos-seed"))
+
+
+@pytest.fixture
+def checked(shop, clock):
+    """Check the invariants after the test."""
+    yield
+    shop.sweep_until_quiet(clock, sweepers=2)
+    stock_adds_up(shop, {MUG: UNITS})
+    money_has_owners(shop)
+    nothing_is_unfinished(shop)
+    histories_are_sound(shop)
+    every_event_is_published(shop)
+
+
+@pytest.mark.usefixtures("checked")
+def test_shards_let_a_crowd_order_one_product(shop, tally):
+    # GIVEN a third of the units sold from the product's own item
+    shop.stock({MUG: UNITS})
+    few, often = rush(shop, tally, "1 item", UNITS // 3)
+    # WHEN the others are sold from eight shards, to more customers than there are units
+    shop.split(MUG, 8)
+    shop.read_catalog()
+    answers, seldom = rush(shop, tally, "8 shards", UNITS - UNITS // 3 + THREADS)
+    # THEN every unit is sold and no other, and nearly no customer has to come back
+    assert few[Order] + answers[Order] == UNITS
+    assert answers[OutOfStock] == THREADS
+    assert answers[TryLater] < _MOST_LATE * answers.total()
+    # AND orders conflict far less often
+    assert seldom < often / 5
+    tally["threads"] = THREADS
+
+
+@pytest.mark.usefixtures("checked")
+def test_the_number_of_shards_changes_while_a_crowd_orders(shop, clock, choose, tally):
+    # GIVEN more demand than stock, for one to four units each
+    shop.stock({MUG: UNITS})
+    wishes = [wish({MUG: choose.randint(1, 4)}, user=f"user-{n}") for n in range(UNITS // 2)]
+    orders = [partial(shop.place, wanted) for wanted in wishes]
+    # WHEN operators raise and lower the number of shards meanwhile, sometimes two at once
+    for n, shards in enumerate((8, 3, 1, 12, 5, 5, 2, 20, 1, 4)):
+        orders.insert(25 * n + n % 2, partial(shop.split, MUG, shards))
+    with shop.network.unhurried(), shop.network.faulty():
+        at_once(orders)
+    # AND all requests are repeated after the leases of failed requests have ended
+    clock.forward(30)
+    repeated = at_once([partial(shop.place, wanted) for wanted in wishes], 20)
+    # THEN the stock is sold, up to what too few are left for
+    left = UNITS - sum(
+        line.quantity for answers in repeated if isinstance(answers.last, Order) for line in answers.last.lines
+    )
+    assert 0 <= left < 4
+    tally["requests while the number of shards changed"] = len(orders)
