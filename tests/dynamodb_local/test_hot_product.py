@@ -18,14 +18,15 @@ from tests.support.invariants import (
     stock_adds_up,
 )
 
-MUG = "MUG-01"
-UNITS = 600
+MUG, TEE = "MUG-01", "TEE-02"
+UNITS = 400
+OTHERS = 200
 _MOST_LATE = 0.005  # share of the answers that are 503
 
 
-def rush(shop, tally, name, customers):
+def rush(shop, tally, name, sku, customers):
     """Let a crowd of customers order one unit each, and retry; return their answers and the conflicts per answer."""
-    wishes = [wish({MUG: 1}, user=f"{name}-{n}") for n in range(customers)]
+    wishes = [wish({sku: 1}, user=f"{name}-{n}") for n in range(customers)]
     before, start = shop.network.counts["conflicts injected"], time.perf_counter()
     with shop.network.unhurried(), shop.network.contended():
         crowd = at_once([partial(shop.place, wanted) for wanted in wishes])
@@ -50,7 +51,7 @@ def checked(shop, clock):
     """Check the invariants after the test."""
     yield
     shop.sweep_until_quiet(clock, sweepers=2)
-    stock_adds_up(shop, {MUG: UNITS})
+    stock_adds_up(shop, {MUG: UNITS, TEE: OTHERS})
     money_has_owners(shop)
     nothing_is_unfinished(shop)
     histories_are_sound(shop)
@@ -59,15 +60,15 @@ def checked(shop, clock):
 
 @pytest.mark.usefixtures("checked")
 def test_shards_let_a_crowd_order_one_product(shop, tally):
-    # GIVEN a third of the units sold from the product's own item
-    shop.stock({MUG: UNITS})
-    few, often = rush(shop, tally, "1 item", UNITS // 3)
-    # WHEN the others are sold from eight shards, to more customers than there are units
+    # GIVEN a product of eight shards, which every instance knows, and one in its own item
+    shop.stock({MUG: UNITS, TEE: OTHERS})
     shop.split(MUG, 8)
     shop.read_catalog()
-    answers, seldom = rush(shop, tally, "8 shards", UNITS - UNITS // 3 + THREADS)
-    # THEN every unit is sold and no other, and nearly no customer has to come back
-    assert few[Order] + answers[Order] == UNITS
+    # WHEN more customers than there are units order the one, and then as many as there are the other
+    answers, seldom = rush(shop, tally, "8 shards", MUG, UNITS + THREADS)
+    few, often = rush(shop, tally, "1 item", TEE, OTHERS)
+    # THEN every unit is sold and no other, and nearly no customer of the shards has to come back
+    assert (answers[Order], few[Order]) == (UNITS, OTHERS)
     assert answers[OutOfStock] == THREADS
     assert answers[TryLater] < _MOST_LATE * answers.total()
     # AND orders conflict far less often
@@ -78,8 +79,8 @@ def test_shards_let_a_crowd_order_one_product(shop, tally):
 @pytest.mark.usefixtures("checked")
 def test_the_number_of_shards_changes_while_a_crowd_orders(shop, clock, choose, tally):
     # GIVEN more demand than stock, for one to four units each
-    shop.stock({MUG: UNITS})
-    wishes = [wish({MUG: choose.randint(1, 4)}, user=f"user-{n}") for n in range(UNITS // 2)]
+    shop.stock({MUG: UNITS, TEE: OTHERS})
+    wishes = [wish({MUG: choose.randint(1, 4)}, user=f"user-{n}") for n in range(300)]
     orders = [partial(shop.place, wanted) for wanted in wishes]
     # WHEN operators raise and lower the number of shards meanwhile, sometimes two at once
     for n, shards in enumerate((8, 3, 1, 12, 5, 5, 2, 20, 1, 4)):
