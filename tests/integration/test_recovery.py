@@ -90,6 +90,14 @@ def test_a_single_lost_call_does_not_pause_the_bus(world, warm, fault):
         assert world.order(order_id)["outbox"] == {}
 
 
+def test_a_throttled_request_leaves_its_event_to_the_sweeper(world, warm):
+    world.wire.always("eventbridge.PutEvents", wire.refuse("ThrottlingException"))
+
+    assert warm.place(body()).status == 201
+
+    assert len(world.wire.named("eventbridge.PutEvents")) == 1
+
+
 @pytest.mark.usefixtures("broken_bus")
 def test_the_sweeper_publishes_when_the_bus_works_again(world, warm):
     # GIVEN orders whose events could not be published for an hour

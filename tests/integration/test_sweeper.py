@@ -228,6 +228,46 @@ def test_an_event_that_could_not_be_removed_is_published_again(world, placed_unp
     invariants.nothing_is_unfinished(world)
 
 
+@pytest.fixture
+def three_unpublished(world, placed_unpublished):
+    """Three orders in one shard whose events are due."""
+    unheard = world.order(placed_unpublished(1)[0])
+    for n in range(2):
+        world.put("OrdersTable", unheard | {"orderId": f"ord_{n}"})
+    world.clock.forward(MINUTE)
+
+
+@pytest.mark.usefixtures("three_unpublished")
+def test_what_the_bus_throttles_is_retried_in_the_same_run(world):
+    # GIVEN a bus that throttles a call, and then one of its events
+    throttled = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"}
+    some = {"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, throttled, {"EventId": "3"}]}
+    world.wire.on("eventbridge.PutEvents", wire.refuse("ThrottlingException"))
+    world.wire.on("eventbridge.PutEvents", wire.answer(some), nth=2)
+
+    # WHEN they are swept
+    with world.wire.watched() as calls:
+        report = world.sweep()
+
+    # THEN each event is accepted once
+    assert [len(call.request["Entries"]) for call in calls if call.operation == "PutEvents"] == [3, 3, 1]
+    assert (report["EventsSwept"], report["SweepFailures"]) == (3, 0)
+    invariants.nothing_is_unfinished(world)
+
+
+@pytest.mark.usefixtures("three_unpublished")
+def test_a_bus_that_keeps_throttling_is_left_alone(world):
+    world.wire.always("eventbridge.PutEvents", wire.refuse("ThrottlingException"))
+    began = world.clock.ms
+
+    with world.wire.watched() as calls:
+        report = world.sweep()
+
+    assert (report["EventsSwept"], report["SweepFailures"]) == (0, 3)
+    assert 1 < [call.operation for call in calls].count("PutEvents") < 8
+    assert world.clock.ms - began < 4_000
+
+
 def test_a_broken_bus_is_called_once_per_run(world, placed_unpublished):
     placed_unpublished(5)
     world.clock.forward(MINUTE)

@@ -120,7 +120,8 @@ def test_a_batch_of_unanswered_sales_ends_in_time(template: Template) -> None:
 
 def test_a_sweep_that_uses_both_budgets_ends_in_time(template: Template) -> None:
     # GIVEN budgets that are checked before a call, so the last call of each may start just before the budget is spent
-    last = (bus.LONGEST_PATIENT_PUBLISH + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
+    last_published = sweep.THROTTLE_PATIENCE + bus.LONGEST_PATIENT_PUBLISH
+    last = (last_published + aws.LONGEST_CALL) + (2 * payments.LONGEST_CALL + 2 * aws.LONGEST_CALL)
     # AND a read of each shard of the index, and of its orders
     reading = 2 * aws.LONGEST_CALL
     # AND the provider's events, with a cursor that is read and moved

@@ -1,12 +1,14 @@
 """The event bus: the only module that calls EventBridge."""
 
+import random
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from handoff import aws
-from handoff.clock import Stopwatch
+from handoff.clock import Deadline, Stopwatch
 from handoff.telemetry import logger
 
 if TYPE_CHECKING:
@@ -21,10 +23,17 @@ LONGEST_PUBLISH = 1.2  # while a client waits: 0.3 to connect and 0.7 to answer
 LONGEST_PATIENT_PUBLISH = 5.2  # in the sweeper: 1 to connect and 4 to answer
 _PAUSE_AFTER_FAILURE = 30.0
 _FAILURES_BEFORE_PAUSE = 2  # in a row: a single slow or lost call is no outage
+_ACCEPTED, _NO_ANSWER = "", "no answer"  # beside EventBridge's error codes
+# Of a call, and of an entry. https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
+_THROTTLED = {"ThrottlingException", "ThrottledException", "TooManyRequestsException"}
+_THROTTLE_PAUSE = 0.2  # seconds at most before the first retry; doubled with each
 
 
 class Bus:
-    """Publishes events with one try each. A failed event stays in its outbox, and the sweeper publishes it."""
+    """Publishes events with one try each. A failed event stays in its outbox, and the sweeper publishes it.
+
+    The sweeper's threads share a bus. The worst that they cause is one call too many before a pause.
+    """
 
     def __init__(self, client: "EventBridgeClient", name: str) -> None:
         self._client = client
@@ -32,31 +41,46 @@ class Bus:
         self._failures = 0
         self._paused = Stopwatch()  # a pause ends on time if Lambda freezes the environment meanwhile
 
-    def publish(self, entries: Sequence["OutboxEntry"]) -> list[bool]:
+    def publish(self, entries: Sequence["OutboxEntry"], *, patience: float = 0.0) -> list[bool]:
         """Publish up to ten events; return for each whether the bus accepted it.
 
         This instance pauses for 30 s once the bus has refused all events of a call, or has not answered two calls in a
-        row, so that a dead bus does not slow down every request.
+        row, so that a dead bus does not slow down every request. Throttled events are retried for ``patience`` seconds.
         """
         if self._paused.seconds() < _PAUSE_AFTER_FAILURE:
             return [False] * len(entries)
+        deadline, pause = Deadline(patience), _THROTTLE_PAUSE
+        codes = self._put(entries)
+        while (throttled := [n for n, code in enumerate(codes) if code in _THROTTLED]) and deadline.remaining() > pause:
+            time.sleep(random.uniform(pause / 2, pause))
+            pause *= 2
+            for n, code in zip(throttled, self._put([entries[n] for n in throttled]), strict=True):
+                codes[n] = code
+        self._note(codes)
+        return [code == _ACCEPTED for code in codes]
+
+    def _put(self, entries: Sequence["OutboxEntry"]) -> list[str]:
+        """Call the bus once; return for each event the error code of the bus, `_ACCEPTED` or `_NO_ANSWER`."""
         try:
             response = self._client.put_events(Entries=[self._entry(entry) for entry in entries])
         except aws.ERRORS as error:
             logger.warning("events not published", reason=aws.failure_reason(error), exc_info=error)
-            self._failures += 1
-            if isinstance(error, ClientError) or self._failures >= _FAILURES_BEFORE_PAUSE:
-                self._paused.restart()
-            return [False] * len(entries)
-        self._failures = 0
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else _NO_ANSWER
+            return [code] * len(entries)
         # HTTP 200 can hold failed entries: each one is checked.
-        taken = ["ErrorCode" not in result for result in response["Entries"]]
-        if not all(taken):
-            codes = sorted({result["ErrorCode"] for result in response["Entries"] if "ErrorCode" in result})
-            logger.warning("events refused by the bus", errors=codes)
-            if not any(taken):
-                self._paused.restart()
-        return taken
+        codes = [result.get("ErrorCode", _ACCEPTED) for result in response["Entries"]]
+        if refused := sorted(set(codes) - {_ACCEPTED}):
+            logger.warning("events refused by the bus", errors=refused)
+        return codes
+
+    def _note(self, codes: Sequence[str]) -> None:
+        """Pause if the bus took nothing, unless it is the first time that it did not answer."""
+        if _ACCEPTED in codes:
+            self._failures = 0
+            return
+        self._failures += 1
+        if _NO_ANSWER not in codes or self._failures >= _FAILURES_BEFORE_PAUSE:
+            self._paused.restart()
 
     def _entry(self, entry: "OutboxEntry") -> "PutEventsRequestEntryTypeDef":
         put: PutEventsRequestEntryTypeDef = {

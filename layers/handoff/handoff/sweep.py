@@ -22,6 +22,7 @@ from handoff.unfinished import IndexEntry
 
 PUBLISHING_BUDGET = 40.0  # seconds a run and thread
 FINISHING_BUDGET = 20.0  # seconds a run and thread, a separate budget, so that a dead provider does not hold up events
+THROTTLE_PATIENCE = 3.0  # seconds for one call: threads together can exceed the quota of a small region
 _SHORTEST_PAUSE = 60_000  # ms
 # ms: it ends within a run, so the run after that retries, four minutes on. Alarms look at five minutes.
 _LONGEST_PAUSE = 180_000
@@ -133,7 +134,8 @@ class Sweep:
             if not self._bus_works or self._publishing.spent:
                 return
             batch = waiting[start : start + ENTRIES_PER_CALL]
-            taken = self._bus.publish([aggregates[key].outbox[sequence] for key, sequence in batch])
+            entries = [aggregates[key].outbox[sequence] for key, sequence in batch]
+            taken = self._bus.publish(entries, patience=THROTTLE_PATIENCE)
             self._bus_works = any(taken)
             yield from zip(batch, taken, strict=True)
 
