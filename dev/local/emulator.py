@@ -8,7 +8,8 @@ standard library, MiniStack and `ops.browser_guard`.
 """
 
 import importlib
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,8 @@ _ADMIN_IN_USE = (
     "/_ministack/cfn-response/",
     "/_ministack/cfn-signal/",
 )
+
+_HOLD = 3600  # seconds, longer than any queue's delay
 
 
 class Guard:
@@ -120,9 +123,70 @@ def _with(present: list[tuple[bytes, bytes]], more: dict[str, str]) -> list[tupl
     return [*present, *((name, value) for name, value in added if name not in names)]
 
 
+def pass_traces(eventbridge: Any, sqs: Any) -> None:
+    """Give each message the trace header of its event, as EventBridge does.
+
+    MiniStack ignores ``TraceHeader``, and the ``AWSTraceHeader`` of a message in a batch. It does pass a message's
+    ``AWSTraceHeader`` to the function.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-related-service-xray.html
+    """
+    put_events, dispatch, to_queue = eventbridge._put_events, eventbridge._dispatch_event, eventbridge._dispatch_to_sqs
+    delay = sqs.queue_delay
+    held: ContextVar[int] = ContextVar("held", default=0)  # seconds
+    headers: ContextVar[Mapping[str, str]] = ContextVar("headers")  # of the events in a call, by their details
+    current: ContextVar[str | None] = ContextVar("current", default=None)
+
+    def put(data: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
+        entries = data.get("Entries", [])
+        headers.set({entry["Detail"]: entry["TraceHeader"] for entry in entries if "TraceHeader" in entry})
+        return put_events(data, *arguments, **options)
+
+    def dispatch_with_header(event: Mapping[str, Any], *arguments: Any) -> None:
+        current.set(headers.get({}).get(event["Detail"]))
+        dispatch(event, *arguments)
+
+    def send(queue: Any, body: str, *arguments: Any) -> None:
+        """Keep the message invisible until it has its header: other threads receive it at once."""
+        held.set(_HOLD)
+        to_queue(queue, body, *arguments)
+        held.set(0)
+        for message in reversed((sqs._queue_by_arn(str(queue)) or {"messages": []})["messages"]):
+            if message["body"] == body and message["visible_at"] > message["sent_at"] + _HOLD - 1:
+                message["sys"] |= {"AWSTraceHeader": current.get()} if current.get() else {}
+                message["visible_at"] -= _HOLD
+                return
+
+    eventbridge._put_events, eventbridge._dispatch_event, eventbridge._dispatch_to_sqs = put, dispatch_with_header, send
+    sqs.queue_delay = lambda queue: delay(queue) + held.get()
+    _keep_in_batches(sqs)
+
+
+def _keep_in_batches(sqs: Any) -> None:
+    """Let messages that are sent in a batch keep their system attributes."""
+    send_message, send_batch = sqs._act_send_message, sqs._act_send_message_batch
+    attributes: ContextVar[Mapping[str, Any]] = ContextVar("attributes")  # of the messages of a batch, by their bodies
+
+    def send(data: Mapping[str, Any], url: str) -> Any:
+        kept = attributes.get({}).get(data.get("MessageBody", ""))
+        return send_message({"MessageSystemAttributes": kept, **data}, url)
+
+    def send_all(data: Mapping[str, Any], url: str) -> Any:
+        entries = data.get("Entries", [])
+        given = {entry.get("MessageBody", ""): entry.get("MessageSystemAttributes") for entry in entries}
+        token = attributes.set(given)
+        try:
+            return send_batch(data, url)
+        finally:
+            attributes.reset(token)
+
+    sqs._act_send_message = send
+    sqs._HANDLERS["SendMessageBatch"] = send_all
+
+
 def main() -> None:
     """Run MiniStack until it gets a signal to end."""
     ministack = importlib.import_module("ministack.app")
+    pass_traces(*(importlib.import_module(f"ministack.services.{name}") for name in ("eventbridge", "sqs")))
     cors = Cors(ministack.app, ministack)
     ministack.app = Guard(cors, partial(api_allows_origin, ministack))  # type: ignore[attr-defined]
     ministack.main()

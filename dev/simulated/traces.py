@@ -1,7 +1,8 @@
 """The trace context on its way through AWS: a new one for each invocation, and from an event into its messages.
 
-Moto ignores the ``TraceHeader`` of an event. EventBridge passes it to a queue as the message's ``AWSTraceHeader``:
-https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-tracing.html
+Moto ignores the ``TraceHeader`` of an event, and the ``AWSTraceHeader`` of a message in a batch. EventBridge passes the
+first to a queue as the message's ``AWSTraceHeader``:
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-related-service-xray.html
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from moto.sqs.models import Message, SQSBackend
 from handoff.bus import ENTRIES_PER_CALL
 
 _header: ContextVar[str | None] = ContextVar("header", default=None)  # of the event that is being delivered
+_headers: ContextVar[dict[str, str]] = ContextVar("headers")  # of a batch of messages, by their bodies
 
 
 def of_invocation(number: int, seconds: int) -> str:
@@ -27,6 +29,7 @@ def of_invocation(number: int, seconds: int) -> str:
 def delivered() -> Iterator[None]:
     """Let moto pass the trace of each event into its messages while the context lasts."""
     put_events, send_message = EventsBackend.put_events, SQSBackend.send_message
+    send_message_batch = SQSBackend.send_message_batch
 
     def put_each(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if 1 < len(events) <= ENTRIES_PER_CALL:  # moto rejects longer calls
@@ -37,13 +40,23 @@ def delivered() -> Iterator[None]:
         finally:
             _header.reset(token)
 
-    def send(self: SQSBackend, *arguments: Any, **members: Any) -> Message:
-        header = _header.get()
+    def send(self: SQSBackend, queue_name: str, message_body: str, *arguments: Any, **members: Any) -> Message:
+        header = _header.get() or _headers.get({}).get(message_body)
         if header:
             members["system_attributes"] = {"AWSTraceHeader": {"StringValue": header}}
-        return send_message(self, *arguments, **members)
+        return send_message(self, queue_name, message_body, *arguments, **members)
+
+    def send_batch(self: SQSBackend, queue_name: str, entries: dict[str, Any]) -> Any:
+        sent = [(entry["MessageBody"], entry.get("MessageSystemAttributes", {})) for entry in entries.values()]
+        traced = {body: system["AWSTraceHeader"]["StringValue"] for body, system in sent if "AWSTraceHeader" in system}
+        token = _headers.set(traced)
+        try:
+            return send_message_batch(self, queue_name, entries)
+        finally:
+            _headers.reset(token)
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(EventsBackend, "put_events", put_each))
         stack.enter_context(patch.object(SQSBackend, "send_message", send))
+        stack.enter_context(patch.object(SQSBackend, "send_message_batch", send_batch))
         yield
