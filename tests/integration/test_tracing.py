@@ -128,11 +128,12 @@ def test_the_sweeper_logs_the_correlation_id_of_the_order(world, lines):
     world.wire.on("dynamodb.*", REFUSED, where=world.to_provider)
     world.settle_down(5)
 
-    # THEN each of its log lines has the id of that request
+    # THEN each of its log lines has the id and the trace of that request
     said = [line for line in of(lines(), "SweeperFunction") if line["message"] != "sweep finished"]
     assert outcomes(said) == {"expired", "rescheduled", "settled"}
     assert [line["reason"] for line in said if "reason" in line] == ["Unavailable"]
     assert {(line["order_id"], line["correlation_id"]) for line in said} == {(order["orderId"], ADA)}
+    assert {line["trace_id"] for line in said} == {roots(world, "OrdersFunction")[-1]}
 
 
 def test_an_unreadable_order_is_logged_with_its_correlation_id(world, api, lines):
@@ -222,6 +223,45 @@ def test_each_event_of_a_batch_carries_the_trace_of_its_message(world, unpublish
     assert len(world.events()) == 2 * len(["order_placed", "shipment_prepared", "shipment_released"])
 
 
+def test_what_the_sweeper_finishes_belongs_to_the_trace_that_left_it(world, api, lines):
+    # GIVEN an order whose payment settlement fails to capture
+    order_id = api.place(body()).json["orderId"]
+    world.queues.until_quiet("FulfillmentFunction")
+    (trace,) = roots(world, "OrdersFunction")[-1:]
+    assert trace in world.order(order_id)["trace"]
+
+    # WHEN the sweeper captures it, after a failure
+    world.wire.on("dynamodb.*", REFUSED, where=world.to_provider)
+    for _ in range(4):
+        world.clock.forward(120)
+        world.sweep()
+
+    # THEN the event and the sweeper's lines about the order have the request's trace, which the order keeps no longer
+    assert published(world)[-1] == ("shipment_released", trace)
+    swept = [line for line in of(lines(), "SweeperFunction") if "order_id" in line]
+    assert outcomes(swept) == {"published", "rescheduled", "settled"}
+    assert {line["trace_id"] for line in swept} == {trace}
+    assert "trace" not in world.order(order_id)
+
+
+def test_an_order_that_the_sweeper_places_keeps_the_trace_of_its_request(world, api):
+    # GIVEN an order that waits for its customer, who confirms the payment and does not come back
+    answer = api.place(body(token="tok_action", customerAction=True))
+    assert answer.status == 202
+    api.act(answer.json["clientSecret"])
+    first = roots(world, "OrdersFunction")[-2]
+
+    for _ in range(20):
+        world.clock.forward(60)
+        world.sweep()
+
+    assert published(world)[:1] == [("order_placed", first)]
+
+
+def test_a_request_that_leaves_no_work_leaves_no_trace_in_the_order(world, api, order_id):
+    assert "trace" not in world.order(order_id)
+
+
 def test_an_event_that_an_older_release_stored_is_published(world, unpublished):
     for order_id in unpublished():
         outbox = world.order(order_id)["outbox"]
@@ -281,7 +321,7 @@ def test_a_redriven_event_keeps_its_trace(world, sqs, lines, order_id):
     (found,) = scan.dead_letters(sqs, dead_letters, wait=0)
 
     # WHEN it is redriven, and the message and what follows from it are handled
-    scan.redrive(sqs, found, dead_letters_url=dead_letters, queue_url=source)
+    scan.redrive(sqs, [found], dead_letters_url=dead_letters, queue_url=source)
     world.queues.until_quiet(function, "SettlementFunction")
 
     # THEN each line and each event has the trace id of the request

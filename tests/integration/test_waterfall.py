@@ -88,7 +88,7 @@ def test_retries_and_redrives_are_hops(world, clock, sqs, order_id, hops_of):
     environment = world.stack.environment(EMAILS)
     source, dead_letters = environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
     (found,) = scan.dead_letters(sqs, dead_letters, wait=0)
-    scan.redrive(sqs, found, dead_letters_url=dead_letters, queue_url=source)
+    scan.redrive(sqs, [found], dead_letters_url=dead_letters, queue_url=source)
     world.queues.deliver(EMAILS)
 
     hops = [hop for hop in hops_of(order_id) if hop["who"] == "emails"]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic.alias_generators import to_camel
 
-from handoff import ids
+from handoff import ids, tracing
 from handoff.clock import from_iso, to_iso
 from handoff.events import EventData, EventType
 from handoff.model import HistoryEntry, Model, OutboxEntry
@@ -23,6 +23,8 @@ class Aggregate(Model):
     A transition from an open status keeps both times, unless it changes ``unfinished_since``: to the end of a wait for
     a person, in the future, so that the aggregate has no age until then; and back to the present when the wait ends.
 
+    While something besides the outbox is pending, ``trace`` is the context of the trace that left it.
+
     A subclass names its key field, and says what else is pending work. ``VERSION_FIELDS`` change between transitions;
     a write requires that they, like the sequence, are as they were read.
     """
@@ -36,6 +38,7 @@ class Aggregate(Model):
     VERSION_FIELDS: ClassVar[tuple[str, ...]] = ()
 
     sequence: int = 0
+    trace: str | None = None
     history: tuple[HistoryEntry, ...] = ()
     outbox: Mapping[str, OutboxEntry] = {}
     unfinished: int | None = None
@@ -96,7 +99,14 @@ class Aggregate(Model):
                     data, aggregate_id=self.key, sequence=sequence, at=now, correlation_id=correlation_id
                 ),
             }
-        return Transition(transition_id, self, self.model_copy(update=update))
+        after = self.model_copy(update=update)
+        return Transition(transition_id, self, after.model_copy(update={"trace": self._trace_of(after)}))
+
+    def _trace_of(self, after: Self) -> str | None:
+        """Return the trace of the work that is pending after a step: the present one if the step added some."""
+        if not (after.pending_fields or after.is_open):
+            return None
+        return self.trace if after.pending_fields <= self.pending_fields and self.trace else tracing.current()
 
 
 @dataclass(frozen=True, slots=True)

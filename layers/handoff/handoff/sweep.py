@@ -104,7 +104,8 @@ class Sweep:
         with self._finishing:
             for aggregate in found.values():
                 if not self._finishing.spent:
-                    with log_context(**aggregate.log_keys):
+                    keys = {**aggregate.log_keys, **tracing.log_keys(aggregate.trace)}
+                    with log_context(**keys), tracing.continuing(aggregate.trace):
                         self._finish(table, aggregate)
 
     def _publish(self, store: AggregateStore[A], aggregates: Mapping[str, A]) -> None:

@@ -11,7 +11,17 @@ from shop.shipment_store import ShipmentStore
 
 # Attributes that say how to work on an item, not anything about the customer. A payment token is a key to the payment
 # method at the provider until the payment is settled.
-_WITHHELD = {"unfinished", "dueAt", "unfinishedSince", "outbox", "attemptId", "leaseUntil", "paymentToken", "openKey"}
+_WITHHELD = {
+    "unfinished",
+    "dueAt",
+    "unfinishedSince",
+    "outbox",
+    "trace",
+    "attemptId",
+    "leaseUntil",
+    "paymentToken",
+    "openKey",
+}
 
 
 @dataclass(frozen=True, slots=True)

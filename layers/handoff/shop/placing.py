@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NoReturn
 
+from handoff import tracing
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.errors import ConcurrentUpdate, TransactionConflict
@@ -327,4 +328,5 @@ def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currenc
         expires_at=now + EXPIRES_AFTER,
         due_at=now + SWEEP_AFTER,
         unfinished_since=now,
+        trace=tracing.current(),
     )
