@@ -56,6 +56,19 @@ def test_an_order_writes_its_index_twice_and_its_products_once(shop, lines):
     assert log.read_units == {"CustomersTable": 2}  # whether the customer has an address
 
 
+def test_an_order_of_three_real_lines_is_reserved_below_one_kilobyte(shop):
+    log, _ = shop.new_order(3)
+
+    assert log.calls[0].write_units["OrdersTable"] == 2  # one unit, double in a transaction
+
+
+def test_a_settled_order_is_removed_from_its_index_and_not_moved_in_it(shop):
+    shop.new_order(3)
+    shop.deliver(FULFILLMENT)
+
+    assert shop.deliver(SETTLEMENT).write_units[f"OrdersTable/{INDEX}"] == 1
+
+
 def test_calls_of_declined_and_out_of_stock_orders(shop):
     declined, _ = shop.new_order(token="tok_decline")
 

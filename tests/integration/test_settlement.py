@@ -143,6 +143,45 @@ def test_a_capture_without_a_definite_answer_is_retried(world, prepared, fault):
     invariants.check(world, {MUG: 10})
 
 
+# --- the index of unfinished orders -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settle_with_a_dead_bus(world, prepared):
+    """Let time pass, set when the sweeper looks at the order, and settle it; its event stays in the outbox."""
+
+    def settle(seconds, due_in=None):
+        world.clock.forward(seconds)
+        if due_in is not None:
+            world.change("OrdersTable", {"orderId": prepared}, dueAt=world.clock.ms + due_in)
+        world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+        world.queues.deliver(SETTLEMENT)
+        order = world.order(prepared)
+        assert list(order["outbox"]) == ["3"]
+        return order["dueAt"] - world.clock.ms
+
+    return settle
+
+
+def test_an_order_that_the_sweeper_looks_at_soon_keeps_its_place_in_the_index(settle_with_a_dead_bus):
+    assert settle_with_a_dead_bus(10) == 50_000
+
+
+@pytest.mark.parametrize("due_in", [-1, 29_999, 60_001, 3_600_000])
+def test_an_order_that_is_due_too_soon_or_too_late_for_its_event_is_moved(settle_with_a_dead_bus, due_in):
+    assert settle_with_a_dead_bus(0, due_in) == 60_000
+
+
+def test_an_order_that_is_rescheduled_meanwhile_is_moved_for_its_event(world, prepared, settle_with_a_dead_bus):
+    def reschedule():
+        world.change("OrdersTable", {"orderId": prepared}, dueAt=world.clock.ms + 3_600_000)
+
+    world.wire.on("dynamodb.TransactWriteItems", wire.meanwhile(reschedule))
+
+    assert settle_with_a_dead_bus(0) == 60_000
+    assert world.order(prepared)["payment"]["state"] == "captured"
+
+
 # --- voiding ----------------------------------------------------------------------------------------------------------
 
 

@@ -85,7 +85,7 @@ class Aggregate(Model):
         other fields, ``entry`` further fields of the history entry.
         """
         sequence = self.sequence + 1
-        transition_id = ids.unique()
+        transition_id = ids.unique_step()
         made = self.STEP(sequence=sequence, status=status, at=to_iso(now), transition_id=transition_id, **entry)
         history = (*self.history, made)[-self.HISTORY_LIMIT :]  # a limit of 0 keeps all
         update: dict[str, Any] = {"sequence": sequence, "history": history, **(changes or {})}

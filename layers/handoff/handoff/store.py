@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from pydantic.alias_generators import to_camel
 
 from handoff import aws, ids
-from handoff.aggregate import A, Transition
+from handoff.aggregate import A, Aggregate, Transition
 from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.unfinished import INDEX_KEYS, SWEEP_AFTER, PendingWork, UnfinishedStore, parse_or_log
 from handoff.update import Attr, Update
@@ -134,8 +134,15 @@ class AggregateStore(Generic[A]):
             return update.remove(*INDEX_KEYS)
         if step.before.is_open:  # it has its keys already: one index write less for every new order
             return update if after.unfinished_since == step.before.unfinished_since else _rekeyed(update, step)
+        if seen.pending_fields and _is_due_soon(seen, step.at):  # it has its keys already, and keeps them
+            return update.when(Attr("dueAt").eq(seen.due_at))
         update.set("unfinished", self.shard(after.key)).set("dueAt", step.at + SWEEP_AFTER)
         return update.set_default("unfinishedSince", step.at)
+
+
+def _is_due_soon(seen: Aggregate, now: int) -> bool:
+    """Return whether the sweeper looks at it soon enough for a new event, and not while its writer publishes it."""
+    return seen.due_at is not None and now + SWEEP_AFTER // 2 <= seen.due_at <= now + SWEEP_AFTER
 
 
 def _rekeyed(update: Update, step: Transition[Any]) -> Update:

@@ -232,7 +232,7 @@ class Order(Aggregate):
     payment: Payment = Payment()
     payment_due: PaymentDue | None = None
     payment_token: str | None = None
-    can_act: bool = False
+    can_act: bool = Field(default=False, exclude_if=lambda can_act: not can_act)
     placed_at: str | None = None
     unplaced_since: str | None = None
     released_at: str | None = None

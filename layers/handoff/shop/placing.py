@@ -9,7 +9,7 @@ from handoff import tracing
 from handoff.bus import LONGEST_PUBLISH, Bus
 from handoff.clock import Deadline, now_ms, to_iso
 from handoff.errors import ConcurrentUpdate, TransactionConflict
-from handoff.ids import unique
+from handoff.ids import unique_step
 from handoff.outbox import announce
 from handoff.store import LONGEST_CALL
 from handoff.telemetry import logger, timed
@@ -173,7 +173,7 @@ def resume(shop: Dependencies, earlier: Order, placement: PlaceOrder, deadline: 
     try:
         return shop.orders.acquire_lease(
             earlier,
-            unique(),
+            unique_step(),
             lease_until=now + LEASE,
             expires_at=now + EXPIRES_AFTER,
             due_at=now + SWEEP_AFTER,
@@ -304,7 +304,7 @@ def _priced(shop: Dependencies, placement: PlaceOrder, deadline: Deadline) -> Or
 
 def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currency: str) -> Order:
     now = now_ms()
-    attempt_id = unique()
+    attempt_id = unique_step()
     start = OrderStep(sequence=0, status=Status.PENDING, at=to_iso(now), transition_id=attempt_id)
     return Order(
         order_id=placement.order_id,
