@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import costs, formulas
-from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of
+from bench.profile import ASSUMED, ORDERS, duration_ms, invocations_of, memory_gb, own_ms
 from bench.scenarios import ANALYTICS, EMAILS, FULFILLMENT, SETTLEMENT
 from dev.template import template_with
 from handoff.sweep import CLEARED_TOGETHER, PUBLISHING_BUDGET
@@ -40,11 +40,12 @@ class Load:
         seconds = {ORDERS: invocations["request"].milliseconds / 1000}
         for function in (EMAILS, FULFILLMENT, SETTLEMENT):
             of = [invocation for invocation in invocations.values() if invocation.function == function]
-            each = sum(invocation.milliseconds - ASSUMED["own_ms"]["invocation"] for invocation in of) / len(of)
-            seconds[function] = (ASSUMED["own_ms"]["invocation"] + each * batch_size(function)) / 1000
+            once = own_ms(0, memory_gb(function))
+            each = sum(invocation.milliseconds - once for invocation in of) / len(of)
+            seconds[function] = (once + each * batch_size(function)) / 1000
         calls = Counter(invocations["analytics: order_placed"].counts["operations"])
         calls["dynamodb.TransactWriteItems"] = self.sales_transactions
-        seconds[ANALYTICS] = duration_ms(calls, batch_size(ANALYTICS)) / 1000
+        seconds[ANALYTICS] = duration_ms(calls, batch_size(ANALYTICS), memory_gb(ANALYTICS)) / 1000
         return seconds
 
     @cached_property

@@ -50,7 +50,7 @@ def _assumptions(load: Load) -> str:
     rows = [[f"`{name}`", f"{milliseconds} ms"] for name, milliseconds in latency.items()]
     rows += [
         [
-            "a function's processing",
+            "a function's processing, with 1,024 MB",
             f"{ASSUMED['own_ms']['invocation']} ms, and {ASSUMED['own_ms']['message']} ms per message",
         ],
         ["a transaction's lock of an item", f"{ASSUMED['capacity']['hold_ms']} ms"],

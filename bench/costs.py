@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench import profile
+from bench import profile, whole_life
 from bench.markdown import plot, table
 from bench.meter import LOG_OVERHEAD
 from bench.profile import ASSUMED, Invocation, invocations_of, memory_gb
@@ -50,6 +50,8 @@ _POLL_SECONDS = 20  # a long poll
 
 _COLORS = ("#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#999999")
 
+ACCESS_LOG_GB = (len(_ACCESS_LINE) + LOG_OVERHEAD) / GB
+
 Usage = dict[str, float]  # quantities by name of the price
 
 
@@ -90,7 +92,7 @@ def usage(invocations: list[Invocation], rate: float, *, targets: int = 0, audit
     return {
         "http_api_request": 1,
         "lambda_request": count,
-        "lambda_gb_second": per_order(lambda one: one.milliseconds / 1000 * _memory_gb(one.function)),
+        "lambda_gb_second": per_order(lambda one: one.milliseconds / 1000 * memory_gb(one.function)),
         "dynamodb_write": per_order(lambda one: one.units("write_units")),
         "dynamodb_read": per_order(lambda one: one.units("read_units")),
         "eventbridge_event": per_order(lambda one: one.counts["events"]),
@@ -98,7 +100,7 @@ def usage(invocations: list[Invocation], rate: float, *, targets: int = 0, audit
         # EventBridge sends a message; Lambda receives a batch and deletes it.
         "sqs_request": targets + 2 * sum(ceil(one.batch / _PER_RECEIVE) / one.batch for one in from_queues),
         "ses_mail": per_order(lambda one: one.counts["operations"].get("sesv2.SendEmail", 0)),
-        "logs_gb": (logged + _size(_ACCESS_LINE) + audited) / GB,
+        "logs_gb": (logged + audited) / GB + ACCESS_LOG_GB,
         "xray_trace": count * sampled(rate),
     }
 
@@ -140,11 +142,6 @@ def price(used: Mapping[str, float], name: str) -> float:
 def total(used: Mapping[str, float]) -> float:
     """Return the price of all quantities in US dollars."""
     return sum(price(used, name) for name in used)
-
-
-def _memory_gb(function: str) -> float:
-    """Return a function's memory; the chain gets as much as OrdersFunction."""
-    return memory_gb("OrdersFunction" if function == "ChainFunction" else function)
 
 
 def _size(*lines: str) -> int:
@@ -189,6 +186,7 @@ def section(results: Mapping[str, Any], folder: Path) -> str:
         rate=ASSUMED["load"]["orders_per_second"],
         bill=table(["service", "chain", "Handoff, same work", "Handoff, everything"], rows),
         quantities=table(["per order", "chain", "same work", "everything", "price"], quantities),
+        life=whole_life.section(results["profile"]),
         fixed=table(["per month", "quantity", "price", "USD"], monthly),
         **_verdict(used, sums),
     )
@@ -213,6 +211,7 @@ shipment, the capture, a second mail, the archive and the audit log.
 - If the chain took {request_ms:,} ms per request (payment 300, inventory 200, e-mail 400, analytics 150, own work 50),
   it would cost {slower:,.2f} USD more.
 
+{life}
 Quantities per order (X-Ray at {rate} orders/s):
 
 {quantities}
@@ -240,7 +239,7 @@ def _verdict(used: Mapping[str, Usage], sums: list[float]) -> dict[str, Any]:
     }
     cheapest, *_, third, second, first = sorted(difference, key=lambda service: difference[service])
     request_ms = ASSUMED["chain"]["request_ms"]
-    slower = {"lambda_gb_second": request_ms / 1000 * _memory_gb("ChainFunction")}
+    slower = {"lambda_gb_second": request_ms / 1000 * memory_gb("ChainFunction")}
     return {
         "relation": f"{abs(same / chain - 1):.0%} {'more' if same > chain else 'less'}",
         "difference": same - chain,

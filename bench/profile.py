@@ -13,6 +13,7 @@ from dev.template import template_with
 
 LINES = 3  # per order
 ORDERS = "OrdersFunction"
+SETTLES = "settlement: shipment_prepared"
 ASSUMED: dict[str, Any] = tomllib.loads((Path(__file__).parent / "assumptions.toml").read_text())
 
 
@@ -33,22 +34,33 @@ class Invocation:
     @property
     def milliseconds(self) -> float:
         """Duration with the assumed latencies: sequential calls and the function's processing."""
-        return duration_ms(self.counts["operations"], self.batch)
+        return duration_ms(self.counts["operations"], self.batch, memory_gb(self.function))
 
     def units(self, kind: str) -> float:
         """Total units over all tables and indexes; ``kind`` is ``write_units`` or ``read_units``."""
         return float(sum(self.counts[kind].values()))
 
 
-def duration_ms(operations: Mapping[str, int], batch: int, assumed: Mapping[str, Any] = ASSUMED) -> float:
-    """Return the duration of sequential calls and the function's processing."""
+def duration_ms(
+    operations: Mapping[str, int], batch: int, memory: float = 1.0, assumed: Mapping[str, Any] = ASSUMED
+) -> float:
+    """Return the duration of sequential calls and the processing of a function with so many GB of memory."""
     waiting = sum(count * assumed["latency_ms"][name] for name, count in operations.items())
-    return float(waiting + assumed["own_ms"]["invocation"] + assumed["own_ms"]["message"] * batch)
+    return float(waiting + own_ms(batch, memory, assumed))
+
+
+def own_ms(batch: int, memory: float, assumed: Mapping[str, Any] = ASSUMED) -> float:
+    """Return the time that a function processes a batch: its share of a processor grows with its memory.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+    """
+    return float(assumed["own_ms"]["invocation"] + assumed["own_ms"]["message"] * batch) / memory
 
 
 def memory_gb(function: str) -> float:
-    """Return a function's memory in template.yaml."""
-    return float(template_with().of_type("AWS::Lambda::Function")[function]["MemorySize"]) / 1024
+    """Return a function's memory in template.yaml. The chain gets as much as the orders function."""
+    name = ORDERS if function == "ChainFunction" else function
+    return float(template_with().of_type("AWS::Lambda::Function")[name]["MemorySize"]) / 1024
 
 
 def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, Any]:
@@ -63,12 +75,16 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
             log = shop.deliver(function)
             printed.append(log)
             invocations[name] = _json(function, log)
+        alone = _json(ANALYTICS, shop.deliver(ANALYTICS))
         shop.drain()
         progress("a batch of analytics")
         batch = ASSUMED["batches"][ANALYTICS]
         for _ in range(batch):
             shop.new_order(lines)
         invocations["analytics: order_placed"] = _json(ANALYTICS, shop.deliver(ANALYTICS), batch)
+        shop.drain()
+        shop.cancel(shop.new_order(lines)[1])
+        settles_nothing = _json(SETTLEMENT, shop.deliver(SETTLEMENT))
         progress("one order through the chain")
         events = [{**_FRAME, **event} for event in world.events() if _is_of(event, order_id)]
         chain = _json("ChainFunction", shop.chain_order(lines))
@@ -76,6 +92,8 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
         return {
             "lines": lines,
             "invocations": invocations,
+            "alone": alone,
+            "settles nothing": settles_nothing,
             "chain": chain,
             "idle sweep": _json("SweeperFunction", idle),
             "events": [event["DetailType"] for event in events],
@@ -96,7 +114,7 @@ def invocations_of(profile: Mapping[str, Any]) -> dict[str, Invocation]:
 _ORDER_BY_ORDER = {
     "emails: order_placed": EMAILS,
     "fulfillment: order_placed": FULFILLMENT,
-    "settlement: shipment_prepared": SETTLEMENT,
+    SETTLES: SETTLEMENT,
     "emails: shipment_released": EMAILS,
 }
 # Added to each event by EventBridge.

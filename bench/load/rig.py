@@ -76,13 +76,13 @@ class LoadRig:
             "chain": (self.chain, "ChainFunction"),
             "noop": (self.chain, "NoopFunction"),
         }[wiring]
-        return sum(_processor_seconds(process) for process in _workers(deployment.resource(logical_id)))
+        return sum(_processor_seconds(process) for process in workers(deployment.resource(logical_id)))
 
 
 @contextlib.contextmanager
 def load_rig(progress: Progress) -> Iterator[LoadRig]:
     """Start both wirings; stop them when the context ends."""
-    port = _free_port()
+    port = free_port()
     with _proxy(f"http://127.0.0.1:{port}") as proxy_url:
         # Warm processes are kept, so that no cold starts are measured.
         variables = {"LAMBDA_ACCOUNT_CONCURRENCY": str(BUDGET), "LAMBDA_WARM_TTL_SECONDS": "3600"}
@@ -164,14 +164,15 @@ def _load_products(*deployments: Deployment) -> list[str]:
     return [entry.sku for entry in entries]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _workers(function: str) -> list[psutil.Process]:
+def workers(function: str) -> list[psutil.Process]:
     """Return the processes that run a function."""
     found = []
     for process in psutil.process_iter():

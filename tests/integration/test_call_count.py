@@ -69,6 +69,14 @@ def test_a_settled_order_is_removed_from_its_index_and_not_moved_in_it(shop):
     assert shop.deliver(SETTLEMENT).write_units[f"OrdersTable/{INDEX}"] == 1
 
 
+def test_an_orders_whole_life_takes_at_most_its_calls_and_units(shop):
+    logs = [shop.new_order(3)[0], *map(shop.deliver, (EMAILS, ANALYTICS, FULFILLMENT, SETTLEMENT, EMAILS))]
+
+    assert sum(log.aws_calls for log in logs) == 22
+    assert sum(log.provider_calls for log in logs) == 3
+    assert sum(sum(log.write_units.values()) for log in logs) == 52
+
+
 def test_calls_of_declined_and_out_of_stock_orders(shop):
     declined, _ = shop.new_order(token="tok_decline")
 
