@@ -93,7 +93,7 @@ class Build:
 
     @cached_property
     def functions(self) -> dict[str, Function]:
-        """The functions by the names of their folders."""
+        """The functions by the names of their modules, which are those of their folders in the repository."""
         template = yaml_parse((self.folder / "template.yaml").read_text())
         resources, common = template["Resources"], template["Globals"]["Function"]
         functions = {}
@@ -105,7 +105,7 @@ class Build:
                 having = [resources[name] for name in named if "Condition" not in resources[name]]  # not Stripe's
                 layers = [layer["Properties"]["ContentUri"] for layer in having]
                 variables = [*_variables(common), *_variables(properties)]
-                functions[folder.name] = Function(
+                functions[properties["Handler"].split(".")[0]] = Function(
                     handler=properties["Handler"],
                     folder=folder,
                     layers=[self.folder / layer for layer in layers],
@@ -127,9 +127,8 @@ class Build:
         return self.folder / name / "python"
 
 
-def build(folder: Path) -> Build:
-    """Run `sam build` for this machine and this Python, as `make run` does."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+def build(folder: Path, version: str = f"{sys.version_info.major}.{sys.version_info.minor}") -> Build:
+    """Run `sam build` for this machine and a version of Python, by default this one, as `make run` does."""
     architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
     environment = clean_environment() | {
         "PYTHON_VERSION": version,

@@ -26,7 +26,9 @@ from ops.load.figures import percent, percentiles
 
 _FAILURES = (FLAKY, DOWN, NO_BUS)
 _TITLES = {conditions.name: conditions.title for conditions in CONDITIONS}
-_MAX_OVERHEAD = 0.10
+_MAX_OVERHEAD = 0.06
+_MAX_TAIL = 1.15  # p99 of p50
+_SHARE = 0.8  # of the users that the budget serves
 _MIN_SPEEDUP = 6.5
 _MIN_TIMES_USERS = 10
 
@@ -248,6 +250,7 @@ def _gates(one_user: _OneUserRuns, measured: Mapping[str, Any], forecast: Mappin
             f"with the emulation, {percent(handoff.processor / handoff.injected)} by its own code.",
             met=overhead <= _MAX_OVERHEAD,
         ),
+        _tail(forecast),
         _gate(
             f"Handoff is at least {_MIN_SPEEDUP} times as fast as the chain when {SLOW.title}: {speedup:.1f} times.",
             met=speedup >= _MIN_SPEEDUP,
@@ -264,6 +267,20 @@ def _gates(one_user: _OneUserRuns, measured: Mapping[str, Any], forecast: Mappin
             met=min(kept) == 1,
         ),
     ]
+
+
+def _tail(forecast: Mapping[str, Any]) -> str:
+    """Return the gate of the slowest answers below the limit of the concurrency budget."""
+    most = next(row for row in forecast["max_users"] if (row["conditions"], row["wiring"]) == (NORMAL.name, "Handoff"))
+    limit = _SHARE * most["without_errors"]
+    rows = [row for row in forecast["more_users"] if row["conditions"] == NORMAL.name and row["wiring"] == "Handoff"]
+    shown = max((row for row in rows if row["users"] <= limit), key=lambda row: row["users"])
+    p50, _, p99 = shown["percentiles"]
+    return _gate(
+        f"At {shown['users']:,} users, within {percent(_SHARE)} of what the concurrency budget serves, p99 is at most "
+        f"{_MAX_TAIL} x p50: {p99 / p50:.2f} x (simulated).",
+        met=p99 / p50 <= _MAX_TAIL,
+    )
 
 
 def _gate(words: str, *, met: bool) -> str:

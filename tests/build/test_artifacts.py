@@ -22,6 +22,7 @@ PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "MailsLayer", "StripeLayer"]
 SMALL_DATA = {"endpoint-rule-set-1.json.gz", "partitions.json", "sdk-default-configuration.json"}
 FULL_COLLECTION = 2  # the oldest generation of the garbage collector
+MAKEFILES = sorted([*ROOT.glob("layers/*/Makefile"), *ROOT.glob("functions/*/Makefile")])
 UNCHECKED = 1  # flags of bytecode that Python does not compare with its source: https://peps.python.org/pep-0552/
 
 # Third-party modules that a function may import; Powertools' are listed by utility. Each costs time at each cold start:
@@ -170,10 +171,10 @@ def test_layers_contain_no_tests(built: Build) -> None:
     assert not [file for file in files if {"tests", "test"} & set(file.parts)]
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_has_unchecked_bytecode_of_all_its_modules(built: Build, layer: str) -> None:
-    # GIVEN a layer that was built for this very Python
-    modules = list(built.layer(layer).rglob("*.py"))
+@pytest.mark.parametrize("built_here", [*(f"{layer}/python" for layer in LAYERS), "OrdersFunction"])
+def test_a_build_has_unchecked_bytecode_of_all_its_modules(built: Build, built_here: str) -> None:
+    # GIVEN a layer or a function that was built for this very Python
+    modules = list((built.folder / built_here).rglob("*.py"))
     assert modules
     # THEN each module is compiled for this Python, and Python won't compare it with its source
     for module in modules:
@@ -260,11 +261,11 @@ def test_every_requirement_of_a_layer_is_pinned_by_hash(layer: str) -> None:
     assert all(re.match(r"[\w.-]+==\S+( ; .*?)?\s+--hash=sha256:", line) for line in lines)
 
 
-@pytest.mark.parametrize("layer", ["dependencies", "mails", "stripe", "handoff"])
-def test_a_layers_defaults_match_the_template(layer: str) -> None:
-    # GIVEN the defaults of the layer's Makefile and of the template
-    makefile = (ROOT / f"layers/{layer}/Makefile").read_text()
-    declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile, re.MULTILINE))
+@pytest.mark.parametrize("makefile", MAKEFILES, ids=lambda file: file.parent.name)
+def test_a_builds_defaults_match_the_template(makefile: Path) -> None:
+    # GIVEN the defaults of the Makefile and of the template
+    makefile_text = makefile.read_text()
+    declared = dict(re.findall(r"^(PYTHON_\w+) \?= (\S+)$", makefile_text, re.MULTILINE))
     parameters = source()["Parameters"]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[parameters["Architecture"]["Default"]]
     # THEN both are for the same Python on the same architecture
