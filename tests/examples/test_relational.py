@@ -105,6 +105,17 @@ def test_an_order_and_its_event_are_written_together_and_published_once(engine, 
     assert "example.com" not in entry["Detail"]
 
 
+def test_an_event_is_published_in_the_trace_of_its_order(engine, bus, monkeypatch):
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+    with monkeypatch.context() as request:
+        request.setenv("_X_AMZN_TRACE_ID", trace)
+        place_one(engine)
+
+    assert relay(engine).run_once() == 1
+
+    assert [entry.get("TraceHeader") for entry in bus.entries] == [trace]
+
+
 def test_what_is_rolled_back_is_not_published(engine, bus):
     with Session(engine) as session:
         place(session, "ada@example.com", "1", 1250)

@@ -56,7 +56,10 @@ class Relay:
         return len(accepted)
 
     def _publish(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
-        entries = [OutboxEntry(source=row.source, detail_type=row.detail_type, detail=row.detail) for row in rows]
+        entries = [
+            OutboxEntry(source=row.source, detail_type=row.detail_type, detail=row.detail, trace=row.trace)
+            for row in rows
+        ]
         return [row for row, taken in zip(rows, self._bus.publish(entries), strict=True) if taken]
 
     def _has_lease(self) -> bool:

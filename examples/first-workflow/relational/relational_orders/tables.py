@@ -43,6 +43,7 @@ class OutboxRow(Base):
     source: Mapped[str] = mapped_column(String(64))
     detail_type: Mapped[str] = mapped_column(String(64))
     detail: Mapped[str] = mapped_column(Text)
+    trace: Mapped[str | None] = mapped_column(Text)
     written_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
     @classmethod
