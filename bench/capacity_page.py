@@ -159,7 +159,7 @@ def _limits(loads: Sequence[Load]) -> str:
                 "Transactions on the same item conflict. Handoff tries eight times with exponential backoff and then"
                 " returns 503 with `Retry-After`. Nothing has changed then, and other products are not affected."
             ),
-            "Split its stock into shards: [one hot product](../how-to/scale.md#one-hot-product).",
+            "Split its stock into shards: [one hot product](docs/how-to/scale.md#one-hot-product).",
         ),
         (
             "e-mail",
