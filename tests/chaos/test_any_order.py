@@ -343,7 +343,7 @@ class AnyOrder(RuleBasedStateMachine):
     def put_back(self, function, letter):
         at = self.world.stack.environment(function)
         urls = {"dead_letters_url": at["DEAD_LETTER_QUEUE_URL"], "queue_url": at["QUEUE_URL"]}
-        scan.redrive(self.world.client("sqs"), letter, **urls)
+        scan.redrive(self.world.client("sqs"), [letter], **urls)
 
     # --- queues and the bus -------------------------------------------------------------------------------------------
 

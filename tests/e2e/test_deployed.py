@@ -20,7 +20,7 @@ from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from dev.simulated.messages import envelope, message
 from dev.template import template_with
-from ops.shop_client import ShopClient, sign_up
+from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment, event_types
 from shop.model import Customer
@@ -93,24 +93,32 @@ def test_a_function_killed_between_commit_and_publish_loses_nothing(deployment: 
     # GIVEN a bus that stalls, and a function that is killed with SIGKILL while it waits for it
     bus = KillingServer()
     before = len(quiet(deployment).orders)
+    answers: list[Answer] = []  # on a busy machine, a function can give up on the bus before it is killed
+
+    def answer() -> Answer:
+        answers.append(place(client))
+        return answers[-1]
+
     with environment(deployment, "orders", AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url):
-        assert place(client).status == 502
+        eventually(answer, lambda answer: answer.status == 502)
         assert bus.killed
     bus.close()
+    answered = [answer.body["orderId"] for answer in answers[:-1]]
     # THEN the order is placed, with its event in its outbox, and no consumer has received it
-    placed = [found for found in deployment.scan("OrdersTable") if found.get("outbox")]
+    orders = deployment.scan("OrdersTable")
+    placed = [found for found in orders if found.get("outbox") and found["orderId"] not in answered]
     assert len(placed) == 1
-    assert len(deployment.scan("OrdersTable")) == before + 1
+    assert len(orders) == before + len(answers)
     order_id = placed[0]["orderId"]
     assert placed[0]["status"] == "PLACED"
     assert about(deployment.scan("ShipmentsTable"), order_id) == []
     # WHEN the sweeper finds it due
     change_order(deployment, order_id, dueAt=1)
-    assert invoke(deployment, "sweeper", {})["EventsSwept"] == 1
+    assert invoke(deployment, "sweeper", {})["EventsSwept"] >= 1
     # THEN every effect happens once
     snapshot = quiet(deployment)
 
-    assert demo.effect_problems(demo.PlacedOrders(kept=[order_id]), snapshot) == []
+    assert demo.effect_problems(demo.PlacedOrders(kept=[order_id, *answered]), snapshot) == []
     assert order(deployment, order_id)["outbox"] == {}
     assert "unfinished" not in order(deployment, order_id)
 

@@ -163,7 +163,7 @@ def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
     found = list(scan.dead_letters(deployment.sqs, dead))
     for letter in found:
         if letter.order_id:
-            scan.redrive(deployment.sqs, letter, dead_letters_url=dead, queue_url=queue)
+            scan.redrive(deployment.sqs, [letter], dead_letters_url=dead, queue_url=queue)
         else:
             deployment.sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter.message["ReceiptHandle"])
     return found
