@@ -82,7 +82,9 @@ def test_the_pages_example_of_business_code_passes_too(copy: Path) -> None:
     (effect,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     function = copy / FUNCTION
     text = function.read_text()
-    function.write_text(text.partition("def effect(")[0] + effect)
+    before, _, after = text.partition("def effect(")
+    _, end, rest = after.partition("\n\n\n")
+    function.write_text(before + effect.rstrip() + end + rest)
     try:
         passes(copy, "-m", "ruff", "check", "--no-cache", str(function))
         passes(copy, "-m", "ruff", "format", "--no-cache", "--check", str(function))
