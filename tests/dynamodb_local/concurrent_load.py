@@ -194,6 +194,7 @@ class ThreadedShop:
             left = [envelope for envelope in left if _is_retried(batch, envelope)]
             if not left:
                 return
+            time.sleep(random.uniform(0.1, 0.4))  # as queues pause before they deliver again
         raise AssertionError(f"{len(left)} events are never counted")
 
     def sweep_until_quiet(self, clock: Any, sweepers: int) -> dict[str, int]:
