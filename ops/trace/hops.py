@@ -20,7 +20,7 @@ _PUBLISHERS = {"fulfillment", "settlement"}  # consumers that change orders, and
 
 
 class Kind(StrEnum):
-    """What a hop is."""
+    """Kinds of hops."""
 
     REQUEST = "request"
     WRITE = "write"  # a change of the order by a request that has left no log line, as after a crash

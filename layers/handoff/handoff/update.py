@@ -8,14 +8,14 @@ Paths name nested attributes with dots (``outbox.3``). Conditions are boto3's ow
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
 
 from handoff import aws
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
 
 __all__ = ["Attr", "Update", "check", "delete", "put", "put_if", "put_new"]
 
@@ -121,16 +121,7 @@ def put(table: str, item: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
 
 def put_if(table: str, item: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
     """A put that replaces the item with the same key if it meets a condition."""
-    built = ConditionExpressionBuilder().build_expression(condition)
-    return {
-        "Put": {
-            "TableName": table,
-            "Item": aws.to_item(item),
-            "ConditionExpression": built.condition_expression,
-            "ExpressionAttributeNames": built.attribute_name_placeholders,
-            "ExpressionAttributeValues": aws.to_item(built.attribute_value_placeholders),
-        }
-    }
+    return _conditional("Put", condition, TableName=table, Item=aws.to_item(item))
 
 
 def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItemTypeDef":
@@ -153,28 +144,20 @@ def delete(table: str, key: Mapping[str, Any], condition: ConditionBase | None =
     """A delete, as one item of a transaction; a missing item is ignored unless it has to meet a condition."""
     if condition is None:
         return {"Delete": {"TableName": table, "Key": aws.to_item(key)}}
-    built = ConditionExpressionBuilder().build_expression(condition)
-    return {
-        "Delete": {
-            "TableName": table,
-            "Key": aws.to_item(key),
-            "ConditionExpression": built.condition_expression,
-            "ExpressionAttributeNames": built.attribute_name_placeholders,
-            "ExpressionAttributeValues": aws.to_item(built.attribute_value_placeholders),
-        }
-    }
+    return _conditional("Delete", condition, TableName=table, Key=aws.to_item(key))
 
 
 def check(table: str, key: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
     """A condition on an item that the transaction does not change. If it fails, the current item is returned."""
+    wanted = {"TableName": table, "Key": aws.to_item(key), "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    return _conditional("ConditionCheck", condition, **wanted)
+
+
+def _conditional(kind: str, condition: ConditionBase, **members: Any) -> "TransactWriteItemTypeDef":
+    """A write of this kind with a condition, as one item of a transaction."""
     built = ConditionExpressionBuilder().build_expression(condition)
-    request: ConditionCheckTypeDef = {
-        "TableName": table,
-        "Key": aws.to_item(key),
-        "ConditionExpression": built.condition_expression,
-        "ExpressionAttributeNames": built.attribute_name_placeholders,
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
+    members["ConditionExpression"] = built.condition_expression
+    members["ExpressionAttributeNames"] = built.attribute_name_placeholders
     if built.attribute_value_placeholders:  # DynamoDB rejects an empty map
-        request["ExpressionAttributeValues"] = aws.to_item(built.attribute_value_placeholders)
-    return {"ConditionCheck": request}
+        members["ExpressionAttributeValues"] = aws.to_item(built.attribute_value_placeholders)
+    return cast("TransactWriteItemTypeDef", {kind: members})
