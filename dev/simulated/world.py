@@ -31,7 +31,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "MOTO_ACCOUNT_ID": ACCOUNT,  # moto would search all accounts for the key
 }
-ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "W1U 6TY", "country": "GB"}
+ADDRESS = {"name": "Ada Lovelace", "street": "12 Engine Way", "city": "London", "postalCode": "E1 7AA", "country": "GB"}
 _PAUSES = [60] * 20 + [600] * 30 + [1800] * 60  # seconds between two runs, longer and longer
 _STATES = {  # of a hold in the sandbox, by Stripe's status
     "requires_capture": "held",

@@ -13,7 +13,7 @@ from pathlib import Path
 import schemathesis
 
 _SKUS = json.loads(os.environ["FUZZ_SKUS"])
-_ADDRESS = {"name": "Ada", "street": "12 Engine Way", "city": "London", "postalCode": "W1U 6TY", "country": "GB"}
+_ADDRESS = {"name": "Ada", "street": "12 Engine Way", "city": "London", "postalCode": "E1 7AA", "country": "GB"}
 _count = itertools.count()
 _answered = itertools.count()
 _placed = []

@@ -24,7 +24,7 @@ def order(status: Status = Status.PENDING, **values: Any) -> Order:
         "history": (start,),
         "lines": (line("MUG-01", 2, 1250), line("TEE-02", 1, 2000)),
         "shipping_address": Address(
-            name="Ada Lovelace", street="12 Engine Way", city="London", postal_code="W1U 6TY", country="GB"
+            name="Ada Lovelace", street="12 Engine Way", city="London", postal_code="E1 7AA", country="GB"
         ),
         "total": 4500,
         "currency": "EUR",

@@ -71,7 +71,7 @@ FIELDS = [
     (ProfileIn, "name"),
     (ReturnIn, "reason"),
 ]
-_ADDRESS = {"name": "Ada", "street": "12 Engine Way", "city": "London", "postalCode": "W1U 6TY", "country": "GB"}
+_ADDRESS = {"name": "Ada", "street": "12 Engine Way", "city": "London", "postalCode": "E1 7AA", "country": "GB"}
 _VALID = {AddressIn: _ADDRESS, ProfileIn: {"name": "Ada", "email": "ada@example.com"}, ReturnIn: {}}
 
 

@@ -42,7 +42,7 @@ def test_an_order_request_has_all_fields_of_the_body():
     assert placement.user_id == "ada"
     assert placement.idempotency_key == "key-1"
     assert placement.quantities == {MUG: 2, TEE: 1}
-    assert placement.shipping_address.postal_code == "W1U 6TY"
+    assert placement.shipping_address.postal_code == "E1 7AA"
     assert placement.payment_token == "tok_approve"
     assert placement.expected_total == 4500
 
