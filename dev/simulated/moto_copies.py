@@ -1,8 +1,8 @@
 """Work that moto 5 repeats for nothing, done once: its answers stay the same, the tests take less time."""
 
 import copy
+import io
 import pickle
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -20,12 +20,15 @@ import moto.sqs.models
 from botocore.auth import SigV4Auth
 from botocore.exceptions import NoCredentialsError
 from jsonpath_ng.ext.parser import parse
+from moto.core.request import Request, environ_key_for_header
 from moto.core.serialize import ResponseSerializer
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
-from moto.dynamodb.comparisons import ConditionExpressionParser
+from moto.dynamodb.comparisons import AttributeValue, ConditionExpressionParser
+from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.dynamo_type import DynamoType, LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.models.utilities import bytesize
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]  # moto does not type them
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
 from moto.dynamodb.parsing.validators import ActionCountValidator
@@ -79,7 +82,10 @@ def avoided() -> Iterator[None]:
         (moto.backend_index, "backend_url_patterns", _url_patterns),
         (botocore.useragent, "sanitize_user_agent_string_component", _sanitized),
         (SigV4Auth, "add_auth", _add_auth),
-        (ConditionExpressionParser, "_lex_condition_expression", _lex),
+        (Request, "from_primitives", classmethod(_request)),
+        (LimitedSizeDict, "__setitem__", _set_attribute),
+        (ConditionExpressionParser, "parse", _condition),
+        (ConditionExpressionParser, "_make_operand", _operand),
         (UpdateExpressionParser, "make", _parsed),
         (moto.dynamodb.parsing.validators, "deepcopy", _copy_of),
         (ActionCountValidator, "traverse", ActionCountValidator.verify_action_counts),
@@ -97,17 +103,90 @@ _sanitized = cache(botocore.useragent.sanitize_user_agent_string_component)
 _url_patterns = sorted(moto.backend_index.backend_url_patterns, key=lambda pattern: pattern[0] not in _USUAL)
 _method_names = cache(method_names_from_class)
 _is_subclass: Any = cache(issubclass)
-_split_condition = ConditionExpressionParser._lex_condition_expression
-_tokens: dict[str, list[Any]] = {}  # of a condition; they do not depend on its names and values
+_parse_condition = ConditionExpressionParser.parse
+_make_operand = ConditionExpressionParser._make_operand
+_conditions: dict[Any, Any] = {}  # the trees of conditions by their text and names
+_from_primitives = Request.from_primitives.__func__  # type: ignore[attr-defined]
+_MOST_BYTES = 405_000  # of an item, in moto
 _processed: dict[type, tuple[type, ...]] = {}
 _make = UpdateExpressionParser.make
 _pickled: dict[int, bytes] = {}  # the trees of update expressions, by the identities of those in _parsed's cache
 
 
-def _lex(self: Any) -> deque[Any]:
-    if self.condition_expression not in _tokens:
-        _tokens[self.condition_expression] = list(_split_condition(self))
-    return deque(token._replace(children=[]) for token in _tokens[self.condition_expression])
+def _condition(self: Any) -> Any:
+    """Return a condition whose tree is parsed once for its text and names. The tree names its values."""
+    if not self.condition_expression:
+        return _parse_condition(self)
+    key = (self.condition_expression, *sorted((self.expression_attribute_names or {}).items()))
+    tree = _conditions.get(key)
+    if tree is None:
+        nodes = self._parse_paths(self._lex_condition_expression())
+        for apply in (
+            self._apply_functions,
+            self._apply_comparator,
+            self._apply_in,
+            self._apply_between,
+            self._apply_parens_and_booleans,
+        ):
+            nodes = apply(nodes)
+        tree = nodes[0]
+        self._assert_no_redundant_parentheses(tree)
+        _conditions[key] = tree
+    self.expr_attr_names_found.extend(self._find_literals(tree))
+    self.expr_attr_values_found.extend(self._find_expr_attr_values(tree))
+    return self._make_op_condition(tree)
+
+
+def _operand(self: Any, node: Any) -> Any:
+    if node.kind == self.Kind.EXPRESSION_ATTRIBUTE_VALUE:  # by its name: the tree may be of an earlier request
+        return AttributeValue(self._lookup_expression_attribute_value(node.text))
+    return _make_operand(self, node)
+
+
+def _set_attribute(self: Any, name: str, value: Any) -> None:
+    """Set an attribute. Moto adds up all others each time; this does so for an item of a quarter of the most."""
+    size = _size(name) + _size(value)
+    known = getattr(self, "known", _MOST_BYTES)
+    if known + size > _MOST_BYTES / 4:
+        known = sum(_size(held) for pair in self.items() for held in pair)
+        if known + size > _MOST_BYTES:
+            raise ItemSizeTooLarge
+    self.known = known + size
+    dict.__setitem__(self, name, value)
+
+
+def _size(value: Any) -> int:
+    return value.size() if type(value) is DynamoType else bytesize(str(value))
+
+
+def _request(cls: Any, method: str, url: str, headers: Any, body: Any = None) -> Any:
+    """Return a request of a JSON protocol, made without werkzeug's builder; another one as moto makes it."""
+    scheme, _, host = url.rstrip("/").partition("://")
+    if method != "POST" or not isinstance(body, bytes) or not host.isascii() or set(host) & set("/?#:@[]"):
+        return _from_primitives(cls, method, url, headers, body)
+    values = {
+        environ_key_for_header(name): value.decode() if isinstance(value, bytes) else str(value)
+        for name, value in headers.items()
+        if name.lower() != "transfer-encoding"
+    }
+    return cls(
+        {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/",
+            "QUERY_STRING": "",
+            "REQUEST_URI": "/",
+            "RAW_URI": "/",
+            "SERVER_NAME": host,
+            "SERVER_PORT": {"http": "80", "https": "443"}[scheme],
+            "HTTP_HOST": host,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": scheme,
+            "wsgi.input": io.BytesIO(body),
+            **values,
+            "CONTENT_LENGTH": str(len(body)),
+        }
+    )
 
 
 @cache

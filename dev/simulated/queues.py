@@ -74,9 +74,7 @@ class Queues:
 
         Those that the queue delays are among them.
         """
-        queue = self._held(self._queues[function].url)
-        hidden = queue.approximate_number_of_messages_not_visible + queue.approximate_number_of_messages_delayed
-        return int(queue.approximate_number_of_messages + hidden)
+        return len(self._held(self._queues[function].url)._messages)
 
     def busy(self) -> list[str]:
         """Return the functions with messages in their queues, visible or not."""
