@@ -1,11 +1,13 @@
 """`handoff cleanup --failed-create`: its list, its deletions, and the stacks and resources that it keeps."""
 
 import json
+from functools import cache, partial
 
 import boto3
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
+from moto.cognitoidp.models import jwk
 
 from dev.template import source
 from ops.cleanup import kinds
@@ -28,6 +30,7 @@ class Account:
 
     def __init__(self, aws):
         self._aws = aws
+        self.client = cache(partial(boto3.client, region_name=REGION))
         self.stacks = {}  # status and events by id
         self.deleted_stacks = []
         self.resources = []
@@ -43,9 +46,6 @@ class Account:
                 "events.DeleteEventBus": self._delete_bus,
             }
         )
-
-    def client(self, service):
-        return boto3.client(service, region_name=REGION)
 
     @property
     def deletions(self):
@@ -123,6 +123,7 @@ def aws(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setattr(kinds, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(jwk.RSAKey, "import_key", lambda _key: None)  # slow, and no pool signs a token here
     aws = AwsAnswers()
     monkeypatch.setattr(boto3, "Session", aws.session)
     with mock_aws():

@@ -262,13 +262,13 @@ def test_a_path_that_is_gone_or_ambiguous_is_an_error(path, error):
 def test_each_entry_applies_to_the_code_and_changes_it(tmp_path):
     # If this fails, the code has changed: name the mechanism's new place, or its successor, in the catalog.
     original, copy = tmp_path / "original", tmp_path / "copy"
-    for tree in (original, copy):
-        for root in ROOTS:
-            shutil.copytree(ROOT / root, tree / root, ignore=shutil.ignore_patterns("__pycache__"))
-        for template in ("template.yaml", ".github/deploy-role.yaml"):
-            (tree / template).parent.mkdir(exist_ok=True)
-            shutil.copy(ROOT / template, tree / template)
-        catalog.reformat(tree)
+    for root in ROOTS:
+        shutil.copytree(ROOT / root, original / root, ignore=shutil.ignore_patterns("__pycache__"))
+    for template in ("template.yaml", ".github/deploy-role.yaml"):
+        (original / template).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / template, original / template)
+    catalog.reformat(original)
+    shutil.copytree(original, copy)
     scopes = Scopes(original)
 
     stale = {}
