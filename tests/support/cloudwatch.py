@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dev.template import Template
+
 Alarm = dict[str, Any]  # the properties of an AWS::CloudWatch::Alarm
 _LOOKS_BACK = 2  # periods
 _MINUTE = 60_000  # ms
@@ -125,6 +127,18 @@ def _state(alarm: Alarm, seen: list[bool | None], before: str) -> str:
         return "INSUFFICIENT_DATA" if missing == "missing" else before
     filled = periods - len(real) if missing == "breaching" else 0
     return "ALARM" if sum(real) + filled >= alarm.get("DatapointsToAlarm", periods) else "OK"
+
+
+def statistic_of(alarm: Alarm) -> str:
+    """Return the statistic that an alarm evaluates."""
+    statistic: str = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    return statistic
+
+
+def widgets(template: Template) -> list[dict[str, Any]]:
+    """Return the dashboard's widgets."""
+    found: list[dict[str, Any]] = json.loads(template.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
+    return found
 
 
 def metrics_of(widget: dict[str, Any]) -> Iterator[tuple[Metric, str]]:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from moto.sqs.models import sqs_backends
@@ -22,8 +23,9 @@ from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import World, body
 from handoff import aws
 from handoff.clock import now_ms, to_iso
+from ops.lag.measure import BETWEEN_TRIES, Points, Tries, keeps_failing
 from shop.model import Customer
-from tests.support.cloudwatch import CloudWatch, Metric
+from tests.support.cloudwatch import CloudWatch, Metric, statistic
 
 MINUTE = 60
 SWEEPER = "SweeperFunction"
@@ -147,6 +149,32 @@ class MonitoredStack:
     def states(self, alarm: dict[str, Any]) -> list[str]:
         """Return an alarm's states up to the end of the last minute."""
         return self.cloudwatch.states(alarm, self.start, self._now)
+
+
+def failing(monitored: MonitoredStack) -> float | None:
+    """Return the age that `handoff lag` shows for failing events of the emails consumer."""
+    return keeps_failing(
+        Tries(
+            received=_lately(monitored, "EventLagReceived", "Maximum"),
+            done=_lately(monitored, "EventLagDone", "Maximum"),
+            retried=_lately(monitored, "EventsRetried", "Sum"),
+            failed=_lately(monitored, "EventsFailed", "Sum"),
+        ),
+        monitored.clock.ms,
+    )
+
+
+def _lately(monitored: MonitoredStack, name: str, stat: str) -> Points:
+    since = monitored.clock.ms - BETWEEN_TRIES * MINUTE * 1000
+    return [point for point in _points(monitored, name, stat) if point[0] >= since]
+
+
+def _points(monitored: MonitoredStack, name: str, stat: str) -> Points:
+    """Return a metric of the emails consumer by minute, as CloudWatch does."""
+    metric = Metric.of("Handoff", name, service="${AWS::StackName}", consumer="emails")
+    stamped = sorted(monitored.cloudwatch._values.get(metric, []))
+    by_minute = groupby(stamped, key=lambda value: value[0] - value[0] % (MINUTE * 1000))
+    return [(minute, statistic(stat, [value for _, value in found])) for minute, found in by_minute]
 
 
 def bounce() -> str:

@@ -6,8 +6,8 @@ import pytest
 
 from dev.simulated.stack import SimulatedStack
 from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Consumer, Properties, Template, template_with
-from tests.support.cloudwatch import CloudWatch, Metric
-from tests.support.monitored_stack import MonitoredStack, monitoring
+from tests.support.cloudwatch import CloudWatch, Metric, statistic_of
+from tests.support.monitored_stack import MonitoredStack, failing, monitoring
 from tests.template import alarm_scenarios, aws_metric_catalog
 from tests.template.alarm_scenarios import HOUR, Scenario
 
@@ -47,6 +47,10 @@ def test_normal_operation_raises_no_alarm(normal: MonitoredStack) -> None:
     assert states == {alarm_id: {"OK"} for alarm_id in _ALARMS}
 
 
+def test_normal_operation_has_no_failing_events(normal: MonitoredStack) -> None:
+    assert failing(normal) is None
+
+
 @pytest.mark.parametrize(
     "trouble", [alarm_scenarios.tries_fail, alarm_scenarios.answers_are_slow, alarm_scenarios.events_are_late]
 )
@@ -77,12 +81,6 @@ def test_simulated_aws_metrics_are_those_that_aws_publishes(normal: MonitoredSta
     simulated = {metric: unit for metric, unit in normal.cloudwatch.units.items() if metric.namespace != "Handoff"}
     assert {metric.namespace for metric in simulated} == {"AWS/ApiGateway", "AWS/Cognito", "AWS/Lambda", "AWS/SQS"}
     assert simulated == {metric: aws_metric_catalog.by_aws(metric, _TEMPLATE)["unit"] for metric in simulated}
-
-
-def test_an_alarm_on_a_handoff_metric_uses_a_meaningful_statistic(alarm_id: str, emitted: CloudWatch) -> None:
-    metric = Metric.watched_by(_ALARMS[alarm_id])
-    if metric.namespace == "Handoff":
-        assert statistic_of(_ALARMS[alarm_id]) in aws_metric_catalog.statistics(metric, emitted.units[metric])
 
 
 def test_percentiles_are_evaluated_with_few_samples_too(alarm_id: str) -> None:
@@ -143,9 +141,3 @@ def test_every_alarm_describes_what_to_do_and_links_its_runbook_entry() -> None:
 def anchor(heading: str) -> str:
     """Return the anchor of a heading."""
     return re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-")
-
-
-def statistic_of(alarm: Properties) -> str:
-    """Return the statistic that an alarm evaluates."""
-    statistic: str = alarm.get("ExtendedStatistic") or alarm["Statistic"]
-    return statistic

@@ -1,39 +1,21 @@
-"""The dashboard, the saved query of log lines and docs/reference/metrics.md use existing metrics and keys."""
+"""The dashboard and the saved query of log lines."""
 
-import json
-import re
 from itertools import combinations, product
 from typing import Any
 
 import pytest
 
 from dev.template import ROOT, WITH_PARTNER, WITH_PAYMENT_EVENTS, Consumer, Template, logical_id, template_with
-from tests.support.cloudwatch import CloudWatch, Metric, metrics_of
-from tests.template import aws_metric_catalog
+from tests.support.cloudwatch import Metric, metrics_of, widgets
 
 _TEMPLATE = template_with(**WITH_PARTNER)
 COLUMNS = 24
-
-
-def widgets(template: Template) -> list[dict[str, Any]]:
-    """Return the dashboard's widgets."""
-    found: list[dict[str, Any]] = json.loads(template.resources["Dashboard"]["Properties"]["DashboardBody"])["widgets"]
-    return found
 
 
 def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
     """Return the cells of the grid that a widget covers."""
     columns = range(widget["x"], widget["x"] + widget["width"])
     return set(product(columns, range(widget["y"], widget["y"] + widget["height"])))
-
-
-@pytest.fixture(
-    params=[widget for widget in widgets(_TEMPLATE) if widget["type"] == "metric"],
-    ids=lambda it: it["properties"]["title"],
-)
-def plot(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Every widget that shows metrics."""
-    return request.param
 
 
 # --- dashboard --------------------------------------------------------------------------------------------------------
@@ -48,17 +30,6 @@ def test_widgets_are_within_the_grid_and_do_not_overlap() -> None:
         assert 0 <= widget["x"] <= widget["x"] + widget["width"] <= COLUMNS
     for one, other in combinations(widgets(_TEMPLATE), 2):
         assert not cells(one) & cells(other)
-
-
-def test_every_shown_metric_exists_with_its_dimensions_and_statistic(plot: dict[str, Any], emitted: CloudWatch) -> None:
-    assert plot["properties"]["region"] == "${AWS::Region}"
-    assert plot["properties"]["metrics"]
-    for metric, statistic in metrics_of(plot):
-        if metric.namespace == "Handoff":
-            assert metric in emitted.metrics
-            assert statistic in aws_metric_catalog.statistics(metric, emitted.units[metric])
-        else:
-            assert statistic in aws_metric_catalog.by_aws(metric, _TEMPLATE)["statistics"]
 
 
 @pytest.mark.parametrize("parameters", [WITH_PARTNER, WITH_PAYMENT_EVENTS, {}], ids=["partner", "webhook", "neither"])
@@ -114,23 +85,3 @@ def test_the_saved_query_is_the_documented_one() -> None:
 
 def test_saved_queries_can_be_disabled() -> None:
     assert "OrderLinesQuery" not in template_with(SavedQueries="false").resources
-
-
-# --- docs -------------------------------------------------------------------------------------------------------------
-
-
-def test_the_docs_list_every_metric_with_its_dimensions(emitted: CloudWatch) -> None:
-    # GIVEN the page on metrics
-    page = (ROOT / "docs/reference/metrics.md").read_text()
-    documented = {
-        (name, tuple(sorted(dimensions.replace("`", "").split(", "))))
-        for names, dimensions in re.findall(r"^\| (`[A-Z][^|]*`) \| (`service[^|]*`) \|", page, flags=re.MULTILINE)
-        for name in names.replace("`", "").split(", ")
-    }
-    # THEN it lists all metrics that the functions emit
-    ours = [metric for metric in emitted.metrics if metric.namespace == "Handoff"]
-    # AND those of the webhook, which only a deployment with Stripe has: see tests/payments/test_webhook.py
-    webhook = {(f"PaymentEvents{result}", ("service",)) for result in ("", "Refused", "Failed")}
-    assert documented - webhook == {
-        (metric.name, tuple(sorted(name for name, _ in metric.dimensions))) for metric in ours
-    }

@@ -1,46 +1,16 @@
 """`handoff lag` shows events that keep failing, although SQS soon excludes them from the age of its queue."""
 
-from itertools import groupby
-
 import pytest
 
 from dev.simulated import wire
 from dev.simulated.stack import SimulatedStack
 from handoff.consumer import BACKOFF
 from ops.lag import measure as lag
-from ops.lag.measure import Points, Tries, keeps_failing
-from tests.support.cloudwatch import Metric, statistic
-from tests.support.monitored_stack import MonitoredStack, monitoring
-from tests.template import alarm_scenarios
+from tests.support.cloudwatch import Metric
+from tests.support.monitored_stack import MonitoredStack, failing, monitoring
 
 _MINUTE = 60_000
 _REFUSED = wire.refuse("AccountSuspendedException", 400)
-
-
-def points(monitored: MonitoredStack, name: str, stat: str) -> Points:
-    """Return a metric of the emails consumer by minute, as CloudWatch does."""
-    metric = Metric.of("Handoff", name, service="${AWS::StackName}", consumer="emails")
-    stamped = sorted(monitored.cloudwatch._values.get(metric, []))
-    by_minute = groupby(stamped, key=lambda value: value[0] - value[0] % _MINUTE)
-    return [(minute, statistic(stat, [value for _, value in found])) for minute, found in by_minute]
-
-
-def failing(monitored: MonitoredStack) -> float | None:
-    """Return the age that `handoff lag` shows for failing events of the emails consumer."""
-    return keeps_failing(
-        Tries(
-            received=_lately(monitored, "EventLagReceived", "Maximum"),
-            done=_lately(monitored, "EventLagDone", "Maximum"),
-            retried=_lately(monitored, "EventsRetried", "Sum"),
-            failed=_lately(monitored, "EventsFailed", "Sum"),
-        ),
-        monitored.clock.ms,
-    )
-
-
-def _lately(monitored: MonitoredStack, name: str, stat: str) -> Points:
-    since = monitored.clock.ms - lag.BETWEEN_TRIES * _MINUTE
-    return [point for point in points(monitored, name, stat) if point[0] >= since]
 
 
 def in_queue(monitored: MonitoredStack) -> float:
@@ -98,10 +68,4 @@ def test_dead_letters_do_not_count_as_failing_events(stack: SimulatedStack, othe
             monitored.minute()
         # THEN both mails are dead letters, and not shown as failing
         assert len(monitored.world.queues.dead_letters("EmailsFunction")) == 2
-        assert failing(monitored) is None
-
-
-def test_normal_operation_has_no_failing_events(stack: SimulatedStack) -> None:
-    with monitoring(stack) as monitored:
-        alarm_scenarios.normal(monitored)
         assert failing(monitored) is None
