@@ -8,9 +8,14 @@ standard library, MiniStack and `ops.browser_guard`.
 """
 
 import importlib
+import tempfile
+import threading
+import zipfile
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ops.browser_guard import App, Receive, Scope, Send, is_loopback, reject, scope_rejection
@@ -183,9 +188,50 @@ def _keep_in_batches(sqs: Any) -> None:
     sqs._HANDLERS["SendMessageBatch"] = send_all
 
 
+class LayerArchive(zipfile.ZipFile):
+    """The zip file of a function or a layer. A layer is unpacked once, and each worker gets a link to it.
+
+    MiniStack unpacks thousands of files for each worker, which takes longer than the cold start itself. In Lambda too,
+    all processes of a function see the same files, which they can't change.
+    """
+
+    _unpacked: dict[frozenset[tuple[str, int]], str] = {}  # noqa: RUF012  # folders by names and checksums of files
+    _lock = threading.Lock()
+
+    @property
+    def _contents(self) -> frozenset[tuple[str, int]]:
+        return frozenset((info.filename, info.CRC) for info in self.infolist())
+
+    def namelist(self) -> list[str]:
+        """Return the names of the files that MiniStack has to check: none of a layer that it has checked before."""
+        return [] if self._contents in self._unpacked else super().namelist()
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Unpack all files, or replace the empty folder ``path`` of a layer by a link to them."""
+        folder = Path(path)
+        if not folder.name.startswith("layer_"):
+            super().extractall(path, members, pwd)
+            return
+        contents = self._contents
+        with self._lock:
+            if contents not in self._unpacked:
+                unpacked = tempfile.mkdtemp(prefix="layer-")
+                super().extractall(unpacked, super().namelist(), pwd)
+                self._unpacked[contents] = unpacked
+        folder.rmdir()
+        folder.symlink_to(self._unpacked[contents])
+
+
+def share_layers(lambda_runtime: Any) -> None:
+    """Let all workers of functions share the unpacked layers."""
+    lambda_runtime.zipfile = ModuleType("zipfile")
+    vars(lambda_runtime.zipfile).update(vars(zipfile), ZipFile=LayerArchive)
+
+
 def main() -> None:
     """Run MiniStack until it gets a signal to end."""
     ministack = importlib.import_module("ministack.app")
+    share_layers(importlib.import_module("ministack.core.lambda_runtime"))
     pass_traces(*(importlib.import_module(f"ministack.services.{name}") for name in ("eventbridge", "sqs")))
     cors = Cors(ministack.app, ministack)
     ministack.app = Guard(cors, partial(api_allows_origin, ministack))  # type: ignore[attr-defined]
