@@ -40,8 +40,8 @@ def python(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run Python in a copy, whose packages come before the installed ones."""
     path = os.pathsep.join([str(copy), str(copy / "layers/handoff")])
     # mypy checks only what differs from the checkout, whose results it knows.
-    # Bytecode is kept beside the copy, where the next program finds it.
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(copy.parent / "pycache")}
+    # Bytecode is kept beside the code, so that only the copy's own is compiled.
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": ""}
     environment["MYPY_CACHE_DIR"] = str(ROOT / ".mypy_cache")
     for name in ("PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
