@@ -210,6 +210,7 @@ def _environment(port: int, temporary: Path, state: Path | None, *, enforce_iam:
         "AUTH": "true" if enforce_iam else "false",
         "TMPDIR": str(temporary),
         "PYTHONDONTWRITEBYTECODE": "",  # workers import faster from bytecode
+        "PYTHONPYCACHEPREFIX": "",  # which layers and functions bring with them
         **({"PERSIST_STATE": "1", "STATE_DIR": str(state)} if state else {}),
     }
 
