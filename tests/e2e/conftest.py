@@ -51,12 +51,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
 @pytest.fixture(scope="session")
 def deployment(local_stack: LocalStack, shared: Path) -> Deployment:
     with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker builds, the others copy
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker builds for all
         if not (shared / "build").exists():
             local_stack.build()
-            shutil.copytree(local_stack.built, shared / "build")
-        elif not local_stack.built.exists():
-            shutil.copytree(shared / "build", local_stack.built)
+            shutil.move(local_stack.built, shared / "build")
+    local_stack.built.symlink_to(shared / "build")
     return Deployment(local_stack.deploy(), local_stack.session(), local_stack.endpoint)
 
 
