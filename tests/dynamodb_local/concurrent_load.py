@@ -233,7 +233,7 @@ def wish(quantities: dict[str, int], *, token: str = "tok_approve", user: str = 
         payment_token=token,
         can_act=True,
         expected_total=None,
-        fingerprint=Fingerprint(f"2:{sorted(quantities.items())} {token}", ""),
+        fingerprint=Fingerprint(f"3:{sorted(quantities.items())} {token}", ""),
         correlation_id="trace-me",
     )
 
@@ -247,7 +247,7 @@ def refund_of(order: Order, amount: int) -> RefundRequest:
         amount=amount,
         reason="damaged",
         restock=False,
-        fingerprint=Fingerprint(f"2:{amount}", ""),
+        fingerprint=Fingerprint(f"3:{amount}", ""),
     )
 
 

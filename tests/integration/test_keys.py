@@ -9,6 +9,7 @@ from dev.simulated.wire import Crash
 from dev.simulated.world import ADDRESS, MUG, TEE, body
 
 HASH = "7242b2a100d73f895a3d9364a5585e310c9214e2f0c5ff950e6cfc444c24b5ed"  # of body(): test_fingerprints.py
+WHOLE_DIGEST = "2:24092dac0cf0edee782157bc00078ef1ed2532e7d70e75a5a138daa55e9c02d7"  # of body() with the former address
 
 
 def test_a_repeat_returns_the_same_response(api):
@@ -132,6 +133,16 @@ def test_a_pending_order_of_an_earlier_release_is_resumed_and_finished(world, ap
 
     assert (answer.status, answer.json["orderId"]) == (201, abandoned)
     assert world.ledger() == {abandoned: "held"}
+
+
+def test_an_order_with_the_longer_fingerprint_of_an_earlier_release_is_known(world, api):
+    recorded = body(shippingAddress=ADDRESS | {"postalCode": "W1"})
+    first = api.place(recorded)
+    key = {"orderId": first.json["orderId"]}
+    world.change("OrdersTable", key, fingerprint=WHOLE_DIGEST, requestHash="", refunds={})
+
+    assert api.place(recorded).json == first.json
+    assert api.place(recorded | {"paymentToken": "tok_other"}).status == 422
 
 
 def test_an_order_has_the_hash_that_earlier_releases_compare(world, api):

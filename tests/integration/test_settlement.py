@@ -261,7 +261,7 @@ def refund(world, api):
         order_id = api.place(body(token=token)).json["orderId"]
         world.queues.until_quiet()
         function = world.functions.module(SETTLEMENT)
-        wanted = RefundRequest(order_id, "key-1", {}, 500, "Broken", restock=False, fingerprint=Fingerprint("2:1", "1"))
+        wanted = RefundRequest(order_id, "key-1", {}, 500, "Broken", restock=False, fingerprint=Fingerprint("3:1", "1"))
         request_refund(SimpleNamespace(orders=function._orders, bus=function._bus), wanted, Deadline(10))
         return order_id
 

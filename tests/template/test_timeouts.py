@@ -210,7 +210,7 @@ PLACEMENT = PlaceOrder(
     payment_token="tok_approve",
     can_act=False,
     expected_total=100,
-    fingerprint=Fingerprint("2:hash", "hash"),
+    fingerprint=Fingerprint("3:hash", "hash"),
     correlation_id="c",
 )
 UNFINISHED = Order(
@@ -224,7 +224,7 @@ UNFINISHED = Order(
     total=100,
     currency="EUR",
     request_hash="hash",
-    fingerprint="2:hash",
+    fingerprint="3:hash",
     correlation_id="c",
     attempt_id="earlier",
     lease_until=0,

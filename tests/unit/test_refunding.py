@@ -17,7 +17,7 @@ CHARGED = Payment(state=PaymentState.CAPTURED, reference="hold-1", captured=5000
 
 
 def request(key="key-1", *, request_hash="hash", restock=False, amount=None, **quantities):
-    fingerprint = Fingerprint(f"2:{request_hash}", request_hash)
+    fingerprint = Fingerprint(f"3:{request_hash}", request_hash)
     return RefundRequest(ORDER_ID, key, quantities, amount, "Broken", restock, fingerprint)
 
 

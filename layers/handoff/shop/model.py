@@ -239,7 +239,7 @@ class Order(Aggregate):
     cancellation: Cancellation | None = None
     return_request: ReturnRequest | None = None
     dispute: Dispute | None = None
-    refunds: Mapping[str, Refund] = {}
+    refunds: Mapping[str, Refund] = Field(default={}, exclude_if=lambda refunds: not refunds)
     request_hash: str
     fingerprint: str | None = None
     mail_problem: EmailProblem | None = None
