@@ -115,6 +115,6 @@ def connect(stack: SimulatedStack) -> Parts:
 
 
 def stored(order: Order) -> dict[str, Any]:
-    """Return the order's item without events, and without the keys of the indexes of unfinished and unplaced orders."""
-    unused = {"dueAt", "unfinishedSince", "unplacedSince"}
+    """Return the order's item without events, and without the keys of the index of unfinished orders."""
+    unused = {"dueAt", "unfinishedSince"}
     return {name: value for name, value in order.dump().items() if name not in unused} | {"outbox": {}}

@@ -9,6 +9,7 @@ import pytest
 
 from dev.simulated import contract, wire
 from dev.simulated.api import event as api_event
+from dev.simulated.wire import Crash
 from dev.simulated.world import MUG, TEE, body
 
 
@@ -163,6 +164,29 @@ def test_a_customer_finds_the_order_whose_answer_and_key_were_lost(world, api):
 
     # THEN the units are for sale again
     assert api.place(body((MUG, 10)), key="third").status == 201
+
+
+def test_an_order_whose_request_died_is_listed_once_the_sweeper_has_seen_it(world, api):
+    world.wire.on("dynamodb.UpdateItem", wire.crash_before)
+    with pytest.raises(Crash):
+        api.place(body())
+    world.clock.forward(60)
+    world.sweep()
+
+    (lost,) = api.get("/orders?status=PENDING").json["orders"]
+    assert lost["placedAt"] == world.order(lost["orderId"])["history"][0]["at"]
+    assert api.place(body()).status == 201  # resumed
+    assert api.get("/orders?status=PENDING").json == {"orders": []}
+
+
+def test_an_order_is_listed_while_another_request_resumes_it(world, api):
+    for _ in range(2):
+        world.wire.on("dynamodb.UpdateItem", wire.crash_before, where=lambda call: "outbox" in str(call.request))
+        with pytest.raises(Crash):
+            api.place(body())
+        world.clock.forward(25)
+
+    assert len(api.get("/orders?status=PENDING").json["orders"]) == 1
 
 
 def test_orders_of_a_status_are_listed_in_pages(world, api):

@@ -9,6 +9,7 @@ from dev.simulated import wire
 from dev.simulated.account import STACK_NAME
 from dev.simulated.wire import Crash
 from dev.simulated.world import MUG, body
+from handoff.unfinished import INDEX_KEYS
 from shop import event_cursor
 from tests.support import invariants
 
@@ -459,8 +460,7 @@ def test_sweeping_a_pending_order_reschedules_it_and_keeps_its_age(world, pendin
     world.sweep()
 
     after = world.order(pending)
-    assert after["dueAt"] == before["expiresAt"]
-    assert after == before | {"dueAt": before["expiresAt"]}
+    assert after == before | {"dueAt": before["expiresAt"], "unplacedSince": before["history"][0]["at"]}
 
 
 def test_expiring_an_order_releases_its_stock_in_the_same_write(world, pending):
@@ -472,7 +472,23 @@ def test_expiring_an_order_releases_its_stock_in_the_same_write(world, pending):
     assert write.tables == {world.table("OrdersTable"), world.table("ProductsTable")}
 
 
-def test_an_order_finished_just_before_rescheduling_stays_finished(world, api, pending):
+def test_an_order_finished_just_before_rescheduling_stays_finished(world, placed_unpublished):
+    # GIVEN an event that is published and removed between the sweeper's try and its write
+    (order_id,) = placed_unpublished(1)
+    kept = world.order(order_id).items()
+    finished = {name: value for name, value in kept if name not in INDEX_KEYS} | {"outbox": {}}
+    world.clock.forward(MINUTE)
+    world.wire.always("eventbridge.PutEvents", wire.cannot_connect)
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: world.put("OrdersTable", finished)))
+
+    # WHEN the order is swept
+    assert world.sweep()["SweepFailures"] == 1
+
+    # THEN it has no attribute of an index entry
+    assert world.order(order_id) == finished
+
+
+def test_an_order_placed_just_before_it_is_kept_pending_is_not_listed_as_unplaced(world, api, pending):
     # GIVEN a client that retries between the sweeper's read and its write
     world.clock.forward(MINUTE)
     world.wire.on("dynamodb.UpdateItem", wire.meanwhile(lambda: api.place(body())))
@@ -482,7 +498,24 @@ def test_an_order_finished_just_before_rescheduling_stays_finished(world, api, p
 
     # THEN it has no attribute of an index entry
     assert world.order(pending)["status"] == "PLACED"
-    assert not {"unfinished", "dueAt", "unfinishedSince"} & world.order(pending).keys()
+    assert not {*INDEX_KEYS, "unplacedSince"} & world.order(pending).keys()
+
+
+def test_an_order_placed_just_after_the_sweeper_has_listed_it_is_not_listed_any_more(world, api):
+    # GIVEN a request that is slow between its reservation and its last write
+    def meanwhile():
+        world.clock.forward(MINUTE)
+        world.sweep()
+        (waiting,) = world.items("OrdersTable")
+        assert "unplacedSince" in waiting
+
+    world.wire.on("dynamodb.UpdateItem", wire.meanwhile(meanwhile))
+
+    # WHEN it places the order
+    order_id = api.place(body()).json["orderId"]
+
+    # THEN the order is in the list of placed orders only
+    assert "unplacedSince" not in world.order(order_id)
 
 
 def test_an_order_under_a_lease_does_not_expire(world, pending):

@@ -82,7 +82,7 @@ class OrderFinisher:
         due = max(order.expires_at, order.lease_until)
         if now < due:
             next_look = now + LOOK_AFTER if order.waits_for_customer else due
-            self._orders.unfinished.reschedule(order.order_id, min(next_look, due))
+            self._orders.keep_pending(order, min(next_look, due), Deadline(_WRITE_SECONDS))
             return None
         expired = self._orders.transition(transitions.expired(order, now), Deadline(_WRITE_SECONDS))
         self.expired += 1

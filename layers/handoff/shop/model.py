@@ -204,7 +204,8 @@ class Order(Aggregate):
 
     ``attempt_id`` names the request that works on a PENDING order, ``lease_until`` is the end of that request's lease,
     and ``expires_at`` the time after which the order expires (both in epoch milliseconds).
-    ``unplaced_since`` is set until the order is placed: it is the sort key of the sparse index ``unplaced``.
+    ``unplaced_since`` is the sort key of the sparse index ``unplaced``. One that its first request places never has
+    it; see `listed_since`.
     ``released_at`` is when the shipment was released; see `released`.
     ``can_act`` says whether the customer's page lets the customer confirm the payment at the provider.
     ``expire_at`` is when DynamoDB deletes the order, in epoch seconds; only a rejected one has it.
@@ -259,6 +260,11 @@ class Order(Aggregate):
     def created_at(self) -> int:
         """When its first attempt began, in epoch milliseconds."""
         return from_iso(self.history[0].at)
+
+    @property
+    def listed_since(self) -> str:
+        """The value of ``unplaced_since`` once an order is not placed by its first request."""
+        return self.history[0].at
 
     @property
     def status_changes(self) -> list[OrderStep]:

@@ -254,8 +254,8 @@ class OrderStore(AggregateStore[Order]):
         """
         leased = {"attempt_id": attempt_id, "lease_until": lease_until, "expires_at": expires_at, "due_at": due_at}
         update = self.versioned(order).set("attemptId", attempt_id).set("leaseUntil", lease_until)
-        update.set("expiresAt", expires_at).set("dueAt", due_at)
-        current = self._write_lease(update, deadline)
+        update.set("expiresAt", expires_at).set("dueAt", due_at).set("unplacedSince", order.listed_since)
+        current = self._write_unchanged(update, deadline)
         if current is None:
             return order.model_copy(update=leased)
         if current.attempt_id != attempt_id:
@@ -268,12 +268,27 @@ class OrderStore(AggregateStore[Order]):
         Best effort: if this fails, the lease expires.
         """
         try:
-            current = self._write_lease(self.versioned(order).set("leaseUntil", 0), deadline)
+            update = self.versioned(order).set("leaseUntil", 0).set("unplacedSince", order.listed_since)
+            current = self._write_unchanged(update, deadline)
         except (ConcurrentUpdate, TransactionConflict, *aws.ERRORS) as error:
             logger.info("lease not released; it will expire", order_id=order.order_id, exc_info=error)
         else:
             if current and current.lease_until:
                 logger.info("lease not released; another attempt has it", order_id=order.order_id)
+
+    def keep_pending(self, order: Order, due_at: int, deadline: Deadline) -> None:
+        """Set when the sweeper looks at a PENDING order again (epoch milliseconds), and list it for its customer.
+
+        Raises
+        ------
+        ConcurrentUpdate
+            If the order has changed since it was read.
+        TransactionConflict
+            If other writers kept changing it, or no time is left.
+        """
+        update = self.versioned(order).set("dueAt", due_at).set("unplacedSince", order.listed_since)
+        if current := self._write_unchanged(update, deadline):
+            raise ConcurrentUpdate(current)
 
     def transition(self, step: OrderTransition, deadline: Deadline) -> Order:
         """Write a transition with the stock, the shipment and the counts that change with it.
@@ -294,12 +309,17 @@ class OrderStore(AggregateStore[Order]):
         return self.write(step, deadline, others)
 
     def _update(self, step: Transition[Order], seen: Order) -> Update:
-        """Return the update that writes a step. Placing the order puts it on the list for programs, for good."""
+        """Return the update that writes a step. Placing the order puts it on the list for programs, for good.
+
+        And it removes the order from the index of unplaced ones, which can list it since it was read.
+        """
         update = super()._update(step, seen)
         order = step.after
         if order.placed_at and not step.before.placed_at:
             keys = order_list.keys(order.order_id, order.placed_at, self._list_shards)
             update.set("timeBucket", keys.bucket).set("timeEntry", keys.entry)
+            if step.before.unplaced_since is None:
+                update.remove("unplacedSince")
         return update
 
     def counts_of(self, user_id: str) -> list[dict[str, Any]]:
@@ -315,7 +335,7 @@ class OrderStore(AggregateStore[Order]):
         update = Update(self._table, {"orderId": order_id}).set("mailProblem", problem)
         self._client.update_item(**update.when(Attr("orderId").exists()).members())
 
-    def _write_lease(self, update: Update, deadline: Deadline) -> Order | None:
+    def _write_unchanged(self, update: Update, deadline: Deadline) -> Order | None:
         """Write; return None if that succeeded, and the current order if its version has changed."""
         try:
             aws.write(self._client, [update.write()], deadline)

@@ -319,7 +319,6 @@ def _pending(placement: PlaceOrder, lines: tuple[Line, ...], total: int, currenc
         payment=Payment(),
         payment_token=placement.payment_token,
         can_act=placement.can_act,
-        unplaced_since=to_iso(now),
         request_hash=placement.fingerprint.legacy,
         fingerprint=placement.fingerprint.value,
         correlation_id=placement.correlation_id,

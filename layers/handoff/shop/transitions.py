@@ -85,7 +85,7 @@ def action_required(order: Order, reference: str, now: int, *, until: int, look_
     """
     payment = Payment(state=PaymentState.ACTION_REQUIRED, reference=reference)
     changes = {"payment": payment, "payment_token": None, "lease_until": 0, "expires_at": until}
-    waits = {"due_at": min(look_at, until), "unfinished_since": until}
+    waits = {"due_at": min(look_at, until), "unfinished_since": until, "unplaced_since": order.listed_since}
     return _step(order, now, {**changes, **waits}, payment=payment)
 
 
@@ -292,6 +292,7 @@ def _refunds_due(order: Order, now: int) -> PaymentDue | None:
 
 
 def _rejected(order: Order, now: int, changes: Mapping[str, Any], reason: str, **more: Any) -> OrderTransition:
+    changes = {**changes, "unplaced_since": order.listed_since}
     return _step(order, now, changes, target=Status.REJECTED, reason=reason, restock=_quantities(order), **more)
 
 
