@@ -319,6 +319,21 @@ def test_a_late_index_entry_is_found_by_the_last_look(world, zeb):
     assert found_in_tables(world, *SECRETS) == []
 
 
+def test_an_order_whose_request_dies_during_the_erasure_is_erased(world, zeb):
+    """It is in no index of the customer's orders until the sweeper has seen it."""
+    world.wire.on("dynamodb.UpdateItem", wire.crash_before)
+    with pytest.raises(wire.Crash):
+        place(zeb, "dies")
+    assert "unplacedSince" not in world.items("OrdersTable")[0]
+
+    assert erase(zeb).status == 202
+    finish(world)
+
+    assert stored(world)["erasedAt"]
+    assert world.items("OrdersTable")[0]["status"] == "REJECTED"
+    assert found_in_tables(world, *SECRETS) == []
+
+
 def test_limits_outlive_the_hour_that_they_are_about(world, zeb):
     for n in range(3):
         place(zeb, f"declined-{n}", paymentToken="tok_decline")
