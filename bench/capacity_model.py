@@ -41,7 +41,7 @@ class Load:
         for function in (EMAILS, FULFILLMENT, SETTLEMENT):
             of = [invocation for invocation in invocations.values() if invocation.function == function]
             once = own_ms(0, memory_gb(function))
-            each = sum(invocation.milliseconds - once for invocation in of) / len(of)
+            each = sum((invocation.milliseconds - once) * invocation.share for invocation in of) / len(of)
             seconds[function] = (once + each * batch_size(function)) / 1000
         calls = Counter(invocations["analytics: order_placed"].counts["operations"])
         calls["dynamodb.TransactWriteItems"] = self.sales_transactions

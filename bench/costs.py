@@ -44,7 +44,7 @@ _ACCESS_LINE = (
     '{"requestId":"abcdefghijklmno=","time":"23/Nov/2026:10:00:00 +0000","route":"POST /orders",'
     '"status":"201","latency":"371","error":"-"}'
 )
-_PER_RECEIVE = 10  # messages that one SQS request receives or deletes
+_PER_DELETE = 10  # messages that one SQS request deletes
 _POLLERS = 5  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 _POLL_SECONDS = 20  # a long poll
 
@@ -97,8 +97,9 @@ def usage(invocations: list[Invocation], rate: float, *, targets: int = 0, audit
         "dynamodb_read": per_order(lambda one: one.units("read_units")),
         "eventbridge_event": per_order(lambda one: one.counts["events"]),
         "eventbridge_archive_gb": audited / GB,
-        # EventBridge sends a message; Lambda receives a batch and deletes it.
-        "sqs_request": targets + 2 * sum(ceil(one.batch / _PER_RECEIVE) / one.batch for one in from_queues),
+        # EventBridge sends a message. Lambda receives it, at worst alone (a long poll ends with the first message), and
+        # deletes a batch.
+        "sqs_request": targets + sum(1 + ceil(one.batch / _PER_DELETE) / one.batch for one in from_queues),
         "ses_mail": per_order(lambda one: one.counts["operations"].get("sesv2.SendEmail", 0)),
         "logs_gb": (logged + audited) / GB + ACCESS_LOG_GB,
         "xray_trace": count * sampled(rate),

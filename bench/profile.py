@@ -63,6 +63,17 @@ def memory_gb(function: str) -> float:
     return float(template_with().of_type("AWS::Lambda::Function")[name]["MemorySize"]) / 1024
 
 
+def batch_of(function: str) -> int:
+    """Return how many messages a poller gathers within the batching window of a function's queue, at the assumed load.
+
+    At least one, and at most the batch size.
+    """
+    (mapping,) = (consumer.mapping for consumer in template_with().consumers() if consumer.function_id == function)
+    messages = ASSUMED["load"]["orders_per_second"] * sum(name == function for name in _CONSUMERS.values())
+    gathered = messages * mapping["MaximumBatchingWindowInSeconds"] / ASSUMED["load"]["pollers"]
+    return max(1, min(mapping["BatchSize"], int(gathered)))
+
+
 def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, Any]:
     """Send orders through Handoff and through the chain, and count each invocation; the result is JSON."""
     with fresh_world() as world:
@@ -71,20 +82,19 @@ def measure(progress: Callable[[str], None], lines: int = LINES) -> dict[str, An
         request, order_id = shop.new_order(lines)
         printed = [request]
         invocations = {"request": _json(ORDERS, request)}
-        for name, function in _ORDER_BY_ORDER.items():
+        alone = {}
+        for name, function in _CONSUMERS.items():
             log = shop.deliver(function)
             printed.append(log)
-            invocations[name] = _json(function, log)
-        alone = _json(ANALYTICS, shop.deliver(ANALYTICS))
+            alone[name] = _json(function, log)
         shop.drain()
-        progress("a batch of analytics")
-        batch = ASSUMED["batches"][ANALYTICS]
-        for _ in range(batch):
-            shop.new_order(lines)
-        invocations["analytics: order_placed"] = _json(ANALYTICS, shop.deliver(ANALYTICS), batch)
+        progress("batches of the consumers")
+        for name, function in _CONSUMERS.items():
+            invocations[name] = _json(function, _batch(shop, name, lines), batch_of(function))
+        for _ in range(batch_of(SETTLEMENT)):
+            shop.cancel(shop.new_order(lines)[1])
+        settles_nothing = _json(SETTLEMENT, shop.deliver(SETTLEMENT), batch_of(SETTLEMENT))
         shop.drain()
-        shop.cancel(shop.new_order(lines)[1])
-        settles_nothing = _json(SETTLEMENT, shop.deliver(SETTLEMENT))
         progress("one order through the chain")
         events = [{**_FRAME, **event} for event in world.events() if _is_of(event, order_id)]
         chain = _json("ChainFunction", shop.chain_order(lines))
@@ -110,12 +120,13 @@ def invocations_of(profile: Mapping[str, Any]) -> dict[str, Invocation]:
     }
 
 
-# In the order in which an order's events arrive. Analytics is measured with a full batch.
-_ORDER_BY_ORDER = {
+# In the order in which an order's events arrive.
+_CONSUMERS = {
     "emails: order_placed": EMAILS,
     "fulfillment: order_placed": FULFILLMENT,
     SETTLES: SETTLEMENT,
     "emails: shipment_released": EMAILS,
+    "analytics: order_placed": ANALYTICS,
 }
 # Added to each event by EventBridge.
 _FRAME = {
@@ -126,6 +137,21 @@ _FRAME = {
     "region": "us-east-1",
     "resources": [],
 }
+
+
+def _batch(shop: MeteredShop, name: str, lines: int) -> CallLog:
+    """Deliver a batch of messages, each of another order, to a consumer that an order's events arrive at."""
+    for _ in range(batch_of(_CONSUMERS[name])):
+        shop.new_order(lines)
+    if _CONSUMERS[name] == ANALYTICS:  # waits for no other consumer
+        log = shop.deliver(ANALYTICS)
+    else:
+        for step, function in _CONSUMERS.items():
+            log = shop.deliver(function)
+            if step == name:
+                break
+    shop.drain()
+    return log
 
 
 def _is_of(event: Mapping[str, Any], order_id: str) -> bool:

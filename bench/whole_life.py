@@ -12,7 +12,6 @@ from bench.markdown import table
 from bench.profile import ASSUMED, SETTLES, Invocation, invocations_of
 
 CALLS, UNITS, DOLLARS = 19, 36, 45.0  # the gates; the last one per million orders, without mails
-_ANALYTICS = "analytics: order_placed"
 
 
 class Cost(NamedTuple):
@@ -29,11 +28,11 @@ class Cost(NamedTuple):
 
 
 def of(found: Mapping[str, Any], *, batched: bool) -> dict[str, Cost]:
-    """Return the parts by name; ``batched``: analytics counts a batch together, otherwise each event alone."""
+    """Return the parts by name; ``batched``: consumers get the batches of their windows, otherwise each event alone."""
     invocations = invocations_of(found)
     if not batched:
-        alone = found["alone"]
-        invocations[_ANALYTICS] = Invocation(_ANALYTICS, alone["function"], 1, alone["counts"])
+        alone = {**found, "invocations": found["alone"]}
+        invocations |= invocations_of(alone)
     audited = {"request": found["event_bytes"]}  # the order's events are counted once
     return {name: _cost(one, audited.get(name, 0)) for name, one in invocations.items()}
 
@@ -65,12 +64,13 @@ def section(found: Mapping[str, Any]) -> str:
     """Return the part of the cost section."""
     parts, added = of(found, batched=True), later(found)
     alone = total(of(found, batched=False))
-    rows = [[name, *_cells(cost)] for name, cost in parts.items()]
-    rows += [["**all**", *_cells(total(parts))], ["all, analytics event by event", *_cells(alone)]]
-    rows += [[f"of these, {name}", *_cells(cost)] for name, cost in added.items()]
+    batches = {name: str(one.batch) for name, one in invocations_of(found).items()}
+    rows = [[name, batches[name], *_cells(cost)] for name, cost in parts.items()]
+    rows += [["**all**", "", *_cells(total(parts))], ["all, event by event", "1", *_cells(alone)]]
+    rows += [[f"of these, {name}", "", *_cells(cost)] for name, cost in added.items()]
     return _TEXT.format(
-        parts=table(["", "AWS calls", "provider calls", "write units", "USD per million"], rows),
-        batch=ASSUMED["batches"]["AnalyticsFunction"],
+        parts=table(["", "batch", "AWS calls", "provider calls", "write units", "USD per million"], rows),
+        rate=ASSUMED["load"]["orders_per_second"],
         gates=table(["gate", "in batches", "event by event"], list(_gates(found)), texts=3),
     )
 
@@ -78,11 +78,13 @@ def section(found: Mapping[str, Any]) -> str:
 _TEXT = """\
 ### An order's whole life
 
-Without mails' 0.10 USD per thousand. Analytics counts events in batches of {batch}:
+Without mails' 0.10 USD per thousand. *Batch* is the number of events in an invocation: at {rate} orders/s, those that
+Lambda gathers in the queue's batching window.
 
 {parts}
 
-Gates, without the release and the limits, which came later and are shown apart:
+Gates, without the release and the limits, which came later and are shown apart. *Event by event* is a shop with few
+orders. It shares nothing, such as the sales counters that analytics writes once for a batch:
 
 {gates}
 """

@@ -43,6 +43,14 @@ def test_visibility_timeout_covers_six_function_timeouts(consumer: Consumer) -> 
     assert needed <= consumer.queue["VisibilityTimeout"] <= LONGEST_VISIBILITY
 
 
+def test_visibility_timeout_covers_the_longest_batching_window() -> None:
+    longest = template_with(BatchingWindow=str(source()["Parameters"]["BatchingWindow"]["MaxValue"]))
+    gathering = [one for one in longest.consumers() if int(one.mapping["MaximumBatchingWindowInSeconds"]) == 5]
+    assert {one.name for one in gathering} == {"emails", "analytics", "fulfillment", "settlement"}
+    for one in gathering:
+        assert 6 * one.function["Timeout"] + 5 <= one.queue["VisibilityTimeout"]
+
+
 def test_queue_and_function_agree_on_at_least_five_receives(consumer: Consumer) -> None:
     receives = consumer.queue["RedrivePolicy"]["maxReceiveCount"]
     assert receives >= 5

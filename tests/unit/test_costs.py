@@ -7,7 +7,7 @@ import pytest
 
 from bench import costs, whole_life
 from bench.costs import PRICES, SERVICES
-from bench.profile import ASSUMED, SETTLES, Invocation, duration_ms, invocations_of
+from bench.profile import ASSUMED, SETTLES, Invocation, batch_of, duration_ms, invocations_of
 from dev.template import template_with
 
 WRITES, READS = {"OrdersTable": 4.0, "OrdersTable/byUser": 1.0}, {"OrdersTable": 1.0}
@@ -52,7 +52,7 @@ def test_quantities_of_an_order_computed_by_hand():
     assert used["dynamodb_write"] == 4 + 1 + 2
     assert used["dynamodb_read"] == 1
     assert used["eventbridge_event"] == 1
-    assert used["sqs_request"] == 1 + 20 / 100
+    assert used["sqs_request"] == 1 + 1 + 10 / 100
     own = ASSUMED["own_ms"]
     milliseconds = 300 + 2 * ASSUMED["latency_ms"]["dynamodb.UpdateItem"] + own["invocation"] + own["message"]
     assert request.milliseconds == milliseconds
@@ -129,7 +129,7 @@ LIFE = {
         "analytics: order_placed": _measured("AnalyticsFunction", _counts(2, 28), batch=10),
         SETTLES: _measured("SettlementFunction", _counts(4, 9, events=1)),
     },
-    "alone": _measured("AnalyticsFunction", _counts(2, 10)),
+    "alone": {"analytics: order_placed": _measured("AnalyticsFunction", _counts(2, 10))},
     "settles nothing": _measured("SettlementFunction", _counts(2, 3)),
     "chain": _measured("ChainFunction", _counts(0, 0)),
     "event_bytes": 1_000,
@@ -155,5 +155,17 @@ def test_a_missed_gate_is_shown_with_its_figure():
     text = whole_life.section(LIFE)
 
     assert "| at most 36 write units | 22.8, reached | 30.0, reached |" in text
-    dearer = {**LIFE, "alone": _measured("AnalyticsFunction", _counts(2, 17))}
+    dearer = {**LIFE, "alone": {"analytics: order_placed": _measured("AnalyticsFunction", _counts(2, 17))}}
     assert "| at most 36 write units | 22.8, reached | 37.0, **missed** |" in whole_life.section(dearer)
+
+
+@pytest.mark.parametrize(
+    ("function", "batch"),
+    [
+        ("EmailsFunction", 10),  # 20 events/s for 3 s at 5 pollers, and at most the batch size
+        ("FulfillmentFunction", 6),
+        ("AnalyticsFunction", 10),  # 5 s
+    ],
+)
+def test_a_batch_is_what_a_poller_gathers_in_the_batching_window(function, batch):
+    assert batch_of(function) == batch
