@@ -67,7 +67,8 @@ def test_all_hops_have_the_requests_trace(
     swept = eventually(lambda: complete(orders[1]), lambda hops: "outbox" in kinds(hops) and is_over(hops))
     for order_id, hops in ((first, redriven), (orders[1], swept)):
         assert [hop for hop in hops if hop["traceId"] != traces[order_id]] == []
-        assert {hop["who"] for hop in hops if hop["kind"] == "consumer"} == {*CONSUMERS, "settlement"}
+        consumed = {hop["who"] for hop in hops if hop["kind"] == "consumer"}
+        assert consumed - {"loyalty/points"} == {*CONSUMERS, "settlement"}  # another test may have deployed that stack
     assert any(hop["outcome"] == "dead_lettered" for hop in redriven)
 
 
