@@ -19,13 +19,13 @@ import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from matplotlib.figure import Figure
 from moto import mock_aws
-from moto.core.models import botocore_stubber
 
 from bench import environment, sweep_rate  # noqa: F401
 from bench.markdown import plot, table
 from bench.meter import output_to
 from bench.sweep_rate import unpublished
 from dev.local.stack import running as ministack
+from dev.simulated import sessions
 from dev.simulated.api import Api
 from dev.simulated.clock import Clock, running
 from dev.simulated.functions import Functions
@@ -33,7 +33,8 @@ from dev.simulated.messages import message
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.wire import Call, answer
 from dev.simulated.world import CREDENTIALS, body
-from handoff import aws, ids
+from handoff import ids
+from handoff.attribute_values import from_item, to_item
 from handoff.sweep import PUBLISHING_BUDGET
 from shop.sales_generations import POINTER
 
@@ -80,9 +81,7 @@ class _Network:
     """Transport of the functions' clients; ``calls`` counts operations, ``published`` counts event ids."""
 
     def __init__(self) -> None:
-        self.session = boto3.Session()
-        self.session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
-        self.session.events.register("before-send", self._send)  # type: ignore[arg-type]
+        self.session = sessions.sending_to(self._send)
         self.calls: Counter[str] = Counter()
         self.published: Counter[str] = Counter()
 
@@ -207,16 +206,16 @@ class DrainRig:
 
     def _put(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
         for start in range(0, len(items), 25):  # maximum of one call
-            puts: list[Any] = [{"PutRequest": {"Item": aws.to_item(item)}} for item in items[start : start + 25]]
+            puts: list[Any] = [{"PutRequest": {"Item": to_item(item)}} for item in items[start : start + 25]]
             left = self._client.batch_write_item(RequestItems={self._table(name): puts})["UnprocessedItems"]
             _insist(not left, f"{len(left)} items were not written to {name}")
 
     def _one(self, name: str, key: Mapping[str, str]) -> dict[str, Any]:
-        return aws.from_item(self._client.get_item(TableName=self._table(name), Key=aws.to_item(key))["Item"])
+        return from_item(self._client.get_item(TableName=self._table(name), Key=to_item(key))["Item"])
 
     def _all(self, name: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("scan").paginate(TableName=self._table(name))
-        return [aws.from_item(item) for page in pages for item in page["Items"]]
+        return [from_item(item) for page in pages for item in page["Items"]]
 
     def _table(self, name: str) -> str:
         return self.stack.resource(name).ref
@@ -229,7 +228,7 @@ def drain_rig() -> Iterator[DrainRig]:
     with (
         ministack(_free_port(), enforce_iam=False) as engine,
         patch.dict(os.environ, CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": engine.endpoint}),
-        patch("boto3.DEFAULT_SESSION", network.session),
+        sessions.used(network.session),
         mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}),
         running() as clock,
     ):

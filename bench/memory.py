@@ -17,7 +17,7 @@ from bench.scenarios import ADDRESS
 from dev.local.consumers import paused
 from dev.local.stack import running
 from dev.template import template_with
-from handoff import aws
+from handoff.attribute_values import to_item
 from ops import catalog
 from ops.catalog import Entry
 from ops.shop_client import sign_up
@@ -70,7 +70,7 @@ def _place(deployment: Deployment, orders: int) -> None:
 
 def _customer(deployment: Deployment) -> str:
     account = sign_up(deployment, "memory@example.com")
-    item = aws.to_item({"userId": account.user_id, "name": ADDRESS["name"], "email": "memory@example.com"})
+    item = to_item({"userId": account.user_id, "name": ADDRESS["name"], "email": "memory@example.com"})
     deployment.dynamodb.put_item(TableName=deployment.resource("CustomersTable"), Item=item)
     return account.token
 

@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from moto.core.botocore_stubber import MockRawResponse
-from moto.core.models import botocore_stubber
 
 from bench import environment  # noqa: F401
 from bench.markdown import table
+from dev.simulated import sessions
 from dev.simulated.clock import Clock
 from dev.simulated.functions import Functions
 from dev.simulated.stack import SimulatedStack
-from handoff import aws, ids
+from handoff import ids
+from handoff.attribute_values import to_item
 from shop import events
 
 LATENCIES = {"dynamodb": 0.010, "eventbridge": 0.025}  # seconds a call
@@ -51,9 +51,9 @@ class Edge:
         self._table = table
         self._latencies = latencies
         self._before = before
-        self._items = {order["orderId"]: json.dumps(aws.to_item(order)) for order in orders}
+        self._items = {order["orderId"]: json.dumps(to_item(order)) for order in orders}
         self._index = {
-            order["orderId"]: json.dumps(aws.to_item({name: order[name] for name in _INDEXED})) for order in orders
+            order["orderId"]: json.dumps(to_item({name: order[name] for name in _INDEXED})) for order in orders
         }
         self.published: Counter[str] = Counter()  # by event id
 
@@ -113,10 +113,7 @@ def unpublished(order: Mapping[str, Any], count: int, now: int) -> list[dict[str
 @contextmanager
 def sweeper_on(edge: Edge, stack: SimulatedStack, clock: Clock, threads: int) -> Iterator[Callable[[], dict[str, int]]]:
     """Start the sweeper with this network; yield what runs it once."""
-    session = boto3.Session()
-    session.events.unregister("before-send", botocore_stubber)  # type: ignore[arg-type]
-    session.events.register("before-send", edge.send)  # type: ignore[arg-type]
-    with patch("boto3.DEFAULT_SESSION", session), patch.dict(os.environ):
+    with sessions.used(sessions.sending_to(edge.send)), patch.dict(os.environ):
         os.environ.pop("AWS_ENDPOINT_URL_DYNAMODB", None)
         functions = Functions(stack, clock, {"SWEEPER_THREADS": str(threads)}, own_clients=True)
         functions.module("SweeperFunction")

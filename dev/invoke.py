@@ -14,7 +14,7 @@ import click
 from dev import samples
 from dev.local.consumers import lambda_client
 from dev.local.stack import LocalStack
-from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import now_ms
 from ops import smoke_order
 from ops.cli.options import LOCAL_DEFAULT, StackCommand, Target, local_option
@@ -78,11 +78,11 @@ def _wait_for(
     deployment: Deployment, condition: Callable[[Mapping[str, Any]], bool], seconds: float
 ) -> Mapping[str, Any] | None:
     """Return the good order once the condition holds for it; None if it does not in time."""
-    key = aws.to_item({"orderId": samples.orders()["good"].order_id})
+    key = to_item({"orderId": samples.orders()["good"].order_id})
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = deployment.dynamodb.get_item(TableName=deployment.resource("OrdersTable"), Key=key)
-        order = aws.from_item(found.get("Item", {}))
+        order = from_item(found.get("Item", {}))
         if order and condition(order):
             return order
         time.sleep(0.3)

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.update import Attr, Update
 from shop import json_members, text
@@ -183,9 +184,7 @@ def _if_condition_holds(write: Callable[[], object]) -> bool:
 def _add(client: "DynamoDBClient", table: str, entry: Entry) -> bool:
     item = entry.model_dump(by_alias=True, exclude={"delivery"})
     return _if_condition_holds(
-        lambda: client.put_item(
-            TableName=table, Item=aws.to_item(item), ConditionExpression="attribute_not_exists(sku)"
-        )
+        lambda: client.put_item(TableName=table, Item=to_item(item), ConditionExpression="attribute_not_exists(sku)")
     )
 
 
@@ -193,15 +192,13 @@ def _update(client: "DynamoDBClient", table: str, entry: Entry) -> None:
     """Change a product, then each of its shards. `ops.stock_shards` adds only shards that are like the product."""
     changed = client.update_item(
         TableName=table,
-        Key=aws.to_item({"sku": entry.sku}),
+        Key=to_item({"sku": entry.sku}),
         UpdateExpression="SET #name = :name, unitPrice = :price, listed = :listed",
         ExpressionAttributeNames={"#name": "name"},
-        ExpressionAttributeValues=aws.to_item(
-            {":name": entry.name, ":price": entry.unit_price, ":listed": entry.listed}
-        ),
+        ExpressionAttributeValues=to_item({":name": entry.name, ":price": entry.unit_price, ":listed": entry.listed}),
         ReturnValues="ALL_NEW",
     )
-    for number in range(1, aws.from_item(changed["Attributes"]).get("shards", 0) + 1):
+    for number in range(1, from_item(changed["Attributes"]).get("shards", 0) + 1):
         shard = Update(table, {"sku": item_sku(entry.sku, number)}).set("name", entry.name)
         shard.set("unitPrice", entry.unit_price).set("onSale", entry.listed).when(Attr("sku").exists())
         with suppress(aws.ConditionFailed):  # it was just removed
@@ -212,17 +209,17 @@ def _restock(client: "DynamoDBClient", table: str, markers: str, sku: str, deliv
     marker: TransactWriteItemTypeDef = {
         "Put": {
             "TableName": markers,
-            "Item": aws.to_item({"id": f"delivery#{sku}#{delivery.id}"}),  # without an expiry time
+            "Item": to_item({"id": f"delivery#{sku}#{delivery.id}"}),  # without an expiry time
             "ConditionExpression": "attribute_not_exists(id)",
         }
     }
     stock: TransactWriteItemTypeDef = {
         "Update": {
             "TableName": table,
-            "Key": aws.to_item({"sku": sku}),
+            "Key": to_item({"sku": sku}),
             "UpdateExpression": "ADD available :units",
             "ConditionExpression": "NOT contains(deliveries, :id)",
-            "ExpressionAttributeValues": aws.to_item({":units": delivery.units, ":id": delivery.id}),
+            "ExpressionAttributeValues": to_item({":units": delivery.units, ":id": delivery.id}),
         }
     }
     try:

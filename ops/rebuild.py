@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from handoff import aws
+from handoff.attribute_values import Item, from_item, to_item
 from handoff.clock import Deadline, now_ms
 from handoff.errors import TransactionConflict
 from ops.stack.deployment import Deployment
@@ -120,10 +121,10 @@ class Rebuild:
 
     def _pages(self, after: str | None) -> Iterator[list[dict[str, Any]]]:
         """Yield the orders after one, page by page, by consistent reads."""
-        start: dict[str, Any] = {"ExclusiveStartKey": aws.to_item({"orderId": after})} if after else {}
+        start: dict[str, Any] = {"ExclusiveStartKey": to_item({"orderId": after})} if after else {}
         while True:
             page = self._client.scan(TableName=self._orders_table, ConsistentRead=True, Limit=_PAGE, **start)
-            yield [aws.from_item(item) for item in page["Items"]]
+            yield [from_item(item) for item in page["Items"]]
             if "LastEvaluatedKey" not in page:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -166,7 +167,7 @@ def prune(client: "DynamoDBClient", sales_table: str, progress: Progress) -> int
         TableName=sales_table, ProjectionExpression="bucketId, #entry", ExpressionAttributeNames={"#entry": "entry"}
     )
     for page in pages:
-        old = [item for item in page["Items"] if _is_before(generations.current, aws.from_item(item))]
+        old = [item for item in page["Items"] if _is_before(generations.current, from_item(item))]
         for first in range(0, len(old), _DELETES):
             _delete(client, sales_table, old[first : first + _DELETES])
         removed += len(old)
@@ -174,7 +175,7 @@ def prune(client: "DynamoDBClient", sales_table: str, progress: Progress) -> int
     return removed
 
 
-def _delete(client: "DynamoDBClient", table: str, keys: Sequence[aws.Item]) -> None:
+def _delete(client: "DynamoDBClient", table: str, keys: Sequence[Item]) -> None:
     left: Any = {table: [{"DeleteRequest": {"Key": key}} for key in keys]}
     while left:
         left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]

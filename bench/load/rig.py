@@ -16,7 +16,7 @@ import psutil
 from bench.load.network_conditions import NetworkConditions
 from dev.faults.proxy import CONTROL, routes
 from dev.local.stack import ROOT, LocalStack, running
-from handoff import aws
+from handoff.attribute_values import to_item
 from ops import catalog
 from ops.catalog import Entry
 from ops.shop_client import sign_up
@@ -148,7 +148,7 @@ def _customer(n: int, handoff: Deployment, chain: Deployment) -> str:
     """Sign up a customer in both deployments; return the token."""
     email = f"customer-{n}@example.com"
     account = sign_up(handoff, email)
-    item = aws.to_item({"userId": account.user_id, "name": f"Customer {n}", "email": email})
+    item = to_item({"userId": account.user_id, "name": f"Customer {n}", "email": email})
     for deployment in (handoff, chain):
         deployment.dynamodb.put_item(TableName=deployment.resource("CustomersTable"), Item=item)
     return account.token

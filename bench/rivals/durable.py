@@ -20,6 +20,7 @@ from aws_durable_execution_sdk_python.waits import Duration
 
 from bench.rivals.shop import Parts, placement, stored
 from handoff import aws, ids
+from handoff.attribute_values import to_item
 from handoff.clock import Deadline, now_ms
 from handoff.errors import ConcurrentUpdate
 from handoff.update import Attr, Update, put_new
@@ -76,7 +77,7 @@ class SampleSteps:
     def store(self, order: Document, hold: Document) -> Document:
         """Write the order."""
         step = _placing(Order.model_validate(order), hold["id"])
-        self._dynamodb.put_item(TableName=self._parts.settings.orders_table, Item=aws.to_item(stored(step.after)))
+        self._dynamodb.put_item(TableName=self._parts.settings.orders_table, Item=to_item(stored(step.after)))
         return _event_of(step)
 
     def publish(self, event: Document) -> None:

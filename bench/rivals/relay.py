@@ -18,6 +18,7 @@ from dev.simulated.wire import Crash
 from dev.simulated.world import World
 from handoff import aws, bus
 from handoff.aggregate import Transition
+from handoff.attribute_values import from_item
 from handoff.bus import Bus
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
@@ -83,7 +84,7 @@ class Relay:
         """Publish the events in a batch of records. An event that fails fails the batch, which comes again."""
         changes = [record["dynamodb"] for record in records]
         new = [
-            OutboxEntry.model_validate(aws.from_item({"event": image["NewImage"][_EVENT]})["event"])
+            OutboxEntry.model_validate(from_item({"event": image["NewImage"][_EVENT]})["event"])
             for image in changes
             if _EVENT in image.get("NewImage", {})
             and image["NewImage"][_EVENT] != image.get("OldImage", {}).get(_EVENT)

@@ -9,7 +9,7 @@ from typing import Any
 from dev.console import poison
 from dev.console.switches import ProxySwitches, switches
 from dev.demo import orders as demo
-from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from ops.console.playground import Playground, SampleOrder, SampleOrders
 from ops.shop_client import ShopClient, sign_in
 from ops.stack.deployment import Deployment
@@ -51,7 +51,5 @@ def act(deployment: Deployment, order_id: str) -> str:
 
 
 def _item(deployment: Deployment, table: str, **key: str) -> dict[str, Any]:
-    found = deployment.dynamodb.get_item(
-        TableName=deployment.resource(table), Key=aws.to_item(key), ConsistentRead=True
-    )
-    return aws.from_item(found.get("Item", {}))
+    found = deployment.dynamodb.get_item(TableName=deployment.resource(table), Key=to_item(key), ConsistentRead=True)
+    return from_item(found.get("Item", {}))

@@ -11,6 +11,7 @@ from typing import Any
 from dev.local.consumers import lambda_client
 from dev.local.stack import ROOT, LocalStack
 from handoff import aws, ids
+from handoff.attribute_values import to_item
 from handoff.clock import now_ms
 from ops.compare import Comparison, compare
 from ops.polling import until
@@ -114,9 +115,7 @@ class FirstWorkflow:
     def _load_products(self) -> None:
         for sku, (name, price) in _PRODUCTS.items():
             item = {"sku": sku, "name": name, "unitPrice": price, "available": 1_000_000}
-            self.deployment.dynamodb.put_item(
-                TableName=self.deployment.resource("ProductsTable"), Item=aws.to_item(item)
-            )
+            self.deployment.dynamodb.put_item(TableName=self.deployment.resource("ProductsTable"), Item=to_item(item))
 
     # --- customers ----------------------------------------------------------------------------------------------------
 
@@ -172,7 +171,7 @@ class FirstWorkflow:
     def change(self, order_id: str, **values: str) -> None:
         """Change attributes of a stored order."""
         (found,) = [order for order in self.orders() if order["orderId"] == order_id]
-        item = aws.to_item(found | values)
+        item = to_item(found | values)
         self.deployment.dynamodb.put_item(TableName=self.deployment.resource("OrdersTable"), Item=item)
 
     def mails(self) -> Counter[str]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, ReadTimeoutError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
+
+from dev.simulated import sessions
 
 _TOKEN = "ClientRequestToken"  # noqa: S105  # a request's member
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -185,7 +186,7 @@ class _Planned:
 
 
 class Wire:
-    """The transport of all boto3 clients created with its session."""
+    """The transport of all clients created with its session."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -193,10 +194,7 @@ class Wire:
         self._tokens: dict[str, float] = {}
         self.gate: Callable[[Call], None] = lambda _call: None  # a call waits here until it may continue
         self._moto = threading.RLock()  # moto is not thread-safe
-        self.session = boto3.Session()
-        handlers: Any = self.session.events  # its stubs know no handler that returns a response
-        handlers.unregister("before-send", botocore_stubber)
-        handlers.register("before-send", self._send)
+        self.session = sessions.sending_to(self._send)
 
     def reset(self) -> None:
         """Forget all calls and faults."""

@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from dev.invariants import Mail, Snapshot, order_in
-from dev.simulated import moto_copies, traces
+from dev.simulated import moto_copies, sessions, traces
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.api import Api
 from dev.simulated.clock import Clock
@@ -22,6 +22,7 @@ from dev.simulated.queues import Queues
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.wire import Call, Crash, Wire
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from shop.stock import product_of
 
 CREDENTIALS = {
@@ -152,7 +153,7 @@ class World:
 
     def put(self, table: str, item: dict[str, Any]) -> None:
         """Write an item to moto's memory: a request takes ten times as long, and each test writes some."""
-        dynamodb_backends[ACCOUNT][REGION].put_item(self.table(table), aws.to_item(item))
+        dynamodb_backends[ACCOUNT][REGION].put_item(self.table(table), to_item(item))
 
     def change(self, table: str, key: dict[str, str], **values: Any) -> None:
         """Set attributes of an item."""
@@ -160,13 +161,13 @@ class World:
 
     def item(self, table: str, **key: str) -> dict[str, Any]:
         """Return an item; empty if it does not exist."""
-        found = dynamodb_backends[ACCOUNT][REGION].get_item(self.table(table), aws.to_item(key))
-        return aws.from_item(found.to_json()["Attributes"]) if found else {}
+        found = dynamodb_backends[ACCOUNT][REGION].get_item(self.table(table), to_item(key))
+        return from_item(found.to_json()["Attributes"]) if found else {}
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return all items, read from moto's memory because experiments ask often."""
         held = dynamodb_backends[ACCOUNT][REGION].tables[self.table(table)].all_items()
-        return [aws.from_item(item.to_json()["Attributes"]) for item in held]
+        return [from_item(item.to_json()["Attributes"]) for item in held]
 
     def table(self, name: str) -> str:
         """Return the table's name."""
@@ -287,7 +288,7 @@ def mocked() -> Iterator[None]:
     with (
         patch.dict(os.environ, CREDENTIALS),
         mock_aws(config=keep_ours),
-        patch("boto3.DEFAULT_SESSION", shared_wire().session),
+        sessions.used(shared_wire().session),
         moto_copies.avoided(),
         traces.delivered(),
     ):

@@ -12,6 +12,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from handoff.attribute_values import from_item
+
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef, StackTypeDef
@@ -202,10 +204,8 @@ class Deployment:
 
     def scan(self, logical_id: str) -> list[dict[str, Any]]:
         """Return all items of a table as plain values; for small tables."""
-        from handoff import aws  # noqa: PLC0415  # costs other commands half a second
-
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.resource(logical_id), ConsistentRead=True)
-        return [aws.from_item(item) for page in pages for item in page["Items"]]
+        return [from_item(item) for page in pages for item in page["Items"]]
 
 
 def log_group(deployment: Deployment, consumer: str) -> str | None:

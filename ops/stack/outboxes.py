@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import from_iso, now_ms
 from handoff.unfinished import INDEX
 
@@ -63,12 +64,12 @@ class Outboxes:
             TableName=table,
             IndexName=INDEX,
             KeyConditionExpression="unfinished = :shard",
-            ExpressionAttributeValues=aws.to_item({":shard": shard}),
+            ExpressionAttributeValues=to_item({":shard": shard}),
             ProjectionExpression="#key",
             ExpressionAttributeNames={"#key": key},
             Limit=_MOST + 1,
         )
-        return [aws.from_item(item)[key] for item in found["Items"]]
+        return [from_item(item)[key] for item in found["Items"]]
 
     def _times(self, table: str, key: str, keys: Sequence[str]) -> list[int]:
         """Return when each event in the outboxes of these items happened, in epoch milliseconds.
@@ -78,13 +79,13 @@ class Outboxes:
         found = self.deployment.dynamodb.batch_get_item(
             RequestItems={
                 table: {
-                    "Keys": [aws.to_item({key: value}) for value in keys],
+                    "Keys": [to_item({key: value}) for value in keys],
                     "ProjectionExpression": "outbox",
                     "ConsistentRead": True,
                 }
             }
         )
-        items = [aws.from_item(item) for item in found["Responses"][table]]
+        items = [from_item(item) for item in found["Responses"][table]]
         return [_happened_at(entry) for item in items for entry in item.get("outbox", {}).values()]
 
 

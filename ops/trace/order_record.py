@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from handoff import aws, ids
+from handoff import ids
 from handoff.aggregate import Aggregate
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import from_iso
 from handoff.model import Model
 from shop.events import DetailType
@@ -190,7 +191,7 @@ def _read(deployment: "Deployment", table: str, model: type[M], order_id: str) -
     names = {name: name.removeprefix("#") for path in paths for name in path.split(".")}
     found = deployment.dynamodb.get_item(
         TableName=deployment.resource(table),
-        Key=aws.to_item({"orderId": order_id}),
+        Key=to_item({"orderId": order_id}),
         ProjectionExpression=", ".join(paths),
         ExpressionAttributeNames=names,
         ConsistentRead=True,
@@ -198,7 +199,7 @@ def _read(deployment: "Deployment", table: str, model: type[M], order_id: str) -
     if "Item" not in found:
         return None
     try:
-        return model.model_validate(aws.from_item(found["Item"]))
+        return model.model_validate(from_item(found["Item"]))
     except ValidationError as error:
         fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors()})
         raise NoSuchOrder(f"The item of {order_id} in {table} cannot be read. Invalid: {', '.join(fields)}") from None

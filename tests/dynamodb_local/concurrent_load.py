@@ -20,6 +20,7 @@ from dev.simulated.functions import Functions
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import ADDRESS
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline, now_ms
 from handoff.errors import TransactionConflict
 from handoff.events import Envelope
@@ -91,7 +92,7 @@ class ThreadedShop:
         """Write products with this stock."""
         for sku, count in available.items():
             product = {"sku": sku, "name": sku.title(), "unitPrice": 1250, "available": count, "listed": True}
-            self._client.put_item(TableName=self._table("ProductsTable"), Item=aws.to_item(product))
+            self._client.put_item(TableName=self._table("ProductsTable"), Item=to_item(product))
 
     def split(self, sku: str, shards: int) -> None:
         """Give a product this number of stock shards, as an operator does: repeat the command until it succeeds."""
@@ -110,12 +111,12 @@ class ThreadedShop:
         """Write customers with an address."""
         for user in users:
             customer = {"userId": user, "name": user.title(), "email": f"{user}@example.com"}
-            self._client.put_item(TableName=self._table("CustomersTable"), Item=aws.to_item(customer))
+            self._client.put_item(TableName=self._table("CustomersTable"), Item=to_item(customer))
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return all items of a table."""
         pages = self._client.get_paginator("scan").paginate(TableName=self._table(table), ConsistentRead=True)
-        return [aws.from_item(item) for page in pages for item in page["Items"]]
+        return [from_item(item) for page in pages for item in page["Items"]]
 
     def _table(self, name: str) -> str:
         return self._stack.resource(name).ref

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from dev.simulated import sessions
 from dev.simulated.clock import running
 from dev.simulated.stack import SimulatedStack
 from dev.simulated.world import CREDENTIALS
@@ -39,7 +40,7 @@ def shop(address, clock, request, tally):
     """
     own_database = {"AWS_ACCESS_KEY_ID": uuid.uuid4().hex, "AWS_ENDPOINT_URL_DYNAMODB": address}
     network = Network(request.config.getoption("--chaos-seed"))
-    with patch.dict(os.environ, CREDENTIALS | own_database), patch("boto3.DEFAULT_SESSION", network.session):
+    with patch.dict(os.environ, CREDENTIALS | own_database), sessions.used(network.session):
         with mock_aws(config={"core": {"reset_boto3_session": False, "mock_credentials": False}}):
             stack = SimulatedStack(cache(boto3.Session().client))
         yield ThreadedShop(stack, network, getattr(request, "param", {}))

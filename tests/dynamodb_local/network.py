@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
-from moto.core.models import botocore_stubber
 
+from dev.simulated import sessions
 from dev.simulated.wire import Call, Fault, answer, conflict, lose_response, refuse
 
 _WRITES = {"PutItem", "UpdateItem", "TransactWriteItems"}
@@ -34,9 +33,7 @@ class Network:
     """Carries the functions' calls. ``events`` are those that the bus accepted, ``counts`` the injected faults."""
 
     def __init__(self, seed: int) -> None:
-        self.session = boto3.Session()
-        self.session.events.unregister("before-send", botocore_stubber)
-        self.session.events.register("before-send", self._send)
+        self.session = sessions.sending_to(self._send)
         self.events: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.bus_works = True

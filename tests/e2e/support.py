@@ -15,7 +15,7 @@ import psutil
 
 from dev.demo import orders as demo
 from dev.local.consumers import lambda_client
-from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
@@ -60,19 +60,19 @@ def place_patiently(client: ShopClient, name: str = "good", **changes: Any) -> A
 
 def order(deployment: Deployment, order_id: str) -> dict[str, Any]:
     response = deployment.dynamodb.get_item(
-        TableName=deployment.resource("OrdersTable"), Key=aws.to_item({"orderId": order_id}), ConsistentRead=True
+        TableName=deployment.resource("OrdersTable"), Key=to_item({"orderId": order_id}), ConsistentRead=True
     )
-    return aws.from_item(response["Item"])
+    return from_item(response["Item"])
 
 
 def change_order(deployment: Deployment, order_id: str, **values: int | str) -> None:
     """Change an order's times, because the functions' clocks cannot be moved."""
     deployment.dynamodb.update_item(
         TableName=deployment.resource("OrdersTable"),
-        Key=aws.to_item({"orderId": order_id}),
+        Key=to_item({"orderId": order_id}),
         UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
         ExpressionAttributeNames={f"#{name}": name for name in values},
-        ExpressionAttributeValues=aws.to_item({f":{name}": value for name, value in values.items()}),
+        ExpressionAttributeValues=to_item({f":{name}": value for name, value in values.items()}),
     )
 
 

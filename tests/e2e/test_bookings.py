@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dev.local.stack import ROOT, LocalStack
-from handoff import aws
+from handoff.attribute_values import to_item
 from ops.stack.deployment import Deployment
 from tests.e2e.support import KillingServer, environment, eventually, invoke, lambda_client
 
@@ -46,7 +46,7 @@ def test_a_process_killed_between_commit_and_publish_loses_no_event(hotel: Deplo
     assert rooms(hotel, "2026-12-31") == []
     # WHEN the sweeper finds it due
     overdue: dict[str, Any] = waiting | {"dueAt": 1}
-    hotel.dynamodb.put_item(TableName=hotel.resource("BookingsTable"), Item=aws.to_item(overdue))
+    hotel.dynamodb.put_item(TableName=hotel.resource("BookingsTable"), Item=to_item(overdue))
     assert invoke(hotel, "sweeper", {}) == {"EventsSwept": 1, "SweepFailures": 0}
     # THEN the event arrives, once, and nothing is left to sweep
     eventually(lambda: rooms(hotel, "2026-12-31"), lambda seen: seen == [1])

@@ -19,7 +19,7 @@ import pytest
 
 from dev.demo import orders as demo
 from dev.local.consumers import lambda_client, paused
-from handoff import aws
+from handoff.attribute_values import to_item
 from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
@@ -58,7 +58,7 @@ def products(deployment: Deployment) -> Iterator[None]:
     catalog.load(deployment.dynamodb, table, entries)
     yield
     for sku in LOADED:
-        deployment.dynamodb.delete_item(TableName=table, Key=aws.to_item({"sku": sku}))
+        deployment.dynamodb.delete_item(TableName=table, Key=to_item({"sku": sku}))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from dev.local.stack import LocalStack
-from handoff import aws
+from handoff.attribute_values import to_item
 from ops.cli.main import main
 from ops.load.stage import PREFIX, Stage
 from ops.stack import observe
@@ -52,9 +52,9 @@ def test_an_inconsistent_stack_is_reported(
     def change_stock(by: int) -> None:
         deployment.dynamodb.update_item(
             TableName=deployment.resource("ProductsTable"),
-            Key=aws.to_item({"sku": sku}),
+            Key=to_item({"sku": sku}),
             UpdateExpression="ADD available :by",
-            ExpressionAttributeValues=aws.to_item({":by": by}),
+            ExpressionAttributeValues=to_item({":by": by}),
         )
 
     def lose_a_unit(stage: Stage, orders: dict[str, int]) -> str:

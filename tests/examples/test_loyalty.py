@@ -20,7 +20,7 @@ from dev.simulated import clients, wire
 from dev.simulated.functions import Context
 from dev.simulated.messages import envelope
 from dev.simulated.world import direct_client, mocked, shared_wire
-from handoff import aws
+from handoff.attribute_values import from_item
 from handoff.clock import now_ms
 from handoff.consumer import RESERVE
 
@@ -128,7 +128,7 @@ class Loyalty:
             return self._points.handler({"Records": records}, Context("points", now_ms() + 1000 * seconds, now_ms))
 
     def points(self) -> dict[str, int]:
-        items = [aws.from_item(item) for item in direct_client("dynamodb").scan(TableName="points")["Items"]]
+        items = [from_item(item) for item in direct_client("dynamodb").scan(TableName="points")["Items"]]
         return {item["id"]: item["points"] for item in items if "points" in item}
 
     def reasons(self) -> list[str]:

@@ -10,7 +10,7 @@ from dev.simulated import wire
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
-from handoff import aws
+from handoff.attribute_values import to_item
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"
@@ -307,7 +307,7 @@ def test_an_order_released_meanwhile_is_confirmed_as_it_is(world, order_id):
 
 def test_a_customer_that_dynamodb_leaves_out_is_read_again(world, order_id):
     answered = {
-        "Responses": {world.table("OrdersTable"): [aws.to_item(world.order(order_id))]},
+        "Responses": {world.table("OrdersTable"): [to_item(world.order(order_id))]},
         "UnprocessedKeys": {world.table("CustomersTable"): {"Keys": [{"userId": {"S": "ada"}}]}},
     }
     world.wire.on("dynamodb.BatchGetItem", wire.answer(answered))

@@ -4,13 +4,12 @@ import importlib
 import sys
 from types import SimpleNamespace
 
-import boto3
 import botocore.session
 import pytest
 
 from dev.simulated.world import CREDENTIALS
 from dev.template import WITH_STRIPE, template_with, variables_of
-from handoff import aws, bus, connections
+from handoff import aws, bus, connections, sdk_data
 from shop import payments, settings
 from shop.payments import sandbox
 from tests.support import resetting_server
@@ -36,13 +35,13 @@ EVENT = SimpleNamespace(source="handoff.orders", detail_type="order_placed", det
 @pytest.fixture(scope="module")
 def session():
     """A session without the wire of other tests. It parses the model of each service only once."""
-    return boto3.Session()
+    return botocore.session.Session()
 
 
 @pytest.fixture
 def service(clock, session, certificate, monkeypatch):
     """A server in place of all AWS services, reached by TLS like them."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    monkeypatch.setattr(sdk_data, "session", lambda: session)
     with resetting_server.running(certificate) as service:
         environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": service.base, "AWS_CA_BUNDLE": str(certificate)}
         for name, value in environment.items():

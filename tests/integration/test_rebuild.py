@@ -11,6 +11,7 @@ from dev.simulated import wire
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
 from handoff import aws
+from handoff.attribute_values import to_item
 from handoff.clock import now_ms
 from ops import rebuild
 from ops.cli import main as cli
@@ -32,7 +33,7 @@ def sums(world, generation=None):
 def rebuilding(world):
     """Return a rebuild that runs over the wire."""
     return Rebuild(
-        world.wire.session.client("dynamodb", config=aws.config()),
+        world.wire.session.create_client("dynamodb", config=aws.config()),
         orders_table=world.table("OrdersTable"),
         sales_table=world.table("SalesTable"),
         shards=4,
@@ -262,7 +263,7 @@ def test_a_generation_that_dynamodb_leaves_out_is_read_again(world, order_id):
     store.announce("another", now=now_ms(), lease_until=now_ms() + LEASE)
     pointer = {"bucketId": {"S": POINTER}, "entry": {"S": POINTER}}
     answered = {
-        "Responses": {world.table("OrdersTable"): [aws.to_item(world.order(order_id))]},
+        "Responses": {world.table("OrdersTable"): [to_item(world.order(order_id))]},
         "UnprocessedKeys": {world.table("SalesTable"): {"Keys": [pointer]}},
     }
     world.wire.on("dynamodb.BatchGetItem", wire.answer(answered))
@@ -470,7 +471,7 @@ def test_pruning_removes_more_items_than_fit_into_one_call(world):
 def test_a_terminated_rebuild_says_how_to_resume(world, counted, small_pages, sends_signal, monkeypatch):
     # GIVEN a signal while the second page is read
     deployment = SimpleNamespace(
-        dynamodb=world.wire.session.client("dynamodb", config=aws.config()),
+        dynamodb=world.wire.session.create_client("dynamodb", config=aws.config()),
         resource=world.table,
         parameters={"SalesShards": "4"},
     )

@@ -12,7 +12,7 @@ import httpx
 
 from dev import samples
 from dev.local.consumers import lambda_client, paused
-from handoff import aws
+from handoff.attribute_values import to_item
 from handoff.clock import Deadline, now_ms
 from handoff.update import Update
 from ops import catalog, tokens
@@ -114,7 +114,7 @@ class LocalShop:
     def forget_retention(self) -> None:
         """Let the next sweep begin a pass of the retention."""
         table = self.deployment.resource("LimitsTable")
-        self.deployment.dynamodb.delete_item(TableName=table, Key=aws.to_item({"id": retention_cursor.ITEM}))
+        self.deployment.dynamodb.delete_item(TableName=table, Key=to_item({"id": retention_cursor.ITEM}))
 
     def shipment(self, order_id: str) -> dict[str, Any]:
         """Return an order's shipment as it is stored; empty without one."""
@@ -125,19 +125,19 @@ class LocalShop:
         """Change the time by which a shipment has to be packed."""
         self.deployment.dynamodb.update_item(
             TableName=self.deployment.resource("ShipmentsTable"),
-            Key=aws.to_item({"orderId": order_id}),
+            Key=to_item({"orderId": order_id}),
             UpdateExpression="SET packBy = :packBy",
-            ExpressionAttributeValues=aws.to_item({":packBy": pack_by}),
+            ExpressionAttributeValues=to_item({":packBy": pack_by}),
         )
 
     def cancel_hold(self, order_id: str) -> None:
         """Void an order's hold in the sandbox provider's ledger, as a merchant can at a provider."""
         self.deployment.dynamodb.update_item(
             TableName=self.deployment.resource("SandboxTable"),
-            Key=aws.to_item({"key": ids.payment_key(order_id, "authorise")}),
+            Key=to_item({"key": ids.payment_key(order_id, "authorise")}),
             UpdateExpression="SET #state = :void",
             ExpressionAttributeNames={"#state": "state"},
-            ExpressionAttributeValues=aws.to_item({":void": sandbox.VOIDED}),
+            ExpressionAttributeValues=to_item({":void": sandbox.VOIDED}),
         )
 
     def change_customer(self, user_id: str, **values: int | str) -> None:

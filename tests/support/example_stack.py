@@ -13,7 +13,7 @@ from dev.simulated import clients, wire
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.functions import Context
 from dev.simulated.world import direct_client, shared_wire
-from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import now_ms
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -90,10 +90,10 @@ class ExampleStack:
 
     def items(self, table):
         held = dynamodb_backends[ACCOUNT][REGION].tables[table].all_items()
-        return [aws.from_item(item.to_json()["Attributes"]) for item in held]
+        return [from_item(item.to_json()["Attributes"]) for item in held]
 
     def put(self, table, item):
-        dynamodb_backends[ACCOUNT][REGION].put_item(table, aws.to_item(item))
+        dynamodb_backends[ACCOUNT][REGION].put_item(table, to_item(item))
 
     def overdue(self):
         """Make all pending work due."""

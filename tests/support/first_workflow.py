@@ -2,7 +2,7 @@
 
 from dev.simulated import wire
 from dev.simulated.world import direct_client
-from handoff import aws
+from handoff.attribute_values import to_item
 from handoff.clock import now_ms
 from ops.compare import compare
 from tests.support.example_stack import EXAMPLES, ExampleStack
@@ -123,7 +123,7 @@ class Shop(ExampleStack):
         if changes:
             self.put("shadow", found | changes)
         else:
-            direct_client("dynamodb").delete_item(TableName="shadow", Key=aws.to_item(key))
+            direct_client("dynamodb").delete_item(TableName="shadow", Key=to_item(key))
 
     def compare(self, settled_before=None):
         return compare(self.items("shadow"), now_ms() + 1 if settled_before is None else settled_before)

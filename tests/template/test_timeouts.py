@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
-import boto3
 import pytest
 from botocore.config import Config
 
 from dev.template import Consumer, Template
-from handoff import aws, bus, connections, sweep
+from handoff import aws, bus, connections, sdk_data, sweep
+from handoff.attribute_values import to_item
 from handoff.clock import Deadline
 from shop import payments, placing, provider_events
 from shop.catalog import Catalog
@@ -42,11 +42,11 @@ def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], obje
     """Returns the settings of the client that a function creates."""
     configs: list[Config] = []
 
-    def client(service: str, config: Config) -> MagicMock:
+    def create_client(service: str, config: Config) -> MagicMock:
         configs.append(config)
         return MagicMock()
 
-    monkeypatch.setattr(boto3, "client", client)
+    monkeypatch.setattr(sdk_data, "session", lambda: SimpleNamespace(create_client=create_client))
 
     def connecting(connect: Callable[[str], object]) -> Config:
         connect("name")
@@ -169,7 +169,7 @@ class SlowDynamoDB:
         self._clock = clock
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        products = {"p": [aws.to_item(PRODUCT.model_dump(by_alias=True))]}
+        products = {"p": [to_item(PRODUCT.model_dump(by_alias=True))]}
         return self._clock.taking(aws.LONGEST_CALL, {"Responses": products, "UnprocessedKeys": {}})
 
 

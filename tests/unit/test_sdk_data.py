@@ -52,7 +52,8 @@ def part(written, monkeypatch):
         monkeypatch.setenv(f"AWS_{name}", "none")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     sdk_data._services.cache_clear()
-    sdk_data._session.cache_clear()
+    sdk_data.session.cache_clear()
+    sdk_data._pruned_session.cache_clear()
     return written
 
 
@@ -181,16 +182,15 @@ def test_an_operation_outside_of_the_part_is_called_with_a_usual_client(part):
     client = aws.client("dynamodb")
     assert "ListTables" not in client.meta.service_model.operation_names
     answers = []
-    original = boto3.client
 
-    def usual(*args, **settings):
-        made = original(*args, **settings)
+    def usual(service, config, original=sdk_data._full_client):
+        made = original(service, config)
         answers.append(made.meta.config.retries)
         made.meta.events.register_first("before-send", lambda request, **_: AWSResponse(request.url, 200, {}, Raw()))
         return made
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(boto3, "client", usual)
+        patched.setattr(sdk_data, "_full_client", usual)
         assert client.list_tables()["ResponseMetadata"]["HTTPStatusCode"] == 200
         assert list(client.get_paginator("list_tables").paginate())
         assert client.can_paginate("list_tables")

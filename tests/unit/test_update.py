@@ -5,6 +5,7 @@ import pytest
 from moto import mock_aws
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.once import write_once
 from handoff.update import Attr, Update, put_new
@@ -27,10 +28,10 @@ def test_all_conditions_must_hold_and_a_failed_one_returns_the_item():
         Update("rooms", {"roomId": "12"}).remove("guest").when(Attr("state").eq("taken"), Attr("n").exists()).members()
     )
 
-    assert members["ConditionExpression"] == "(#n0 = :v0 AND attribute_exists(#n1))"
+    assert members["ConditionExpression"] == "(#state = :when0 AND attribute_exists(#n))"
     assert members["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
-    assert members["ExpressionAttributeNames"] == {"#guest": "guest", "#n0": "state", "#n1": "n"}
-    assert members["ExpressionAttributeValues"] == {":v0": {"S": "taken"}}
+    assert members["ExpressionAttributeNames"] == {"#guest": "guest", "#state": "state", "#n": "n"}
+    assert members["ExpressionAttributeValues"] == {":when0": {"S": "taken"}}
 
 
 @pytest.fixture
@@ -47,13 +48,13 @@ def rooms():
 
 
 def item(rooms, room="12"):
-    found = rooms.get_item(TableName="rooms", Key=aws.to_item({"roomId": room}))
-    return aws.from_item(found.get("Item", {}))
+    found = rooms.get_item(TableName="rooms", Key=to_item({"roomId": room}))
+    return from_item(found.get("Item", {}))
 
 
 def test_each_clause_does_what_it_says(rooms):
     room = {"roomId": "12", "log": ["built"], "guests": 1, "outbox": {"1": "a", "2": "b"}, "since": 5}
-    rooms.put_item(TableName="rooms", Item=aws.to_item(room))
+    rooms.put_item(TableName="rooms", Item=to_item(room))
     update = Update("rooms", {"roomId": "12"}).append("log", ["painted"]).increase("guests", -1).add("stays", 1)
     update.set_default("since", 9).set_default("until", 9).set("outbox.3", "c").remove("outbox.1")
 
@@ -71,7 +72,7 @@ def test_each_clause_does_what_it_says(rooms):
 
 
 def test_a_write_with_a_failed_condition_brings_the_current_items(rooms):
-    rooms.put_item(TableName="rooms", Item=aws.to_item({"roomId": "12", "state": "taken"}))
+    rooms.put_item(TableName="rooms", Item=to_item({"roomId": "12", "state": "taken"}))
     free = Update("rooms", {"roomId": "12"}).set("state", "taken").when(Attr("state").eq("free"))
 
     with pytest.raises(aws.ConditionFailed) as failed:

@@ -1,24 +1,21 @@
-"""Calls to AWS: clients, timeouts, retries, transactions, and DynamoDB's notation of values."""
+"""Calls to AWS: clients, timeouts, retries, transactions."""
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handoff import sdk_data
+from handoff.attribute_values import Item, from_item, to_item
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
-
-Item = Mapping[str, "AttributeValueTypeDef"]
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # The longest that one call can take with `config()`: two tries of 1 s + 2 s, and botocore's pause of up to 1 s.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -36,13 +33,6 @@ _FAILED = "ConditionalCheckFailed"
 _PASSING = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 _NO_DEADLINE = Deadline(float("inf"))
-_serializer = TypeSerializer()
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _typed_like(_: _F) -> Callable[[Callable[..., Any]], _F]:
-    """Give a function the type of another, for the type checker."""
-    return lambda function: cast("_F", function)
 
 
 def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: int = 2) -> Config:
@@ -58,13 +48,16 @@ def config(*, connect_timeout: float = 1.0, read_timeout: float = 2.0, tries: in
 _DEFAULT = config()
 
 
-@_typed_like(boto3.client)  # noqa: TID251  # the type of `sdk_data.client`
-def client(service: str, *, config: Config | None = None) -> Any:
-    """Return a client of an AWS service whose requests survive that Lambda freezes the environment between them.
+if TYPE_CHECKING:
+    from boto3 import client as client  # noqa: PLC0414, TID251  # its type, which depends on the service's name
+else:
 
-    ``config`` is `config()` with other timeouts or tries, by default `config()` itself. See `handoff.sdk_data`.
-    """
-    return sdk_data.client(service, config or _DEFAULT)
+    def client(service, *, config=None):
+        """Return a client of an AWS service whose requests survive that Lambda freezes the environment between them.
+
+        ``config`` is `config()` with other timeouts or tries, by default `config()` itself. See `handoff.sdk_data`.
+        """
+        return sdk_data.client(service, config or _DEFAULT)
 
 
 def failure_reason(error: BaseException) -> str:
@@ -72,29 +65,6 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {error.response['Error']['Code']}"
     return type(error).__name__
-
-
-class _IntDeserializer(TypeDeserializer):
-    """Deserializes numbers as int, which all stored numbers are. Others are left for the model to reject."""
-
-    def _deserialize_n(self, value: str) -> int | float:
-        try:
-            return int(value)
-        except ValueError:
-            return float(value)
-
-
-_deserializer = _IntDeserializer()
-
-
-def to_item(values: Mapping[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
-    """Return plain values in DynamoDB's notation."""
-    return {name: _serializer.serialize(value) for name, value in values.items()}
-
-
-def from_item(item: Item) -> dict[str, Any]:
-    """Return values in DynamoDB's notation as plain values."""
-    return {name: _deserializer.deserialize(value) for name, value in item.items()}
 
 
 def conflict_pauses(deadline: Deadline) -> Iterator[None]:

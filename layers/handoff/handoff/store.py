@@ -7,16 +7,17 @@ from pydantic.alias_generators import to_camel
 
 from handoff import aws, ids
 from handoff.aggregate import A, Aggregate, Transition
+from handoff.attribute_values import from_item, to_item
 from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.unfinished import INDEX_KEYS, SWEEP_AFTER, PendingWork, UnfinishedStore, parse_or_log
 from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
-    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from handoff.clock import Deadline
+    from handoff.conditions import Condition
 
 LONGEST_CALL = aws.LONGEST_CALL  # seconds that one try of a read or a write takes at most
 _TRIES = 4  # of one transition, while only its outbox keeps changing
@@ -42,10 +43,8 @@ class AggregateStore(Generic[A]):
 
     def item(self, key: str) -> dict[str, Any]:
         """Return the item as it is stored now, with all of its attributes; empty if there is none."""
-        response = self._client.get_item(
-            TableName=self._table, Key=aws.to_item({self._key_name: key}), ConsistentRead=True
-        )
-        return aws.from_item(response.get("Item", {}))
+        response = self._client.get_item(TableName=self._table, Key=to_item({self._key_name: key}), ConsistentRead=True)
+        return from_item(response.get("Item", {}))
 
     def items(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the items as they are stored now, by key, without those that are missing."""
@@ -111,8 +110,8 @@ class AggregateStore(Generic[A]):
     def _aggregate(self, item: Mapping[str, Any] | None) -> A | None:
         return self._model.model_validate(item) if item else None
 
-    def _unchanged(self, seen: A) -> "list[ConditionBase]":
-        sequence: ConditionBase = Attr("sequence").eq(seen.sequence)
+    def _unchanged(self, seen: A) -> "list[Condition]":
+        sequence: Condition = Attr("sequence").eq(seen.sequence)
         if not seen.history:  # never written by us: the item may not exist
             sequence = sequence | Attr("sequence").not_exists()
         return [sequence, *(Attr(to_camel(name)).eq(getattr(seen, name)) for name in self._model.VERSION_FIELDS)]

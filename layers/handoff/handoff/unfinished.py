@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel, to_snake
 
 from handoff import aws
 from handoff.aggregate import Aggregate
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 from handoff.model import Model
@@ -20,8 +21,9 @@ from handoff.telemetry import log_context, logger
 from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
-    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from handoff.conditions import Condition
 
 INDEX = "unfinished"
 SWEEP_AFTER = 60_000  # ms: until then, what a request leaves unpublished is its own to publish; then the sweeper's
@@ -63,7 +65,7 @@ class PendingWork:
         return cls(frozenset(aggregate.outbox), aggregate.pending_fields, _possible(type(aggregate)))
 
     @property
-    def unchanged(self) -> "list[ConditionBase]":
+    def unchanged(self) -> "list[Condition]":
         """The conditions under which it is still the same."""
         fields = [Attr(name).exists() if name in self.fields else Attr(name).not_exists() for name in self.possible]
         return [Attr("outbox").size().eq(len(self.events)), *fields]
@@ -103,10 +105,10 @@ class UnfinishedStore(Generic[A]):
             TableName=self._table,
             IndexName=INDEX,
             KeyConditionExpression="unfinished = :shard",
-            ExpressionAttributeValues=aws.to_item({":shard": shard}),
+            ExpressionAttributeValues=to_item({":shard": shard}),
         )
         for page in pages:
-            items = [aws.from_item(item) for item in page["Items"]]
+            items = [from_item(item) for item in page["Items"]]
             entries = [IndexEntry(item[self._key_name], item["dueAt"], item["unfinishedSince"]) for item in items]
             for start in range(0, len(entries), aws.KEYS_PER_READ):
                 yield entries[start : start + aws.KEYS_PER_READ]

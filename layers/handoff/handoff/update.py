@@ -2,17 +2,15 @@
 
     Update("rooms", {"roomId": "12"}).set("state", "taken").add("guests", 1).when(Attr("state").eq("free"))
 
-Paths name nested attributes with dots (``outbox.3``). Conditions are boto3's own
-(https://docs.aws.amazon.com/boto3/latest/reference/customizations/dynamodb.html), and all conditions must hold.
+Paths name nested attributes with dots (``outbox.3``). All conditions must hold.
 """
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder
-
-from handoff import aws
+from handoff.attribute_values import to_item
+from handoff.conditions import Attr, Condition, placeholders
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
@@ -29,7 +27,7 @@ class Update:
         self._clauses: dict[str, list[str]] = {"SET": [], "ADD": [], "REMOVE": []}
         self._names: dict[str, str] = {}
         self._values: dict[str, Any] = {}
-        self._condition: ConditionBase | None = None
+        self._condition: Condition | None = None
 
     def set(self, path: str, value: object) -> Self:
         """Set an attribute."""
@@ -60,7 +58,7 @@ class Update:
             self._clause("REMOVE", self._name(path))
         return self
 
-    def when(self, *conditions: ConditionBase) -> Self:
+    def when(self, *conditions: Condition) -> Self:
         """Write only if these conditions hold too."""
         for condition in conditions:
             self._condition = condition if self._condition is None else self._condition & condition
@@ -73,22 +71,21 @@ class Update:
         """
         request: UpdateTypeDef = {
             "TableName": self._table,
-            "Key": aws.to_item(self._key),
+            "Key": to_item(self._key),
             "UpdateExpression": " ".join(
                 f"{verb} {', '.join(parts)}" for verb, parts in self._clauses.items() if parts
             ),
         }
         names, values = dict(self._names), dict(self._values)
         if self._condition is not None:
-            built = ConditionExpressionBuilder().build_expression(self._condition)
-            request["ConditionExpression"] = built.condition_expression
+            request["ConditionExpression"], compared = self._condition.placed()
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            names |= built.attribute_name_placeholders
-            values |= built.attribute_value_placeholders
+            names |= self._condition.names
+            values |= compared
         if names:
             request["ExpressionAttributeNames"] = names
         if values:
-            request["ExpressionAttributeValues"] = aws.to_item(values)
+            request["ExpressionAttributeValues"] = to_item(values)
         return request
 
     def write(self) -> "TransactWriteItemTypeDef":
@@ -100,13 +97,9 @@ class Update:
         return self
 
     def _name(self, path: str) -> str:
-        """The path with a placeholder per part: attribute names may be reserved words or numbers."""
-        placeholders = []
-        for part in path.split("."):
-            placeholder = f"#{part}"
-            self._names[placeholder] = part
-            placeholders.append(placeholder)
-        return ".".join(placeholders)
+        expression, names = placeholders(path)
+        self._names |= names
+        return expression
 
     def _value(self, path: str, value: object) -> str:
         placeholder = f":{path.replace('.', '_')}"
@@ -116,12 +109,12 @@ class Update:
 
 def put(table: str, item: Mapping[str, Any]) -> "TransactWriteItemTypeDef":
     """A put that replaces the item with the same key, as one item of a transaction."""
-    return {"Put": {"TableName": table, "Item": aws.to_item(item)}}
+    return {"Put": {"TableName": table, "Item": to_item(item)}}
 
 
-def put_if(table: str, item: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
+def put_if(table: str, item: Mapping[str, Any], condition: Condition) -> "TransactWriteItemTypeDef":
     """A put that replaces the item with the same key if it meets a condition."""
-    return _conditional("Put", condition, TableName=table, Item=aws.to_item(item))
+    return _conditional("Put", condition, TableName=table, Item=to_item(item))
 
 
 def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItemTypeDef":
@@ -132,7 +125,7 @@ def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItem
     return {
         "Put": {
             "TableName": table,
-            "Item": aws.to_item(item),
+            "Item": to_item(item),
             "ConditionExpression": "attribute_not_exists(#key)",
             "ExpressionAttributeNames": {"#key": key},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -140,24 +133,23 @@ def put_new(table: str, item: Mapping[str, Any], key: str) -> "TransactWriteItem
     }
 
 
-def delete(table: str, key: Mapping[str, Any], condition: ConditionBase | None = None) -> "TransactWriteItemTypeDef":
+def delete(table: str, key: Mapping[str, Any], condition: Condition | None = None) -> "TransactWriteItemTypeDef":
     """A delete, as one item of a transaction; a missing item is ignored unless it has to meet a condition."""
     if condition is None:
-        return {"Delete": {"TableName": table, "Key": aws.to_item(key)}}
-    return _conditional("Delete", condition, TableName=table, Key=aws.to_item(key))
+        return {"Delete": {"TableName": table, "Key": to_item(key)}}
+    return _conditional("Delete", condition, TableName=table, Key=to_item(key))
 
 
-def check(table: str, key: Mapping[str, Any], condition: ConditionBase) -> "TransactWriteItemTypeDef":
+def check(table: str, key: Mapping[str, Any], condition: Condition) -> "TransactWriteItemTypeDef":
     """A condition on an item that the transaction does not change. If it fails, the current item is returned."""
-    wanted = {"TableName": table, "Key": aws.to_item(key), "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    wanted = {"TableName": table, "Key": to_item(key), "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
     return _conditional("ConditionCheck", condition, **wanted)
 
 
-def _conditional(kind: str, condition: ConditionBase, **members: Any) -> "TransactWriteItemTypeDef":
+def _conditional(kind: str, condition: Condition, **members: Any) -> "TransactWriteItemTypeDef":
     """A write of this kind with a condition, as one item of a transaction."""
-    built = ConditionExpressionBuilder().build_expression(condition)
-    members["ConditionExpression"] = built.condition_expression
-    members["ExpressionAttributeNames"] = built.attribute_name_placeholders
-    if built.attribute_value_placeholders:  # DynamoDB rejects an empty map
-        members["ExpressionAttributeValues"] = aws.to_item(built.attribute_value_placeholders)
+    members["ConditionExpression"], compared = condition.placed()
+    members["ExpressionAttributeNames"] = condition.names
+    if compared:  # DynamoDB rejects an empty map
+        members["ExpressionAttributeValues"] = to_item(compared)
     return cast("TransactWriteItemTypeDef", {kind: members})

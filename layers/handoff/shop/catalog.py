@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline, Stopwatch
 from handoff.unfinished import parse_or_log
 from shop import stock
@@ -125,10 +126,10 @@ class Catalog:
 
         Rows are not filtered by DynamoDB: one that fails validation is logged.
         """
-        start: Any = {"ExclusiveStartKey": aws.to_item({"sku": after})} if after else {}
+        start: Any = {"ExclusiveStartKey": to_item({"sku": after})} if after else {}
         response = self._client.scan(TableName=self._table, Limit=limit, **start)
-        last = aws.from_item(response.get("LastEvaluatedKey", {}))
-        return [aws.from_item(item) for item in response["Items"]], last.get("sku")
+        last = from_item(response.get("LastEvaluatedKey", {}))
+        return [from_item(item) for item in response["Items"]], last.get("sku")
 
     def _listed(self, sku: str) -> Product | None:
         copy = self._copies.get(sku)

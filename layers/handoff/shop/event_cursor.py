@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from handoff import aws
+from handoff.attribute_values import from_item
 from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class EventCursor:
             current = aws.current_item(error)
             is_ours = current.get("askedAt") == now  # an earlier try of this write, whose answer was lost
             return int(current["until"]) if is_ours else None
-        return int(aws.from_item(response["Attributes"])["until"])
+        return int(from_item(response["Attributes"])["until"])
 
     def move(self, seen: int, until: int) -> None:
         """Move the cursor on from where this run has seen it. If another run has moved it meanwhile, it stays there."""

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from handoff import aws, ids
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline, from_iso, to_iso
 from handoff.errors import TransactionConflict
 from shop.model import OrderSummary
@@ -127,10 +128,10 @@ class OrderList:
             TableName=self._table,
             IndexName=INDEX,
             KeyConditionExpression="timeBucket = :bucket AND timeEntry BETWEEN :after AND :until",
-            ExpressionAttributeValues=aws.to_item({":bucket": bucket, ":after": after, ":until": until}),
+            ExpressionAttributeValues=to_item({":bucket": bucket, ":after": after, ":until": until}),
             Limit=most,
         )
-        return [aws.from_item(item) for item in response["Items"]]
+        return [from_item(item) for item in response["Items"]]
 
 
 def _listed(item: dict[str, str]) -> ListedOrder:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from handoff import aws
 from handoff.aggregate import Transition
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.errors import ConcurrentUpdate, TransactionConflict
 from handoff.store import AggregateStore
@@ -101,11 +102,11 @@ class OrderStore(AggregateStore[Order]):
             request["ExpressionAttributeNames"] = {"#status": "status"}
             request["ExpressionAttributeValues"][":status"] = {"S": status}
         if after:
-            request["ExclusiveStartKey"] = aws.to_item({**after, "userId": user_id})
+            request["ExclusiveStartKey"] = to_item({**after, "userId": user_id})
         response = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **request)
-        summaries = [OrderSummary.model_validate(aws.from_item(item)) for item in response["Items"]]
+        summaries = [OrderSummary.model_validate(from_item(item)) for item in response["Items"]]
         last = response.get("LastEvaluatedKey")
-        return summaries, aws.from_item(last) if last else None
+        return summaries, from_item(last) if last else None
 
     def page_of(
         self, user_id: str, limit: int, after: Mapping[str, str] | None = None
@@ -118,7 +119,7 @@ class OrderStore(AggregateStore[Order]):
         for status in (None, Status.PENDING):
             if after and position_key(status) not in after:
                 continue
-            start: Any = {"ExclusiveStartKey": aws.to_item({**after, "userId": user_id})} if after else {}
+            start: Any = {"ExclusiveStartKey": to_item({**after, "userId": user_id})} if after else {}
             response = self._client.query(
                 TableName=self._table,
                 IndexName=index_of(status),
@@ -129,7 +130,7 @@ class OrderStore(AggregateStore[Order]):
             )
             found += [item["orderId"]["S"] for item in response["Items"]]
             if last := response.get("LastEvaluatedKey"):
-                return found, aws.from_item(last)
+                return found, from_item(last)
             after = None
         return found, None
 
@@ -148,17 +149,17 @@ class OrderStore(AggregateStore[Order]):
 
         Of the ``limit`` orders that are read, in the table's own order.
         """
-        start: Any = {"ExclusiveStartKey": aws.to_item(after)} if after else {}
+        start: Any = {"ExclusiveStartKey": to_item(after)} if after else {}
         response = self._client.scan(
             TableName=self._table,
             FilterExpression=_OLD,
-            ExpressionAttributeValues=aws.to_item({":before": before}),
+            ExpressionAttributeValues=to_item({":before": before}),
             ProjectionExpression="orderId",
             Limit=limit,
             **start,
         )
         last = response.get("LastEvaluatedKey")
-        return [item["orderId"]["S"] for item in response["Items"]], aws.from_item(last) if last else None
+        return [item["orderId"]["S"] for item in response["Items"]], from_item(last) if last else None
 
     def reserve(self, order: Order, shards: Mapping[str, int], verified_email: str | None, deadline: Deadline) -> None:
         """Store a PENDING order, take its stock and count it for its user, all or nothing.

@@ -6,7 +6,7 @@ It has no lifetime, so DynamoDB does not delete it. Without it, the pass begins 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from handoff import aws
+from handoff.attribute_values import from_item
 from handoff.update import Attr, Update
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RetentionCursor:
             response = self._client.update_item(**update.members(), ReturnValues="ALL_NEW")
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        item = aws.from_item(response["Attributes"])
+        item = from_item(response["Attributes"])
         return {"orderId": item["after"]} if "after" in item else {}
 
     def keep(self, position: Mapping[str, str] | None, now: int) -> None:

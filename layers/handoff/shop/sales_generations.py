@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.update import Attr, Update
 
@@ -62,10 +63,10 @@ class GenerationStore:
         response = self._client.query(
             TableName=self._table,
             KeyConditionExpression="bucketId = :pointer",
-            ExpressionAttributeValues=aws.to_item({":pointer": POINTER}),
+            ExpressionAttributeValues=to_item({":pointer": POINTER}),
             ConsistentRead=True,
         )
-        return _generations(aws.from_item(response["Items"][0])) if response["Items"] else Generations()
+        return _generations(from_item(response["Items"][0])) if response["Items"] else Generations()
 
     @property
     def wanted(self) -> dict[str, list[dict[str, str]]]:

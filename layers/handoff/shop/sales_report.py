@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline
 from handoff.errors import TransactionConflict
 from handoff.model import Model
@@ -115,10 +116,10 @@ class SalesReport:
             TableName=self._table,
             KeyConditionExpression="bucketId = :bucket AND #entry > :after",
             ExpressionAttributeNames={"#entry": "entry"},
-            ExpressionAttributeValues=aws.to_item({":bucket": bucket, ":after": PRODUCT + after}),
+            ExpressionAttributeValues=to_item({":bucket": bucket, ":after": PRODUCT + after}),
             Limit=most,
         )
-        items = [aws.from_item(item) for item in response["Items"]]
+        items = [from_item(item) for item in response["Items"]]
         counts = {
             item["entry"].removeprefix(PRODUCT): Counter({name: item[name] for name in ("orders", "units", "revenue")})
             for item in items

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import Deadline, to_iso
 from handoff.unfinished import parse_or_log
 from handoff.update import Attr, Update, check, put_new
@@ -65,13 +66,13 @@ class ShipmentStore:
         Which ones is eventually consistent, as the index is. Their content is consistent, so a page can hold fewer
         shipments than ``limit`` and not be the last.
         """
-        start: Any = {"ExclusiveStartKey": aws.to_item({**after, "openKey": "open"})} if after else {}
+        start: Any = {"ExclusiveStartKey": to_item({**after, "openKey": "open"})} if after else {}
         response = self._client.query(TableName=self._table, Limit=limit, **self._query(), **start)
         order_ids = [item["orderId"]["S"] for item in response["Items"]]
         items = aws.batch_get(self._client, self._table, "orderId", order_ids)
         shipments = [parse_or_log(Shipment, items[found], "orderId") for found in order_ids if found in items]
         last = response.get("LastEvaluatedKey")
-        return [one for one in shipments if one and one.state == "open"], aws.from_item(last) if last else None
+        return [one for one in shipments if one and one.state == "open"], from_item(last) if last else None
 
     def of(self, order_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the shipments of these orders as they are stored, by order id."""

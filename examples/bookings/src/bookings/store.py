@@ -2,6 +2,7 @@
 
 from bookings.domain import Booking, cancelled, confirmed
 from handoff import aws, settings
+from handoff.attribute_values import to_item
 from handoff.clock import Deadline, now_ms
 from handoff.store import AggregateStore
 from handoff.update import put_new
@@ -46,7 +47,7 @@ class BookingStore(AggregateStore[Booking]):
         ConcurrentUpdate
             If it has changed since it was read.
         """
-        key = aws.to_item({"roomNight": _room_night(booking)})
+        key = to_item({"roomNight": _room_night(booking)})
         return self.write(cancelled(booking, now_ms()), deadline, [{"Delete": {"TableName": self._claims, "Key": key}}])
 
 

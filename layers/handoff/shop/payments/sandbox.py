@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from handoff import aws
+from handoff.attribute_values import from_item, to_item
 from handoff.clock import now_ms, to_iso
 from handoff.connections import RESET_WITHIN
 from handoff.telemetry import logger
@@ -243,7 +244,7 @@ class Sandbox:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=aws.to_item(entry),
+                Item=to_item(entry),
                 ConditionExpression="attribute_not_exists(#key)",
                 ExpressionAttributeNames={"#key": "key"},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -302,7 +303,7 @@ class Sandbox:
             self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
             reasons: Sequence[Mapping[str, Any]] = error.response["CancellationReasons"]
-            failed = [aws.from_item(reason.get("Item", {})) for reason in reasons]
+            failed = [from_item(reason.get("Item", {})) for reason in reasons]
             if any(failed):
                 return failed
             raise Unavailable("the sandbox is busy with this hold") from error
