@@ -17,6 +17,7 @@ from botocore.loaders import Loader
 from botocore.session import Session
 
 from handoff.connections import survive_freezes
+from handoff.sdk_parser import ParserFactory
 
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "botocore_data")  # /opt/botocore_data
 
@@ -46,7 +47,9 @@ def _services(folder: str) -> frozenset[str]:
 
 def new_session() -> Session:
     """Return a session of botocore. Not of boto3: importing boto3 takes a sixth of a cold start."""
-    return Session()
+    made = Session()
+    made.register_component("response_parser_factory", ParserFactory())
+    return made
 
 
 @cache
