@@ -130,7 +130,15 @@ WHOLE = BeforeValidator(_whole)  # for JSON Schema, and so for a client, 2.0 is 
 class Body(BaseModel):
     """Part of a request's body: camelCase names, strict types, no unknown fields."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        # A process needs few of the bodies, so each is built when it is first used. Not for models that the sweeper's
+        # threads use: two threads must not build the same model.
+        defer_build=True,
+    )
 
 
 B = TypeVar("B", bound=Body)

@@ -1,8 +1,10 @@
 """Countries: which exist, which the shop ships to, and where an address needs a postal code."""
 
 from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
 
-from shop.model import Address
+if TYPE_CHECKING:
+    from shop.model import Address
 
 # ISO 3166-1 alpha-2, from pycountry. tests/unit/test_countries.py compares both lists with their sources.
 _ISO = """
@@ -39,7 +41,7 @@ def parsed(listed: str) -> frozenset[str]:
     return countries
 
 
-def problems_of(address: Address, ships_to: Set[str]) -> Mapping[str, str]:
+def problems_of(address: "Address", ships_to: Set[str]) -> Mapping[str, str]:
     """Return why nothing can be shipped to an address, by field; ``ships_to`` is empty for all countries."""
     country = address.country
     if country not in CODES:
