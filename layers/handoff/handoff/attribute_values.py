@@ -21,7 +21,7 @@ def to_item(values: Mapping[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
     Raises
     ------
     TypeError
-        If DynamoDB has no such type. A float is none: not every float is a number of DynamoDB's 38 decimal digits.
+        If DynamoDB has no such type. It has none for a float, whose value may not fit into 38 decimal digits.
     """
     return {name: cast("AttributeValueTypeDef", _typed(value)) for name, value in values.items()}
 

@@ -36,7 +36,7 @@ class Condition:
 
 
 class Operand:
-    """What a condition compares with a value: an attribute, or its size."""
+    """The left side of a comparison: an attribute, or its size."""
 
     def __init__(self, expression: str, names: Mapping[str, str]) -> None:
         self._expression = expression
