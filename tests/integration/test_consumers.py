@@ -13,7 +13,7 @@ from tests.support import invariants
 
 FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
 CONSUMERS = ["EmailsFunction", "AnalyticsFunction", FULFILLMENT, SETTLEMENT]
-VISIBILITY = 1081  # just longer than the longest visibility timeout of the queues, in seconds
+VISIBILITY = 1086  # just longer than the longest visibility timeout of the queues, in seconds
 REFUSED = wire.refuse("AccessDeniedException")  # not retried by the SDK
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 everyone = pytest.mark.parametrize("function", CONSUMERS)

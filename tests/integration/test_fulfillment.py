@@ -8,7 +8,7 @@ from dev.simulated.world import ADDRESS, MUG, body
 from tests.support import invariants
 
 FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
-VISIBILITY = 721
+VISIBILITY = 726
 
 
 @pytest.fixture
