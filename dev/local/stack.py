@@ -64,7 +64,7 @@ class LocalStack(LocalEndpoint):
         environment = {"PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}"}
         environment["PYTHON_PLATFORM"] = _uv_platform()
         overrides = ["--parameter-overrides", *_host_parameters()]
-        self._sam(["build", "--build-dir", str(self.built), *overrides], environment)
+        self._sam(["build", "--parallel", "--build-dir", str(self.built), *overrides], environment)
 
     def deploy(self, **parameters: str) -> str:
         """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name.
