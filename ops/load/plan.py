@@ -21,7 +21,7 @@ ORDER = {
     "eventbridge_event": 4,
     "sqs_request": 20,
     "ses_mail": 2,
-    "logs_gb": 0.000012,
+    "logs_gb": 0.00001,
     "xray_trace": 7,
 }
 _CUSTOMER = {"http_api_request": 1, "lambda_request": 2, "dynamodb_write": 20, "eventbridge_event": 2}
