@@ -1,8 +1,6 @@
 """Conditions: how DynamoDB reads them, shown by moto, and how they are combined."""
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from handoff.attribute_values import to_item
 from handoff.conditions import Attr
@@ -11,21 +9,8 @@ from handoff.update import Update
 ROOM = {"roomId": "12", "size": 3, "tags": ["a", "b"], "outbox": {"1": {"1": "x"}}}
 
 
-@pytest.fixture(scope="module")
-def rooms():
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-central-1")
-        client.create_table(
-            TableName="rooms",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "roomId", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "roomId", "KeyType": "HASH"}],
-        )
-        client.put_item(TableName="rooms", Item=to_item(ROOM))
-        yield client
-
-
 def holds(rooms, condition):
+    rooms.put_item(TableName="rooms", Item=to_item(ROOM))
     try:
         rooms.update_item(**Update("rooms", {"roomId": "12"}).set("seen", 1).when(condition).members())
     except rooms.exceptions.ConditionalCheckFailedException:

@@ -1,8 +1,6 @@
 """The builder of DynamoDB updates: the requests it makes, and what they do in moto."""
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from handoff import aws
 from handoff.attribute_values import from_item, to_item
@@ -32,19 +30,6 @@ def test_all_conditions_must_hold_and_a_failed_one_returns_the_item():
     assert members["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
     assert members["ExpressionAttributeNames"] == {"#guest": "guest", "#state": "state", "#n": "n"}
     assert members["ExpressionAttributeValues"] == {":when0": {"S": "taken"}}
-
-
-@pytest.fixture
-def rooms():
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-central-1")
-        client.create_table(
-            TableName="rooms",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "roomId", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "roomId", "KeyType": "HASH"}],
-        )
-        yield client
 
 
 def item(rooms, room="12"):
