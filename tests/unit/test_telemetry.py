@@ -1,4 +1,4 @@
-"""Log lines: what they leave out."""
+"""The fields that log lines leave out."""
 
 import json
 from io import StringIO
