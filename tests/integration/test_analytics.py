@@ -11,6 +11,7 @@ from dev.simulated import wire
 from dev.simulated.account import STACK_NAME
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
+from handoff.consumer import BACKOFF
 from shop.sales_generations import POINTER
 
 ANALYTICS = "AnalyticsFunction"
@@ -335,7 +336,7 @@ def test_unreadable_and_missing_orders_have_different_reasons(world):
     # WHEN their batch is delivered, and redelivered until nothing is left
     assert world.queues.deliver(ANALYTICS) == 4
     while world.queues.waiting(ANALYTICS):
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
         world.queues.deliver(ANALYTICS)
 
     # THEN the readable orders are counted, and each dead letter has its reason

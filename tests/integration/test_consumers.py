@@ -9,6 +9,7 @@ from dev.simulated import wire
 from dev.simulated.account import STACK_NAME
 from dev.simulated.messages import envelope, message
 from dev.simulated.world import MUG, body
+from handoff.consumer import BACKOFF
 from tests.support import invariants
 
 FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
@@ -199,7 +200,7 @@ def test_the_last_failed_receive_makes_a_dead_letter_with_a_reason(world, order_
 
     for _ in range(6):
         world.queues.deliver(function)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
 
     (letter,) = world.queues.dead_letters(function)
     wanted = "Unavailable" if function == SETTLEMENT else ": AccessDeniedException"  # the provider's, or our table's
@@ -311,7 +312,7 @@ def test_a_redriven_dead_letter_is_handled_once(world, order_id, function):
     world.wire.always(WORK[function], REFUSED)
     for _ in range(6):
         world.queues.deliver(function)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
     (letter,) = world.queues.dead_letters(function)
 
     # WHEN its cause is fixed and it is redriven twice
@@ -347,7 +348,7 @@ def test_failures_are_counted(world, order_id, function, printed):
     printed()
     for _ in range(6):
         world.queues.deliver(function)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
 
     metrics = printed()
     assert (sum(metrics["EventsRetried"].values), sum(metrics["EventsFailed"].values)) == (5, 1)
@@ -424,7 +425,7 @@ def test_each_receive_logs_its_outcome_and_the_reason_of_failure(world, order_id
     world.wire.always(WORK[function], REFUSED)
     for _ in range(6):
         world.queues.deliver(function)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
     world.wire.heal()
     (letter,) = world.queues.dead_letters(function)
     for _ in range(2):

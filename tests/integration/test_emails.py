@@ -11,6 +11,7 @@ from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, TEE, body
 from handoff.attribute_values import to_item
+from handoff.consumer import BACKOFF
 
 DAY = 86_400_000  # ms
 EMAILS = "EmailsFunction"
@@ -407,7 +408,7 @@ def test_a_customer_without_an_address_is_retried_then_a_dead_letter(world, orde
         world.customer(email=email)
     for _ in range(5):
         world.queues.deliver(EMAILS)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
     assert world.queues.dead_letters(EMAILS) == []
 
     world.queues.deliver(EMAILS)

@@ -7,6 +7,7 @@ import pytest
 from dev.simulated import wire
 from dev.simulated.messages import replayed
 from dev.simulated.world import body
+from handoff.consumer import BACKOFF
 from shop.customers import MAX_PENDING_NOTICES
 from shop.model import Customer
 
@@ -261,7 +262,7 @@ def pending_notices(world, api):
         assert put(api, email=f"grace{n}@example.com").status == 200
     for _ in range(6):
         world.queues.deliver(EMAILS)
-        world.clock.forward(3_600)
+        world.clock.forward(max(BACKOFF) + 1)
     assert len(world.queues.dead_letters(EMAILS)) == MAX_PENDING_NOTICES
     return stored(world)
 

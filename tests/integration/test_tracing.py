@@ -10,6 +10,7 @@ from dev.simulated import wire
 from dev.simulated.messages import replayed
 from dev.simulated.wire import Crash
 from dev.simulated.world import body
+from handoff.consumer import BACKOFF
 from handoff.telemetry import logger
 from ops.dlq import scan
 
@@ -314,7 +315,7 @@ def test_a_redriven_event_keeps_its_trace(world, sqs, lines, order_id):
     world.wire.always("dynamodb.*", REFUSED, where=called_by(world, function, "OrdersTable"))
     for _ in range(6):
         world.queues.deliver(function)
-        world.clock.forward(3600)
+        world.clock.forward(max(BACKOFF) + 1)
     world.wire.heal()
     environment = world.stack.environment(function)
     source, dead_letters = environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]

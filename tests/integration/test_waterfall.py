@@ -8,6 +8,7 @@ import pytest
 from dev.simulated.messages import replayed
 from dev.simulated.wire import Crash, cannot_connect, crash_before, refuse
 from dev.simulated.world import body
+from handoff.consumer import BACKOFF
 from ops.dlq import scan
 
 EMAILS, ANALYTICS = "EmailsFunction", "AnalyticsFunction"
@@ -83,7 +84,7 @@ def test_retries_and_redrives_are_hops(world, clock, sqs, order_id, hops_of):
     world.wire.always("sesv2.SendEmail", BUSY)
     for _ in range(6):
         world.queues.deliver(EMAILS)
-        clock.forward(3600)
+        clock.forward(max(BACKOFF) + 1)
     world.wire.heal()
     environment = world.stack.environment(EMAILS)
     source, dead_letters = environment["QUEUE_URL"], environment["DEAD_LETTER_QUEUE_URL"]
