@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,7 @@ class _Sender:
 
     def _collect(self) -> None:
         """Wait for the oldest batch, and count what became of it."""
+        wait([self._running[0][1]])  # an interruption here leaves the batch to the next call, which counts it
         batch, running = self._running.popleft()
         result = running.result()
         for n in result.sent:
