@@ -93,8 +93,11 @@ class Edge:
             del self._index[write["Update"]["Key"]["orderId"]["S"]]
         return "{}"
 
-    def _UpdateItem(self, _request: Mapping[str, Any]) -> str:  # noqa: N802  # of the time to ask the provider
-        return '{"Attributes": {"until": {"N": "0"}}}'
+    def _UpdateItem(self, request: Mapping[str, Any]) -> str:  # noqa: N802
+        if request["TableName"] == self._table:  # a single order is cleared without a transaction
+            del self._index[request["Key"]["orderId"]["S"]]
+            return "{}"
+        return '{"Attributes": {"until": {"N": "0"}}}'  # the time to ask the provider
 
     def _PutEvents(self, request: Mapping[str, Any]) -> str:  # noqa: N802
         taken = []
