@@ -64,7 +64,7 @@ def test_a_condition_that_does_not_hold(rooms, condition):
 def test_each_value_has_a_placeholder_of_its_own():
     condition = Attr("a").eq(1) & (Attr("a").eq(2) | Attr("b.a").eq(1))
 
-    assert condition.placed() == (
+    assert condition.with_placeholders() == (
         "(#a = :when0 AND (#a = :when1 OR #b.#a = :when2))",
         {":when0": 1, ":when1": 2, ":when2": 1},
     )

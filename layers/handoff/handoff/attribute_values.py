@@ -31,7 +31,7 @@ def from_item(item: Item) -> dict[str, Any]:
     return {name: _plain(value) for name, value in item.items()}
 
 
-def _typed(value: Any) -> dict[str, Any]:  # one per type
+def _typed(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
     if value is None:

@@ -29,7 +29,7 @@ class Condition:
         expression = f"({self.expression} {word} {other.expression})"
         return Condition(expression, {**self.names, **other.names}, self.values + other.values)
 
-    def placed(self) -> tuple[str, dict[str, Any]]:
+    def with_placeholders(self) -> tuple[str, dict[str, Any]]:
         """Return the expression with placeholders of values, and the values behind them."""
         values = {f":when{n}": value for n, value in enumerate(self.values)}
         return self.expression.format(*values), values

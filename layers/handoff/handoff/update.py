@@ -78,7 +78,7 @@ class Update:
         }
         names, values = dict(self._names), dict(self._values)
         if self._condition is not None:
-            request["ConditionExpression"], compared = self._condition.placed()
+            request["ConditionExpression"], compared = self._condition.with_placeholders()
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             names |= self._condition.names
             values |= compared
@@ -148,7 +148,7 @@ def check(table: str, key: Mapping[str, Any], condition: Condition) -> "Transact
 
 def _conditional(kind: str, condition: Condition, **members: Any) -> "TransactWriteItemTypeDef":
     """A write of this kind with a condition, as one item of a transaction."""
-    members["ConditionExpression"], compared = condition.placed()
+    members["ConditionExpression"], compared = condition.with_placeholders()
     members["ExpressionAttributeNames"] = condition.names
     if compared:  # DynamoDB rejects an empty map
         members["ExpressionAttributeValues"] = to_item(compared)
