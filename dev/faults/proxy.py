@@ -17,22 +17,21 @@ Requests of web pages are rejected, also those to forward: behind the proxy is t
 
 import asyncio
 import json
-import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import click
-import psutil
 from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import ValidationError
 from yarl import URL
 
+from dev.faults.callers import kill_callers
 from dev.faults.rules import Call, Faults, Planned, Rule
 from ops.browser_guard import is_loopback, rejection
 from ops.cli.options import Port
@@ -121,17 +120,9 @@ class FaultProxy:
             return _hang_up(request)  # the caller sees a broken connection
 
     async def _kill_caller(self, request: web.BaseRequest) -> None:
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        if peer:
-            await asyncio.to_thread(self._kill_owners, peer[1])
-
-    def _kill_owners(self, port: int) -> None:
-        """Kill the processes, except this one, that hold a connection from this local port."""
-        for found in psutil.net_connections("tcp"):
-            if found.pid not in (None, os.getpid()) and found.laddr and found.laddr.port == port:
-                self.killed.append(found.pid)
-                with suppress(ProcessLookupError):
-                    os.kill(found.pid, signal.SIGKILL)
+        if request.transport:
+            ends = [request.transport.get_extra_info(end) for end in ("peername", "sockname")]
+            self.killed += await asyncio.to_thread(kill_callers, *ends)
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         number = request.path.removeprefix(CONTROL).removeprefix("/")

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
 import socket
 import threading
 import time
@@ -11,9 +9,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import psutil
-
 from dev.demo import orders as demo
+from dev.faults.callers import kill_callers
 from dev.local.consumers import lambda_client
 from handoff.attribute_values import from_item, to_item
 from ops.shop_client import Answer, ShopClient
@@ -142,10 +139,7 @@ class KillingServer:
                 connection, peer = self._listener.accept()
                 connection.recv(65536)
                 threading.Thread(target=self._keep_waiting, args=(connection,), daemon=True).start()
-                for found in psutil.net_connections("tcp"):
-                    if found.pid not in (None, os.getpid()) and found.laddr and found.laddr.port == peer[1]:
-                        os.kill(found.pid, signal.SIGKILL)
-                        self.killed.append(found.pid)
+                self.killed += kill_callers(peer, connection.getsockname())
                 connection.close()
 
     @staticmethod

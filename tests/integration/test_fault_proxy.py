@@ -229,6 +229,39 @@ def test_a_caller_can_be_killed_in_the_middle_of_a_call(proxy: FaultProxy, upstr
     assert [seen["path"] for seen in upstream.seen] == ["/thing"]
 
 
+def test_a_connection_to_another_server_from_the_same_port_is_not_killed(proxy: FaultProxy, upstream: Upstream) -> None:
+    # GIVEN a process that is connected to another server from the port of the caller
+    code = """
+import socket, sys
+caller = socket.socket()
+caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+caller.bind(("127.0.0.1", int(sys.argv[1])))
+caller.connect(("127.0.0.1", int(sys.argv[2])))
+caller.sendall(b"POST /thing HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Length: 0\\r\\n\\r\\n")
+print(caller.getsockname()[1], flush=True)
+caller.recv(1)
+sys.stdin.read()
+"""
+
+    def connect(port: int, server: str) -> "subprocess.Popen[bytes]":
+        to = server.rpartition(":")[2]
+        command = [sys.executable, "-c", code, str(port), to]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    with connect(0, upstream.url) as other:
+        assert other.stdin
+        assert other.stdout
+        port = int(other.stdout.readline())
+        # WHEN the caller is killed
+        proxy.faults.add(Rule(drop="after", kill=True))
+        with connect(port, proxy.url) as caller:
+            assert caller.wait(timeout=120) == -9
+        # THEN it alone is
+        assert proxy.killed == [caller.pid]
+        other.stdin.close()
+        assert other.wait(timeout=120) == 0
+
+
 def test_an_upstream_that_is_gone_is_a_broken_connection(aws: Any, proxy: FaultProxy, upstream: Upstream) -> None:
     upstream.shutdown()
     upstream.server_close()
