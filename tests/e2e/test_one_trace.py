@@ -9,13 +9,12 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from dev.demo import orders as demo
 from dev.local.consumers import paused
 from dev.local.stack import LocalStack
 from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, environment, eventually, invoke, order, place
+from tests.e2e.support import change_order, environment, eventually, invoke, order, place, until_quiet
 
 CONSUMERS = ("analytics", "emails", "fulfillment")
 REFUSING = "http://127.0.0.1:9"  # the discard port: connections are refused
@@ -29,7 +28,7 @@ def hops_of(handoff: Callable[..., Any], order_id: str) -> list[dict[str, Any]]:
 def test_all_hops_have_the_requests_trace(
     local_stack: LocalStack, deployment: Deployment, client: ShopClient, handoff: Callable[..., Any]
 ) -> None:
-    demo.wait_until_quiet(deployment, lambda _: None)
+    until_quiet(deployment)
     # GIVEN two orders whose events the bus did not get, and which wait in one batch once the sweeper has published them
     with paused(deployment, "emails"):
         with paused(deployment, *CONSUMERS[::2]):
@@ -53,18 +52,17 @@ def test_all_hops_have_the_requests_trace(
     # WHEN it is redriven
     arguments = ["dlq", "redrive", "emails", "--order", first, "--yes", f"--local={local_stack.port}"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
-    demo.wait_until_quiet(deployment, lambda _: None)
-
-    def complete(order_id: str) -> list[dict[str, Any]]:
-        place(client)  # MiniStack writes late log lines at the next invocation
-        return hops_of(handoff, order_id)
+    until_quiet(deployment)
 
     def kinds(hops: list[dict[str, Any]]) -> set[str]:
         return {hop["kind"] for hop in hops}
 
     # THEN all hops of an order have its request's trace, in any batch, from any publisher
-    redriven = eventually(lambda: complete(first), lambda hops: kinds(hops) >= {"outbox", "redrive"} and is_over(hops))
-    swept = eventually(lambda: complete(orders[1]), lambda hops: "outbox" in kinds(hops) and is_over(hops))
+    redriven, swept = (hops_of(handoff, order_id) for order_id in orders)
+    assert kinds(redriven) >= {"outbox", "redrive"}
+    assert "outbox" in kinds(swept)
+    assert is_over(redriven)
+    assert is_over(swept)
     for order_id, hops in ((first, redriven), (orders[1], swept)):
         assert [hop for hop in hops if hop["traceId"] != traces[order_id]] == []
         consumed = {hop["who"] for hop in hops if hop["kind"] == "consumer"}

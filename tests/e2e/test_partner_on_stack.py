@@ -165,12 +165,7 @@ def test_the_events_of_an_order_reach_the_partner_signed(
     assert set(ids) == {f"{order_id}-{n}" for n in (1, 2, 3)}
     assert {request.headers["host"] for request in partner.requests} == {f"{HOST}:{partner.port}"}
     # AND the delivery log shows the answers
-
-    def shown() -> str:
-        place(customer)  # MiniStack writes late log lines at the next invocation
-        return handoff("order", order_id)
-
-    text = eventually(shown, lambda seen: seen.count("partner answered") >= 4)
+    text = eventually(lambda: handoff("order", order_id), lambda seen: seen.count("partner answered") >= 4)
     assert "status 500" in text
     assert "delivered" in text
     assert observe.depth(with_partner, with_partner.queue_url("partners")).in_flight == 0
