@@ -42,7 +42,7 @@ test: $(TOOLS) .tools/localstripe/.ready .tools/openapi/.ready ## run all tests 
 .test-in-process: $(TOOLS) .tools/localstripe/.ready
 	FAILURES=.local/failures/in-process $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 .test-on-stack:
-	FAILURES=.local/failures/on-stack $(BIN)/pytest tests/e2e -n 4 --dist loadfile --no-loadscope-reorder >.local/test-on-stack.log 2>&1; status=$$?; \
+	FAILURES=.local/failures/on-stack $(BIN)/pytest tests/e2e -n 3 --dist loadfile --no-loadscope-reorder >.local/test-on-stack.log 2>&1; status=$$?; \
 		cat .local/test-on-stack.log; exit $$status
 
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name);)))

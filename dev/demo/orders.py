@@ -11,7 +11,7 @@ from typing import Any
 
 from dev import invariants
 from dev.invariants import Mail, Snapshot, order_in
-from dev.local.consumers import packed_at_once
+from dev.local.consumers import packed_after
 from ops import catalog, tokens
 from ops.polling import until
 from ops.shop_client import Account, Answer, ShopClient, sign_up
@@ -132,7 +132,7 @@ class _Samples:
 
     def return_and_refund(self, deployment: Deployment) -> None:
         """Place an order that is released at once: too late to cancel. Its customer returns it, the shop refunds it."""
-        with packed_at_once(deployment):  # instead of the end of its window
+        with packed_after(deployment, 0):  # instead of the end of its window
             self._place("an order that is packed at once", self.placed.returned, _sample("good"))
             if not self.placed.returned:
                 return

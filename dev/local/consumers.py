@@ -30,11 +30,11 @@ def paused(deployment: Deployment, *consumers: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def packed_at_once(deployment: Deployment) -> Iterator[None]:
-    """Pack orders that are placed while the context lasts without their cancel window."""
+def packed_after(deployment: Deployment, seconds: int) -> Iterator[None]:
+    """Give orders that are placed while the context lasts this cancel window."""
     sqs, queue = deployment.sqs, deployment.queue_url("fulfillment")
     window = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["DelaySeconds"])["Attributes"]["DelaySeconds"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "0"})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": str(seconds)})
     try:
         yield
     finally:

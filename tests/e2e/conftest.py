@@ -5,6 +5,7 @@ import fcntl
 import json
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from dev.demo import orders as demo
+from dev.local.consumers import packed_after
 from dev.local.metrics import publishing_metrics
 from dev.local.stack import ROOT, LocalStack, running
 from handoff.clock import now_ms
+from ops import smoke_order
 from ops.cli.main import main
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
-from tests.e2e.support import until_quiet
+from tests.e2e.support import invoke, until_quiet
 
 # Each worker has a stack of its own and takes one file after another, so the longest come first. Before them comes the
 # file that needs a shop without sales.
@@ -49,14 +52,40 @@ def shared(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def deployment(local_stack: LocalStack, shared: Path) -> Deployment:
+def deployment(local_stack: LocalStack, shared: Path) -> Iterator[Deployment]:
+    """The stack, which packs orders at once: few tests need the cancel window, and the others do not wait for it."""
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker builds for all
         if not (shared / "build").exists():
             local_stack.build()
             shutil.move(local_stack.built, shared / "build")
     local_stack.built.symlink_to(shared / "build")
-    return Deployment(local_stack.deploy(), local_stack.session(), local_stack.endpoint)
+    deployment = Deployment(local_stack.deploy(), local_stack.session(), local_stack.endpoint)
+    with packed_after(deployment, 0):
+        yield deployment
+
+
+@pytest.fixture
+def window(deployment: Deployment) -> Iterator[None]:
+    """The cancel window of the stack's parameters."""
+    with packed_after(deployment, smoke_order.window(deployment)):
+        yield
+
+
+@pytest.fixture
+def sweeping(deployment: Deployment) -> Iterator[None]:
+    """Run the sweeper every two seconds, so that nothing waits for its minute."""
+    stopped = threading.Event()
+
+    def sweep() -> None:
+        while not stopped.wait(2.0):
+            invoke(deployment, "sweeper", {})
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    yield
+    stopped.set()
+    thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from dev.demo import orders as demo
 from dev.faults.callers import kill_callers
 from dev.local.consumers import lambda_client
 from handoff.attribute_values import from_item, to_item
+from handoff.update import Attr, Update
 from ops.shop_client import Answer, ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
@@ -32,8 +33,22 @@ def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: floa
 
 
 def until_quiet(deployment: Deployment) -> None:
-    """Wait until no work is left. On a busy machine the bus leaves events to the sweeper, which runs each minute."""
-    assert demo.wait_until_quiet(deployment, lambda _: None, within=450), observe.waiting(deployment)
+    """Wait until no work is left. What is left to the sweeper, as on a busy machine, does not wait for its next run."""
+    deadline = time.monotonic() + 450
+    while not demo.wait_until_quiet(deployment, lambda _: None, within=15):
+        assert time.monotonic() < deadline, observe.waiting(deployment)
+        sweep(deployment)
+
+
+def sweep(deployment: Deployment) -> None:
+    """Let the sweeper finish all unfinished orders now, instead of one to two minutes later."""
+    for item in deployment.scan("OrdersTable"):
+        if "dueAt" in item:
+            due = Update(deployment.resource("OrdersTable"), {"orderId": item["orderId"]}).set("dueAt", 1)
+            due.when(Attr("dueAt").exists())
+            with contextlib.suppress(deployment.dynamodb.exceptions.ConditionalCheckFailedException):  # finished
+                deployment.dynamodb.update_item(**due.members())
+    invoke(deployment, "sweeper", {})
 
 
 def sample(name: str, **changes: Any) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def test_a_confirmed_order_is_placed_packed_and_paid_once(
     assert available(deployment) == stock - UNITS
 
 
+@pytest.mark.usefixtures("window")
 def test_the_same_request_again_places_the_order(deployment: Deployment, client: ShopClient) -> None:
     key = str(uuid.uuid4())
     asked = place(client, key=key)
@@ -182,6 +183,7 @@ def test_an_order_that_nobody_confirms_expires(deployment: Deployment, client: S
     assert kind(client.confirm(order_id)) == (409, "order-expired")
 
 
+@pytest.mark.usefixtures("window")
 def test_the_sweeper_places_an_order_whose_page_was_closed(deployment: Deployment, client: ShopClient) -> None:
     # GIVEN a customer who confirms the payment, and whose page does not confirm the order
     order_id, secret = waiting(client)

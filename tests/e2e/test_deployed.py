@@ -46,6 +46,7 @@ def quiet(deployment: Deployment) -> Snapshot:
     return demo.take_snapshot(deployment)
 
 
+@pytest.mark.usefixtures("window")
 def test_the_sample_orders_have_exactly_the_expected_effects(deployment: Deployment, client: ShopClient) -> None:
     # WHEN the sample orders are placed over HTTP and the consumers are done
     placed = demo.place_samples(deployment, client, lambda _: None)
@@ -236,9 +237,12 @@ def test_invoking_emails_with_its_sample_sends_mails_each_time(
 
 
 @pytest.mark.parametrize("function", ["orders", "sweeper", *QUEUED])
+@pytest.mark.usefixtures("client")  # which loads the catalog
 def test_each_function_accepts_its_sample(
-    local_stack: LocalStack, client: ShopClient, function: str, capfd: pytest.CaptureFixture[str]
+    local_stack: LocalStack, deployment: Deployment, function: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # GIVEN that no consumer works, which could get in the way of the sample's events
+    until_quiet(deployment)
     # WHEN a function is invoked with its sample, as `make invoke` does
     done = CliRunner().invoke(dev, ["invoke", function], env={"PORT": str(local_stack.port)})
     # THEN it answers, and a consumer has handled all events

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from ops import tokens
+from dev.local.consumers import packed_after
+from ops import smoke_order, tokens
 from ops.shop_client import ShopClient
 from ops.stack import observe
 from ops.stack.deployment import Deployment
@@ -62,7 +63,8 @@ def buy(shop: LocalShop, client: ShopClient) -> dict[str, str]:
     declined = place(paymentToken="tok_decline")
     assert declined.status == 402
     eventually(lambda: order(shop.deployment, shipped_id), lambda found: "paymentDue" not in found)
-    placed = place()
+    with packed_after(shop.deployment, smoke_order.window(shop.deployment)):
+        placed = place()
     assert placed.status == 201
     return {"shipped": shipped_id, "declined": declined.body["orderId"], "placed": placed.body["orderId"]}
 

@@ -43,6 +43,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "program.py"
 
 
+@pytest.mark.usefixtures("window")
 def test_the_generated_client_orders_reads_lists_and_cancels(
     deployment: Deployment, client: ShopClient, program: Path
 ) -> None:

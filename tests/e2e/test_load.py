@@ -24,7 +24,7 @@ from ops import catalog
 from ops.shop_client import Answer, ShopClient, sign_up
 from ops.stack import observe
 from ops.stack.deployment import Deployment
-from tests.e2e.support import change_order, invoke, sample, until_quiet
+from tests.e2e.support import sample, sweep, until_quiet
 
 LOADED = {"RUSH-MUG": 12, "RUSH-TEE": 12, "RUSH-BAG": 12}
 PRICE = 500
@@ -124,14 +124,6 @@ def at_once(wanted: list[Wish]) -> list[list[Answer]]:
 
 def content(order: dict[str, Any]) -> dict[str, Any]:
     return {name: order[name] for name in ("orderId", "lines", "total", "placedAt")}
-
-
-def sweep(deployment: Deployment) -> None:
-    """Sweep at once, instead of after a minute, to publish events that a busy bus did not accept."""
-    for order in deployment.scan("OrdersTable"):
-        if order.get("outbox"):
-            change_order(deployment, order["orderId"], dueAt=1)
-    invoke(deployment, "sweeper", {})
 
 
 @pytest.mark.usefixtures("products", "few_instances")

@@ -21,7 +21,7 @@ from tests.e2e.support import eventually, until_quiet
 
 # A busy bus leaves events to the sweeper, which runs each minute.
 WITHIN = 600.0
-pytestmark = pytest.mark.timeout(2 * WITHIN)
+pytestmark = [pytest.mark.timeout(2 * WITHIN), pytest.mark.usefixtures("window", "sweeping")]
 SHORT = ("--minutes", "0.05", "--think", "0.3", "--warm-up", "0", "--yes")
 
 

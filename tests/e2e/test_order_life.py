@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dev.demo.orders import program
-from dev.local.consumers import packed_at_once
+from dev.local.consumers import packed_after
 from dev.local.stack import LocalStack
 from ops import smoke_order, tokens
 from ops.cli.main import main
@@ -29,6 +29,8 @@ from tests.e2e.support import (
     place_patiently,
     until_quiet,
 )
+
+pytestmark = pytest.mark.usefixtures("window")
 
 SKU, PRICE = "TEA-ASSAM-100", 650
 ORDERS = 20
@@ -71,7 +73,7 @@ def until_released(deployment: Deployment, order_id: str) -> str:
 
 
 def place_and_release(deployment: Deployment, client: ShopClient, count: int = 1, **changes: Any) -> str:
-    with packed_at_once(deployment):
+    with packed_after(deployment, 0):
         return until_released(deployment, placed(client, count, **changes))
 
 

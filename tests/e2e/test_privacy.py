@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from dev.demo import orders as demo
-from dev.local.consumers import paused
+from dev.local.consumers import packed_after, paused
 from dev.template import template_with
+from ops import smoke_order
 from ops.dlq import scan
 from ops.dlq.dead_letter import DeadLetter
 from ops.shop_client import ShopClient
@@ -148,15 +149,6 @@ def fail_on_last_receive(shop: LocalShop, client: ShopClient, address: str, user
                 assert shop.deliver(consumer, message, receives=LAST_RECEIVE) == "done"
 
 
-def run_every_function(shop: LocalShop, client: ShopClient, address: str, user_id: str) -> None:
-    """Run every function once more: MiniStack writes late log lines at the next invocation."""
-    assert client.place(sample("cancelled", shippingAddress=ADDRESS), str(uuid.uuid4())).status == 201
-    shop.report_bounce(address, user_id)
-    until_quiet(shop.deployment)
-    eventually(lambda: shop.queued("feedback"), lambda queued: not queued)
-    shop.sweep()
-
-
 def letters_of(deployment: Deployment, consumer: str) -> list[DeadLetter]:
     """Return a consumer's dead letters. Events are redriven, other messages are deleted."""
     queue, dead = deployment.queue_url(consumer), deployment.queue_url(consumer, dead_letters=True)
@@ -179,9 +171,10 @@ def run(deployment: Deployment, client: ShopClient) -> Run:
     run.secrets -= {ADDRESS["country"]}
     with overheard(deployment) as bus, shop.newcomer() as (_, newcomer):
         run.secrets |= secrets_of(client) | secrets_of(newcomer)
-        demo.place_samples(deployment, client, lambda _: None)
-        user_id = move(newcomer, old, new)
-        order_in_every_way(shop, run, newcomer)
+        with packed_after(deployment, smoke_order.window(deployment)):
+            demo.place_samples(deployment, client, lambda _: None)
+            user_id = move(newcomer, old, new)
+            order_in_every_way(shop, run, newcomer)
         shop.report_bounce(new, user_id)
         eventually(lambda: newcomer.profile().body, lambda profile: "emailProblem" in profile)
         send_malformed(shop, run, new)
@@ -189,7 +182,7 @@ def run(deployment: Deployment, client: ShopClient) -> Run:
         assert newcomer.request_return(run.orders[0], {"reason": NAME}).status == 200
         fail_on_last_receive(shop, newcomer, new, user_id)
         letters = {consumer: letters_of(deployment, consumer) for consumer in QUEUED}
-        run_every_function(shop, newcomer, new, user_id)
+        until_quiet(deployment)
         run.places["events"] = [message["Body"] for message in received(deployment, bus)]
     run.places["logs"] = lines(deployment)
     run.places["metrics"] = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dev.demo import orders as demo
-from dev.local.consumers import packed_at_once, paused
+from dev.local.consumers import paused
 from ops import rebuild, tokens
 from ops.shop_client import ShopClient
 from ops.stack.deployment import Deployment
@@ -74,6 +74,7 @@ def lose_next_event(deployment: Deployment, client: ShopClient) -> str:
     return order_id
 
 
+@pytest.mark.usefixtures("window")
 def test_the_report_is_the_sum_of_the_orders(deployment: Deployment, client: ShopClient, reader: ShopClient) -> None:
     # GIVEN orders, one of them canceled
     demo.place_samples(deployment, client, lambda _: None)
@@ -93,14 +94,6 @@ def test_invalid_parameters_are_named(reader: ShopClient) -> None:
     assert [error["field"] for error in answer.body["errors"]] == ["from"]
 
 
-@pytest.fixture
-def without_window(deployment: Deployment) -> Iterator[None]:
-    """Orders are packed at once."""
-    with packed_at_once(deployment):
-        yield
-
-
-@pytest.mark.usefixtures("without_window")
 def test_a_rebuild_fills_a_gap_while_orders_are_placed(
     deployment: Deployment, client: ShopClient, reader: ShopClient
 ) -> None:

@@ -12,6 +12,8 @@ from ops.cli.smoke import smoke as command
 from ops.stack.deployment import Deployment
 from tests.e2e.support import environment, eventually, order
 
+pytestmark = pytest.mark.usefixtures("window")
+
 
 def run(stack: LocalStack, *options: str) -> Result:
     return CliRunner().invoke(command, ["--local", *options], env={"PORT": str(stack.port)})
@@ -21,6 +23,7 @@ def lines(result: Result, mark: str) -> list[str]:
     return [line.removeprefix(mark).strip() for line in result.output.splitlines() if line.startswith(mark)]
 
 
+@pytest.mark.usefixtures("sweeping")
 def test_a_healthy_stack_passes(local_stack: LocalStack, deployment: Deployment) -> None:
     # WHEN it is tested
     result = run(local_stack)

@@ -1,8 +1,6 @@
 """`handoff verify` on the deployed stack: checks that the local stack can run pass, the others are not available."""
 
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from dev.local.stack import LocalStack
 from ops.cli.main import main
 from ops.stack.deployment import Deployment
 from ops.verify.alarms import REASON
-from tests.e2e.support import invoke, order
+from tests.e2e.support import order
 
 OUTCOMES = {
     "a smoke order": "passed",
@@ -33,23 +31,7 @@ OUTCOMES = {
 }
 
 
-@pytest.fixture
-def sweeping(deployment: Deployment) -> Iterator[None]:
-    """Run the sweeper every two seconds, so that nothing waits for its minute."""
-    stopped = threading.Event()
-
-    def sweep() -> None:
-        while not stopped.wait(2.0):
-            invoke(deployment, "sweeper", {})
-
-    thread = threading.Thread(target=sweep)
-    thread.start()
-    yield
-    stopped.set()
-    thread.join()
-
-
-@pytest.mark.usefixtures("sweeping", "metrics_since")
+@pytest.mark.usefixtures("sweeping", "metrics_since", "window")
 def test_what_the_local_stack_knows_passes(local_stack: LocalStack, deployment: Deployment, tmp_path: Path) -> None:
     before = _queues_and_subscriptions(deployment)
     # WHEN the stack is checked
