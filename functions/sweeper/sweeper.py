@@ -14,8 +14,8 @@ from shop import order_store, payments, settings, shipment_store
 from shop.customers import CustomerStore
 from shop.erasing import CustomerEraser, OrderEraser
 from shop.event_cursor import EventCursor
+from shop.event_poller import EventPoller
 from shop.finishing import OrderFinisher
-from shop.provider_events import EventPoller
 from shop.retention import Retention
 from shop.retention_cursor import RetentionCursor
 

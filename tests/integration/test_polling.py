@@ -5,7 +5,7 @@ import pytest
 from dev.simulated import wire
 from dev.simulated.wire import Crash
 from dev.simulated.world import body
-from shop import event_cursor, provider_events
+from shop import event_cursor, event_poller
 from shop.payments import Happened, ProviderEvent, Unknown
 from tests.support.merchant import Merchant
 
@@ -92,7 +92,7 @@ def test_an_event_that_is_listed_late_is_found(world, merchant, order_id, polled
     polled()
     assert merchant.cancel(order_id)
     events = world.item("SandboxTable", key="events")
-    events["happened"][-1]["at"] -= provider_events.OVERLAP - 1
+    events["happened"][-1]["at"] -= event_poller.OVERLAP - 1
     world.put("SandboxTable", events)
     # THEN the next question finds it
     assert polled() == [f"{order_id}:authorise"]
@@ -211,7 +211,7 @@ def cursor(world):
 
 def test_a_run_catches_up_over_several_calls(world, clock, cursor):
     provider, bus = Listing(clock, 50), Taking(clock)
-    provider_events.EventPoller(provider, cursor, bus).run()
+    event_poller.EventPoller(provider, cursor, bus).run()
     # THEN all events are published once, and the cursor is where they end
     assert [entry.detail.count("evt_") > 0 for entry in bus.taken] == [True] * 49  # the latest is not listed yet
     assert until(world) == clock.ms - 10_000
@@ -220,18 +220,18 @@ def test_a_run_catches_up_over_several_calls(world, clock, cursor):
 
 def test_a_slow_bus_uses_up_the_budget_and_the_next_run_continues(world, clock, cursor):
     provider, bus = Listing(clock, 50), Taking(clock, seconds=4)
-    provider_events.EventPoller(provider, cursor, bus).run()
+    event_poller.EventPoller(provider, cursor, bus).run()
     assert 0 < len(bus.taken) < 49
     done = until(world)
     clock.forward(EVERY)
-    provider_events.EventPoller(provider, cursor, Taking(clock)).run()
+    event_poller.EventPoller(provider, cursor, Taking(clock)).run()
     assert provider.asked[-1] > done
 
 
 def test_a_malformed_event_holds_up_no_other(world, clock, cursor, logged):
     provider, bus = Listing(clock, 0, span=3_600_000), Taking(clock)
     provider.events = [ProviderEvent(f"evt_{name}", name, clock.ms - 20_000) for name in ("pi\n1", "pi_2")]
-    provider_events.EventPoller(provider, cursor, bus).run()
+    event_poller.EventPoller(provider, cursor, bus).run()
     assert len(bus.taken) == 1
     assert "malformed id" in logged()
 
@@ -241,7 +241,7 @@ def test_a_provider_without_an_answer_is_no_progress(clock, cursor):
         def happened(self, since):
             raise Unknown("no answer")
 
-    poller = provider_events.EventPoller(Silent(), cursor, Taking(clock))
+    poller = event_poller.EventPoller(Silent(), cursor, Taking(clock))
     poller.run()
     assert (poller.published, poller.failed) == (0, 1)
     assert poller.age == event_cursor.FIRST_LOOK_BACK / 1000
@@ -250,7 +250,7 @@ def test_a_provider_without_an_answer_is_no_progress(clock, cursor):
 def test_a_slow_bus_does_not_hold_up_the_run_within_one_list_of_events(world, clock, cursor):
     # GIVEN fifty events in one answer of the provider, and a bus that takes 4 s for ten
     provider, bus = Listing(clock, 50, span=3_600_000), Taking(clock, seconds=4)
-    provider_events.EventPoller(provider, cursor, bus).run()
+    event_poller.EventPoller(provider, cursor, bus).run()
     # THEN the budget ends the run, and the cursor stays
     assert len(bus.taken) == 30
     assert until(world) == clock.ms - 12_000 - event_cursor.FIRST_LOOK_BACK

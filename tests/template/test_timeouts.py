@@ -13,7 +13,7 @@ from dev.template import Consumer, Template
 from handoff import aws, bus, connections, sdk_data, sweep
 from handoff.attribute_values import to_item
 from handoff.clock import Deadline
-from shop import payments, placing, provider_events
+from shop import event_poller, payments, placing
 from shop.catalog import Catalog
 from shop.errors import RequestError
 from shop.fingerprint import Fingerprint
@@ -126,7 +126,7 @@ def test_a_sweep_that_uses_both_budgets_ends_in_time(template: Template) -> None
     reading = 2 * aws.LONGEST_CALL
     # AND the provider's events, with a cursor that is read and moved
     last_polled = max(payments.LONGEST_CALL, bus.LONGEST_PATIENT_PUBLISH)
-    polling = aws.LONGEST_CALL + provider_events.POLLING_BUDGET + last_polled + aws.LONGEST_CALL
+    polling = aws.LONGEST_CALL + event_poller.POLLING_BUDGET + last_polled + aws.LONGEST_CALL
     sweeping = sweep.PUBLISHING_BUDGET + sweep.FINISHING_BUDGET + last + reading
     assert sweeping + polling < template.functions()["sweeper"]["Timeout"]
 
