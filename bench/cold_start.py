@@ -22,7 +22,6 @@ from dev.template import source
 # Highest ratios to bare boto3, of the API's function and of every other one, by version of Python.
 GATES = {"3.11": (1.15, 1.20), "3.13": (1.30, 1.35)}
 _API = "orders"
-_ONLY_WITH_STRIPE = ("payment_events",)
 _ROUNDS = 15
 _BARE, _BUILT, _PLAIN, _TUTORIAL = "bare boto3", "as built", "layers without bytecode", "tutorial handler"
 _SESSION = "botocore.session alone"
@@ -161,7 +160,7 @@ class _Builds:
 
     def __init__(self, built: Build, folder: Path, python: str) -> None:
         self.built = built
-        self.functions = built.functions | {name: built.with_stripe(name) for name in _ONLY_WITH_STRIPE}
+        self.functions = built.functions
         self.python = python
         self.runtime = folder / "runtime"
         copytree(artifacts.runtime(folder / "links"), self.runtime, ignore=ignore_patterns("__pycache__"))

@@ -17,7 +17,6 @@ MEGABYTE = 1024 * 1024
 LARGEST = 20 * MEGABYTE  # Lambda allows 250 MB, but each cold start has to fetch and read it
 LARGEST_WITH_STRIPE = 50 * MEGABYTE
 CALL_THE_PROVIDER = ["orders", "settlement", "sweeper"]
-ONLY_WITH_STRIPE = ["payment_events"]
 PACKAGES = {"handoff", "shop"}  # of the handoff layer
 LAYERS = ["DependenciesLayer", "HandoffLayer", "MailsLayer", "StripeLayer"]
 SMALL_DATA = {"endpoint-rule-set-1.json.gz", "partitions.json", "sdk-default-configuration.json"}
@@ -39,14 +38,14 @@ _CONSUMER = _ALL | {
 }
 # Modules that are not Python's own.
 MOST_OF_A_CONSUMER = 300
-MOST_MODULES = {"emails": 365, "payment_events": 360}
+MOST_MODULES = {"emails": 365, "payment_events": 240, "sweeper": 270}
 MAY_IMPORT = {  # any other consumer: `_CONSUMER`
     "orders": _ALL,
     # Powertools' idempotency imports boto3.
     "emails": _CONSUMER | {"aws_lambda_powertools.utilities.idempotency", "babel", "boto3", "s3transfer"},
     "partners": _CONSUMER | {"standardwebhooks"},
     "sweeper": _ALL,
-    "payment_events": _ALL - {"urllib3"},  # it is in the layer of Stripe too, which comes first
+    "payment_events": _ALL,
 }
 
 
@@ -78,7 +77,7 @@ def third_party(module: str) -> str:
 def imported(request: pytest.FixtureRequest, built: Build, runtime: Path, bytecode: Path) -> tuple[str, Imported]:
     """Every function, imported as in Lambda: from its folder, its layers and the runtime only."""
     name = request.param
-    function = built.with_stripe(name) if name in ONLY_WITH_STRIPE else built.functions[name]
+    function = built.functions[name]
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]
     return name, artifacts.imported(function, path, bytecode)
 
@@ -147,7 +146,7 @@ def test_a_function_imports_exactly_the_allowed_libraries(
     )
 
 
-@pytest.mark.parametrize("name", [*CALL_THE_PROVIDER, *ONLY_WITH_STRIPE])
+@pytest.mark.parametrize("name", CALL_THE_PROVIDER)
 def test_stripes_library_is_imported_with_stripe(built: Build, runtime: Path, bytecode: Path, name: str) -> None:
     function = built.with_stripe(name)
     path = [function.folder, *(layer / "python" for layer in function.layers), runtime]

@@ -176,7 +176,12 @@ def test_a_replay_is_refused_after_the_tolerance(send, happen, clock):
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "t=,v1=", "t=NOW", "v1=00", "t=x,v1=00", "t=NOW,v0=00", "t=NOW,v1", "\u00fc"]
+    "header",
+    [
+        *(None, "", "t=,v1=", "t=NOW", "v1=00", "t=x,v1=00", "t=NOW,v0=00", "t=NOW,v1", "\u00fc", "t=NOW,v1=\u00fc"),
+        f"t={'9' * 400},v1=00",  # no float is as large
+        f"t={'9' * 5000},v1=00",  # Python reads no number as long
+    ],
 )
 def test_a_malformed_signature_is_refused(send, happen, clock, header):
     payload, _ = happen()
