@@ -1,6 +1,7 @@
 """The local stack: MiniStack as a local AWS, and template.yaml deployed to it by SAM."""
 
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
+import yaml
 
 from dev.local import records
 from dev.local.records import STATE, Record
@@ -65,6 +67,9 @@ class LocalStack(LocalEndpoint):
         environment["PYTHON_PLATFORM"] = _uv_platform()
         overrides = ["--parameter-overrides", *_host_parameters()]
         self._sam(["build", "--parallel", "--build-dir", str(self.built), *overrides], environment)
+        # SAM reads YAML in Python, four times during `sam deploy`, and JSON 50 times as fast.
+        template = self.built / "template.yaml"
+        template.write_text(json.dumps(yaml.load(template.read_text(), yaml.CSafeLoader)))
 
     def deploy(self, **parameters: str) -> str:
         """Run `sam deploy` with the section ``local`` of samconfig.toml; return the stack's name.
@@ -85,7 +90,9 @@ class LocalStack(LocalEndpoint):
         overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items())]
         template = ["--template-file", str(self.built / "template.yaml"), "--stack-name", stack]
         config_file = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local"]
-        self._sam(["deploy", *config_file, *template, "--no-progressbar", *overrides, *_host_parameters()], {})
+        self._sam(
+            ["deploy", "--use-json", *config_file, *template, "--no-progressbar", *overrides, *_host_parameters()], {}
+        )
 
     def deploy_beside(self, folder: Path, stack: str, **parameters: str) -> None:
         """Run `sam build` and `sam deploy` for another stack, in ``folder``."""
