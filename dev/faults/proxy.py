@@ -31,7 +31,7 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from yarl import URL
 
-from dev.faults.callers import kill_callers
+from dev.faults.callers import callers, kill
 from dev.faults.rules import Call, Faults, Planned, Rule
 from ops.browser_guard import is_loopback, rejection
 from ops.cli.options import Port
@@ -122,7 +122,9 @@ class FaultProxy:
     async def _kill_caller(self, request: web.BaseRequest) -> None:
         if request.transport:
             ends = [request.transport.get_extra_info(end) for end in ("peername", "sockname")]
-            self.killed += await asyncio.to_thread(kill_callers, *ends)
+            found = await asyncio.to_thread(callers, *ends)
+            self.killed += found  # before anybody can see that they have ended
+            kill(found)
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         number = request.path.removeprefix(CONTROL).removeprefix("/")

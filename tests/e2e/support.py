@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from dev.demo import orders as demo
-from dev.faults.callers import kill_callers
+from dev.faults.callers import callers, kill
 from dev.local.consumers import lambda_client
 from handoff.attribute_values import from_item, to_item
 from handoff.update import Attr, Update
@@ -154,7 +154,9 @@ class KillingServer:
                 connection, peer = self._listener.accept()
                 connection.recv(65536)
                 threading.Thread(target=self._keep_waiting, args=(connection,), daemon=True).start()
-                self.killed += kill_callers(peer, connection.getsockname())
+                found = callers(peer, connection.getsockname())
+                self.killed += found
+                kill(found)
                 connection.close()
 
     @staticmethod

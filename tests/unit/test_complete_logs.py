@@ -51,9 +51,9 @@ class Worker:
         return self._proc.stdout.readline()
 
     def end(self):
-        with self._proc:
-            self._proc.kill()
+        self._proc.kill()
         self.reader.join()
+        self._proc.communicate()
 
 
 @pytest.fixture
