@@ -98,7 +98,7 @@ def page(browser: Browser) -> Iterator[Page]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         page = browser.new_page()
         page.goto(f"{SITE}:{server.server_port}/")
         yield page

@@ -142,7 +142,7 @@ class Loyalty:
 @pytest.fixture
 def api() -> Iterator[Api]:
     with Api() as api:
-        threading.Thread(target=api.serve_forever, daemon=True).start()
+        threading.Thread(target=api.serve_forever, args=(0.01,), daemon=True).start()
         yield api
         api.shutdown()
 

@@ -52,7 +52,7 @@ class Api(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def running(server: ThreadingHTTPServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield

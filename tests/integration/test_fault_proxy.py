@@ -31,7 +31,7 @@ class Upstream(ThreadingHTTPServer):
         self.seen: list[dict[str, Any]] = []
         super().__init__(("127.0.0.1", 0), _Echo)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def operations(self) -> list[str]:
         return [seen["headers"].get("X-Amz-Target", "").partition(".")[2] for seen in self.seen]

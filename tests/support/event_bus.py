@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 def event_bus() -> Iterator[EventBus]:
     """Serve a bus while the context lasts."""
     with EventBus() as bus:
-        threading.Thread(target=bus.serve_forever, daemon=True).start()
+        threading.Thread(target=bus.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield bus
         finally:

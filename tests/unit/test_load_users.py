@@ -31,7 +31,7 @@ def shop():
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         server.requests = requests
         yield server
         server.shutdown()

@@ -120,7 +120,7 @@ def test_the_local_stack_is_reached_past_a_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "example.com")
     monkeypatch.setenv("no_proxy", "")
     with http.server.HTTPServer(("127.0.0.1", 0), Healthy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         # THEN the stack answers all the same, and what else was spared still is
         stack = LocalStack(server.server_port)
         assert stack.is_up()
