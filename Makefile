@@ -38,9 +38,10 @@ test: $(TOOLS) .tools/localstripe/.ready .tools/openapi/.ready ## run all tests 
 	@$(MAKE) --no-print-directory --keep-going -j2 .test-in-process .test-on-stack || \
 		{ echo "make test failed:"; cat .local/failures/*; exit 1; }
 
-# The tests on the local stack mostly wait, so they run beside the others. Their output comes at their end.
+# The tests on the local stack mostly wait, so they run beside the others. Their output comes at their end. The others
+# wait at times, so there is one process more than processors.
 .test-in-process: $(TOOLS) .tools/localstripe/.ready
-	FAILURES=.local/failures/in-process $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/e2e
+	FAILURES=.local/failures/in-process $(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 .test-on-stack:
 	FAILURES=.local/failures/on-stack $(BIN)/pytest tests/e2e -n 3 --dist loadfile --no-loadscope-reorder >.local/test-on-stack.log 2>&1; status=$$?; \
 		cat .local/test-on-stack.log; exit $$status
