@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto.sqs.models import sqs_backends
 
 from dev.simulated.account import ACCOUNT, REGION
 from dev.simulated.functions import Functions
 from dev.simulated.stack import Queue, SimulatedStack
 from dev.simulated.wire import Crash
+from handoff.consumer import BatchFailed
 
 _MOST_ROUNDS = 50
 
@@ -50,7 +50,7 @@ class Queues:
         """Invoke a function with these records, and delete those that it does not report as failed."""
         try:
             answer = self._functions.invoke(function, {"Records": records})
-        except (BatchProcessingError, Crash):
+        except (BatchFailed, Crash):
             return
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for record in records:

@@ -3,13 +3,12 @@
 import json
 
 import pytest
-from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
 from dev.simulated import wire
 from dev.simulated.account import STACK_NAME
 from dev.simulated.messages import envelope, message
 from dev.simulated.world import MUG, body
-from handoff.consumer import BACKOFF
+from handoff.consumer import BACKOFF, BatchFailed
 from tests.support import invariants
 
 FULFILLMENT, SETTLEMENT = "FulfillmentFunction", "SettlementFunction"
@@ -169,7 +168,7 @@ def test_a_batch_in_which_every_message_failed_raises(world, function):
         "attributes": {"ApproximateReceiveCount": "1"},
         "eventSource": "aws:sqs",
     }
-    with pytest.raises(BatchProcessingError):
+    with pytest.raises(BatchFailed):
         world.functions.invoke(function, {"Records": [record]})
 
 

@@ -2,14 +2,11 @@
 
 from handoff.startup import ready
 
-# The consumer is imported before pydantic: see handoff.consumer.
-from handoff import consumer  # isort: skip
-
 from typing import TYPE_CHECKING, Any
 
 import order_lookup
 
-from handoff import aws, settings
+from handoff import aws, consumer, settings
 from handoff.clock import Deadline
 from handoff.events import Envelope
 from handoff.once import write_once

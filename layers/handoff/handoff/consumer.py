@@ -6,9 +6,6 @@ a reason was moved by SQS, because the function crashed on every receive.
 
 A function that its timeout stops has crashed, and work that it has not recorded is repeated. So a consumer that knows
 how long a message takes at most hands the rest of a batch back before time runs out.
-
-Import this module before pydantic: once pydantic is loaded, Powertools' batch utility also imports its parser models,
-which costs time at each cold start.
 """
 
 import random
@@ -20,16 +17,12 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
 from handoff import aws, settings, tracing
 from handoff.clock import now_ms
 from handoff.errors import NotYet, PermanentError, RetryLater, TransientError
 from handoff.telemetry import MetricUnit, flush_metrics, logger, metrics
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.batch.base import FailureResponse, SuccessResponse
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs.client import SQSClient
@@ -90,11 +83,26 @@ def skipped(reason: str) -> Handled:
     return Handled("skipped", reason)
 
 
+class BatchFailed(Exception):
+    """All messages of a batch failed. Lambda counts the invocation as an error and deletes none of them."""
+
+
 class _OutOfTime(TransientError):
     """The message was not begun, because the function might have been stopped before its end."""
 
     def __init__(self) -> None:
         super().__init__("no batch had time for it; redrive it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A message of a batch: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receives: int
+    trace: str | None
 
 
 class Consumer(Generic[M]):
@@ -130,7 +138,7 @@ class Consumer(Generic[M]):
         self._seconds_left: Callable[[], float] = lambda: inf
         self._has_begun = False
         self._began = 0.0
-        self._unhandled: list[SQSRecord] = []
+        self._unhandled: list[_Record] = []
         self._log_keys: list[str] = []
 
     def run(
@@ -145,6 +153,7 @@ class Consumer(Generic[M]):
         ``handle`` returns the outcome, or None for `DONE`. ``prepare_batch`` gets all events of the batch first, for
         work that is cheaper together; ``handle`` then reports for each event whether that work succeeded.
         """
+        records = _most_receives_first(event)
         metrics.set_default_dimensions(consumer=self.name)
         self._received_at = now_ms()
         self._seconds_left = lambda: context.get_remaining_time_in_millis() / 1000
@@ -152,24 +161,28 @@ class Consumer(Generic[M]):
         self._unhandled = []
         try:
             if prepare_batch:
-                prepare_batch(self._readable(event))
-            return process_partial_response(
-                event=_most_receives_first(event),
-                record_handler=lambda record: self._handle_in_trace(record, handle),
-                processor=_Processor(self),
-                context=context,
-            )
+                prepare_batch(self._readable(records))
+            failed = [record for record in records if not self._process(record, handle)]
+            if records and failed == records:
+                raise BatchFailed(f"{len(failed)} of {len(records)} messages failed; their log lines have the reasons")
+            return {"batchItemFailures": [{"itemIdentifier": record.message_id} for record in failed]}
         finally:
             logger.remove_keys(self._log_keys)
             self._hand_back()
             flush_metrics()
 
-    def _handle_in_trace(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
+    def _process(self, record: _Record, handle: Callable[[M], Handled | None]) -> bool:
+        """Handle a message; return whether it needs no other receive: it is handled, or in the dead-letter queue."""
         self._began = time.monotonic()
-        with tracing.continuing(record.attributes.aws_trace_header):
-            self._handle(record, handle)
+        try:
+            with tracing.continuing(record.trace):
+                self._handle(record, handle)
+        except Exception as error:  # noqa: BLE001  # each message fails alone
+            return self._failed(record, error)
+        self._done(record)
+        return True
 
-    def _handle(self, record: SQSRecord, handle: Callable[[M], Handled | None]) -> None:
+    def _handle(self, record: _Record, handle: Callable[[M], Handled | None]) -> None:
         logger.remove_keys(self._log_keys)
         self._log_keys = []
         if self._longest is not None and self._has_begun and self._seconds_left() < self._longest + RESERVE:
@@ -197,36 +210,35 @@ class Consumer(Generic[M]):
         """Return the milliseconds since a message was due."""
         return max(0, now - message.happened_at - self._delay)
 
-    def _readable(self, event: dict[str, Any]) -> list[M]:
+    def _readable(self, records: Sequence[_Record]) -> list[M]:
         """Return the valid messages of a batch. `_handle` sends the others to the dead-letter queue."""
         messages = []
-        for record in event["Records"]:
+        for record in records:
             with suppress(PermanentError):
-                messages.append(self._read(record["body"]))
+                messages.append(self._read(record.body))
         return messages
 
-    def done(self, record: SQSRecord) -> None:
+    def _done(self, record: _Record) -> None:
         """Delete a message that was retried at once, so that a crash later in the batch cannot bring it back."""
-        if _receives(record) > 1:
+        if record.receives > 1:
             self._try_aws(
                 lambda: self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record.receipt_handle)
             )
 
-    def failed(self, record: SQSRecord, error: BaseException) -> bool:
+    def _failed(self, record: _Record, error: Exception) -> bool:
         """Back off, or send the message to the dead-letter queue; return whether it is there."""
-        receives = _receives(record)
-        if isinstance(error, _OutOfTime) and receives < self._max_receives:
+        if isinstance(error, _OutOfTime) and record.receives < self._max_receives:
             self._unhandled.append(record)
             return False
-        facts: dict[str, Any] = {"reason": _reason(error), "receives": receives, "duration_ms": self._duration()}
-        if isinstance(error, PermanentError) or receives >= self._max_receives:
+        facts: dict[str, Any] = {"reason": _reason(error), "receives": record.receives, "duration_ms": self._duration()}
+        if isinstance(error, PermanentError) or record.receives >= self._max_receives:
             metrics.add_metric("EventsFailed", MetricUnit.Count, 1)
             sent = self._send_to_dlq(record, error)
             outcome = "dead_lettered" if sent else "retried"
             logger.error("event failed", outcome=outcome, exc_info=error, **facts)
             return sent
         metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
-        pause = _pause(receives, error)
+        pause = _pause(record.receives, error)
         logger.warning("event failed", outcome="retried", retry_in=pause, exc_info=error, **facts)
         self._try_aws(
             lambda: self._client.change_message_visibility(
@@ -246,8 +258,8 @@ class Consumer(Generic[M]):
         for record in self._unhandled:
             keys = {
                 "event_id": self._event_id(record.body),
-                **tracing.log_keys(record.attributes.aws_trace_header),
-                "receives": _receives(record),
+                **tracing.log_keys(record.trace),
+                "receives": record.receives,
             }
             logger.info("event handed back", extra=keys, outcome="handed_back")
         for n in range(0, len(self._unhandled), _ENTRIES):
@@ -256,7 +268,7 @@ class Consumer(Generic[M]):
             some = self._unhandled[n : n + _ENTRIES]
             self._try_aws(partial(self._make_visible, some))
 
-    def _make_visible(self, records: Sequence[SQSRecord]) -> None:
+    def _make_visible(self, records: Sequence[_Record]) -> None:
         self._client.change_message_visibility_batch(
             QueueUrl=self._queue_url,
             Entries=[
@@ -265,12 +277,11 @@ class Consumer(Generic[M]):
             ],
         )
 
-    def _send_to_dlq(self, record: SQSRecord, error: BaseException) -> bool:
+    def _send_to_dlq(self, record: _Record, error: Exception) -> bool:
         attributes = {"reason": _reason(error), "consumer": self.name, "eventId": self._event_id(record.body)}
-        trace = record.attributes.aws_trace_header
         traced: Any = (
-            {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}}
-            if trace
+            {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": record.trace}}}
+            if record.trace
             else {}
         )
         sent = self._try_aws(
@@ -286,7 +297,7 @@ class Consumer(Generic[M]):
         if sent and isinstance(error, PermanentError):
             sent = self._try_aws(error.after_dead_letter)
         if sent:
-            self.done(record)
+            self._done(record)
         return sent
 
     def _event_id(self, body: str) -> str:
@@ -306,40 +317,28 @@ class Consumer(Generic[M]):
         return True
 
 
-class _Processor(BatchProcessor):
-    """Powertools' batch processor, with the consumer's handling of success and failure."""
-
-    def __init__(self, consumer: Consumer[Any]) -> None:
-        super().__init__(event_type=EventType.SQS)
-        self._consumer = consumer
-
-    def success_handler(self, record: Any, result: Any) -> "SuccessResponse":
-        self._consumer.done(SQSRecord(record))
-        return super().success_handler(record, result)
-
-    def failure_handler(self, record: Any, exception: Any) -> "FailureResponse":
-        error = exception[1]
-        if error is not None and self._consumer.failed(record, error):
-            return super().success_handler(record, None)
-        return super().failure_handler(record, exception)
+def _most_receives_first(event: dict[str, Any]) -> list[_Record]:
+    records = [
+        _Record(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            receives=int(record["attributes"]["ApproximateReceiveCount"]),
+            trace=record["attributes"].get("AWSTraceHeader"),
+        )
+        for record in event["Records"]
+    ]
+    return sorted(records, key=lambda record: -record.receives)
 
 
-def _receives(record: SQSRecord) -> int:
-    return int(record.attributes.approximate_receive_count)
-
-
-def _most_receives_first(event: dict[str, Any]) -> dict[str, Any]:
-    return {**event, "Records": sorted(event["Records"], key=lambda record: -_receives(SQSRecord(record)))}
-
-
-def _pause(receives: int, error: BaseException) -> int:
+def _pause(receives: int, error: Exception) -> int:
     """Return the seconds until the next try: the backoff, or longer if another system asked for that."""
     backoff = BACKOFF[min(receives, len(BACKOFF)) - 1] * random.uniform(0.8, 1.0)
     wanted = error.after if isinstance(error, RetryLater) else 0
     return round(max(backoff, min(wanted, LONGEST_PAUSE)))
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     """Return why a message failed, without data of the message."""
     return (
         str(error) if isinstance(error, (PermanentError, NotYet, RetryLater, _OutOfTime)) else aws.failure_reason(error)

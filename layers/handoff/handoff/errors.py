@@ -7,6 +7,7 @@ Exception
 │   ├── RetryLater            the same, with a reason for the dead letter and perhaps a pause
 │   └── TransactionConflict   other writers kept changing the same items
 ├── ConcurrentUpdate          the aggregate has changed since it was read
+├── consumer.BatchFailed      all messages of a batch failed
 ├── aws.ConditionFailed       a conditional write was refused; it carries the current items
 └── settings.MissingSetting   the environment lacks a variable
 """

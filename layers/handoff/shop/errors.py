@@ -56,6 +56,7 @@ The exceptions that a caller of the core or of the shop can meet, and the module
     │       │   └── NothingHeld  shop.payments            the provider rejects the request itself; nothing is held
     │       └── Unknown          shop.payments            it may have been done: ask again with the same key
     ├── Refused                  shop.payments.stripe_events  not a current event that Stripe has signed
+    ├── BatchFailed              handoff.consumer         all messages of a batch failed
     ├── ConditionFailed          handoff.aws              a conditional write did not happen
     └── MissingSetting           handoff.settings         an environment variable is missing or not usable
 

@@ -2,14 +2,11 @@
 
 from handoff.startup import ready
 
-# The consumer is imported before pydantic: see handoff.consumer.
-from handoff import consumer  # isort: skip
-
 from typing import TYPE_CHECKING, Any
 
 from bookings.domain import BOOKING_CONFIRMED, EVENTS, BookingData
 from bookings.store import BookingStore
-from handoff import aws, settings
+from handoff import aws, consumer, settings
 from handoff.clock import Deadline
 from handoff.errors import NotYet
 from handoff.events import Envelope

@@ -1,15 +1,12 @@
 """The queue of the consumer: parses each event and finds its order."""
 
-# The consumer is imported before pydantic: see handoff.consumer.
-from handoff import consumer  # isort: skip
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from first_workflow import mails
 from first_workflow.domain import EVENTS, Order, OrderData
 from first_workflow.store import OrderStore
-from handoff import aws
+from handoff import aws, consumer
 from handoff.errors import NotYet
 from handoff.events import Envelope
 from handoff.telemetry import logger
