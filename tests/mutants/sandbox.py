@@ -108,7 +108,8 @@ def _run(tree: Path, tests: Sequence[str]) -> Failure | None:
     folder.mkdir()
     report, log = folder / "report.xml", folder / "log.txt"
     options = ["-x", "-q", *_NO_PLUGINS, f"--junitxml={report}"]
-    if fork.pytest(tree, [*options, *tests], log) == 0:
+    status = fork.pytest(tree, [*options, *tests], log)
+    if status == 0:
         return None
     for case in ElementTree.parse(report).iter("testcase") if report.is_file() else []:
         failure = case.find("failure")
@@ -117,7 +118,7 @@ def _run(tree: Path, tests: Sequence[str]) -> Failure | None:
             if message.startswith(_NO_PROOF):
                 raise Broken(f"no proof: {message}")
             return Failure(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}", message)
-    raise Broken("the tests could not be run: " + " | ".join(log.read_text().splitlines()[-8:]))
+    raise Broken(f"pytest ended with status {status} in {tests[0]}: " + " | ".join(log.read_text().splitlines()[-8:]))
 
 
 def _check_names(path: Path) -> None:

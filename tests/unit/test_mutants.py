@@ -105,7 +105,7 @@ def test_a_mutation_that_no_test_notices_survives(trials):
         ("ambiguous", "'statement amount' matches lines"),
         ("invalid code", "the new code is invalid"),
         ("unknown name", "the mutation is invalid code"),
-        ("not importable", "the tests could not be run"),
+        ("not importable", "pytest ended with status 2 in tests/test_bank.py"),
     ],
 )
 def test_a_mutation_that_proves_nothing_is_an_error(trials, case, error):
