@@ -4,7 +4,7 @@ A place is the innermost node of its kind that mentions all the words: ``conditi
 ``keyword ConsistentRead``. A word is a name, a number, None or a part of a string. The first word of a call, a keyword
 (or entry of a dict), a value or a default is its name. ``text ...`` and ``clause ...`` are parts of a string, verbatim.
 With `` > `` a place is inside another one: ``handler ProviderError > raise``. An ``attr available`` is a condition on
-that attribute of an item, in boto3's notation.
+that attribute of an item, in the notation of `handoff.conditions`.
 """
 
 import ast
@@ -104,7 +104,7 @@ def edit(scope: ast.AST, verb: str, place: str, new: str = "") -> None:
         case "drop":
             slot.clear()
         case "always_true" if kind == "attr":
-            slot.fill(*_code("_ | ~_", slot.node))
+            slot.fill(*_code("_ | Attr('noItemHasThis').not_exists()", slot.node))
         case "always_true" | "always_false":
             slot.fill(ast.Constant(verb == "always_true"))
         case "replace":

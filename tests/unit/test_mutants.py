@@ -179,7 +179,7 @@ def save(item, tries=3):
         ("drop", "item rest", "", "[1, *item.rest]", "[1]"),
         ("drop", "handler ValueError", "", "return sorted(item.rest, key=int)", "raise"),
         ("always_true", "condition new", "", "item.old and item.new > 1", "True"),
-        ("always_true", "attr size", "", "Attr('size').exists()", "Attr('size').exists() | ~Attr('size').exists()"),
+        ("always_true", "attr size", "", "Attr('size').exists()", "Attr('size').exists() | Attr('noItemHasThis').not_exists()"),
         ("drop", "attr left", "", "Attr('left').size().gte(tries), ", ""),
         ("replace", "ifexp 2", "2", "2 if tries else 0", "2"),
         ("always_true", "clause size = :n", "", "size = :n", "(size = :n OR NOT (size = :n))"),
