@@ -8,6 +8,7 @@ from dev.simulated import wire
 from dev.simulated.messages import message
 from dev.simulated.world import MUG, body
 from handoff.clock import Deadline
+from handoff.unfinished import PendingWork
 from shop.fingerprint import Fingerprint
 from shop.refunding import RefundRequest, request_refund
 from tests.support import invariants
@@ -191,6 +192,25 @@ def test_a_canceled_order_is_voided(world, cancelled):
     assert world.ledger() == {cancelled: "void"}
     assert world.order(cancelled)["payment"]["state"] == "voided"
     invariants.check(world, {MUG: 10})
+
+
+def test_a_payment_whose_last_event_is_removed_meanwhile_leaves_no_index_entry(world, api, order_id, deliver):
+    # GIVEN a cancelled order whose event was not published
+    world.wire.on("eventbridge.PutEvents", wire.cannot_connect)
+    api.cancel(order_id)
+    assert world.order(order_id)["outbox"].keys() == {"2"}
+
+    # WHEN it is removed from the outbox while the void is recorded
+    orders = world.functions.module(SETTLEMENT)._orders
+    seen = PendingWork.of(orders.get(order_id))
+    removed = wire.meanwhile(lambda: orders.unfinished.clear(order_id, seen, ["2"], Deadline(10)))
+    world.wire.on("dynamodb.*", removed, where=lambda call: "payment" in call.request.get("UpdateExpression", ""))
+    deliver("order_cancelled", order_id, 2)
+
+    # THEN the record is complete, and the sweeper has nothing to look for
+    order = world.order(order_id)
+    assert (order["payment"]["state"], order["outbox"]) == ("voided", {})
+    assert not {"paymentDue", "unfinished", "dueAt", "unfinishedSince"} & order.keys()
 
 
 @broken

@@ -104,7 +104,7 @@ def edit(scope: ast.AST, verb: str, place: str, new: str = "") -> None:
         case "drop":
             slot.clear()
         case "always_true" if kind == "attr":
-            slot.fill(*_code("_ | Attr('noItemHasThis').not_exists()", slot.node))
+            slot.fill(*_code("_ | Attr('none').not_exists()", slot.node))
         case "always_true" | "always_false":
             slot.fill(ast.Constant(verb == "always_true"))
         case "replace":
