@@ -52,4 +52,7 @@ def _run(tree: Path, arguments: Sequence[str], log: Path) -> None:
         file = import_module(name).__file__
         if file is None or not Path(file).is_relative_to(tree):
             sys.exit(f"{name} is imported from {file}, and not from the copy")
-    sys.exit(import_module("pytest").main(list(arguments)))
+    status = int(import_module("pytest").main(list(arguments)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # without waiting for threads, which a mutation may have left waiting for ever
