@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import botocore.session
+import httpx
 import pytest
 from pytest_socket import socket_allow_hosts
 
@@ -40,6 +41,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Each boto3 session searches and parses the models of its services again, and tests make hundreds of sessions.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+# Each client of httpx reads all certificates again.
+httpx._transports.default.create_ssl_context = cache(httpx._transports.default.create_ssl_context)
 
 
 def pytest_collection_finish():

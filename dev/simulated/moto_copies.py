@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -73,10 +74,12 @@ def avoided() -> Iterator[None]:
 
     replaced: list[tuple[Any, str, Any]] = [
         (ResponseSerializer, "_serialize_type_structure", serialize_structure),
+        (ResponseSerializer, "get_value", _member),
         (DynamoDBBackend, "transact_write_items", transact_write_items),
         (jsonpath_ng.ext, "parse", cache(parse)),
         (moto.core.responses, "camelcase_to_underscores", _to_underscores),
         (moto.sqs.models, "camelcase_to_underscores", _to_underscores),
+        (moto.sqs.models, "unix_time_millis", _now),
         (moto.core.responses, "method_names_from_class", _method_names),
         (moto.core.responses, "gen_amzn_requestid_long", _request_id),
         (moto.backend_index, "backend_url_patterns", _url_patterns),
@@ -108,7 +111,9 @@ _make_operand = ConditionExpressionParser._make_operand
 _conditions: dict[Any, Any] = {}  # the trees of conditions by their text and names
 _from_primitives = Request.from_primitives.__func__  # type: ignore[attr-defined]
 _MOST_BYTES = 405_000  # of an item, in moto
-_processed: dict[type, tuple[type, ...]] = {}
+_processed: dict[tuple[type, type], bool] = {}  # whether a traverser processes nodes of a class
+_prepares_nothing = DepthFirstTraverser.pre_processing_of_child
+_get_value = ResponseSerializer.get_value
 _make = UpdateExpressionParser.make
 _pickled: dict[int, bytes] = {}  # the trees of update expressions, by the identities of those in _parsed's cache
 
@@ -203,6 +208,18 @@ def _copy_of(value: Any) -> Any:
     return copy.deepcopy(value) if pickled is None else pickle.loads(pickled)  # noqa: S301  # pickled above
 
 
+def _member(self: Any, value: Any, key: str, shape: Any) -> Any:
+    """Return the value of a member that a dictionary has under its name."""
+    if type(value) is dict and key in value and not getattr(self._value_picker, "response_transformers", None):
+        return value[key]
+    return _get_value(self, value, key, shape)
+
+
+def _now() -> float:
+    """Return the time in epoch milliseconds. Moto subtracts two dates, three times for each message that it counts."""
+    return time.time_ns() / 1_000_000
+
+
 def _request_id(headers: dict[str, Any]) -> str:
     """Return a new id of the usual length; moto chooses each letter at random."""
     headers["x-amzn-requestid"] = found = f"{mock_random.getrandbits(208):052X}"
@@ -222,12 +239,15 @@ def _traverse(self: Any, node: Any, child_id: int = -1) -> Any:
     if not _is_subclass(type(node), Node):
         return node
     parent = node.parent
-    for number, child in enumerate(node.children or []):
-        self.pre_processing_of_child(node, number)
-        self.traverse_node_recursively(child, number)
-    if type(self) not in _processed:
-        _processed[type(self)] = tuple(self._processing_map())
-    if _is_subclass(type(node), _processed[type(self)]):
+    prepares = type(self).pre_processing_of_child is not _prepares_nothing
+    for number, child in enumerate(node.children or ()):
+        if prepares:
+            self.pre_processing_of_child(node, number)
+        _traverse(self, child, number)
+    pair = (type(self), type(node))
+    if pair not in _processed:
+        _processed[pair] = isinstance(node, tuple(self._processing_map()))
+    if _processed[pair]:
         node = self.process(node)
         node.parent = parent
         if parent:
