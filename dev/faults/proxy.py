@@ -123,7 +123,7 @@ class FaultProxy:
         if request.transport:
             ends = [request.transport.get_extra_info(end) for end in ("peername", "sockname")]
             found = await asyncio.to_thread(callers, *ends)
-            self.killed += found  # before anybody can see that they have ended
+            self.killed += found  # first, because a test may see their end at once
             kill(found)
 
     async def _control(self, request: web.BaseRequest) -> web.Response:

@@ -33,7 +33,7 @@ def eventually(read: Callable[[], T], wanted: Callable[[T], bool], seconds: floa
 
 
 def until_quiet(deployment: Deployment) -> None:
-    """Wait until no work is left. What is left to the sweeper, as on a busy machine, does not wait for its next run."""
+    """Wait until no work is left. Events that a busy machine left to the sweeper do not wait for its next run."""
     deadline = time.monotonic() + 450
     while not demo.wait_until_quiet(deployment, lambda _: None, within=15):
         assert time.monotonic() < deadline, observe.waiting(deployment)
