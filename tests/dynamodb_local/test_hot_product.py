@@ -21,7 +21,6 @@ from tests.support.invariants import (
 MUG, TEE = "MUG-01", "TEE-02"
 UNITS = 400
 OTHERS = 200
-_MOST_LATE = 0.005  # share of the answers that are 503
 
 
 def rush(shop, tally, name, sku, customers):
@@ -67,12 +66,12 @@ def test_shards_let_a_crowd_order_one_product(shop, tally):
     # WHEN more customers than there are units order the one, and then as many as there are the other
     answers, seldom = rush(shop, tally, "8 shards", MUG, UNITS + THREADS)
     few, often = rush(shop, tally, "1 item", TEE, OTHERS)
-    # THEN every unit is sold and no other, and nearly no customer of the shards has to come back
+    # THEN every unit is sold and no other
     assert (answers[Order], few[Order]) == (UNITS, OTHERS)
     assert answers[OutOfStock] == THREADS
-    assert answers[TryLater] < _MOST_LATE * answers.total()
-    # AND orders conflict far less often
+    # AND orders conflict far less often, and far fewer customers have to come back; how few depends on the machine
     assert seldom < often / 5
+    assert answers[TryLater] / answers.total() < few[TryLater] / few.total() / 15
     tally["threads"] = THREADS
 
 
