@@ -277,7 +277,7 @@ def _tail(forecast: Mapping[str, Any]) -> str:
     shown = max((row for row in rows if row["users"] <= limit), key=lambda row: row["users"])
     p50, _, p99 = shown["percentiles"]
     return _gate(
-        f"At {shown['users']:,} users, within {percent(_SHARE)} of what the concurrency budget serves, p99 is at most "
+        f"With {shown['users']:,} users, at most {percent(_SHARE)} of those that the budget serves, p99 is at most "
         f"{_MAX_TAIL} x p50: {p99 / p50:.2f} x (simulated).",
         met=p99 / p50 <= _MAX_TAIL,
     )

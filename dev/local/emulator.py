@@ -258,14 +258,13 @@ def complete_logs(lambda_runtime: Any) -> None:
     MiniStack waits until no line has come for 5 ms, or for 50 ms if there is none. It logs a line that comes later with
     the function's next invocation, which may never be.
     """
-    worker = lambda_runtime.Worker
-    of_other_runtimes = worker._drain_stderr_bounded
+    of_other_runtimes = lambda_runtime.Worker._drain_stderr_bounded
 
     def lines(worker: Any, **options: Any) -> str:
         is_python = worker.config.get("Runtime", "").startswith("python")
         return "\n".join(_until_log_end(worker)) if is_python else str(of_other_runtimes(worker, **options))
 
-    worker._drain_stderr_bounded = lines
+    lambda_runtime.Worker._drain_stderr_bounded = lines
     lambda_runtime._PYTHON_WORKER_SCRIPT = _MARK_LOG_ENDS + lambda_runtime._PYTHON_WORKER_SCRIPT
 
 

@@ -14,7 +14,7 @@ POLLING_BUDGET = 10.0  # seconds a run, besides the call that is running when th
 
 
 class EventPoller:
-    """Publishes what has happened at the provider since it was asked last. ``published`` and ``failed`` count.
+    """Publishes the provider's events since the last run. ``published`` and ``failed`` count.
 
     ``age`` is how many seconds ago the events end that are published; None if this run did not ask.
     """
