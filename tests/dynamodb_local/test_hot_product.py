@@ -69,9 +69,9 @@ def test_shards_let_a_crowd_order_one_product(shop, tally):
     # THEN every unit is sold and no other
     assert (answers[Order], few[Order]) == (UNITS, OTHERS)
     assert answers[OutOfStock] == THREADS
-    # AND orders conflict far less often, and far fewer customers have to come back; how few depends on the machine
+    # AND orders conflict far less often, and hardly any customer has to come back
     assert seldom < often / 5
-    assert answers[TryLater] / answers.total() < few[TryLater] / few.total() / 20
+    assert answers[TryLater] / answers.total() < 0.005
     tally["threads"] = THREADS
 
 

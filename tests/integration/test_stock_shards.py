@@ -236,6 +236,48 @@ def test_an_order_refills_an_empty_shard(world, api, split, fill):
     assert sorted(units(world)) == [0, 200, 6000 - 200 - 3]
 
 
+def test_a_few_units_are_not_worth_a_refill_while_another_shard_has_some(world, api, split, fill):
+    split(2)
+    api.place(body(), key="known")
+    fill(30, 0, 30)
+
+    for n in range(10):
+        assert api.place(body(), key=f"order-{n}").status == 201
+        assert units(world)[1] == 0
+
+
+def test_the_last_few_units_refill_a_shard_when_all_are_empty(world, api, split, fill):
+    split(2)
+    api.place(body(), key="known")
+    fill(30, 0, 0)
+
+    assert api.place(body(), key="order").status == 201
+
+    assert sorted(units(world)) == [0, 4, 25]
+
+
+def test_an_order_that_meets_others_tries_another_shard(world, api, split, fill):
+    split(MAX_SHARDS)
+    api.place(body(), key="known")
+    fill(*[10] * (MAX_SHARDS + 1))
+    world.wire.always(WRITE, wire.conflict)
+
+    with world.wire.watched() as calls:
+        assert api.place(body(), key="new").status == 503
+
+    tried = [
+        {write["Update"]["Key"]["sku"]["S"] for write in call.request["TransactItems"] if "sku" in _key_of(write)}
+        for call in calls
+        if call.name == WRITE
+    ]
+    assert len(tried) == 8
+    assert len(set.union(*tried)) > 1
+
+
+def _key_of(write):
+    return write.get("Update", {}).get("Key", {})
+
+
 def test_of_several_orders_that_find_a_shard_empty_one_refills_it(world, api, split, fill):
     split(2)
     api.place(body(), key="known")
@@ -354,6 +396,18 @@ def test_an_order_whose_units_keep_moving_ends_in_503(world, api, split, fill):
 
     assert (answer.status, answer.problem) == (503, "try-later")
     assert calls == [WRITE, READ] * 8
+
+
+def test_an_order_for_which_no_time_is_left_is_not_written(world, clock, api, split, fill):
+    split(2)
+    api.place(body(), key="known")
+    fill(5, 0, 0)
+    world.wire.on(READ, _then(lambda: clock.forward(15)))
+
+    answer, calls = calls_of(world, lambda: api.place(body(), key="late"))
+
+    assert (answer.status, calls) == (503, [WRITE, READ])
+    assert units(world) == [5, 0, 0]
 
 
 # --- name, price and listing ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.support.scenarios import LOADED, Client, Scenario
 from tests.support.stripe_server import StripeServer
 
 _TRIES = 2  # of the SDK, in `handoff.aws.config`
-_CONFLICT_TRIES = 8  # of `handoff.aws.write`
+_CONFLICT_TRIES = 8  # of `handoff.aws.conflict_pauses`
 _THROTTLED = {
     "dynamodb": wire.refuse("ProvisionedThroughputExceededException"),
     "eventbridge": wire.refuse("ThrottlingException"),

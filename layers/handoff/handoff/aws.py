@@ -148,10 +148,7 @@ class ConditionFailed(Exception):
 
 
 def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]", deadline: Deadline) -> None:
-    """Write all or nothing: one update alone, several items as one transaction.
-
-    botocore gives each call a request token of its own, which its retries share. A conflict with another writer is
-    tried again, a failed condition is not.
+    """Write all or nothing, and try again after conflicts with other writers; see `is_written`.
 
     Raises
     ------
@@ -161,23 +158,36 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
         If others kept writing the same items.
     """
     for _ in conflict_pauses(deadline):
-        try:
-            if len(writes) == 1 and "Update" in writes[0]:
-                client.update_item(**writes[0]["Update"])
-            else:
-                client.transact_write_items(TransactItems=writes)
+        if is_written(client, writes):
             return
-        except client.exceptions.ConditionalCheckFailedException as error:
-            raise ConditionFailed({0: current_item(error)}) from error
-        except client.exceptions.TransactionCanceledException as error:
-            reasons: Sequence[Mapping[str, Any]] = error.response["CancellationReasons"]
-            failed = {
-                n: from_item(reason.get("Item", {})) for n, reason in enumerate(reasons) if reason["Code"] == _FAILED
-            }
-            if failed:
-                raise ConditionFailed(failed) from error
-            if not all(reason["Code"] in _PASSING for reason in reasons):
-                raise
-        except client.exceptions.TransactionConflictException:
-            continue
     raise TransactionConflict("others kept writing the same items, or no time was left; nothing was changed")
+
+
+def is_written(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
+    """Write all or nothing: one update alone, several items as one transaction. Return False after a conflict.
+
+    botocore gives each call a request token of its own, which its retries share.
+
+    Raises
+    ------
+    ConditionFailed
+        If a condition does not hold. An earlier try of this very write may be why: compare the image.
+    """
+    try:
+        if len(writes) == 1 and "Update" in writes[0]:
+            client.update_item(**writes[0]["Update"])
+        else:
+            client.transact_write_items(TransactItems=writes)
+    except client.exceptions.ConditionalCheckFailedException as error:
+        raise ConditionFailed({0: current_item(error)}) from error
+    except client.exceptions.TransactionCanceledException as error:
+        reasons: Sequence[Mapping[str, Any]] = error.response["CancellationReasons"]
+        failed = {n: from_item(reason.get("Item", {})) for n, reason in enumerate(reasons) if reason["Code"] == _FAILED}
+        if failed:
+            raise ConditionFailed(failed) from error
+        if not all(reason["Code"] in _PASSING for reason in reasons):
+            raise
+        return False
+    except client.exceptions.TransactionConflictException:
+        return False
+    return True

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _DAY = 86_400  # seconds
-# Tries of an order to take units from shards, while other orders take what it has just seen.
+# Picks of an order from the shards, while other orders take what it has just seen.
 _PICKS = 8
 _OLD = "placedAt < :before AND attribute_not_exists(erasedAt)"
 
@@ -180,23 +180,32 @@ class OrderStore(AggregateStore[Order]):
         TransactionConflict
             If other writers kept changing the same products, or no time is left.
         """
+        for _ in aws.conflict_pauses(deadline):
+            if self._is_reserved(order, shards, verified_email, deadline):
+                return
+        raise TransactionConflict("others kept writing the same items, or no time was left; nothing was written")
+
+    def _is_reserved(
+        self, order: Order, shards: Mapping[str, int], verified_email: str | None, deadline: Deadline
+    ) -> bool:
+        """Write the reservation, with units from wherever they are. Return False if that conflicts with other orders.
+
+        The next try begins with another shard: the units for which many compete may be gone, and others left.
+        """
         picks = {line.sku: stock.first_pick(line, shards.get(line.sku)) for line in order.lines}
         for _ in range(_PICKS):
+            if deadline.remaining() < aws.LONGEST_CALL:
+                break
             try:
-                return self._reserve(order, shards, picks, verified_email, deadline)
+                return self._reserve(order, shards, picks, verified_email)
             except ReservationFailed as refused:
                 picks |= self._pick_again(order, shards, picks, refused.products, deadline)
-        raise TransactionConflict("other orders kept taking the same units; nothing was written")
+        raise TransactionConflict("others kept taking the same units, or no time was left; nothing was written")
 
     def _reserve(
-        self,
-        order: Order,
-        shards: Mapping[str, int],
-        picks: Mapping[str, stock.Pick],
-        verified_email: str | None,
-        deadline: Deadline,
-    ) -> None:
-        """Write the reservation with the given picks from the products' items."""
+        self, order: Order, shards: Mapping[str, int], picks: Mapping[str, stock.Pick], verified_email: str | None
+    ) -> bool:
+        """Write the reservation with the given picks from the products' items. Return False after a conflict."""
         item = order.dump() | {"unfinished": self.shard(order.order_id)}
         takes = [
             (line.sku, write)
@@ -210,7 +219,7 @@ class OrderStore(AggregateStore[Order]):
             *self._limits.reserving(order.user_id),
         ]
         try:
-            aws.write(self._client, writes, deadline)
+            return aws.is_written(self._client, writes)
         except aws.ConditionFailed as failed:
             existing = self._aggregate(failed.images.get(0))
             if existing is None:
@@ -218,6 +227,7 @@ class OrderStore(AggregateStore[Order]):
             # Our own attempt id means that an earlier try of this write succeeded, and its answer was lost.
             if not existing.took(order.attempt_id):
                 raise OrderExists(existing) from failed
+            return True
 
     def _pick_again(
         self,

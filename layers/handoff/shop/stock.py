@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KEY = SKU.removesuffix("$") + "(#[0-9]{1,2})?$"  # of an item of the products table
 # Units that a refill moves at most: it costs two calls and one write more, and other orders of the shard wait for it.
 _REFILL = 200
+# Units that are worth a refill while other shards have some: all refills are writes to the product's own item.
+_WORTH_A_REFILL = 10
 _OTHER_ITEMS = 3  # of the transaction that takes the units: the order, the customer, the user's counts
 _READS = 4  # of the same items, until two of them agree
 
@@ -86,9 +88,9 @@ class Stock:
             return {chosen: quantity}
         if chosen in units and most_items > 1:
             refill = min(_REFILL, (units[0] - quantity) // (2 * len(units)))
-        if refill > 0:
-            return {0: quantity + refill, chosen: -refill}
         enough = [number for number, count in units.items() if count >= quantity]
+        if refill >= (_WORTH_A_REFILL if len(enough) > 1 else 1):
+            return {0: quantity + refill, chosen: -refill}
         return {random.choice(enough): quantity} if enough else _gather(units, quantity, most_items)
 
 
