@@ -175,6 +175,23 @@ def test_a_request_is_the_same_with_the_part(part, monkeypatch, service, call, r
     assert sent_by(pruned, call) == sent_by(usual, call)
 
 
+def test_a_call_checks_no_parameters_and_describes_no_machine(part):
+    client, wrong = aws.client("dynamodb"), {"TableName": "orders", "Key": {"orderId": {"S": 1}}}
+    agents = []
+    client.meta.events.register("request-created", lambda request, **_: agents.append(request.headers["User-Agent"]))
+
+    _, _, body = sent_by(client, lambda client: client.get_item(**wrong))
+
+    assert json.loads(body) == wrong
+    assert agents == [f"Handoff Botocore/{botocore.__version__}"]
+
+
+def test_a_usual_client_checks_parameters(part, monkeypatch):
+    monkeypatch.setenv("BOTOCORE_DATA", "full")
+    with pytest.raises(botocore.exceptions.ParamValidationError):
+        aws.client("dynamodb").get_item(TableName="orders", Key={"orderId": {"S": 1}})
+
+
 # --- never missed -----------------------------------------------------------------------------------------------------
 
 

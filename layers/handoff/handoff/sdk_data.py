@@ -1,4 +1,4 @@
-"""Clients that read only a part of botocore's data. The layer's build writes it (layers/handoff/prune_botocore.py).
+"""Lean clients, with only a part of botocore's data. The layer's build writes it (layers/handoff/prune_botocore.py).
 
 At each cold start botocore parses 1.3 MB of endpoints and the models of the services, and searches the folders of its
 400 services. A client of a service in the part reads the part instead. A service that is not in it has a usual client,
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import botocore
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.session import Session
@@ -20,6 +21,10 @@ from handoff.connections import survive_freezes
 from handoff.sdk_parser import ParserFactory
 
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "botocore_data")  # /opt/botocore_data
+
+# What each call would do anew, with a fifth of its processor time: check its parameters, which AWS does as well, and
+# describe the machine. Usual clients, which the tests have, check them.
+_LEAN = Config(parameter_validation=False, user_agent=f"Handoff Botocore/{botocore.__version__}")
 
 
 class _PrunedLoader(Loader):
@@ -79,7 +84,7 @@ def _full_client(service: str, config: Config) -> Any:
 
 def _pruned_client(service: str, config: Config, full: Callable[[], Any]) -> Any:
     """Return a client with the part's data. Whatever it lacks is that of the ``full`` one."""
-    made: Any = _pruned_session(FOLDER).create_client(service, config=config)
+    made: Any = _pruned_session(FOLDER).create_client(service, config=config.merge(_LEAN))
     survive_freezes(made)
     own_paginator, can_paginate = made.get_paginator, made.can_paginate
 
