@@ -157,7 +157,7 @@ def test_a_dead_ministack_ends_the_command_with_an_error(step: str) -> None:
     log = records.STATE / f"ministack-{port}.log"
     assert f"Error: The local stack is gone: MiniStack ended unexpectedly (SIGKILL). Its log is {log}." in output
     assert "Traceback" not in output
-    assert "Running on http://127.0.0.1" in log.read_text()
+    assert "running on http://127.0.0.1" in log.read_text()
     log.unlink()
     assert left_of(record) == []
 
