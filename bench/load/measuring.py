@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.awake import processors_awake
 from bench.load.network_conditions import DOWN, FLAKY, NO_BUS, NORMAL, SLOW, NetworkConditions
 from bench.load.rig import BUDGET, LoadRig, load_rig
 from ops.load import users as users_program
@@ -89,26 +90,31 @@ def measure(progress: Progress, *, share: float) -> dict[str, Any]:
     with load_rig(progress) as rig:
         test = _LoadTest(rig, progress, share)
         test.warm_up()
-        results: dict[str, Any] = {
-            "budget": BUDGET,
-            "noop": test.one_user("noop", NORMAL, think=0.1, seconds=10),
-            "runs": {},
-            "failures": {},
+        sleepy = test.one_user("Handoff", NORMAL)
+        with processors_awake() as awake:
+            return {"budget": BUDGET, "awake": awake, "sleepy": sleepy} | _measure(test)
+
+
+def _measure(test: _LoadTest) -> dict[str, Any]:
+    """Measure all conditions and numbers of users."""
+    runs: dict[str, Any] = {}
+    failures: dict[str, Any] = {}
+    results = {"noop": test.one_user("noop", NORMAL, think=0.1, seconds=10), "runs": runs, "failures": failures}
+    for conditions in (NORMAL, SLOW):
+        started = time.time()
+        wirings: dict[str, list[dict[str, Any]]] = {"Handoff": [test.one_user("Handoff", conditions)]}
+        if conditions is NORMAL:
+            consumers = test.rig.handoff.consumers
+            results["consumers"] = {name: _durations(test.rig, name, started) for name in consumers}
+        wirings["chain"] = [test.one_user("chain", conditions)]
+        for users, seconds in USERS.items():
+            for wiring, measured in wirings.items():
+                measured.append(test.run(wiring, conditions, users=users, think=THINK, seconds=seconds))
+        runs[conditions.name] = wirings
+    for conditions, tested, users in ((FLAKY, _BOTH, 20), (DOWN, _BOTH, 10), (NO_BUS, ("Handoff",), 20)):
+        failures[conditions.name] = {
+            wiring: test.run(wiring, conditions, users=users, think=3.0, seconds=30.0) for wiring in tested
         }
-        for conditions in (NORMAL, SLOW):
-            started = time.time()
-            wirings: dict[str, list[dict[str, Any]]] = {"Handoff": [test.one_user("Handoff", conditions)]}
-            if conditions is NORMAL:
-                results["consumers"] = {name: _durations(rig, name, started) for name in rig.handoff.consumers}
-            wirings["chain"] = [test.one_user("chain", conditions)]
-            for users, seconds in USERS.items():
-                for wiring, runs in wirings.items():
-                    runs.append(test.run(wiring, conditions, users=users, think=THINK, seconds=seconds))
-            results["runs"][conditions.name] = wirings
-        for conditions, tested, users in ((FLAKY, _BOTH, 20), (DOWN, _BOTH, 10), (NO_BUS, ("Handoff",), 20)):
-            results["failures"][conditions.name] = {
-                wiring: test.run(wiring, conditions, users=users, think=3.0, seconds=30.0) for wiring in tested
-            }
     return results
 
 

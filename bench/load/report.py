@@ -105,6 +105,7 @@ def section(results: dict[str, Any], folder: Path) -> str:
         analytics=ANALYTICS,
         budget=measured["budget"],
         think=THINK,
+        awake=_awake(measured, one_user),
     )
 
 
@@ -165,7 +166,21 @@ Users are HTTP clients in a separate process. Each user sends `POST /orders`, wa
 (exponentially distributed, {think:.0f} s on average unless stated otherwise) and orders again, from 200 products.
 Only `POST /orders` is timed. Processes are warm, and failed orders are not retried. Users, wirings, proxy and
 emulated AWS services share two cores. The queues were purged between runs. The drills show that no order is lost
-([reliability.md](docs/reliability.md))."""
+([reliability.md](docs/reliability.md)).
+
+{awake}"""
+
+
+def _awake(measured: Mapping[str, Any], one_user: _OneUserRuns) -> str:
+    """Return whether the processors slept, and what that does to an answer."""
+    if not measured["awake"]:
+        return "The processors slept between two calls: this machine does not let a program keep them awake."
+    sleepy, awake = median(placed(measured["sleepy"])), one_user[NORMAL.name]["Handoff"].median
+    return (
+        "The processors were kept awake ([awake.py](bench/awake.py)), as those of a busy server are. Otherwise they\n"
+        "sleep between two calls, and each step of an order waits for them. Handoff's median answer to one user was\n"
+        f"{sleepy:,.0f} ms before that, and {awake:,.0f} ms with it."
+    )
 
 
 def _one_user_runs(measured: Mapping[str, Any]) -> _OneUserRuns:
