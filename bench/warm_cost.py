@@ -172,7 +172,8 @@ start.
 **How it was measured.** After warming up, {orders} orders went through all functions {rounds} times, from the request
 to the last event. The handlers ran in one process against MiniStack's DynamoDB on the same machine, with the
 template's batch sizes. Entry points of the libraries were wrapped with a stopwatch of processor time, which charges
-the innermost kind of work."""
+the innermost kind of work. The clients were usual ones. Those of a deployed function check no parameters, which saves
+a fifth of boto3's time ([decisions.md](docs/decisions.md#warm-cost))."""
 
 
 def _rows(spent: Mapping[str, Mapping[str, float]], batches: Mapping[str, int]) -> Iterator[list[str]]:
