@@ -7,6 +7,7 @@ The guard runs within MiniStack's process, so there is no other port that leads 
 standard library, MiniStack, uvicorn and `ops.browser_guard`.
 """
 
+import copy
 import importlib
 import queue
 import tempfile
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -285,6 +286,15 @@ def _until_log_end(worker: Any) -> Iterator[str]:
             return
 
 
+def copied(value: Any) -> Any:
+    """Return a deep copy of JSON, in a third of the time of ``copy.deepcopy``, which copies everything else."""
+    if type(value) is dict:
+        return {name: copied(member) for name, member in value.items()}
+    if type(value) is list:
+        return [copied(element) for element in value]
+    return value if type(value) in (str, int, float, bool, type(None)) else copy.deepcopy(value)
+
+
 async def serve(app: Any, config: Any) -> None:
     """Serve as ``hypercorn.asyncio.serve`` does, with its configuration, but without HTTP parsers written in Python.
 
@@ -314,6 +324,8 @@ def main() -> None:
     lambda_runtime = importlib.import_module("ministack.core.lambda_runtime")
     share_layers(lambda_runtime)
     complete_logs(lambda_runtime)
+    # MiniStack copies each item several times per write: a seventh of its processor time for an order.
+    importlib.import_module("ministack.services.dynamodb").copy = SimpleNamespace(deepcopy=copied)  # type: ignore[attr-defined]
     pass_traces(*(importlib.import_module(f"ministack.services.{name}") for name in ("eventbridge", "sqs")))
     cors = Cors(ministack.app, ministack)
     ministack.app = Guard(cors, partial(api_allows_origin, ministack))  # type: ignore[attr-defined]
