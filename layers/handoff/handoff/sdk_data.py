@@ -22,7 +22,7 @@ from handoff.sdk_parser import ParserFactory
 
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "botocore_data")  # /opt/botocore_data
 
-# What each call would do anew, with a fifth of its processor time: check its parameters, which AWS does as well, and
+# What each call would repeat, with a fifth of its processor time: check its parameters, which AWS does as well, and
 # describe the machine. Usual clients, which the tests have, check them.
 _LEAN = Config(parameter_validation=False, user_agent=f"Handoff Botocore/{botocore.__version__}")
 
