@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -148,7 +148,7 @@ class ConditionFailed(Exception):
 
 
 def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]", deadline: Deadline) -> None:
-    """Write all or nothing, and try again after conflicts with other writers; see `is_written`.
+    """Write all or nothing, and try again after conflicts with other writers; see `try_write`.
 
     Raises
     ------
@@ -157,13 +157,24 @@ def write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]"
     TransactionConflict
         If others kept writing the same items.
     """
+    until_written(lambda: try_write(client, writes), deadline)
+
+
+def until_written(attempt: Callable[[], bool], deadline: Deadline) -> None:
+    """Repeat a write that returns False after a conflict.
+
+    Raises
+    ------
+    TransactionConflict
+        If others kept writing the same items.
+    """
     for _ in conflict_pauses(deadline):
-        if is_written(client, writes):
+        if attempt():
             return
     raise TransactionConflict("others kept writing the same items, or no time was left; nothing was changed")
 
 
-def is_written(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
+def try_write(client: "DynamoDBClient", writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
     """Write all or nothing: one update alone, several items as one transaction. Return False after a conflict.
 
     botocore gives each call a request token of its own, which its retries share.

@@ -180,12 +180,9 @@ class OrderStore(AggregateStore[Order]):
         TransactionConflict
             If other writers kept changing the same products, or no time is left.
         """
-        for _ in aws.conflict_pauses(deadline):
-            if self._is_reserved(order, shards, verified_email, deadline):
-                return
-        raise TransactionConflict("others kept writing the same items, or no time was left; nothing was written")
+        aws.until_written(lambda: self._try_reserve(order, shards, verified_email, deadline), deadline)
 
-    def _is_reserved(
+    def _try_reserve(
         self, order: Order, shards: Mapping[str, int], verified_email: str | None, deadline: Deadline
     ) -> bool:
         """Write the reservation, with units from wherever they are. Return False if that conflicts with other orders.
@@ -197,12 +194,12 @@ class OrderStore(AggregateStore[Order]):
             if deadline.remaining() < aws.LONGEST_CALL:
                 break
             try:
-                return self._reserve(order, shards, picks, verified_email)
+                return self._try_picks(order, shards, picks, verified_email)
             except ReservationFailed as refused:
                 picks |= self._pick_again(order, shards, picks, refused.products, deadline)
         raise TransactionConflict("others kept taking the same units, or no time was left; nothing was written")
 
-    def _reserve(
+    def _try_picks(
         self, order: Order, shards: Mapping[str, int], picks: Mapping[str, stock.Pick], verified_email: str | None
     ) -> bool:
         """Write the reservation with the given picks from the products' items. Return False after a conflict."""
@@ -219,7 +216,7 @@ class OrderStore(AggregateStore[Order]):
             *self._limits.reserving(order.user_id),
         ]
         try:
-            return aws.is_written(self._client, writes)
+            return aws.try_write(self._client, writes)
         except aws.ConditionFailed as failed:
             existing = self._aggregate(failed.images.get(0))
             if existing is None:
