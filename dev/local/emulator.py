@@ -311,6 +311,7 @@ async def serve(app: Any, config: Any) -> None:
         log_level=config.loglevel.lower(),
         timeout_keep_alive=config.keep_alive_timeout,
         timeout_graceful_shutdown=int(config.graceful_timeout),
+        proxy_headers=False,
         server_header=False,
         date_header=False,
     )
