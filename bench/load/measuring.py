@@ -90,9 +90,9 @@ def measure(progress: Progress, *, share: float) -> dict[str, Any]:
     with load_rig(progress) as rig:
         test = _LoadTest(rig, progress, share)
         test.warm_up()
-        sleepy = test.one_user("Handoff", NORMAL)
+        asleep = test.one_user("Handoff", NORMAL)
         with processors_awake() as awake:
-            return {"budget": BUDGET, "awake": awake, "sleepy": sleepy} | _measure(test)
+            return {"budget": BUDGET, "awake": awake, "asleep": asleep} | _measure(test)
 
 
 def _measure(test: _LoadTest) -> dict[str, Any]:

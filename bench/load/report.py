@@ -175,11 +175,11 @@ def _awake(measured: Mapping[str, Any], one_user: _OneUserRuns) -> str:
     """Return whether the processors slept, and what that does to an answer."""
     if not measured["awake"]:
         return "The processors slept between two calls: this machine does not let a program keep them awake."
-    sleepy, awake = median(placed(measured["sleepy"])), one_user[NORMAL.name]["Handoff"].median
+    asleep, awake = median(placed(measured["asleep"])), one_user[NORMAL.name]["Handoff"].median
     return (
         "The processors were kept awake ([awake.py](bench/awake.py)), as those of a busy server are. Otherwise they\n"
         "sleep between two calls, and each step of an order waits for them. Handoff's median answer to one user was\n"
-        f"{sleepy:,.0f} ms before that, and {awake:,.0f} ms with it."
+        f"{asleep:,.0f} ms before that, and {awake:,.0f} ms with it."
     )
 
 
@@ -254,6 +254,7 @@ def _max_users(forecast: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 def _gates(one_user: _OneUserRuns, measured: Mapping[str, Any], forecast: Mapping[str, Any]) -> Sequence[str]:
     handoff = one_user[NORMAL.name]["Handoff"]
     overhead = handoff.overhead / handoff.injected
+    asleep = median(placed(measured["asleep"])) / handoff.injected - 1
     speedup = one_user[SLOW.name]["chain"].median / one_user[SLOW.name]["Handoff"].median
     users = _max_users(forecast)
     chain_users, handoff_users = (users[wiring]["within_a_second"] for wiring in WIRINGS)
@@ -262,7 +263,8 @@ def _gates(one_user: _OneUserRuns, measured: Mapping[str, Any], forecast: Mappin
     return [
         _gate(
             f"Handoff adds at most {percent(_MAX_OVERHEAD)} to the injected {handoff.injected} ms: {percent(overhead)} "
-            f"with the emulation, {percent(handoff.processor / handoff.injected)} by its own code.",
+            f"with the emulation, {percent(handoff.processor / handoff.injected)} by its own code. If the processors "
+            f"may sleep between two calls, {percent(asleep)}.",
             met=overhead <= _MAX_OVERHEAD,
         ),
         _tail(forecast),
